@@ -1,0 +1,47 @@
+"""Facial expression recognition that works like scikit-learn."""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# Public name -> the module that defines it. A module is imported when one of its names is
+# first used, so that `import fer_sklearn` loads neither TensorFlow, OpenCV nor matplotlib.
+_EXPORTS = {
+    "EMOTIONS": "emotions",
+    "canonical_emotion": "emotions",
+    "duplicate_groups": "datasets",
+    "duplicate_report": "datasets",
+    "fetch_fer2013": "datasets",
+    "load_fer2013": "datasets",
+    "load_image_folder": "datasets",
+    "make_faces": "datasets",
+    "read_image": "images",
+    "FaceCropper": "faces",
+    "GrayscaleResizer": "preprocessing",
+    "PixelNormalizer": "preprocessing",
+    "HOGExtractor": "features",
+    "HOGSVMClassifier": "svm",
+    "FERCNNClassifier": "cnn",
+    "HOG_SVM_GRID": "pipelines",
+    "CNN_GRID": "pipelines",
+    "make_cnn_pipeline": "pipelines",
+    "make_hog_svm_pipeline": "pipelines",
+    "evaluate": "evaluation",
+    "ConfusionMatrixDisplay": "plotting",
+    "load": "persistence",
+    "save": "persistence",
+}
+
+__all__ = [*_EXPORTS, "__version__"]
+
+
+def __getattr__(name):
+    if name in _EXPORTS:
+        value = getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

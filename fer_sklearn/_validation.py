@@ -1,0 +1,216 @@
+"""The only input gate: whatever enters an estimator or a function is checked here.
+
+Images come in three equivalent forms, and leave this module in one:
+
+====================  ==========================================================
+``(n, h, w)``         a stack of grey images; a list of equal images is stacked
+``(n, h, w, 1)``      the same with a channel axis
+``(n, h * w)``        flattened images: square where the number of columns is a
+                      perfect square, else one pixel high
+====================  ==========================================================
+"""
+
+import difflib
+import math
+from numbers import Real
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+__all__ = [
+    "ImageTagsMixin",
+    "as_photo_list",
+    "check_choice",
+    "check_known_keys",
+    "check_pixels",
+    "check_unit_fraction",
+    "suggestion",
+]
+
+
+class ImageTagsMixin:
+    """Tags of an estimator that takes stacks of images and flattened images alike."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def suggestion(name, choices):
+    """Return ``" Did you mean 'x'?"`` where `name` looks like one of `choices`, else ``""``."""
+    close = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def check_choice(parameter, value, choices):
+    """Return `value` if it is one of `choices`, else say which there are."""
+    if isinstance(value, str) and value in choices:
+        return value
+    raise ValueError(
+        f"{parameter}={value!r} is unknown; expected one of "
+        f"{', '.join(map(repr, choices))}.{suggestion(value, choices)}"
+    )
+
+
+def check_known_keys(parameter, mapping, choices):
+    """Raise if `mapping` has a key that is none of `choices`; name all of them at once."""
+    unknown = [key for key in mapping if key not in choices]
+    if unknown:
+        hints = "".join(suggestion(key, choices) for key in unknown)
+        raise ValueError(
+            f"{parameter} has the unknown key(s) {', '.join(map(repr, unknown))}; "
+            f"expected some of {', '.join(map(repr, choices))}.{hints}"
+        )
+
+
+def check_unit_fraction(parameter, value, *, low=0.0, high=1.0):
+    """Return `value` if it is a real number in ``[low, high)``."""
+    if isinstance(value, Real) and not isinstance(value, bool) and low <= value < high:
+        return float(value)
+    raise ValueError(f"{parameter}={value!r} must be a number in [{low}, {high}).")
+
+
+def check_pixels(estimator, X, y="no_validation", *, reset):
+    """Check a batch of grey images on its way into an estimator.
+
+    Sets ``n_features_in_`` (pixels an image) and ``image_shape_`` ``(height, width)`` on
+    the estimator if `reset`, else compares `X` with them.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        Whose `fit` or `predict` received `X`; its class names the error messages.
+    X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+        Integer pixels in 0..255, or finite float pixels of any range.
+    y : array-like of shape (n,) or "no_validation"
+        Labels to check along with `X`.
+    reset : bool
+        True in `fit`, False in `predict` and `transform`.
+
+    Returns
+    -------
+    pixels : ndarray of shape (n, h, w), uint8 or float32
+        A view of `X` where its dtype allows it.
+    y : ndarray of shape (n,)
+        Only where `y` was given.
+
+    Raises
+    ------
+    ValueError
+        For mixed sizes, colour, NaN, empty input, integers beyond 0..255, an image size
+        other than the fitted one, or labels of another length.
+    """
+    rows, shape = _to_rows(X)
+    if not reset and shape is not None and shape != estimator.image_shape_:
+        raise ValueError(
+            f"X has images of {_size(shape)} pixels, but {type(estimator).__name__} was "
+            f"fitted on {_size(estimator.image_shape_)}. Put the same GrayscaleResizer "
+            f"before it that was there in fit."
+        )
+    checked = validate_data(estimator, rows, y, reset=reset, dtype="numeric", order="C")
+    rows, labels = checked if isinstance(checked, tuple) else (checked, None)
+    if reset:
+        estimator.image_shape_ = shape or _square_or_row(rows.shape[1])
+    pixels = _pixel_dtype(rows).reshape(len(rows), *estimator.image_shape_)
+    return pixels if labels is None else (pixels, labels)
+
+
+def as_photo_list(X, *, name="X"):
+    """Split a batch of photos into a list, one item a photo, without copying pixels.
+
+    Parameters
+    ----------
+    X : list, object array, or ndarray of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w)
+        Each item a path (`str` or `Path`) or an array ``(h, w)``, ``(h, w, 3)`` or
+        ``(h, w, 4)``. A single path or photo is refused: it is not a batch.
+    name : str
+        What error messages call `X`.
+
+    Returns
+    -------
+    list
+        The photos in order; arrays as views, paths as they came.
+    """
+    if isinstance(X, (str, bytes)) or hasattr(X, "__fspath__"):
+        raise ValueError(
+            f"{name} is a single path, {str(X)!r}; expected a batch. Pass a list: [{name}]."
+        )
+    if isinstance(X, np.ndarray) and X.dtype != object and X.dtype.kind not in "US":
+        return list(_stack_of_images(X, name))
+    items = list(X.values.ravel()) if hasattr(X, "iloc") and X.ndim == 1 else list(X)
+    if not items:
+        raise ValueError(f"{name} is empty: found 0 photo(s), expected at least one.")
+    if all(np.ndim(item) == 1 and not isinstance(item, (str, bytes)) for item in items):
+        return list(_stack_of_images(np.asarray(items), name))
+    return items
+
+
+def _stack_of_images(X, name):
+    """View a numeric array as images along its first axis."""
+    if X.ndim == 2:
+        X = X.reshape(len(X), *_square_or_row(X.shape[1]))
+    if X.ndim not in (3, 4):
+        raise ValueError(
+            f"{name} has shape {X.shape}; expected a batch of photos, (n, h, w) or "
+            f"(n, h, w, 3). Reshape your data; for one photo pass {name}[np.newaxis]."
+        )
+    if len(X) == 0:
+        raise ValueError(f"{name} has shape {X.shape}: found 0 photo(s), expected at least one.")
+    return X
+
+
+def _to_rows(X):
+    """Flatten images to rows; return them with the image shape, None for 2-D input."""
+    if isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object):
+        X = _stack_list(X)
+    ndim = getattr(X, "ndim", None)
+    if ndim not in (3, 4):
+        return X, None
+    X = np.asarray(X)
+    if ndim == 4 and X.shape[3] != 1:
+        raise ValueError(
+            f"X has shape {X.shape}, {X.shape[3]} channels; expected grey images "
+            f"(n, h, w) or (n, h, w, 1). Put GrayscaleResizer() before this step."
+        )
+    shape = X.shape[1:3]
+    return X.reshape(len(X), math.prod(shape)), shape
+
+
+def _stack_list(X):
+    """Stack a list of images of one size; leave every other list as it is."""
+    shapes = {np.shape(item) for item in X if isinstance(item, np.ndarray) and item.ndim in (2, 3)}
+    if not shapes:
+        return X
+    if len(shapes) > 1:
+        raise ValueError(
+            f"X holds images of {len(shapes)} different sizes, such as "
+            f"{' and '.join(map(str, sorted(shapes)[:2]))}; expected one size. "
+            f"Put GrayscaleResizer() before this step."
+        )
+    return np.stack(list(X))
+
+
+def _square_or_row(n_features):
+    side = math.isqrt(n_features)
+    return (side, side) if side * side == n_features else (1, n_features)
+
+
+def _size(shape):
+    return "×".join(map(str, shape))
+
+
+def _pixel_dtype(rows):
+    """Bring checked numbers to uint8 or float32."""
+    if rows.dtype == np.uint8 or rows.dtype == np.float32:
+        return rows
+    if rows.dtype.kind == "f":
+        return rows.astype(np.float32)
+    low, high = rows.min(), rows.max()
+    if low < 0 or high > 255:
+        raise ValueError(
+            f"X has integer pixels from {low} to {high}; integers must lie in 0..255. "
+            f"Scale them, or pass floats."
+        )
+    return rows.astype(np.uint8)
