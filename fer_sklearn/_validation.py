@@ -12,7 +12,7 @@ Images come in three equivalent forms, and leave this module in one:
 
 import difflib
 import math
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils.validation import validate_data
@@ -22,9 +22,13 @@ __all__ = [
     "as_photo_list",
     "check_choice",
     "check_known_keys",
+    "check_labels",
+    "check_pair",
+    "check_pixel_range",
     "check_pixels",
     "check_unit_fraction",
     "suggestion",
+    "unit_range",
 ]
 
 
@@ -65,6 +69,20 @@ def check_known_keys(parameter, mapping, choices):
         )
 
 
+def check_pair(parameter, value, meaning):
+    """Return a size, given as a positive int or a pair of them, as a pair."""
+    pair = (value, value) if isinstance(value, Integral) else value
+    if (
+        isinstance(pair, (tuple, list))
+        and len(pair) == 2
+        and all(isinstance(side, Integral) and side >= 1 for side in pair)
+    ):
+        return int(pair[0]), int(pair[1])
+    raise ValueError(
+        f"{parameter}={value!r} must be a positive int, or a pair of them, {meaning}."
+    )
+
+
 def check_unit_fraction(parameter, value, *, low=0.0, high=1.0):
     """Return `value` if it is a real number in ``[low, high)``."""
     if isinstance(value, Real) and not isinstance(value, bool) and low <= value < high:
@@ -72,7 +90,7 @@ def check_unit_fraction(parameter, value, *, low=0.0, high=1.0):
     raise ValueError(f"{parameter}={value!r} must be a number in [{low}, {high}).")
 
 
-def check_pixels(estimator, X, y="no_validation", *, reset):
+def check_pixels(estimator, X, y="no_validation", *, reset, keep_float64=False):
     """Check a batch of grey images on its way into an estimator.
 
     Sets ``n_features_in_`` (pixels an image) and ``image_shape_`` ``(height, width)`` on
@@ -87,11 +105,14 @@ def check_pixels(estimator, X, y="no_validation", *, reset):
     y : array-like of shape (n,) or "no_validation"
         Labels to check along with `X`.
     reset : bool
-        True in `fit`, False in `predict` and `transform`.
+        True in `fit`, False in `predict` and `transform`. A stateless estimator that was
+        not fitted has no size to compare with, and takes any.
+    keep_float64 : bool, default=False
+        Whether float64 pixels stay as they are.
 
     Returns
     -------
-    pixels : ndarray of shape (n, h, w), uint8 or float32
+    pixels : ndarray of shape (n, h, w), uint8 or float32 (or float64, if kept)
         A view of `X` where its dtype allows it.
     y : ndarray of shape (n,)
         Only where `y` was given.
@@ -103,18 +124,80 @@ def check_pixels(estimator, X, y="no_validation", *, reset):
         other than the fitted one, or labels of another length.
     """
     rows, shape = _to_rows(X)
-    if not reset and shape is not None and shape != estimator.image_shape_:
+    fitted = None if reset else getattr(estimator, "image_shape_", None)
+    if shape and fitted and shape != fitted:
         raise ValueError(
             f"X has images of {_size(shape)} pixels, but {type(estimator).__name__} was "
-            f"fitted on {_size(estimator.image_shape_)}. Put the same GrayscaleResizer "
+            f"fitted on {_size(fitted)}. Put the same GrayscaleResizer "
             f"before it that was there in fit."
         )
     checked = validate_data(estimator, rows, y, reset=reset, dtype="numeric", order="C")
     rows, labels = checked if isinstance(checked, tuple) else (checked, None)
+    image_shape = shape or fitted or _square_or_row(rows.shape[1])
     if reset:
-        estimator.image_shape_ = shape or _square_or_row(rows.shape[1])
-    pixels = _pixel_dtype(rows).reshape(len(rows), *estimator.image_shape_)
+        estimator.image_shape_ = image_shape
+    if not (keep_float64 and rows.dtype == np.float64):
+        rows = _pixel_dtype(rows)
+    pixels = rows.reshape(len(rows), *image_shape)
     return pixels if labels is None else (pixels, labels)
+
+
+def unit_range(pixels):
+    """Return the lowest and highest pixel, integers being scaled to [0, 1]."""
+    scale = 255.0 if pixels.dtype == np.uint8 else 1.0
+    return float(pixels.min()) / scale, float(pixels.max()) / scale
+
+
+def check_pixel_range(pixels, fitted, name):
+    """Raise if `pixels` cannot be on the scale of those an estimator was fitted on.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (n, h, w), uint8 or float32
+    fitted : tuple of float
+        As from :func:`unit_range` in fit.
+    name : str
+        The estimator's, for the message.
+
+    Raises
+    ------
+    ValueError
+        If one side lies in [0, 1] and the other reaches far beyond it.
+    """
+    low, high = unit_range(pixels)
+    fitted_low, fitted_high = fitted
+    fitted_in_unit = fitted_low >= 0 and fitted_high <= 1
+    too_wide = fitted_in_unit and (low < -0.5 or high > 2)
+    too_narrow = fitted_high > 16 and low >= 0 and 0 < high <= 1
+    if too_wide or too_narrow:
+        raise ValueError(
+            f"X has pixels from {low:.4g} to {high:.4g} (integers divided by 255), but {name} "
+            f"was fitted on pixels from {fitted_low:.4g} to {fitted_high:.4g}. Prepare both "
+            f"alike, best with the same PixelNormalizer in one Pipeline."
+        )
+
+
+def check_labels(y, classes):
+    """Return the positions of the labels `y` in the sorted array `classes`.
+
+    Raises
+    ------
+    ValueError
+        If there is only one class, or a label that is none of `classes`.
+    """
+    if len(classes) < 2:
+        raise ValueError(
+            f"y has only one class, {classes[0]!r}; a classifier needs at least two classes."
+        )
+    codes = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+    unknown = np.unique(np.asarray(y)[classes[codes] != y])
+    if len(unknown):
+        raise ValueError(
+            f"y has the label(s) {', '.join(map(repr, unknown.tolist()))}, which were not among "
+            f"the classes of the first fit, {classes.tolist()}. Fit a new estimator, or name "
+            f"all classes in the first partial_fit."
+        )
+    return codes
 
 
 def as_photo_list(X, *, name="X"):
@@ -137,9 +220,18 @@ def as_photo_list(X, *, name="X"):
         raise ValueError(
             f"{name} is a single path, {str(X)!r}; expected a batch. Pass a list: [{name}]."
         )
-    if isinstance(X, np.ndarray) and X.dtype != object and X.dtype.kind not in "US":
+    if hasattr(X, "to_numpy"):
+        X = X.to_numpy()
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1 and X.dtype.kind in "OUS":
+        X = X[:, 0]
+    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS":
         return list(_stack_of_images(X, name))
-    items = list(X.values.ravel()) if hasattr(X, "iloc") and X.ndim == 1 else list(X)
+    if not hasattr(X, "__len__") or not hasattr(X, "__iter__") or hasattr(X, "tocsr"):
+        raise TypeError(
+            f"{name} is a {type(X).__name__}; expected a list of photos or an array. Sparse "
+            f"input is not supported."
+        )
+    items = list(X)
     if not items:
         raise ValueError(f"{name} is empty: found 0 photo(s), expected at least one.")
     if all(np.ndim(item) == 1 and not isinstance(item, (str, bytes)) for item in items):
