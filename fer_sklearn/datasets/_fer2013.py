@@ -1,0 +1,321 @@
+"""FER2013, in every form in which people have it."""
+
+import re
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from .._validation import check_choice, suggestion
+from ..emotions import EMOTIONS, FER2013_CODES, canonical_emotion
+from ..exceptions import DatasetFormatError
+from ._sources import check_exists, decode_members, is_image, open_source
+
+__all__ = ["SIDE", "SUBSETS", "load_fer2013"]
+
+SUBSETS = ("train", "public", "private")
+SIDE = 48
+
+_USAGE = {"training": "train", "publictest": "public", "privatetest": "private"}
+_FOLDERS = {"train": "train", "training": "train"} | {
+    f"{half}{test}": half for half in ("public", "private") for test in ("", "test")
+}
+_NAME_PREFIX = re.compile(r"(training|publictest|privatetest)(?![a-z])", re.IGNORECASE)
+# An official table is complete, so it goes before images; the challenge's train.csv after.
+_WHOLE_TABLES = ("fer2013.csv", "icml_face_data.csv")
+_ROWS_AT_ONCE = 4096
+_EXPECTED_FORMS = (
+    "Expected fer2013.csv, icml_face_data.csv or train.csv, or images in "
+    "train/<emotion>/ and test/<emotion>/"
+)
+
+DESCR = """\
+FER2013, the facial expression recognition data of the ICML 2013 challenge.
+
+35,887 grey faces of 48×48 pixels, collected by image search and labelled with one of seven
+emotions: 28,709 for training, 3,589 "public" test faces (used for validation during the
+challenge) and 3,589 "private" ones (its final test). Human accuracy is about 65 ± 5 %.
+About 8 % of each test half are exact copies of training images: see duplicate_report.
+
+Goodfellow et al. (2013), Challenges in Representation Learning: A report on three machine
+learning contests, arXiv:1307.0414.
+"""
+
+
+def load_fer2013(path, *, subset="train", return_X_y=False):
+    """Load FER2013 from a table, a folder or a zip archive.
+
+    ==================  =================================================================
+    form                subset of an image
+    ==================  =================================================================
+    ``fer2013.csv``,    the column ``Usage``; blanks in column names are ignored. A table
+    ``icml_face_``      without that column, as ``train.csv``, is all training
+    ``data.csv``
+    folder of images    the start of the file name, ``Training_``, ``PublicTest_`` or
+    ``.../<emotion>/*`` ``PrivateTest_``; else a folder above, ``train``, ``PublicTest``,
+                        ``PrivateTest``
+    zip archive         as the table or the folder in it; nothing is unpacked to disk
+    ==================  =================================================================
+
+    In a folder or archive that holds both, ``fer2013.csv`` and ``icml_face_data.csv`` are
+    preferred to images, and images to ``train.csv``.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The CSV file, the folder, or the zip archive; either of the latter may have
+        further folders around what is looked for.
+    subset : {"train", "public", "private", "all"}, default="train"
+        Which rows to load: ``"public"`` and ``"private"`` are the halves of the test set.
+    return_X_y : bool, default=False
+        If True, return ``(images, target)``.
+
+    Returns
+    -------
+    Bunch
+        - images : ndarray of shape (n, 48, 48), uint8
+        - data : ndarray of shape (n, 2304), uint8; a view of `images`
+        - target : ndarray of shape (n,), str; emotion names
+        - target_names : ndarray of shape (7,), str; sorted
+        - subset : ndarray of shape (n,), str; ``"train"``, ``"public"`` or ``"private"``
+        - filenames : ndarray of shape (n,), str; only for images: names within `path`
+        - DESCR : str
+
+        Rows of a table stand in the table's order; images by subset, then by name, which
+        sorts them by emotion: shuffle where order matters.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at `path`.
+    DatasetFormatError
+        For a form, column, emotion, pixel count or image size that is not FER2013's, and
+        where `path` holds no image of `subset`. The message names the file and row.
+    ImageReadError
+        For a missing, truncated or damaged image.
+
+    References
+    ----------
+    Goodfellow et al. (2013), arXiv:1307.0414.
+
+    Examples
+    --------
+    >>> from fer_sklearn import load_fer2013
+    >>> faces = load_fer2013("fer2013.csv", subset="public")  # doctest: +SKIP
+    >>> faces.images.shape  # doctest: +SKIP
+    (3589, 48, 48)
+    """
+    check_choice("subset", subset, (*SUBSETS, "all"))
+    path = check_exists(path)
+    wanted = SUBSETS if subset == "all" else (subset,)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        with path.open("rb") as file:
+            data = _read_table(file, str(path), wanted)
+    else:
+        with open_source(path) as source:
+            data = _read_source(source, wanted)
+    if not len(data["target"]):
+        raise DatasetFormatError(
+            f"{path} holds no row or image of subset={subset!r}. Ask for another subset, or "
+            f"use the complete fer2013.csv or archive."
+        )
+    if return_X_y:
+        return data["images"], data["target"]
+    images = data["images"]
+    return Bunch(
+        data=images.reshape(len(images), -1),
+        target_names=np.array(EMOTIONS),
+        DESCR=DESCR,
+        **data,
+    )
+
+
+def _read_source(source, wanted):
+    """Find a table or images in a folder or archive, and read them."""
+    tables = {}
+    for name in source.names:
+        tables.setdefault(_file(name).lower(), name)
+    images = [name for name in source.names if is_image(name)]
+    table = next((tables[name] for name in _WHOLE_TABLES if name in tables), None)
+    if table is None and not images:
+        table = tables.get("train.csv")
+    if table is not None:
+        with source.open(table) as file:
+            return _read_table(file, source.describe(table), wanted)
+    if not images:
+        raise DatasetFormatError(
+            f"{source.path} holds neither a table nor images of FER2013. {_EXPECTED_FORMS}."
+        )
+    return _read_images(source, images, wanted)
+
+
+# -- images ---------------------------------------------------------------------------
+
+
+def _read_images(source, names, wanted):
+    emotions = _emotions_of_folders(source, names)
+    members = sorted(
+        (wanted.index(subset), name)
+        for name in names
+        if (subset := _subset_of_name(source, name, wanted)) in wanted
+    )
+    images = np.empty((len(members), SIDE, SIDE), np.uint8)
+    chosen = [name for _, name in members]
+    for i, image in enumerate(decode_members(source, chosen)):
+        if image.shape != (SIDE, SIDE):
+            raise DatasetFormatError(
+                f"{source.describe(chosen[i])}: the image is {image.shape[1]}×{image.shape[0]} "
+                f"pixels; FER2013's are {SIDE}×{SIDE}. load_image_folder(size={SIDE}) reads "
+                f"images of any size."
+            )
+        images[i] = image
+    return {
+        "images": images,
+        "target": _names([emotions[_folder(name)] for name in chosen]),
+        "subset": _names([wanted[i] for i, _ in members]),
+        "filenames": _names(chosen),
+    }
+
+
+def _emotions_of_folders(source, names):
+    """Map every folder that holds images to its emotion; tell all that are unknown."""
+    folders = sorted({_folder(name) for name in names})
+    emotions = {folder: canonical_emotion(_file(folder)) for folder in folders}
+    unknown = [folder for folder in folders if emotions[folder] not in EMOTIONS]
+    if unknown:
+        hints = "".join(suggestion(emotions[folder], EMOTIONS) for folder in unknown[:5])
+        raise DatasetFormatError(
+            f"{source.path} has images in folders that name no emotion of FER2013: "
+            f"{', '.join(repr(folder or '.') for folder in unknown[:5])}"
+            f"{' and more' if len(unknown) > 5 else ''}. Expected "
+            f"{', '.join(EMOTIONS)}.{hints} load_image_folder reads folders of any names."
+        )
+    return emotions
+
+
+def _subset_of_name(source, name, wanted):
+    parts = name.split("/")
+    if match := _NAME_PREFIX.match(parts[-1]):
+        return _USAGE[match[1].lower()]
+    for folder in reversed(parts[:-1]):
+        if folder.lower() in _FOLDERS:
+            return _FOLDERS[folder.lower()]
+    if wanted == ("train",) and "test" in map(str.lower, parts):
+        return None
+    raise DatasetFormatError(
+        f"{source.describe(name)}: neither its name nor a folder tells whether it belongs to "
+        f"the public or the private test half, or to training. Expected a name that starts "
+        f"with 'Training_', 'PublicTest_' or 'PrivateTest_', or a folder 'train', 'PublicTest' "
+        f"or 'PrivateTest'. load_image_folder reads folders without that division."
+    )
+
+
+def _folder(name):
+    return name.rpartition("/")[0]
+
+
+def _file(name):
+    return name.rpartition("/")[2]
+
+
+# -- tables ---------------------------------------------------------------------------
+
+
+def _read_table(file, name, wanted):
+    """Read a CSV file by chunks of rows, so that its text is never in memory whole."""
+    parts = {"images": [], "target": [], "subset": []}
+    for frame in _table_chunks(file, name):
+        subsets = _subsets_of_rows(frame, name)
+        frame, subsets = frame[np.isin(subsets, wanted)], subsets[np.isin(subsets, wanted)]
+        parts["images"].append(_parse_pixels(frame["pixels"], name))
+        parts["target"].append(_emotions_of_rows(frame["emotion"], name))
+        parts["subset"].append(subsets)
+    return {key: np.concatenate(value) for key, value in parts.items()}
+
+
+def _table_chunks(file, name):
+    """Yield data frames with the columns emotion, pixels and perhaps usage, all text."""
+    import pandas as pd
+
+    try:
+        chunks = pd.read_csv(
+            file, dtype=str, keep_default_na=False, chunksize=_ROWS_AT_ONCE, skipinitialspace=True
+        )
+        for frame in chunks:
+            frame.columns = [column.strip().lower() for column in frame.columns]
+            missing = [column for column in ("emotion", "pixels") if column not in frame]
+            if missing:
+                raise DatasetFormatError(
+                    f"{name}: there is no column {' and '.join(map(repr, missing))}; found "
+                    f"{', '.join(map(repr, frame.columns))}. A table without emotions cannot "
+                    f"be loaded: use fer2013.csv, icml_face_data.csv or train.csv."
+                )
+            # A line that ends early lacks its last fields.
+            yield frame.fillna("")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DatasetFormatError(
+            f"{name}: not a readable CSV file ({str(error).strip()}). Download it again."
+        ) from error
+
+
+def _subsets_of_rows(frame, name):
+    if "usage" not in frame:
+        return np.full(len(frame), "train", dtype="<U7")
+    usage = frame["usage"].str.strip()
+    subsets = usage.str.lower().map(_USAGE)
+    if subsets.isna().any():
+        row = subsets.index[subsets.isna()][0]
+        raise DatasetFormatError(
+            f"{name}, {_row(row)}: Usage is {usage[row]!r}; expected 'Training', 'PublicTest' "
+            f"or 'PrivateTest'.{suggestion(usage[row], ('Training', 'PublicTest', 'PrivateTest'))}"
+        )
+    return subsets.to_numpy(dtype="<U7")
+
+
+def _emotions_of_rows(column, name):
+    """Translate the codes, or names, of a column."""
+    codes = {str(code): emotion for code, emotion in enumerate(FER2013_CODES)}
+    emotions = []
+    for row, text in column.items():
+        text = text.strip()
+        emotion = codes.get(text, canonical_emotion(text))
+        if emotion not in EMOTIONS:
+            raise DatasetFormatError(
+                f"{name}, {_row(row)}: emotion is {text!r}; expected a code from 0 to 6 or one "
+                f"of {', '.join(EMOTIONS)}.{suggestion(text, EMOTIONS)}"
+            )
+        emotions.append(emotion)
+    return _names(emotions)
+
+
+def _parse_pixels(column, name):
+    """Parse texts of 2,304 numbers each."""
+    images = np.empty((len(column), SIDE * SIDE), np.uint8)
+    for i, (row, text) in enumerate(column.items()):
+        # Deleting all digits at once is much faster than looking at every number.
+        strange = text.strip().encode().translate(None, b"0123456789 \t\r\n")
+        if strange:
+            found = strange[:10].decode(errors="replace")
+            raise _bad_pixels(name, row, f"the pixels hold {found!r}; expected integers")
+        values = np.fromstring(text, dtype=np.int64, sep=" ") if text.strip() else np.empty(0)
+        if len(values) != SIDE * SIDE:
+            raise _bad_pixels(
+                name, row, f"{len(values)} pixels; expected {SIDE * SIDE} ({SIDE}×{SIDE})"
+            )
+        if values.max() > 255:
+            raise _bad_pixels(name, row, f"a pixel is {values.max()}; expected 0..255")
+        images[i] = values
+    return images.reshape(-1, SIDE, SIDE)
+
+
+def _bad_pixels(name, row, what):
+    return DatasetFormatError(
+        f"{name}, {_row(row)}: {what}. Download the file again, or remove the row."
+    )
+
+
+def _row(index):
+    return f"row {index + 1} below the header"
+
+
+def _names(values):
+    return np.array(values, dtype=None if len(values) else "<U1")

@@ -1,0 +1,293 @@
+import re
+import sys
+import types
+import zipfile
+
+import numpy as np
+import pytest
+from skimage.feature import hog
+from sklearn.model_selection import cross_val_score
+from sklearn.svm import LinearSVC
+
+from fer_sklearn import (
+    fetch_fer2013,
+    load_image_folder,
+    make_faces,
+)
+from fer_sklearn.datasets import _fetch
+from fer_sklearn.emotions import EMOTIONS
+from fer_sklearn.exceptions import DatasetFormatError, ImageReadError, MissingExtraError
+from fer_sklearn.images import write_image
+
+FACES = make_faces(7, random_state=0)
+
+
+def put(folder, names, shape=None):
+    """Write faces under these names, in order."""
+    for name, face in zip(names, FACES.images, strict=False):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, face if shape is None else face[: shape[0], : shape[1]])
+    return folder
+
+
+# -- folders ----------------------------------------------------------------------------
+
+
+def test_folder_maps_synonyms_and_keeps_unknown_labels(tmp_path):
+    put(tmp_path, ["Anger/a.png", "contempt/b.png", "fearful/c.jpg", "anger/d.png"])
+    data = load_image_folder(tmp_path)
+    assert data.target.tolist() == ["angry", "angry", "contempt", "fear"]
+    assert data.target_names.tolist() == ["angry", "contempt", "fear"]
+    assert data.filenames.tolist() == [
+        "Anger/a.png",
+        "anger/d.png",
+        "contempt/b.png",
+        "fearful/c.jpg",
+    ]
+    assert set(data.subset.tolist()) == {"all"}
+    np.testing.assert_array_equal(data.images[:3], FACES.images[[0, 3, 1]])
+    assert np.shares_memory(data.data, data.images)
+    assert data.data.shape == (4, 2304)
+
+
+@pytest.mark.parametrize(
+    ("names", "targets", "subsets"),
+    [
+        (["CK+48/anger/1.png", "CK+48/joy/1.png"], ["angry", "happy"], ["all"] * 2),
+        (["joy/S1/1.png", "joy/S2/1.png"], ["happy"] * 2, ["all"] * 2),
+        (["x/test/sad/1.png", "x/train/sad/1.png"], ["sad"] * 2, ["test", "train"]),
+        (["train/a/1.png", "train/b/1.png"], ["a", "b"], ["train"] * 2),
+        (["mine/1.png", "mine/2.png"], ["mine"] * 2, ["all"] * 2),
+        (["a/1.png", "b/1.png", "cover.png"], ["a", "b"], ["all"] * 2),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_layouts(tmp_path, names, targets, subsets, zipped):
+    path = put(tmp_path / "data", names)
+    if zipped:
+        path = tmp_path / "x.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in names:
+                archive.write(tmp_path / "data" / name, name)
+    data = load_image_folder(path)
+    assert data.target.tolist() == targets
+    assert data.subset.tolist() == subsets
+
+
+def test_images_of_several_sizes(tmp_path):
+    put(tmp_path, ["a/1.png"])
+    put(tmp_path, ["b/1.png"], shape=(48, 30))
+    data = load_image_folder(tmp_path)
+    assert data.images.dtype == object
+    assert [image.shape for image in data.images] == [(48, 48), (48, 30)]
+    assert "data" not in data
+    assert load_image_folder(tmp_path, size=24).images.shape == (2, 24, 24)
+    assert load_image_folder(tmp_path, size=(24, 60)).images.shape == (2, 24, 60)
+
+
+def test_shrinking_averages(tmp_path):
+    (tmp_path / "a").mkdir()
+    write_image(tmp_path / "a/1.png", np.kron(np.eye(8), np.full((2, 2), 200)).astype(np.uint8))
+    image = load_image_folder(tmp_path, size=8).images[0]
+    np.testing.assert_array_equal(image, 200 * np.eye(8))
+
+
+def test_colour(tmp_path):
+    (tmp_path / "a").mkdir()
+    red = np.zeros((4, 5, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
+    write_image(tmp_path / "a/1.png", red)
+    write_image(tmp_path / "a/2.png", red[..., 0])
+    data = load_image_folder(tmp_path, grayscale=False)
+    assert data.images.shape == (2, 4, 5, 3)
+    np.testing.assert_array_equal(data.images[0], red)
+    X, y = load_image_folder(tmp_path, return_X_y=True)
+    assert X.shape == (2, 4, 5)
+    assert X[0, 0, 0] == 76
+    assert y.tolist() == ["a", "a"]
+
+
+def test_broken_image_raises_or_warns(tmp_path):
+    put(tmp_path, ["a/1.png", "a/2.png", "b/1.png"])
+    (tmp_path / "a/2.png").write_bytes(b"no image at all")
+    message = f"{tmp_path / 'a/2.png'}: not an image in a known format"
+    with pytest.raises(ImageReadError, match=re.escape(message)):
+        load_image_folder(tmp_path)
+    with pytest.warns(UserWarning, match=r"Left out 1 of 3 image\(s\)") as caught:
+        data = load_image_folder(tmp_path, on_error="warn")
+    assert message in str(caught[0].message)
+    assert caught[0].filename == __file__
+    assert data.filenames.tolist() == ["a/1.png", "b/1.png"]
+    assert data.target.tolist() == ["a", "b"]
+
+
+def test_only_broken_images(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/1.png").write_bytes(b"")
+    with pytest.raises(ImageReadError, match=r"None of 1 image\(s\) can be read\. First: .*a/1\.p"):
+        load_image_folder(tmp_path, on_error="warn")
+
+
+def test_empty_label_folder_is_told(tmp_path):
+    put(tmp_path, ["a/1.png"])
+    (tmp_path / "b").mkdir()
+    with pytest.warns(UserWarning, match=r"no image in the label folder\(s\) 'b'; these") as caught:
+        load_image_folder(tmp_path)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("names", [[], ["1.png"]])
+def test_folder_without_labelled_images(tmp_path, names):
+    put(tmp_path, names)
+    message = rf"no images in label folders: found {len(names)} image\(s\).*such as happy/1\.png"
+    with pytest.raises(DatasetFormatError, match=message):
+        load_image_folder(tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.5, (4,), (4, 4, 4), True, "48"])
+def test_wrong_size(tmp_path, size):
+    with pytest.raises(ValueError, match=re.escape(f"size={size!r} must be None, a positive")):
+        load_image_folder(tmp_path, size=size)
+
+
+def test_wrong_on_error(tmp_path):
+    with pytest.raises(ValueError, match=r"on_error='warm' is unknown.*Did you mean 'warn'\?"):
+        load_image_folder(tmp_path, on_error="warm")
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"does not exist\. Check the spelling"):
+        load_image_folder(tmp_path / "nowhere")
+
+
+# -- fetching ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kaggle(monkeypatch, tmp_path):
+    """A stand-in for kagglehub that offers a tiny FER2013."""
+    names = [f"train/{e}/Training_1.png" for e in EMOTIONS[:5]]
+    names += ["test/sad/PublicTest_1.png", "test/sad/PrivateTest_1.png"]
+    cached = put(tmp_path.parent / f"{tmp_path.name}-cache", names)
+    calls = []
+
+    def dataset_download(handle):
+        calls.append(handle)
+        return str(cached)
+
+    module = types.SimpleNamespace(dataset_download=dataset_download, calls=calls)
+    monkeypatch.setitem(sys.modules, "kagglehub", module)
+    monkeypatch.setattr(_fetch, "_COUNTS", {"train": 5, "public": 1, "private": 1})
+    return module
+
+
+def test_fetch_downloads_once(kaggle, tmp_path):
+    home = tmp_path / "home"
+    for subset, n_samples in (("train", 5), ("private", 1)):
+        assert len(fetch_fer2013(home, subset=subset).images) == n_samples
+    assert kaggle.calls == ["msambare/fer2013"]
+    assert [path.name for path in home.iterdir()] == ["fer2013.zip"]
+
+
+def test_fetch_finds_what_was_put_there_by_hand(kaggle, tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_SKLEARN_DATA", str(tmp_path / "home"))
+    put(tmp_path / "home" / "fer2013", ["train/joy/Training_1.png"])
+    X, y = fetch_fer2013(return_X_y=True)
+    np.testing.assert_array_equal(X, FACES.images[:1])
+    assert y.tolist() == ["happy"]
+    assert kaggle.calls == []
+
+
+def test_fetch_finds_an_unpacked_archive(kaggle, tmp_path):
+    put(tmp_path, ["train/joy/Training_1.png"])
+    assert fetch_fer2013(tmp_path).target.tolist() == ["happy"]
+    assert kaggle.calls == []
+
+
+def test_fetch_refuses_an_incomplete_download(kaggle, tmp_path, monkeypatch):
+    monkeypatch.setattr(_fetch, "_COUNTS", {"train": 6, "public": 1, "private": 1})
+    with pytest.raises(DatasetFormatError, match=r"'train': 5, .*; expected {'train': 6,"):
+        fetch_fer2013(tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+BY_HAND = "open https://www.kaggle.com/datasets/msambare/fer2013 , choose 'Download', and put"
+
+
+def test_fetch_without_network_says_what_to_do(kaggle, tmp_path):
+    def fail(handle):
+        raise RuntimeError("name resolution failed")
+
+    kaggle.dataset_download = fail
+    with pytest.raises(ConnectionError, match="RuntimeError: name resolution failed") as caught:
+        fetch_fer2013(tmp_path / "home")
+    assert BY_HAND in str(caught.value)
+    assert f"into {tmp_path / 'home'} ," in str(caught.value)
+
+
+def test_fetch_without_kagglehub_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'fer_sklearn\[fetch\]'") as caught:
+        fetch_fer2013(tmp_path / "home")
+    assert BY_HAND in str(caught.value)
+
+
+def test_fetch_checks_the_subset_first(tmp_path):
+    with pytest.raises(ValueError, match="subset='test' is unknown"):
+        fetch_fer2013(tmp_path, subset="test")
+
+
+# -- drawn faces ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [16, 28, 48, 96])
+def test_faces_bunch(size):
+    data = make_faces(15, size, random_state=0)
+    assert data.images.shape == (15, size, size)
+    assert data.images.dtype == np.uint8
+    assert data.data.shape == (15, size * size)
+    assert data.target_names.tolist() == list(EMOTIONS)
+    assert sorted(np.unique(data.target, return_counts=True)[1].tolist()) == [2] * 6 + [3]
+    assert set(data.subset.tolist()) == {"train"}
+    assert data.images.std(axis=(1, 2)).min() > 10
+
+
+def test_same_seed_same_faces():
+    X, y = make_faces(9, random_state=3, return_X_y=True)
+    again = make_faces(9, random_state=3)
+    np.testing.assert_array_equal(X, again.images)
+    np.testing.assert_array_equal(y, again.target)
+    assert not np.array_equal(X, make_faces(9, random_state=4).images)
+
+
+def test_random_state_instance_advances():
+    rng = np.random.RandomState(0)
+    first, second = make_faces(3, random_state=rng), make_faces(3, random_state=rng)
+    assert not np.array_equal(first.images, second.images)
+
+
+def test_noise():
+    clean, noisy = (make_faces(9, noise=noise, random_state=0).images for noise in (0, 20))
+    assert 12 < (noisy.astype(int) - clean).std() < 22
+
+
+def test_expressions_can_be_learned():
+    X, y = make_faces(280, random_state=0, return_X_y=True)
+    features = [hog(face, pixels_per_cell=(8, 8), cells_per_block=(2, 2)) for face in X]
+    assert cross_val_score(LinearSVC(C=0.1), features, y, cv=3).mean() > 0.85
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_samples": 0}, "n_samples=0 must be an integer of at least 1."),
+        ({"n_samples": 2.0}, "n_samples=2.0 must be an integer"),
+        ({"size": 15}, "size=15 must be an integer of at least 16."),
+        ({"size": True}, "size=True must be an integer"),
+        ({"noise": -1}, "noise=-1 must be a finite number"),
+        ({"noise": float("nan")}, "noise=nan must be a finite number"),
+    ],
+)
+def test_faces_refuse(parameters, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make_faces(**parameters)

@@ -1,0 +1,266 @@
+import io
+import re
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_sklearn.exceptions import ImageReadError
+from fer_sklearn.images import (
+    decode_color,
+    decode_gray,
+    read_image,
+    to_gray,
+    to_uint8,
+    write_image,
+)
+
+RNG = np.random.default_rng(0)
+GRAY = RNG.integers(0, 256, (6, 5), dtype=np.uint8)
+RGB = RNG.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+
+
+def encoded(array, format="PNG", **options):
+    file = io.BytesIO()
+    image = array if isinstance(array, Image.Image) else Image.fromarray(array)
+    image.save(file, format=format, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("pixels", [GRAY, RGB], ids=["grey", "rgb"])
+@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF"])
+def test_read_image_gives_back_lossless_pixels(pixels, format):
+    np.testing.assert_array_equal(read_image(encoded(pixels, format)), pixels)
+
+
+def test_read_image_takes_path_bytes_and_file(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(RGB))
+    with path.open("rb") as file:
+        for source in (path, str(path), path.read_bytes(), file):
+            np.testing.assert_array_equal(read_image(source), RGB)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "expected"),
+    [
+        (1, GRAY),
+        (2, GRAY[:, ::-1]),
+        (3, GRAY[::-1, ::-1]),
+        (4, GRAY[::-1]),
+        (5, GRAY.T),
+        (6, np.rot90(GRAY, -1)),
+        (7, np.rot90(GRAY, 2).T),
+        (8, np.rot90(GRAY)),
+    ],
+)
+@pytest.mark.parametrize("read", [read_image, lambda data: decode_gray(data, "x")])
+def test_exif_orientation_is_honoured(read, orientation, expected):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    np.testing.assert_array_equal(read(encoded(GRAY, exif=exif)), expected)
+
+
+def test_exif_orientation_of_jpeg_is_honoured_by_the_fast_path():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = np.repeat(np.repeat(GRAY, 8, axis=0), 8, axis=1)
+    data = encoded(image, "JPEG", exif=exif, quality=100)
+    fast, careful = decode_gray(data, "x"), read_image(data)
+    assert fast.shape == (40, 48)
+    np.testing.assert_allclose(fast.astype(int), careful, atol=2)
+
+
+def test_transparency_is_composited_on_white():
+    rgba = np.dstack([RGB, np.zeros((6, 5), np.uint8)])
+    rgba[0, :, 3] = 255
+    rgba[1, :, 3] = 51
+    seen = read_image(encoded(rgba))
+    np.testing.assert_array_equal(seen[0], RGB[0])
+    np.testing.assert_allclose(seen[1], 0.2 * RGB[1] + 0.8 * 255, atol=1)
+    assert (seen[2:] == 255).all()
+
+
+@pytest.mark.parametrize("read", [read_image, lambda data: decode_gray(data, "x")])
+def test_grey_with_alpha_stays_grey(read):
+    alpha = np.full_like(GRAY, 255)
+    alpha[0] = 0
+    seen = read(encoded(np.dstack([GRAY, alpha])))
+    assert (seen[0] == 255).all()
+    np.testing.assert_array_equal(seen[1:], GRAY[1:])
+
+
+def test_palette_transparency_is_composited():
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    palette.putpixel((1, 0), 1)
+    seen = read_image(encoded(palette, transparency=0))
+    np.testing.assert_array_equal(seen, [[[255, 255, 255], [40, 50, 60]]])
+
+
+def test_16_bit_grey_is_scaled():
+    deep = np.array([[0, 257, 65535, 32896]], np.uint16)
+    np.testing.assert_array_equal(read_image(encoded(deep)), [[0, 1, 255, 128]])
+
+
+def test_float_tiff_is_scaled():
+    image = Image.fromarray(np.array([[0.0, 0.5, 1.0]], np.float32))
+    np.testing.assert_array_equal(read_image(encoded(image, "TIFF")), [[0, 128, 255]])
+
+
+def test_float_tiff_with_nan_is_named(tmp_path):
+    path = tmp_path / "nan.tif"
+    path.write_bytes(encoded(Image.fromarray(np.array([[0.0, np.nan]], np.float32)), "TIFF"))
+    with pytest.raises(ImageReadError, match=r"nan\.tif: array has 1 pixel\(s\) that are NaN"):
+        read_image(path)
+
+
+def test_cmyk_and_bilevel():
+    assert read_image(encoded(Image.new("CMYK", (4, 3)), "JPEG")).shape == (3, 4, 3)
+    bilevel = Image.fromarray(np.array([[True, False]]))
+    np.testing.assert_array_equal(read_image(encoded(bilevel)), [[255, 0]])
+
+
+def test_first_frame_of_an_animation():
+    frames = [Image.new("L", (4, 3), level) for level in (10, 200)]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (read_image(data) == 10).all()
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ImageReadError, match=r"no\.png: there is no such file\. Check the path"):
+        read_image(tmp_path / "no.png")
+
+
+def test_folder_instead_of_file(tmp_path):
+    with pytest.raises(ImageReadError, match="this is a folder, not an image file"):
+        read_image(tmp_path)
+
+
+@pytest.mark.parametrize("read", [read_image, lambda data: decode_gray(data, "the image")])
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+@pytest.mark.parametrize("kept", [0, 20, 0.7])
+def test_truncated_file(read, format, kept):
+    data = encoded(np.resize(RGB, (40, 40, 3)), format)
+    data = data[: kept if isinstance(kept, int) else int(kept * len(data))]
+    with pytest.raises(ImageReadError, match=r"^the image: the image is truncated or damaged"):
+        read(data)
+
+
+def test_truncated_grey_png_is_not_half_an_image():
+    data = encoded(np.resize(GRAY, (48, 48)))
+    with pytest.raises(ImageReadError, match=r"^zip/1\.png: the image is truncated or damaged"):
+        decode_gray(data[: len(data) // 2], "zip/1.png")
+
+
+def test_not_an_image():
+    message = "the image: not an image in a known format; its first bytes are b'hello wo'"
+    with pytest.raises(ImageReadError, match=re.escape(message)):
+        read_image(b"hello world, this is text")
+
+
+def test_array_is_no_source():
+    with pytest.raises(TypeError, match="source is a ndarray; expected a path, bytes or a file"):
+        read_image(GRAY)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda data: read_image(data, max_pixels=29),
+        lambda data: decode_gray(data, "the image", max_pixels=29),
+    ],
+)
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_too_many_pixels(read, format):
+    with pytest.raises(ImageReadError, match="5×6 = 30 pixels, more than max_pixels=29"):
+        read(encoded(GRAY, format))
+
+
+def test_size_is_refused_by_the_header_alone():
+    # The header claims a huge image, and there is nothing to decode behind it.
+    data = bytearray(encoded(GRAY))
+    data[16:24] = (9000).to_bytes(4, "big") * 2
+    chunk = bytes(data[12:29])
+    data[29:33] = zlib.crc32(chunk).to_bytes(4, "big")
+    with pytest.raises(ImageReadError, match="9000×9000 = 81000000 pixels"):
+        decode_gray(bytes(data[:60]), "bomb.png")
+
+
+def test_to_gray_weights():
+    np.testing.assert_array_equal(to_gray(np.eye(3, dtype=np.uint8)[None] * 255), [[76, 150, 29]])
+    assert to_gray(GRAY) is GRAY
+
+
+def test_decode_color_repeats_grey():
+    np.testing.assert_array_equal(decode_color(encoded(GRAY), "x"), np.dstack([GRAY] * 3))
+    np.testing.assert_array_equal(decode_color(encoded(RGB), "x"), RGB)
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.array([True, False]), [255, 0]),
+        (np.array([0, 128, 129, 65535], np.uint16), [0, 0, 1, 255]),
+        (np.array([0, 255], np.int64), [0, 255]),
+        (np.array([0, 0.25, 1]), [0, 64, 255]),
+        (np.array([-1e-6, 1 + 1e-6], np.float32), [0, 255]),
+        (np.array([0, 1.5, 255.0005]), [0, 2, 255]),
+        (np.array([0.5, 1], np.float16), [128, 255]),
+        (np.empty((0, 3)), np.empty((0, 3))),
+    ],
+)
+def test_to_uint8(array, expected):
+    result = to_uint8(array)
+    assert result.dtype == np.uint8
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_to_uint8_does_not_copy_uint8():
+    assert to_uint8(GRAY) is GRAY
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        ([0.1, np.nan], r"1 pixel\(s\) that are NaN or infinite; expected finite numbers"),
+        ([np.inf, -np.inf], r"2 pixel\(s\) that are NaN or infinite"),
+        ([-0.5, 0.5], r"float pixels from -0\.5 to 0\.5; expected \[0, 1\] or \[0, 255\]"),
+        ([0.0, 300.0], "float pixels from 0 to 300"),
+        ([0, 256], r"int64 pixels from 0 to 256; expected 0\.\.255"),
+        (["a"], "array has dtype <U1; expected an image"),
+        ([1j], "array has dtype complex128"),
+    ],
+)
+def test_to_uint8_refuses(array, message):
+    with pytest.raises(ValueError, match=message):
+        to_uint8(array)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff"])
+@pytest.mark.parametrize("pixels", [GRAY, RGB], ids=["grey", "rgb"])
+def test_write_image_round_trip(tmp_path, suffix, pixels):
+    write_image(tmp_path / f"a{suffix}", pixels)
+    np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}"), pixels)
+
+
+def test_write_image_scales_and_drops_the_channel_axis(tmp_path):
+    write_image(tmp_path / "a.png", (GRAY > 100)[..., np.newaxis])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), (GRAY > 100) * 255)
+
+
+def test_write_image_composites_where_the_format_has_no_alpha(tmp_path):
+    write_image(tmp_path / "a.jpg", np.zeros((8, 8, 4), np.uint8))
+    assert (read_image(tmp_path / "a.jpg") >= 254).all()
+
+
+def test_write_image_unknown_suffix(tmp_path):
+    with pytest.raises(ValueError, match=r"ends in '\.pgn'; expected one of \.png, \.jpg"):
+        write_image(tmp_path / "a.pgn", GRAY)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 4, 4, 3), (4, 4, 2), (0, 4)])
+def test_write_image_wrong_shape(tmp_path, shape):
+    with pytest.raises(ValueError, match=re.escape(f"array has shape {shape}; expected one image")):
+        write_image(tmp_path / "a.png", np.zeros(shape, np.uint8))
