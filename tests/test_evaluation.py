@@ -1,0 +1,320 @@
+"""Evaluation: the numbers against scikit-learn, the intervals against a plain bootstrap."""
+
+import json
+import time
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_fscore_support,
+)
+from sklearn.model_selection import cross_validate
+
+from fer_sklearn import EMOTIONS
+from fer_sklearn.evaluation import SCORING, evaluate, evaluate_predictions
+
+
+def _predictions(n=400, seed=0, labels=EMOTIONS):
+    """Return true labels of uneven frequency and predictions that are right in two of three."""
+    rng = np.random.default_rng(seed)
+    weights = np.arange(1, len(labels) + 1)
+    y_true = rng.choice(labels, n, p=weights / weights.sum())
+    y_pred = np.where(rng.random(n) < 2 / 3, y_true, rng.choice(labels, n))
+    return y_true, y_pred
+
+
+@pytest.fixture
+def fitted():
+    y = list(EMOTIONS) + ["happy"] * 3
+    return DummyClassifier().fit([[0]] * len(y), y)
+
+
+def test_overall_numbers_are_those_of_scikit_learn():
+    y_true, y_pred = _predictions()
+    report = evaluate_predictions(y_true, y_pred)
+    expected = {
+        "accuracy": accuracy_score(y_true, y_pred),
+        "balanced_accuracy": balanced_accuracy_score(y_true, y_pred),
+        "macro_f1": f1_score(y_true, y_pred, average="macro"),
+        "weighted_f1": f1_score(y_true, y_pred, average="weighted"),
+    }
+    assert {name: e.value for name, e in report.overall.items()} == pytest.approx(expected)
+
+
+def test_numbers_of_each_emotion_are_those_of_scikit_learn():
+    y_true, y_pred = _predictions()
+    report = evaluate_predictions(y_true, y_pred)
+    precision, recall, f1, support = precision_recall_fscore_support(y_true, y_pred)
+    for i, label in enumerate(EMOTIONS):
+        found = report.per_emotion[label]
+        assert found["precision"].value == pytest.approx(precision[i])
+        assert found["recall"].value == pytest.approx(recall[i])
+        assert found["f1"].value == pytest.approx(f1[i])
+    np.testing.assert_array_equal(report.support, support)
+    np.testing.assert_array_equal(report.confusion_matrix, confusion_matrix(y_true, y_pred))
+
+
+def test_overall_numbers_without_support_are_those_of_scikit_learn():
+    y_true = np.array(["happy", "happy", "sad", "sad"])
+    y_pred = np.array(["happy", "fear", "sad", "happy"])
+    report = evaluate_predictions(y_true, y_pred, labels=EMOTIONS)
+    assert report.overall["macro_f1"].value == pytest.approx(
+        f1_score(y_true, y_pred, average="macro")
+    )
+    assert report.overall["balanced_accuracy"].value == pytest.approx(0.5)
+
+
+def test_undefined_numbers_are_nan_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = evaluate_predictions(
+            ["happy", "happy", "sad"], ["happy", "fear", "happy"], labels=EMOTIONS
+        )
+    assert np.isnan(report.per_emotion["fear"]["recall"]).all()
+    assert report.per_emotion["fear"]["precision"].value == 0
+    assert np.isnan(report.per_emotion["sad"]["precision"]).all()
+    assert report.per_emotion["sad"]["recall"].value == 0
+    assert np.isnan(report.per_emotion["angry"]["f1"]).all()
+
+
+def test_intervals_are_those_of_a_plain_bootstrap():
+    y_true, y_pred = _predictions(300)
+    report = evaluate_predictions(y_true, y_pred, n_resamples=4000)
+    rng = np.random.default_rng(1)
+    scores = []
+    for _ in range(1500):
+        rows = rng.integers(0, 300, 300)
+        scores.append(f1_score(y_true[rows], y_pred[rows], average="macro"))
+    estimate = report.overall["macro_f1"]
+    np.testing.assert_allclose(
+        [estimate.low, estimate.high], np.quantile(scores, [0.025, 0.975]), atol=0.01
+    )
+
+
+def test_interval_of_accuracy_is_the_binomial_one():
+    y_true = ["happy"] * 3589
+    y_pred = ["happy"] * 2620 + ["sad"] * 969
+    estimate = evaluate_predictions(y_true, y_pred).overall["accuracy"]
+    half = 1.96 * np.sqrt(0.73 * 0.27 / 3589)
+    assert estimate.high - estimate.value == pytest.approx(half, rel=0.1)
+    assert estimate.value - estimate.low == pytest.approx(half, rel=0.1)
+
+
+def test_interval_of_a_count_in_the_confusion_matrix():
+    y_true, y_pred = _predictions()
+    report = evaluate_predictions(y_true, y_pred)
+    low, high = report.confusion_interval
+    assert (low <= report.confusion_matrix).all()
+    assert (report.confusion_matrix <= high).all()
+    assert (high - low)[report.confusion_matrix > 5].min() > 1
+
+
+def test_a_wider_level_gives_a_wider_interval():
+    y_true, y_pred = _predictions()
+    narrow = evaluate_predictions(y_true, y_pred, confidence_level=0.5).overall["accuracy"]
+    wide = evaluate_predictions(y_true, y_pred, confidence_level=0.99).overall["accuracy"]
+    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
+
+
+def test_same_seed_same_report_other_seed_other_intervals():
+    y_true, y_pred = _predictions()
+    first = evaluate_predictions(y_true, y_pred, random_state=3).to_dict()
+    again = evaluate_predictions(y_true, y_pred, random_state=3).to_dict()
+    other = evaluate_predictions(y_true, y_pred, random_state=4).to_dict()
+    assert first == again
+    assert first != other
+
+
+def test_a_full_official_test_half_takes_under_a_second():
+    y_true, y_pred = _predictions(3589)
+    start = time.perf_counter()
+    evaluate_predictions(y_true, y_pred, n_resamples=1000)
+    assert time.perf_counter() - start < 1
+
+
+def test_evaluate_reports_every_class_of_the_estimator(fitted):
+    report = evaluate(fitted, [[0]] * 3, ["happy", "sad", "happy"])
+    assert report.labels.tolist() == list(EMOTIONS)
+    assert report.overall["accuracy"].value == pytest.approx(2 / 3)
+    assert report.n_samples == 3
+
+
+def test_labels_set_the_order():
+    labels = ["surprise", *EMOTIONS[:-1]]
+    y_true, y_pred = _predictions()
+    report = evaluate_predictions(y_true, y_pred, labels=labels)
+    assert list(report.per_emotion) == labels
+    np.testing.assert_array_equal(
+        report.confusion_matrix, confusion_matrix(y_true, y_pred, labels=labels)
+    )
+
+
+def test_number_labels_work():
+    y_true, y_pred = _predictions(labels=(0, 1, 2))
+    report = evaluate_predictions(y_true, y_pred)
+    assert list(report.per_emotion) == [0, 1, 2]
+    assert report.overall["accuracy"].value == pytest.approx(accuracy_score(y_true, y_pred))
+
+
+def test_frame_is_tidy():
+    y_true, y_pred = _predictions()
+    report = evaluate_predictions(y_true, y_pred)
+    frame = report.to_frame()
+    assert list(frame.columns) == ["metric", "emotion", "value", "low", "high"]
+    assert len(frame) == 4 + 4 * 7
+    row = frame[(frame.metric == "recall") & (frame.emotion == "sad")].iloc[0]
+    assert tuple(row[["value", "low", "high"]]) == report.per_emotion["sad"]["recall"]
+    assert frame[frame.metric == "support"].value.sum() == 400
+
+
+def test_json_is_strict_and_says_null_for_nan():
+    report = evaluate_predictions(["happy", "sad"], ["happy", "sad"], labels=EMOTIONS)
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    read = json.loads(report.to_json(), parse_constant=refuse)
+    assert read["per_emotion"]["fear"]["recall"] == {"value": None, "low": None, "high": None}
+    assert read["overall"]["accuracy"]["value"] == 1.0
+    assert read["per_emotion"]["happy"]["support"] == 1
+    assert np.sum(read["confusion_matrix"]) == 2
+
+
+def test_repr_is_an_aligned_table():
+    y_true, y_pred = _predictions()
+    _, overall, per_emotion, confusion = repr(evaluate_predictions(y_true, y_pred)).split("\n\n")
+    for table, n_rows in ((overall, 4), (per_emotion, 7), (confusion, 7)):
+        _caption, *lines = table.splitlines()
+        assert len(lines) == 1 + n_rows
+        assert len({len(line) for line in lines}) == 1
+        assert len(lines[0]) <= 88
+
+
+def test_markdown_rows_have_the_columns_of_their_header():
+    y_true, y_pred = _predictions(labels=("a|b", "c"))
+    tables = evaluate_predictions(y_true, y_pred).to_markdown()
+    blocks = [b.splitlines() for b in tables.split("\n\n") if b.startswith("|")]
+    assert [len(block) for block in blocks] == [6, 4, 4]
+    for block in blocks:
+        assert len({line.replace("\\|", "").count("|") for line in block}) == 1
+
+
+def test_html_escapes_labels():
+    report = evaluate_predictions(["<b>", "sad"], ["<b>", "sad"])
+    assert "<th>&lt;b&gt;</th>" in report._repr_html_()
+    assert "<b>" not in report._repr_html_()
+
+
+def test_scoring_gives_the_numbers_of_the_report(fitted):
+    X, y = np.zeros((40, 1)), np.array(["happy", "sad", "happy", "fear"] * 10)
+    scores = cross_validate(DummyClassifier(), X, y, scoring=SCORING, cv=2, error_score="raise")
+    report = evaluate_predictions(y, ["happy"] * 40)
+    for name in SCORING:
+        assert scores[f"test_{name}"].mean() == pytest.approx(report.overall[name].value)
+
+
+@pytest.mark.parametrize(
+    ("y_true", "y_pred", "message"),
+    [
+        ([], [], "y_true is empty: found 0 label(s), expected at least one."),
+        (
+            ["sad"],
+            ["sad", "sad"],
+            "y_true has 1 label(s) and y_pred 2; expected one of each for every image.",
+        ),
+        (
+            [["sad"]],
+            ["sad"],
+            "y_true has shape (1, 1); expected one label an image, (n_samples,).",
+        ),
+        (
+            ["sad", None],
+            ["sad", "sad"],
+            "y_true[1] is None, which is no label; expected text or a number. "
+            "Mend the label, or leave the image out.",
+        ),
+        (
+            ["sad", "sad"],
+            ["sad", np.nan],
+            "y_pred[1] is nan, which is no label; expected text or a number. "
+            "Mend the label, or leave the image out.",
+        ),
+        (
+            [3, "sad"],
+            [3, 3],
+            "y_true mixes text and numbers: y_true[0] is 3 and y_true[1] is 'sad'; expected "
+            "one kind.",
+        ),
+        (
+            [3],
+            ["happy"],
+            "Text and numbers cannot be compared as labels: y_true 3, y_pred 'happy', for "
+            "example. Use one kind; fer_sklearn.emotions.FER2013_CODES[code] is the name of a "
+            "code.",
+        ),
+    ],
+)
+def test_bad_labels_are_told(y_true, y_pred, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        evaluate_predictions(y_true, y_pred)
+    assert str(caught.value) == message
+
+
+def test_labels_must_name_all_that_occur():
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        evaluate_predictions(["happy", "anger"], ["happy", "happy"], labels=["angry", "happy"])
+    assert str(caught.value) == (
+        "y_true has 1 label(s) that are not among labels: 'anger'; expected some of 'angry', "
+        "'happy'. Did you mean 'angry'? Leave those images out, or name every label in labels=."
+    )
+
+
+def test_labels_must_differ():
+    with pytest.raises(ValueError, match=r"^labels names a label twice: \['sad', 'sad'\]\.$"):
+        evaluate_predictions(["sad"], ["sad"], labels=["sad", "sad"])
+
+
+def test_a_label_that_the_estimator_never_saw_is_told(fitted):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        evaluate(fitted, [[0]] * 3, ["happy", "contempt", "contempt"])
+    assert str(caught.value).startswith(
+        "y has 2 label(s) that are not among the classes that DummyClassifier was fitted on: "
+        "'contempt'; expected some of 'angry', "
+    )
+
+
+def test_a_label_that_the_estimator_never_saw_counts_as_missed_on_request(fitted):
+    report = evaluate(fitted, [[0]] * 2, ["happy", "contempt"], labels=[*EMOTIONS, "contempt"])
+    assert report.overall["accuracy"].value == 0.5
+    assert report.per_emotion["contempt"]["recall"].value == 0
+
+
+def test_evaluate_wants_a_label_an_image(fitted):
+    with pytest.raises(
+        ValueError,
+        match=r"^X holds 2 image\(s\) and y 1 label\(s\); expected one label an image\.$",
+    ):
+        evaluate(fitted, [[0]] * 2, ["happy"])
+
+
+def test_evaluate_wants_an_image(fitted):
+    with pytest.raises(
+        ValueError,
+        match=r"^X and y are empty; expected at least one image with its label\.$",
+    ):
+        evaluate(fitted, [], [])
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"n_resamples": 0}, {"confidence_level": 1.0}, {"random_state": "x"}]
+)
+def test_bad_parameters_are_named(parameters):
+    (name,) = parameters
+    with pytest.raises(ValueError, match=rf"^The '{name}' parameter of .*evaluate_predictions"):
+        evaluate_predictions(["sad"], ["sad"], **parameters)
