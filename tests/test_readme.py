@@ -1,0 +1,139 @@
+"""The Python of the README and of the documentation runs; its command lines exist."""
+
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMAND = "fer-sklearn"
+
+
+def code_blocks(text, language):
+    """Return (line, code) of every fenced block of a language, indented ones too."""
+    pattern = rf"^([ ]*)```{language}[^\S\n]*\n(.*?)^\1```[ ]*$"
+    return [
+        (text.count("\n", 0, match.start(2)), _dedent(match[2], len(match[1])))
+        for match in re.finditer(pattern, text, flags=re.MULTILINE | re.DOTALL)
+    ]
+
+
+def _dedent(code, n_blanks):
+    return "".join(line[n_blanks:] or "\n" for line in code.splitlines(keepends=True))
+
+
+def run_python(text, filename):
+    """Execute the Python blocks of a page in one namespace; tracebacks name its lines."""
+    namespace = {"__name__": "__main__"}
+    for line, code in code_blocks(text, "python"):
+        exec(compile("\n" * line + code, filename, "exec"), namespace)
+    return namespace
+
+
+def command_lines(text):
+    """Return the arguments of every command line of this package in the shell blocks."""
+    found = []
+    for _, block in code_blocks(text, "bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.strip().removeprefix("$ "), comments=True)
+            # One line may do several things: `pip install … && fer-sklearn …`.
+            starts = [i + 1 for i, word in enumerate(words) if word == COMMAND]
+            for start in starts:
+                rest = words[start:]
+                ends = [i for i, word in enumerate(rest) if word in {"&&", "||", "|", ";", ">"}]
+                found.append(rest[: ends[0]] if ends else rest)
+    return found
+
+
+@cache
+def _help_of(subcommand):
+    return subprocess.run(
+        [sys.executable, "-m", "fer_sklearn", *subcommand, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _identify(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def _all_command_lines():
+    return [
+        pytest.param(arguments, id=f"{_identify(page)}: {shlex.join(arguments)}")
+        for page in PAGES
+        if page.exists()
+        for arguments in command_lines(page.read_text(encoding="utf-8"))
+    ]
+
+
+def test_the_readme_shows_python():
+    assert code_blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")
+
+
+def test_the_readme_shows_the_command_line():
+    assert command_lines((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_identify)
+def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_python(page.read_text(encoding="utf-8"), str(page))
+
+
+@pytest.mark.parametrize("arguments", _all_command_lines())
+def test_command_line_of_a_page_exists(arguments):
+    subcommand = [word for word in arguments[:1] if not word.startswith("-")]
+    done = _help_of(tuple(subcommand))
+    assert done.returncode == 0, done.stderr
+    options = [word.split("=")[0] for word in arguments if word.startswith("--")]
+    known = set(re.findall(r"--[\w-]+", done.stdout))
+    assert set(options) <= known
+
+
+PAGE = """\
+Text.
+
+```python
+a = 1
+```
+
+- a list
+
+  ```python
+  b = a + 1
+
+  c = [b,
+       a]
+  ```
+
+```bash
+$ pip install fer_sklearn && fer-sklearn benchmark --quick  # a minute
+fer-sklearn train --data x.zip \\
+    --model cnn | tee log
+```
+"""
+
+
+def test_blocks_run_in_order_in_one_namespace():
+    assert run_python(PAGE, "page.md")["c"] == [2, 1]
+
+
+def test_a_failing_block_names_its_line():
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_python("one\n\n```python\nx = 1\n1 / 0\n```\n", "page.md")
+    assert caught.traceback[-1].lineno + 1 == 5
+
+
+def test_command_lines_are_found():
+    assert command_lines(PAGE) == [
+        ["benchmark", "--quick"],
+        ["train", "--data", "x.zip", "--model", "cnn"],
+    ]
