@@ -81,7 +81,7 @@ def conv4_dense3(meta, dropout=0.25):
     x = layers.Flatten()(x)
     for units in (256, 128):
         x = layers.Dense(units, use_bias=False)(x)
-        x = layers.BatchNormalization()(x)
+        x = _batch_norm(x)
         x = layers.Activation("relu")(x)
         x = layers.Dropout(dropout)(x)
     return _classifier(inputs, x, meta)
@@ -156,13 +156,13 @@ def vgg_elu(meta, dropout=0.2):
             x = layers.Conv2D(
                 filters, 3, padding="same", activation="elu", kernel_initializer="he_normal"
             )(x)
-            x = layers.BatchNormalization()(x)
+            x = _batch_norm(x)
         x = layers.MaxPooling2D(padding="same")(x)
         x = layers.Dropout(dropout)(x)
     x = layers.Flatten()(x)
     for _ in range(2):
         x = layers.Dense(64, activation="elu", kernel_initializer="he_normal")(x)
-        x = layers.BatchNormalization()(x)
+        x = _batch_norm(x)
         x = layers.Dropout(min(2.5 * dropout, 0.9))(x)
     return _classifier(inputs, x, meta)
 
@@ -191,7 +191,7 @@ def mini_xception(meta, dropout=None):
         shortcut = _half_size_shortcut(x, filters)
         for activation in ("relu", None):
             x = layers.SeparableConv2D(filters, 3, padding="same", use_bias=False)(x)
-            x = layers.BatchNormalization()(x)
+            x = _batch_norm(x)
             if activation:
                 x = layers.Activation(activation)(x)
         x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
@@ -300,9 +300,15 @@ def resolve_architecture(architecture):
     )
 
 
+def _batch_norm(x):
+    # Keras's momentum of 0.99 needs over 500 steps before predictions make sense, more than
+    # a small data set gives.
+    return layers.BatchNormalization(momentum=0.9)(x)
+
+
 def _conv_bn(x, filters, activation, kernel=3, strides=1):
     x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False)(x)
-    x = layers.BatchNormalization()(x)
+    x = _batch_norm(x)
     return layers.Activation(activation)(x) if activation else x
 
 

@@ -21,15 +21,8 @@ from ._validation import (
 )
 from .architectures import resolve_architecture
 from .augmentation import resolve_augmentation
-from .training import (
-    EpochLines,
-    NetworkSpec,
-    TrainingData,
-    TrainingState,
-    describe_optimizer,
-    to_unit_floats,
-    train,
-)
+from .networks import NetworkSpec, TrainingState, compile_prediction, describe_optimizer
+from .training import EpochLines, TrainingData, to_unit_floats, train
 
 __all__ = ["FERCNNClassifier"]
 
@@ -273,7 +266,8 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n,)
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        positions = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[positions]
 
     def predict_proba(self, X):
         """Predict the probability of each label.
@@ -291,21 +285,22 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         pixels = check_pixels(self, X, reset=False)
         check_pixel_range(pixels, self.pixel_range_, type(self).__name__)
         batches = (
-            self.model_.predict_on_batch(to_unit_floats(pixels[i : i + _PREDICTION_BATCH]))
+            self._predict_batch(to_unit_floats(pixels[i : i + _PREDICTION_BATCH]))
             for i in range(0, len(pixels), _PREDICTION_BATCH)
         )
         return np.concatenate(list(batches))
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.non_deterministic = self.random_state is None
-        return tags
-
     def __getstate__(self):
         state = super().__getstate__().copy()
+        state.pop("_predict_batch", None)  # compiled, and made anew from the model
         if not self.save_optimizer:
             state.pop("_optimizer_state", None)
         return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if hasattr(self, "model_"):
+            self._predict_batch = compile_prediction(self.model_)
 
     def _check_training_data(self, X, y, sample_weight, *, reset, classes=None):
         """Check what `fit` received, learn classes and pixel range, and bundle it."""
@@ -370,6 +365,7 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
             callbacks=self._callbacks(validation is not None),
             start=start,
         )
+        self._predict_batch = compile_prediction(self.model_)
         return state
 
     def _callbacks(self, has_validation):

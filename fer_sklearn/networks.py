@@ -1,0 +1,278 @@
+"""Networks as training and prediction use them: built, compiled once, seeded, set back."""
+
+import json
+import threading
+from collections import OrderedDict
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import partial
+
+import keras
+import numpy as np
+
+from .architectures import build_model, resolve_architecture
+
+__all__ = [
+    "NetworkSpec",
+    "TrainingState",
+    "borrow",
+    "compile_prediction",
+    "derive_seeds",
+    "describe_optimizer",
+    "draw_weights",
+]
+
+# A compiled training function stays in memory for good (9 to 33 MB each), so a compiled
+# model is lent to one fit after another. This many may lie idle.
+_MAX_IDLE = 16
+_WARM_UP = 0.05  # the share of all steps over which a cosine schedule rises
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Whatever distinguishes one compiled model from another."""
+
+    architecture: object  # a name or a builder function
+    dropout: float | None
+    input_shape: tuple  # (height, width, 1)
+    n_classes: int
+    optimizer: str  # as from `describe_optimizer`
+    label_smoothing: float
+    dtype_policy: str
+
+    def build(self):
+        """Build the network, uncompiled, with weights that mean nothing yet."""
+        meta = {"input_shape": self.input_shape, "n_classes": self.n_classes}
+        # Keras keeps the policy of each thread apart; this thread's is put back.
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.dtype_policy)
+        try:
+            return build_model(self.architecture, meta, self.dropout)
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    def key(self):
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["architecture"] = resolve_architecture(self.architecture)
+        return tuple(values.values())
+
+
+@dataclass
+class TrainingState:
+    """What a later training needs to go on; `optimizer` None means a fresh one."""
+
+    weights: list
+    optimizer: list | None
+    epoch: int
+
+
+def describe_optimizer(optimizer, learning_rate, *, weight_decay, cosine_steps):
+    """Describe an optimizer so that equal settings give equal text.
+
+    Parameters
+    ----------
+    optimizer : str or keras.optimizers.Optimizer
+        A name is built with `learning_rate` and `weight_decay`, ``"sgd"`` with Nesterov
+        momentum of 0.9; an instance is taken as it is, its state left aside.
+    learning_rate : float
+        The constant or, with a schedule, the highest rate.
+    weight_decay : float
+        Decoupled decay, relative to the learning rate; 0 for none.
+    cosine_steps : int or None
+        With a number: a linear rise over the first twentieth of these steps and a cosine
+        fall to zero over the rest (Loshchilov & Hutter 2017, arXiv:1608.03983).
+
+    Returns
+    -------
+    description : str
+        JSON that Keras can build the optimizer from.
+    learning_rate : float or None
+        What :func:`train` is to set; None where the description already decides it.
+    """
+    if not isinstance(optimizer, str):
+        if cosine_steps is not None:
+            raise ValueError(
+                "learning_rate_schedule='cosine' needs an optimizer's name, such as 'sgd'; got "
+                "an instance. Give the instance a schedule of its own, or pass its name."
+            )
+        return _optimizer_json(optimizer), None
+    config = {"weight_decay": weight_decay or None}
+    if optimizer.lower() == "sgd":
+        config |= {"momentum": 0.9, "nesterov": True}
+    if cosine_steps is not None:
+        rise = max(1, round(_WARM_UP * cosine_steps))
+        schedule = keras.optimizers.schedules.CosineDecay(
+            learning_rate / rise, max(1, cosine_steps - rise), 0.0, "cosine", learning_rate, rise
+        )
+        config["learning_rate"] = keras.optimizers.schedules.serialize(schedule)
+        learning_rate = None
+    try:
+        built = keras.optimizers.get({"class_name": optimizer, "config": config})
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"optimizer={optimizer!r} is not an optimizer of Keras; expected a name such as "
+            f"'adam', 'adamw', 'sgd', 'rmsprop', or an instance."
+        ) from error
+    return _optimizer_json(built), learning_rate
+
+
+def _optimizer_json(optimizer):
+    description = keras.optimizers.serialize(optimizer)
+    description["config"]["name"] = "optimizer"  # Keras numbers the names it makes up
+    return json.dumps(description, sort_keys=True)
+
+
+def compile_prediction(model):
+    """Return a function from ``(n, h, w, 1)`` float32 to probabilities, for any n.
+
+    Safe to call from several threads. `model` keeps its weights in it, so that it follows
+    their changes.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return model.predict_on_batch
+    import tensorflow as tf
+
+    # One trace for all batch sizes; `predict_on_batch` would trace again for each new one.
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+    compiled = tf.function(
+        partial(model, training=False), input_signature=signature, autograph=False
+    )
+    return lambda batch: compiled(batch).numpy()
+
+
+class _CompiledModel:
+    """A model with its compiled functions, to be set back before each fit."""
+
+    def __init__(self, spec):
+        self._spec = spec
+        self._datasets, self._batches = {}, None
+        self._uncompiled = spec.build()
+        self.model = self._copy()
+        self.model.compile(
+            optimizer=keras.optimizers.deserialize(json.loads(spec.optimizer)),
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=spec.label_smoothing),
+            metrics=["accuracy"],
+            # XLA is slower than plain graphs in TensorFlow on a CPU; JAX needs it.
+            jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+        )
+        self.model.optimizer.build(self.model.trainable_variables)
+        self._first_weights = self.model.get_weights()
+        self._first_optimizer = self._optimizer_values()
+
+    def reset(self, seed, learning_rate, start):
+        """Bring the model to the state that `start` or, without it, `seed` describes."""
+        if start is None:
+            self.model.set_weights(self._first_weights)
+            draw_weights(self.model, seed)
+        else:
+            self.model.set_weights(start.weights)
+        values = start.optimizer if start and start.optimizer else self._first_optimizer
+        optimizer = self.model.optimizer
+        for variable, value in zip(optimizer.variables, values, strict=True):
+            variable.assign(value)
+        if learning_rate is not None:
+            optimizer.learning_rate = learning_rate
+
+    def state(self, epoch):
+        return TrainingState(self.model.get_weights(), self._optimizer_values(), epoch)
+
+    @contextmanager
+    def feed(self, batches, *, weighted):
+        """Lend a generator of batches to `model.fit`, in the form that leaves nothing behind.
+
+        TensorFlow never frees a dataset that was made from a generator, over 1 MB each, so
+        there is one for all fits, which reads whatever generator is its turn.
+        """
+        if keras.backend.backend() != "tensorflow":
+            yield batches
+            return
+        if weighted not in self._datasets:
+            self._datasets[weighted] = self._make_dataset(weighted)
+        self._batches = batches
+        try:
+            yield self._datasets[weighted]
+        finally:
+            self._batches = None
+
+    def _make_dataset(self, weighted):
+        import tensorflow as tf
+
+        shapes = [(None, *self._spec.input_shape), (None, self._spec.n_classes), (None,)]
+        signature = tuple(tf.TensorSpec(s, tf.float32) for s in shapes[: 3 if weighted else 2])
+        dataset = tf.data.Dataset.from_generator(lambda: self._batches, output_signature=signature)
+        return dataset.prefetch(2)
+
+    def plain_copy(self):
+        """Return an uncompiled copy of the model, with its weights."""
+        copy = self._copy()
+        copy.set_weights(self.model.get_weights())
+        return copy
+
+    def _copy(self):
+        # A clone leaves 0.4 MB behind, building anew 5 MB; but subclassed models and Lambda
+        # layers cannot be cloned, and the clone of a compiled model is compiled.
+        try:
+            return keras.models.clone_model(self._uncompiled)
+        except (ValueError, TypeError):
+            return self._spec.build()
+
+    def _optimizer_values(self):
+        return [keras.ops.convert_to_numpy(v).copy() for v in self.model.optimizer.variables]
+
+
+_idle = OrderedDict()  # key -> compiled models that no fit is using, least recent first
+_idle_lock = threading.Lock()
+
+
+@contextmanager
+def borrow(spec):
+    """Lend a compiled model to one fit; a fit that fails does not give it back."""
+    key = spec.key()
+    with _idle_lock:
+        compiled = _idle[key].pop() if _idle.get(key) else None
+    compiled = compiled or _CompiledModel(spec)
+    yield compiled
+    with _idle_lock:
+        _idle.setdefault(key, []).append(compiled)
+        _idle.move_to_end(key)
+        while sum(map(len, _idle.values())) > _MAX_IDLE:
+            oldest = next(iter(_idle))
+            _idle[oldest] = _idle[oldest][1:]
+            if not _idle[oldest]:
+                del _idle[oldest]
+
+
+def draw_weights(model, seed):
+    """Draw the weights of all layers that are not frozen anew, from `seed` alone.
+
+    Keras's initialisers fall back on Python's global generator; each is called here with a
+    seed of its own instead, so that no global seed has to be set.
+    """
+    seeds = iter(derive_seeds(seed, 2, 100_000))
+    for layer in _leaf_layers(model):
+        for name, initializer in sorted(vars(layer).items()):
+            if not (name.endswith("_initializer") and layer.trainable):
+                continue
+            stem = name.removesuffix("_initializer")
+            variable = getattr(layer, stem, None)
+            if variable is None:
+                variable = getattr(layer, f"{stem}_kernel", None)
+            if not isinstance(initializer, keras.initializers.Initializer) or variable is None:
+                continue
+            config = initializer.get_config()
+            if "seed" in config:
+                initializer = type(initializer).from_config(config | {"seed": int(next(seeds))})
+            variable.assign(initializer(tuple(variable.shape), dtype=variable.dtype))
+
+
+def _leaf_layers(model):
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _leaf_layers(layer)
+        else:
+            yield layer
+
+
+def derive_seeds(seed, stream, count):
+    """Return `count` seeds of one purpose, `stream`, that `seed` alone decides."""
+    return np.random.default_rng([seed, stream]).integers(1, 2**31 - 1, count)

@@ -1,0 +1,394 @@
+"""FERCNNClassifier as its users meet it; scikit-learn's own checks are in test_common."""
+
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import StratifiedKFold, check_cv, cross_val_score
+
+from fer_sklearn import FERCNNClassifier, make_faces
+from fer_sklearn import training as training_module
+
+SIZE = 24
+# Enough to learn 280 drawn faces.
+LEARNER = {"epochs": 30, "batch_size": 32, "learning_rate": 2e-3, "dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def small_faces():
+    return make_faces(280, size=SIZE, noise=3, random_state=0, return_X_y=True)
+
+
+def quick(**parameters):
+    return FERCNNClassifier(**({"epochs": 2, "random_state": 0} | parameters))
+
+
+@pytest.fixture(scope="module")
+def fitted(small_faces):
+    return quick(**LEARNER).fit(*small_faces)
+
+
+def weights_of(classifier):
+    return classifier.model_.get_weights()
+
+
+def assert_same_weights(first, second):
+    for a, b in zip(weights_of(first), weights_of(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def tiny_network(meta):
+    layers = [keras.Input(meta["input_shape"]), keras.layers.Flatten()]
+    return keras.Sequential([*layers, keras.layers.Dense(meta["n_classes"], "softmax")])
+
+
+# Learning
+
+
+def test_learns_what_faces_show(fitted):
+    unseen = make_faces(140, size=SIZE, noise=3, random_state=1, return_X_y=True)
+    assert fitted.score(*unseen) > 0.8
+
+
+def test_learned_attributes(fitted, small_faces):
+    _, y = small_faces
+    assert fitted.classes_.tolist() == sorted(set(y))
+    assert isinstance(fitted.model_, keras.Model)
+    assert fitted.n_features_in_ == SIZE * SIZE
+    assert fitted.image_shape_ == (SIZE, SIZE)
+    assert fitted.n_iter_ == len(fitted.history_["loss"]) == 30
+    assert set(fitted.history_) == {"loss", "accuracy"}
+    assert fitted.history_["loss"][-1] < fitted.history_["loss"][0]
+
+
+def test_probabilities(fitted, small_faces):
+    probabilities = fitted.predict_proba(small_faces[0][:1])
+    assert probabilities.shape == (1, 7)
+    assert probabilities.dtype == np.float32
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_is_a_classifier_so_that_folds_are_stratified(small_faces):
+    y = np.sort(small_faces[1])
+    assert is_classifier(FERCNNClassifier())
+    assert isinstance(check_cv(3, y, classifier=is_classifier(quick())), StratifiedKFold)
+
+
+def test_cross_validation_on_sorted_labels(small_faces):
+    X, y = small_faces
+    order = np.argsort(y)
+    scores = cross_val_score(quick(**LEARNER), X[order], y[order], cv=2)
+    assert min(scores) > 0.5
+
+
+@pytest.mark.parametrize("architecture", ["mini_xception", "resnet_se", tiny_network])
+def test_other_architectures_train(small_faces, architecture):
+    classifier = quick(architecture=architecture, epochs=3).fit(*small_faces)
+    assert classifier.history_["loss"][-1] < classifier.history_["loss"][0]
+
+
+def test_half_precision_trains_and_answers_in_float32(small_faces):
+    classifier = quick(dtype_policy="mixed_bfloat16", epochs=5).fit(*small_faces)
+    assert classifier.model_.layers[1].compute_dtype == "bfloat16"
+    assert classifier.predict_proba(small_faces[0]).dtype == np.float32
+    assert classifier.history_["loss"][-1] < classifier.history_["loss"][0]
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4},
+        {"optimizer": keras.optimizers.RMSprop(1e-3)},
+        {"learning_rate_schedule": "cosine"},
+        {"label_smoothing": 0.1},
+        {"class_weight": "balanced"},
+        {"augmentation": True},
+    ],
+)
+def test_settings_that_change_training(small_faces, parameters):
+    plain, changed = quick().fit(*small_faces), quick(**parameters).fit(*small_faces)
+    if "class_weight" in parameters:  # the faces are balanced already
+        parameters = {"class_weight": {"happy": 3.0}}
+        changed = quick(**parameters).fit(*small_faces)
+    assert changed.history_["loss"] != plain.history_["loss"]
+    assert np.isfinite(changed.history_["loss"]).all()
+
+
+def test_cosine_schedule_ends_at_rest(small_faces):
+    rates = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            rates.append(float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
+
+    quick(epochs=8, learning_rate=0.01, learning_rate_schedule="cosine", callbacks=[Watch()]).fit(
+        *small_faces
+    )
+    assert max(rates) == pytest.approx(0.01, rel=1e-3)
+    assert rates[0] < max(rates)
+    assert rates[-1] < 1e-4
+
+
+# What goes in
+
+
+@pytest.mark.parametrize(
+    "reshape",
+    [
+        lambda X: X[..., np.newaxis],
+        lambda X: X.reshape(len(X), -1),
+        list,
+        lambda X: X.astype(np.int64),
+        lambda X: X / np.float32(255),
+    ],
+    ids=["channel", "flat", "list", "int64", "unit floats"],
+)
+def test_forms_of_input_are_alike(fitted, small_faces, reshape):
+    X = small_faces[0][:20]
+    np.testing.assert_allclose(fitted.predict_proba(reshape(X)), fitted.predict_proba(X), atol=1e-6)
+
+
+def test_another_range_is_told(fitted, small_faces):
+    with pytest.raises(ValueError, match=r"pixels from .* to 2.*was fitted on pixels from 0"):
+        fitted.predict(small_faces[0].astype(np.float32))
+
+
+def test_unit_pixels_after_a_fit_on_large_floats(small_faces):
+    X, y = small_faces
+    classifier = quick(epochs=1).fit(X.astype(np.float32), y)
+    with pytest.raises(ValueError, match=r"was fitted on pixels from .*PixelNormalizer"):
+        classifier.predict(X)
+
+
+def test_another_size_is_told(fitted):
+    with pytest.raises(ValueError, match=r"images of 48×48 pixels, but .* fitted on 24×24"):
+        fitted.predict(np.zeros((2, 48, 48), np.uint8))
+
+
+def test_colour_is_told(small_faces):
+    X, y = small_faces
+    with pytest.raises(ValueError, match=r"3 channels; expected grey.*GrayscaleResizer"):
+        quick().fit(np.stack([X] * 3, axis=-1), y)
+
+
+def test_integers_beyond_a_byte(small_faces):
+    X, y = small_faces
+    with pytest.raises(ValueError, match=r"integer pixels from 2 to 5\d\d; integers must lie in"):
+        quick().fit(X.astype(int) * 2, y)
+
+
+def test_mixed_sizes(small_faces):
+    images = [np.zeros((24, 24)), np.zeros((28, 28))]
+    with pytest.raises(ValueError, match=r"images of 2 different sizes.*GrayscaleResizer"):
+        quick().fit(images, ["sad", "happy"])
+
+
+def test_not_a_number(small_faces):
+    X, y = small_faces
+    X = X / np.float32(255)
+    X[3, 4, 5] = np.nan
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        quick().fit(X, y)
+
+
+def test_one_class(small_faces):
+    with pytest.raises(ValueError, match="y has only one class, 'sad'"):
+        quick().fit(small_faces[0][:5], ["sad"] * 5)
+
+
+def test_labels_of_another_length(small_faces):
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: .280, 279."):
+        quick().fit(small_faces[0], small_faces[1][:-1])
+
+
+def test_unknown_architecture_gets_a_suggestion(small_faces):
+    with pytest.raises(ValueError, match=r"architecture='conv_3' is unknown.*mean 'conv3'"):
+        quick(architecture="conv_3").fit(*small_faces)
+
+
+def test_unknown_optimizer(small_faces):
+    with pytest.raises(ValueError, match="optimizer='adamm' is not an optimizer of Keras"):
+        quick(optimizer="adamm").fit(*small_faces)
+
+
+def test_schedule_for_an_optimizer_instance(small_faces):
+    with pytest.raises(ValueError, match="learning_rate_schedule='cosine' needs an optimizer's"):
+        quick(optimizer=keras.optimizers.SGD(), learning_rate_schedule="cosine").fit(*small_faces)
+
+
+def test_parameter_out_of_range_is_named(small_faces):
+    with pytest.raises(ValueError, match="The 'epochs' parameter of FERCNNClassifier must be"):
+        quick(epochs=0).fit(*small_faces)
+
+
+# Weights of images, and images held out
+
+
+def test_images_of_weight_zero_teach_nothing(small_faces):
+    # Stands in for scikit-learn's check that weights equal repetition, which minibatches
+    # cannot give: their composition differs.
+    X, y = small_faces
+    wrong = np.concatenate([X, X]), np.concatenate([y, np.roll(np.sort(y), 140)])
+    weights = np.repeat([1.0, 0.0], len(y))
+    classifier = quick(**LEARNER).fit(*wrong, sample_weight=weights)
+    assert classifier.score(X, y) > 0.8
+
+
+def test_class_weight_is_a_factor_on_sample_weight(small_faces):
+    X, y = small_faces
+    factors = {"happy": 2.0, "sad": 0.5}
+    weights = np.array([factors.get(label, 1.0) for label in y])
+    assert_same_weights(
+        quick(class_weight=factors).fit(X, y), quick().fit(X, y, sample_weight=weights)
+    )
+
+
+def test_weights_of_the_caller_stay(small_faces):
+    weights = np.ones(280)
+    quick(class_weight={"happy": 5.0}).fit(*small_faces, sample_weight=weights)
+    assert (weights == 1).all()
+
+
+def test_held_out_images_are_stratified_and_not_augmented(small_faces, monkeypatch):
+    X, y = small_faces
+    order = np.argsort(y)
+    seen = {"augmented": 0}
+    real = training_module.augment
+
+    def counting(images, settings, rng):
+        seen["augmented"] += len(images)
+        return real(images, settings, rng)
+
+    def remember(spec, data, **options):
+        seen["validation"] = options["validation"]
+        return train(spec, data, **options)
+
+    train = training_module.train
+    monkeypatch.setattr(training_module, "augment", counting)
+    monkeypatch.setattr("fer_sklearn.cnn.train", remember)
+    classifier = quick(validation_fraction=0.25, augmentation=True, batch_size=35)
+    classifier.fit(X[order], y[order])
+    assert np.bincount(seen["validation"].codes).tolist() == [10] * 7
+    # Batches are made somewhat ahead of their use, never for the images held out.
+    assert 2 * 210 <= seen["augmented"] <= 4 * 210
+    assert seen["augmented"] % 35 == 0
+    held_out = seen["validation"]
+    accuracy = (classifier.predict_proba(held_out.pixels).argmax(axis=1) == held_out.codes).mean()
+    assert classifier.history_["val_accuracy"][-1] == pytest.approx(accuracy, abs=1e-6)
+
+
+def test_early_stopping_returns_to_the_best_epoch(small_faces):
+    # Noise for labels: nothing gets better for long.
+    X, _ = small_faces
+    y = np.random.default_rng(0).choice(["a", "b"], len(X))
+    classifier = quick(
+        epochs=60, early_stopping=True, patience=2, learning_rate=3e-3, validation_fraction=0.3
+    ).fit(X, y)
+    accuracies = classifier.history_["val_accuracy"]
+    assert classifier.n_iter_ < 60
+    assert classifier.n_iter_ == 1 + int(np.argmax(accuracies)) + 2
+    shorter = clone(classifier).set_params(epochs=1 + int(np.argmax(accuracies))).fit(X, y)
+    assert_same_weights(classifier, shorter)
+
+
+def test_too_few_images_to_hold_out():
+    X, y = make_faces(8, size=SIZE, random_state=0, return_X_y=True)
+    with pytest.raises(ValueError, match=r"validation_fraction=0.1 cannot split 8 images of 7"):
+        quick(early_stopping=True).fit(X, y)
+
+
+# Going on
+
+
+def test_warm_start_goes_on(small_faces):
+    classifier = quick(epochs=4, warm_start=True, learning_rate=2e-3).fit(*small_faces)
+    first = classifier.history_["loss"]
+    classifier.fit(*small_faces)
+    assert classifier.history_["loss"][0] < first[0]
+
+
+def test_fit_without_warm_start_starts_anew(small_faces):
+    classifier = quick().fit(*small_faces)
+    before = clone(classifier).fit(*small_faces)
+    assert_same_weights(classifier.fit(*small_faces), before)
+
+
+def test_partial_fit_goes_on(small_faces):
+    X, y = small_faces
+    classifier = quick(learning_rate=2e-3).partial_fit(X[:100], y[:100], classes=np.unique(y))
+    for _ in range(7):
+        classifier.partial_fit(X, y)
+    assert classifier.n_iter_ == len(classifier.history_["loss"]) == 8
+    assert classifier.history_["loss"][-1] < classifier.history_["loss"][0]
+
+
+def test_partial_fit_of_some_classes(small_faces):
+    X, y = small_faces
+    classifier = quick().partial_fit(X, y)
+    some = np.isin(y, ["happy", "surprise"])
+    for _ in range(6):
+        classifier.partial_fit(X[some], y[some])
+    assert set(classifier.predict(X[some])) <= {"happy", "surprise"}
+
+
+def test_partial_fit_of_an_unknown_label(small_faces):
+    classifier = quick().partial_fit(*small_faces)
+    with pytest.raises(ValueError, match=r"label\(s\) 'bored', which were not among the classes"):
+        classifier.partial_fit(small_faces[0][:2], ["bored", "sad"])
+
+
+# Callbacks and what is printed
+
+
+def test_callbacks_are_copies_that_share_what_they_hold(small_faces):
+    class Losses(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.losses = []
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.losses.append(logs["loss"])
+
+    callback = Losses()
+    quick(callbacks=[callback]).fit(*small_faces)
+    assert len(callback.losses) == 2
+    assert callback.model is None
+
+
+def test_a_line_an_epoch(small_faces, capsys):
+    quick(verbose=1, validation_fraction=0.2).fit(*small_faces)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("epoch   2/2 | training: loss ")
+    assert "validation: loss" in lines[1]
+
+
+def test_silent_by_default(small_faces, capsys):
+    quick(epochs=1).fit(*small_faces)
+    assert capsys.readouterr().out == ""
+
+
+# Files
+
+
+def test_pickled_without_the_optimizer(fitted, small_faces):
+    size = len(pickle.dumps(fitted))
+    assert size < 1.2 * 4 * fitted.model_.count_params() + 50_000
+    restored = pickle.loads(pickle.dumps(fitted))
+    X = small_faces[0][:20]
+    np.testing.assert_array_equal(restored.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_pickled_with_the_optimizer_goes_on_alike(small_faces):
+    classifier = quick(save_optimizer=True).partial_fit(*small_faces)
+    restored = pickle.loads(pickle.dumps(classifier))
+    assert_same_weights(classifier.partial_fit(*small_faces), restored.partial_fit(*small_faces))
+
+
+def test_pickled_without_the_optimizer_it_starts_that_anew(small_faces):
+    classifier = quick().partial_fit(*small_faces)
+    plain = len(pickle.dumps(classifier))
+    assert len(pickle.dumps(classifier.set_params(save_optimizer=True))) > 2.5 * plain
