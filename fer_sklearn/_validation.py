@@ -78,9 +78,7 @@ def check_pair(parameter, value, meaning):
         and all(isinstance(side, Integral) and side >= 1 for side in pair)
     ):
         return int(pair[0]), int(pair[1])
-    raise ValueError(
-        f"{parameter}={value!r} must be a positive int, or a pair of them, {meaning}."
-    )
+    raise ValueError(f"{parameter}={value!r} must be a positive int, or a pair of them, {meaning}.")
 
 
 def check_unit_fraction(parameter, value, *, low=0.0, high=1.0):
@@ -187,7 +185,7 @@ def check_labels(y, classes):
     """
     if len(classes) < 2:
         raise ValueError(
-            f"y has only one class, {classes[0]!r}; a classifier needs at least two classes."
+            f"y has only one class, {classes[:1].tolist()[0]!r}; expected at least two classes."
         )
     codes = np.searchsorted(classes, y).clip(max=len(classes) - 1)
     unknown = np.unique(np.asarray(y)[classes[codes] != y])

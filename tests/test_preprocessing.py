@@ -1,0 +1,211 @@
+"""GrayscaleResizer and PixelNormalizer: values, shapes, and what they do not copy."""
+
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+
+from fer_sklearn.exceptions import ImageReadError
+from fer_sklearn.features import HOGExtractor
+from fer_sklearn.preprocessing import GrayscaleResizer, PixelNormalizer
+
+METHODS = ["unit", "standard", "equalize", "clahe"]
+
+
+@pytest.fixture
+def colours():
+    return np.random.default_rng(0).integers(0, 256, (5, 60, 80, 3), dtype=np.uint8)
+
+
+def test_gray_is_the_luma_of_rgb():
+    photo = np.zeros((2, 2, 3), np.uint8)
+    photo[0, 0], photo[0, 1], photo[1, 0] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    gray = GrayscaleResizer(size=2).transform([photo])[0]
+    assert gray.tolist() == [[76, 150], [29, 0]]  # 0.299, 0.587 and 0.114 of 255
+
+
+def test_shrinking_averages_areas():
+    photo = np.array([[0, 100], [100, 200]], np.uint8).repeat(24, 0).repeat(24, 1)
+    noisy = photo + (np.indices((48, 48)).sum(0) % 2 * 10).astype(np.uint8)
+    assert GrayscaleResizer(size=2).transform([noisy])[0].tolist() == [[5, 105], [105, 205]]
+
+
+def test_enlarging_interpolates_by_cubics(colours):
+    gray = cv2.cvtColor(colours[0], cv2.COLOR_RGB2GRAY)
+    expected = cv2.resize(gray, (100, 90), interpolation=cv2.INTER_CUBIC)
+    assert_array_equal(GrayscaleResizer(size=(90, 100)).transform(colours[:1])[0], expected)
+
+
+def test_mixed_photos_make_one_stack(colours, tmp_path):
+    path = tmp_path / "face.png"
+    Image.fromarray(colours[0]).save(path)
+    photos = [path, str(path), colours[0], colours[0].astype(np.int64), colours[0] / 255]
+    faces = GrayscaleResizer(size=32).fit_transform(photos)
+    assert faces.shape == (5, 32, 32)
+    assert faces.dtype == np.uint8
+    for face in faces:
+        assert_array_equal(face, faces[0])
+
+
+def test_transparent_pixels_are_white():
+    photo = np.zeros((1, 4, 4, 4), np.uint8)
+    photo[0, :2, :, 3] = 255
+    assert GrayscaleResizer(size=4).transform(photo)[0, :, 0].tolist() == [0, 0, 255, 255]
+
+
+@pytest.mark.parametrize("shape", [(3, 48, 48), (3, 48, 48, 1), (3, 48 * 48)])
+def test_finished_images_are_not_copied(shape):
+    faces = np.zeros(shape, np.uint8)
+    resized = GrayscaleResizer(size=48).fit_transform(faces)
+    assert resized.shape == (3, 48, 48)
+    assert np.shares_memory(resized, faces)
+
+
+def test_the_resizer_takes_pandas_columns_of_paths(colours, tmp_path):
+    pd = pytest.importorskip("pandas")
+    path = tmp_path / "face.png"
+    Image.fromarray(colours[0]).save(path)
+    table = pd.DataFrame({"photo": [str(path)] * 2})
+    expected = GrayscaleResizer().transform([path, path])
+    assert_array_equal(GrayscaleResizer().transform(table), expected)
+    assert_array_equal(GrayscaleResizer().transform(table["photo"]), expected)
+
+
+def test_an_unreadable_file_is_told_by_name(tmp_path):
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"no image")
+    good = np.zeros((9, 9), np.uint8)
+    with pytest.raises(ImageReadError, match=r"broken\.png: not an image in a known format"):
+        GrayscaleResizer().transform([good, path])
+
+
+@pytest.mark.parametrize(
+    ("photo", "error", "message"),
+    [
+        (np.zeros((2, 9, 9, 3)), ValueError, r"X\[1\] has shape \(2, 9, 9, 3\); expected one ph"),
+        (np.zeros((9, 9, 2)), ValueError, r"X\[1\] has shape \(9, 9, 2\); expected one photo"),
+        (np.zeros((0, 9)), ValueError, r"X\[1\] has shape \(0, 9\): a photo without pixels"),
+        (np.full((9, 9), np.nan), ValueError, r"X\[1\]: array has 81 pixel\(s\) that are NaN"),
+        (np.full((9, 9), -1), ValueError, r"X\[1\]: array has int64 pixels from -1 to -1"),
+        (Image.new("RGB", (9, 9)), TypeError, r"X\[1\] is a Image; expected a path or an array"),
+    ],
+)
+def test_an_item_that_is_no_photo_is_told_by_position(photo, error, message):
+    with pytest.raises(error, match=message):
+        GrayscaleResizer().transform([np.zeros((9, 9), np.uint8), photo])
+
+
+def test_an_empty_list_is_refused():
+    with pytest.raises(ValueError, match="X is empty: found 0 photo"):
+        GrayscaleResizer().fit_transform([])
+
+
+def test_negative_pixels_are_refused():
+    # In place of scikit-learn's check, which expects this of fit; fit reads no photos.
+    with pytest.raises(ValueError, match="array has float pixels from -1 to 1"):
+        GrayscaleResizer(size=2).fit_transform(np.array([[-1.0, 0, 0, 1]]))
+
+
+@pytest.mark.parametrize("size", [0, (48,), "48", (48, -1), 4.8])
+def test_a_wrong_size_is_named(size, colours):
+    with pytest.raises(ValueError, match=r"size=.* must be a positive int, or a pair of them"):
+        GrayscaleResizer(size=size).fit(colours)
+
+
+def test_unit_divides_bytes_and_leaves_floats():
+    codes = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    unit = PixelNormalizer().fit_transform(codes)
+    assert unit.dtype == np.float32
+    assert_array_equal(unit, codes / np.float32(255))
+    assert np.shares_memory(PixelNormalizer().fit_transform(unit), unit)
+
+
+def test_standard_gives_zero_mean_and_unit_variance_to_each_image(colours):
+    gray = GrayscaleResizer().transform(colours)
+    gray[0] = 77  # flat
+    standard = PixelNormalizer("standard").fit_transform(gray)
+    assert_array_equal(standard[0], np.zeros((48, 48)))
+    assert_allclose(standard[1:].mean((1, 2)), 0, atol=1e-5)
+    assert_allclose(standard[1:].std((1, 2)), 1, atol=1e-5)
+
+
+def test_equalize_agrees_with_opencv(colours):
+    gray = GrayscaleResizer().transform(colours)
+    gray[1] = gray[1] // 4 + 90  # low contrast
+    gray[2] = 33  # flat: keeps its brightness
+    equalized = PixelNormalizer("equalize").fit_transform(gray)
+    expected = np.stack([cv2.equalizeHist(image) for image in gray]) / 255
+    assert_allclose(equalized, expected, atol=0.5 / 255 + 1e-6)
+    assert equalized[1].min() == 0
+    assert equalized[1].max() == 1
+
+
+def test_clahe_raises_local_contrast_within_the_unit_range(colours):
+    gray = GrayscaleResizer().transform(colours) // 8 + 100
+    clahe = PixelNormalizer("clahe").fit_transform(gray)
+    assert clahe.min() >= 0
+    assert clahe.max() <= 1
+    assert (clahe.std((1, 2)) > 1.5 * (gray / 255).std((1, 2))).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("shape", [(6, 8, 8), (6, 8, 8, 1), (6, 64)])
+def test_the_shape_stays(method, shape):
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    normalized = PixelNormalizer(method).fit_transform(images)
+    assert normalized.shape == shape
+    assert normalized.dtype == np.float32
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_treats_each_image_by_itself(method):
+    # In place of scikit-learn's checks of "unit" and its like, which draw pixels beyond 1.
+    images = np.random.default_rng(0).random((6, 64))
+    before = images.copy()
+    normalizer = clone(PixelNormalizer(method)).fit(images)
+    state = dict(vars(normalizer))
+    whole = normalizer.transform(images)
+    singly = np.concatenate([normalizer.transform(images[i : i + 1]) for i in range(6)])
+    assert_array_equal(singly, whole)
+    assert_array_equal(normalizer.transform(images[::-1])[::-1], whole)
+    assert_array_equal(normalizer.transform(np.asfortranarray(images)), whole)
+    assert_array_equal(normalizer.fit_transform(images), whole)
+    assert_array_equal(PixelNormalizer(method).transform(images), whole)
+    assert_array_equal(pickle.loads(pickle.dumps(normalizer)).transform(images), whole)
+    assert vars(normalizer) == state
+    assert_array_equal(images, before)
+
+
+def test_rows_become_a_table_and_images_stay_an_array():
+    images = np.zeros((3, 4, 4), np.uint8)
+    normalizer = PixelNormalizer().set_output(transform="pandas")
+    assert list(normalizer.fit_transform(images.reshape(3, 16)).columns[:2]) == ["x0", "x1"]
+    assert isinstance(normalizer.fit_transform(images), np.ndarray)
+
+
+def test_a_whole_pipeline_can_be_set_to_pandas(colours):
+    pipeline = make_pipeline(GrayscaleResizer(), PixelNormalizer(), HOGExtractor())
+    assert pipeline.set_output(transform="pandas").fit_transform(colours).shape == (5, 900)
+
+
+@pytest.mark.parametrize("method", ["unit", "equalize", "clahe"])
+def test_floats_beyond_one_are_refused_with_the_remedy(method):
+    with pytest.raises(
+        ValueError, match=r"X has float pixels from 0 to 200; expected \[0, 1\]\. Divide pixels"
+    ):
+        PixelNormalizer(method).fit_transform(np.array([[0.0, 50, 100, 200]]))
+
+
+def test_an_unknown_method_gets_a_hint():
+    with pytest.raises(ValueError, match=r"method='equalise' is unknown; .*mean 'equalize'\?"):
+        PixelNormalizer("equalise").fit(np.zeros((1, 4, 4)))
+
+
+def test_integers_beyond_a_byte_are_refused():
+    with pytest.raises(ValueError, match=r"X has integer pixels from 0 to 300; integers must lie"):
+        PixelNormalizer().fit(np.array([[0, 1, 2, 300]]))
