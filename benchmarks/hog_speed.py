@@ -1,0 +1,104 @@
+"""How much faster is HOGExtractor than calling scikit-image image by image?
+
+1,000 synthetic faces of 48×48 pixels go through both by turns, in one process, so that a
+busy machine slows both alike; the medians of CPU time are compared. The aim is 12 times,
+with features equal to 1e-5::
+
+    python benchmarks/hog_speed.py
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+# Neither side is to use more than one core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from skimage.feature import hog
+
+from fer_sklearn import HOGExtractor, make_faces
+
+AIM = 12
+RESULT = Path(__file__).parent / "results" / "hog_speed.json"
+
+
+def in_a_loop(images):
+    """Call scikit-image once an image, with HOGExtractor's defaults."""
+    return np.array(
+        [hog(image, 9, (8, 8), (2, 2), block_norm="L2-Hys") for image in images], np.float32
+    )
+
+
+def timed(function, images):
+    """Return the CPU seconds that a call takes, and its result."""
+    start = time.process_time()
+    result = function(images)
+    return time.process_time() - start, result
+
+
+def compare(images, repeats):
+    """Time both sides by turns and return the result as a dictionary."""
+    sides = {"scikit-image": in_a_loop, "fer_sklearn": HOGExtractor().fit_transform}
+    times, features = {name: [] for name in sides}, {}
+    for name, function in sides.items():  # Once for imports and tables.
+        features[name] = function(images)
+    for _ in range(repeats):
+        for name, function in sides.items():
+            times[name].append(timed(function, images)[0])
+    medians = {name: statistics.median(measured) for name, measured in times.items()}
+    difference = np.abs(features["fer_sklearn"] - features["scikit-image"]).max()
+    return {
+        "times_as_fast": round(medians["scikit-image"] / medians["fer_sklearn"], 2),
+        "median_cpu_milliseconds": {name: round(1e3 * t, 2) for name, t in medians.items()},
+        "largest_difference": float(difference),
+    }
+
+
+def measure(n_images, repeats):
+    """Compare on bytes, on the same divided by 255, and on any other floats."""
+    images = make_faces(n_images, random_state=0).images
+    noise = np.random.default_rng(0).normal(0, 0.01, images.shape)
+    inputs = {
+        "uint8": images,
+        "float32, uint8 / 255": images / np.float32(255),
+        "float64, any": images / 255 + noise,
+    }
+    return {
+        "question": "HOGExtractor's speed as a multiple of a loop over skimage.feature.hog",
+        "aim": {"uint8": AIM},
+        "n_images": n_images,
+        "image_size": images.shape[1:],
+        "results": {name: compare(values, repeats) for name, values in inputs.items()},
+        "repeats": repeats,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("fer_sklearn", "scikit-image", "numpy")},
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--images", type=int, default=1000, help="faces (default: 1000)")
+    parser.add_argument("--repeats", type=int, default=9, help="runs of each (default: 9)")
+    parser.add_argument("--output", type=Path, default=RESULT, help="where the JSON goes")
+    arguments = parser.parse_args()
+    result = measure(arguments.images, arguments.repeats)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    for name, figures in result["results"].items():
+        print(
+            f"{name:22} {figures['times_as_fast']:6.1f} times as fast, "
+            f"equal to {figures['largest_difference']:.0e}"
+        )
+    print(f"written to {arguments.output}")
+    return 0 if result["results"]["uint8"]["times_as_fast"] >= AIM else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

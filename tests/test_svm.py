@@ -1,0 +1,220 @@
+"""HOGSVMClassifier: what it accepts, what it learns, and its figure on FER2013."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.class_weight import compute_sample_weight
+
+from fer_sklearn.features import HOGExtractor
+from fer_sklearn.preprocessing import GrayscaleResizer
+from fer_sklearn.svm import HOGSVMClassifier
+
+
+@pytest.fixture(scope="module")
+def features(faces):
+    X, y = faces
+    return HOGExtractor().fit_transform(X), y
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+def test_it_learns_drawn_faces(faces, kernel):
+    X, y = faces
+    classifier = HOGSVMClassifier(kernel=kernel).fit(X[:49], y[:49])
+    assert classifier.score(X[49:], y[49:]) >= 0.6
+    assert is_classifier(classifier)
+    assert classifier.classes_.tolist() == sorted(set(y))
+
+
+def test_images_and_their_features_are_the_same_to_it(faces, features):
+    X, y = faces
+    expected = HOGSVMClassifier().fit(features[0], y).decision_function(features[0])
+    for images in (X, X[..., None], list(X)):
+        classifier = HOGSVMClassifier().fit(images, y)
+        assert_array_equal(classifier.decision_function(images), expected)
+        assert classifier.n_features_in_ == 48 * 48
+
+
+def test_its_own_hog_is_cloned_not_fitted(faces):
+    X, y = faces
+    hog = HOGExtractor(pixels_per_cell=16)
+    classifier = HOGSVMClassifier(hog=hog).fit(X, y)
+    assert not hasattr(hog, "image_shape_")
+    assert classifier.hog_.transform(X).shape == (70, 144)
+
+
+def test_predict_follows_the_decision_function(faces, features):
+    X, y = features
+    classifier = HOGSVMClassifier(probability=True, random_state=0).fit(X, y)
+    distances = classifier.decision_function(X)
+    assert distances.shape == (70, 7)
+    assert_array_equal(classifier.predict(X), classifier.classes_[distances.argmax(1)])
+
+
+def test_probabilities_are_calibrated_on_request(features):
+    X, y = features
+    classifier = HOGSVMClassifier(probability=True, random_state=0).fit(X[:56], y[:56])
+    probabilities = classifier.predict_proba(X[56:])
+    assert probabilities.shape == (14, 7)
+    assert_allclose(probabilities.sum(1), 1)
+    agreement = np.mean(classifier.classes_[probabilities.argmax(1)] == classifier.predict(X[56:]))
+    assert agreement >= 0.8
+    plain = HOGSVMClassifier().fit(X[:56], y[:56])
+    assert_array_equal(classifier.predict(X[56:]), plain.predict(X[56:]))
+
+
+def test_calibration_warns_of_nothing(features):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        HOGSVMClassifier(probability=True).fit(*features)
+
+
+def test_probabilities_are_not_there_unasked(features):
+    classifier = HOGSVMClassifier().fit(*features)
+    assert not hasattr(classifier, "predict_proba")
+    with pytest.raises(AttributeError) as raised:
+        _ = classifier.predict_proba
+    assert "predict_proba is not available with probability=False" in str(raised.value.__cause__)
+
+
+def test_probability_set_after_fit_is_told(features):
+    classifier = HOGSVMClassifier().fit(*features).set_params(probability=True)
+    with pytest.raises(AttributeError, match="probability was set to True after fit"):
+        classifier.predict_proba(features[0])
+
+
+def test_the_same_seed_gives_the_same_probabilities(features):
+    X, y = features
+    first, second = (
+        HOGSVMClassifier(probability=True, random_state=3).fit(X, y).predict_proba(X)
+        for _ in range(2)
+    )
+    assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+def test_weights_are_the_same_as_copies(kernel):
+    # In place of scikit-learn's check, which is stricter than the solvers' tolerances.
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 5)), rng.integers(0, 3, 60)
+    X[np.arange(60), y] += 1
+    weight = rng.integers(0, 4, 60)
+    weighted = HOGSVMClassifier(kernel=kernel, C=1.0, n_components=None)
+    copied = clone(weighted).fit(X.repeat(weight, 0), y.repeat(weight))
+    weighted.fit(X, y, sample_weight=weight)
+    assert_allclose(weighted.decision_function(X), copied.decision_function(X), atol=0.02)
+
+
+def test_calibrated_weights_of_one_change_nothing():
+    # In place of scikit-learn's check, which compares folds of weights and of copies.
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 5)), rng.integers(0, 3, 60)
+    plain = HOGSVMClassifier(probability=True, random_state=0).fit(X, y)
+    weighted = clone(plain).fit(X, y, sample_weight=np.ones(60))
+    assert_allclose(weighted.predict_proba(X), plain.predict_proba(X), atol=1e-6)
+
+
+def test_balanced_classes_are_the_same_as_their_weights():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [50, 10])
+    X = rng.normal(size=(60, 4)) + y[:, None]
+    balanced = HOGSVMClassifier(class_weight="balanced", gamma=0.2).fit(X, y)
+    weight = compute_sample_weight("balanced", y)
+    weighted = HOGSVMClassifier(gamma=0.2).fit(X, y, sample_weight=weight)
+    assert_allclose(balanced.decision_function(X), weighted.decision_function(X), atol=1e-2)
+    plain = HOGSVMClassifier(gamma=0.2).fit(X, y)
+    assert balanced.predict(X).sum() > plain.predict(X).sum()
+
+
+def test_gamma_is_that_of_scikit_learn_or_twice_that(features):
+    X, y = features
+    scale = HOGSVMClassifier(gamma="scale", n_components=None).fit(X, y).svm_.gamma
+    assert scale == pytest.approx(1 / (X.shape[1] * X.var()), rel=1e-4)
+    assert HOGSVMClassifier(n_components=None).fit(X, y).svm_.gamma == pytest.approx(2 * scale)
+
+
+def test_components_are_kept_only_where_that_reduces(features):
+    X, y = features
+    assert HOGSVMClassifier(n_components=20).fit(X, y).pca_.n_components_ == 20
+    assert HOGSVMClassifier(n_components=70).fit(X, y).pca_ is None
+    assert HOGSVMClassifier(n_components=None).fit(X, y).pca_ is None
+
+
+def test_it_pickles(faces):
+    X, y = faces
+    classifier = HOGSVMClassifier(probability=True, random_state=0).fit(X, y)
+    copy = pickle.loads(pickle.dumps(classifier))
+    assert_array_equal(copy.predict_proba(X), classifier.predict_proba(X))
+
+
+def test_a_pipeline_is_cross_validated_and_tuned(faces):
+    X, y = faces
+    pipeline = make_pipeline(GrayscaleResizer(48), HOGExtractor(), HOGSVMClassifier())
+    assert cross_val_score(pipeline, X, y, cv=3).mean() >= 0.7
+    grid = {"hogextractor__pixels_per_cell": [8, 16], "hogsvmclassifier__C": [1, 5]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_one_class_is_refused(features):
+    with pytest.raises(ValueError, match="y has one class, 'happy'; expected two classes or more"):
+        HOGSVMClassifier().fit(features[0], ["happy"] * 70)
+
+
+def test_a_lone_sample_cannot_be_calibrated(features):
+    y = np.array(["happy"] * 69 + ["sad"])
+    with pytest.raises(ValueError, match=r"probability=True calibrates .* one of class 'sad'"):
+        HOGSVMClassifier(probability=True).fit(features[0], y)
+
+
+def test_labels_of_another_length_are_refused(faces):
+    X, y = faces
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[70, 69\]"):
+        HOGSVMClassifier().fit(X, y[:-1])
+
+
+def test_features_after_images_are_refused(faces, features):
+    classifier = HOGSVMClassifier().fit(*faces)
+    with pytest.raises(
+        ValueError, match=r"X is features of shape \(70, 900\), but .* fitted on images"
+    ):
+        classifier.predict(features[0])
+
+
+def test_images_after_features_are_refused(faces, features):
+    classifier = HOGSVMClassifier().fit(*features)
+    with pytest.raises(
+        ValueError, match=r"X is images of shape \(70, 48, 48\), but .* fitted on features"
+    ):
+        classifier.predict(faces[0])
+
+
+def test_images_smaller_than_a_block_are_refused():
+    with pytest.raises(ValueError, match="X has images of 12×12 pixels, smaller than one HOG blo"):
+        HOGSVMClassifier().fit(np.zeros((4, 12, 12), np.uint8), [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"C": 0}, {"kernel": "rfb"}, {"gamma": "auto"}, {"n_components": 0}, {"hog": "hog"}],
+)
+def test_a_wrong_parameter_is_named(parameters, features):
+    (name,) = parameters
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of HOGSVMClassifier must be"):
+        HOGSVMClassifier(**parameters).fit(*features)
+
+
+def test_a_part_of_fer2013_is_learned(fer2013_path):
+    from fer_sklearn import load_fer2013
+
+    X, y = load_fer2013(fer2013_path, subset="train", return_X_y=True)
+    X_public, y_public = load_fer2013(fer2013_path, subset="public", return_X_y=True)
+    part = np.random.default_rng(0).permutation(len(y))[:3000]
+    X_public, y_public = X_public[::4], y_public[::4]
+    classifier = HOGSVMClassifier().fit(X[part], y[part])
+    assert classifier.score(X_public, y_public) >= 0.42
