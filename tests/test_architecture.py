@@ -32,7 +32,8 @@ FLOORS = {
     "faces": 2,
     "features": 2,
     "preprocessing": 2,
-    "training": 2.5,
+    "networks": 2.5,
+    "training": 2.75,
     "cnn": 3,
     "svm": 3,
     "evaluation": 4,
@@ -42,12 +43,13 @@ FLOORS = {
     "pipelines": 4,
     "plotting": 4,
     "pretrained": 4,
+    "benchmark": 5,
     "video": 5,
     "cli": 6,
     "__main__": 7,
     "__init__": 8,
 }
-KERAS_ROOMS = {"architectures", "augmentation", "training", "cnn", "explain", "export"}
+KERAS_ROOMS = {"architectures", "networks", "training", "cnn", "explain", "export"}
 KERAS = {"keras", "tensorflow", "scikeras"}
 # Loaded inside the function that needs them.
 LAZY = {"cv2", "matplotlib"}

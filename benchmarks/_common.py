@@ -1,0 +1,35 @@
+"""What the benchmark scripts share: data, and results with what they depend on."""
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from fer_sklearn import load_fer2013
+
+RESULTS = Path(__file__).parent / "results"
+_PACKAGES = ("fer_sklearn", "scikit-learn", "scikit-image", "numpy", "tensorflow", "keras")
+
+
+def load_split(path, subset):
+    """Return images and labels of one subset of FER2013."""
+    return load_fer2013(path, subset=subset, return_X_y=True)
+
+
+def environment():
+    """Return versions and the kind of machine, which every figure depends on."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "machine": platform.machine(),
+    }
+
+
+def write_result(name, result, folder=RESULTS):
+    """Write a result as JSON beside the scripts, or into another folder."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    text = json.dumps({**result, "environment": environment()}, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    return path

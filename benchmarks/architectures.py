@@ -1,0 +1,141 @@
+"""Train each named architecture as its original was, and set it beside its claim.
+
+    python benchmarks/architectures.py --data fer2013.zip [--only conv3 vgg_elu]
+
+Trains on FER2013's training images, of which a stratified tenth is held out to choose the
+epoch, and scores PublicTest. Training ends by early stopping or with the epoch in which the
+minutes are over, since two cores cannot afford the epochs of all originals. Each result is
+written as soon as it is there, and an architecture that has one already is skipped unless
+it is named by --only.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import keras
+from _common import RESULTS, load_split, write_result
+
+from fer_sklearn import FERCNNClassifier, evaluate, make_cnn_pipeline
+
+# The original's settings, as far as the notebooks agree on them.
+ORIGINALS = {
+    "conv3": {
+        "claim": "57 % (notebook c)",
+        "size": 48,
+        "epochs": 50,
+        "settings": {"learning_rate": 1e-3, "batch_size": 64, "patience": 5},
+    },
+    "conv4_dense3": {
+        "claim": "none stated (notebook a)",
+        "size": 28,
+        "epochs": 50,
+        "settings": {"learning_rate": 1e-4, "batch_size": 64, "patience": 5},
+    },
+    "vgg_elu": {
+        "claim": "60 % validation, 31 % test (notebook b)",
+        "size": 48,
+        "epochs": 25,
+        "settings": {
+            "learning_rate": 1e-3,
+            "batch_size": 64,
+            "patience": 5,
+            "class_weight": "balanced",
+            "augmentation": {"flip": 0.5, "rotation": 10, "shift": 0.1, "zoom": 0.1},
+        },
+    },
+    "mini_xception": {
+        "claim": "66 % (Arriaga et al. 2017)",
+        "size": 48,
+        "epochs": 110,
+        "settings": {
+            "learning_rate": 1e-3,
+            "batch_size": 32,
+            "patience": 10,
+            "augmentation": {"flip": 0.5, "rotation": 10, "shift": 0.1, "zoom": 0.1},
+        },
+    },
+    "conv4_wide": {
+        "claim": "62 % (notebooks d and e)",
+        "size": 48,
+        "epochs": 100,
+        "settings": {"learning_rate": 1e-3, "batch_size": 128, "patience": 10},
+    },
+}
+
+
+class StopAfter(keras.callbacks.Callback):
+    """End training with the epoch in which so many minutes have passed."""
+
+    def __init__(self, minutes):
+        super().__init__()
+        self._end = time.monotonic() + 60 * minutes
+
+    def on_epoch_end(self, epoch, logs=None):
+        if time.monotonic() > self._end:
+            self.model.stop_training = True
+
+
+def train_and_score(name, train, public, seed, dtype_policy, minutes):
+    """Train one architecture with its original's settings and return what it reached."""
+    original = ORIGINALS[name]
+    classifier = FERCNNClassifier(
+        architecture=name,
+        epochs=original["epochs"],
+        early_stopping=True,
+        dtype_policy=dtype_policy,
+        random_state=seed,
+        verbose=1,
+        callbacks=[StopAfter(minutes)],
+        **original["settings"],
+    )
+    model = make_cnn_pipeline(classifier, size=original["size"])
+    began = time.perf_counter()
+    model.fit(*train)
+    minutes = (time.perf_counter() - began) / 60
+    classifier = model[-1]
+    return {
+        "claim": original["claim"],
+        "epochs_original": original["epochs"],
+        "minutes_allowed": minutes,
+        "epochs_trained": classifier.n_iter_,
+        "best_epoch": 1
+        + max(range(classifier.n_iter_), key=classifier.history_["val_accuracy"].__getitem__),
+        "parameters": classifier.model_.count_params(),
+        "held_out_accuracy": max(classifier.history_["val_accuracy"]),
+        "public_test": evaluate(model, *public, random_state=seed).to_dict(),
+        "minutes": round(minutes, 1),
+        "settings": original["settings"] | {"size": original["size"], "dtype_policy": dtype_policy},
+        "seed": seed,
+        "history": classifier.history_,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
+    parser.add_argument(
+        "--only", nargs="+", choices=ORIGINALS, help="train these, again if need be"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=15, help="for each architecture")
+    parser.add_argument("--dtype-policy", default="mixed_bfloat16")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    args = parser.parse_args()
+
+    train, public = (load_split(args.data, subset) for subset in ("train", "public"))
+    path = args.output / "architectures.json"
+    done = json.loads(path.read_text())["architectures"] if path.exists() else {}
+    for name in args.only or [name for name in ORIGINALS if name not in done]:
+        print(f"{name}: the original claims {ORIGINALS[name]['claim']}", flush=True)
+        done[name] = train_and_score(
+            name, train, public, args.seed, args.dtype_policy, args.minutes
+        )
+        write_result("architectures", {"architectures": done}, args.output)
+        accuracy = done[name]["public_test"]["overall"]["accuracy"]
+        print(f"{name}: PublicTest {accuracy}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
