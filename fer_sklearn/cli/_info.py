@@ -1,0 +1,156 @@
+"""``fer-sklearn info``: what is installed, or what is in a model file."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+from pathlib import Path
+
+from ._output import emit, render
+from ._terminal import note
+
+__all__ = ["add_parser", "run"]
+
+_DISTRIBUTION = "fer_sklearn"
+_EXAMPLES = """\
+examples:
+  fer-sklearn info                what is installed
+  fer-sklearn info hog.fer        what is in a model file
+"""
+
+
+def add_parser(commands):
+    """Describe the command."""
+    parser = commands.add_parser(
+        "info",
+        help="show versions and extras, or what is in a model file",
+        description="Show the versions of the packages, the Keras backend, OpenCV's face "
+        "detectors and the optional extras; or what is in a model file.",
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="a file that train or tune wrote")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args):
+    """Print a table of names and values."""
+    facts = _installation() if args.model is None else _model(args.model)
+    if args.format == "json":
+        emit(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
+        return 0
+    title = "installed" if args.model is None else "model"
+    rows = [{title: name, "value": value} for name, value in _lines(facts)]
+    emit(render(rows, "table"))
+    if args.model is None:
+        for name, missing in _missing_extras().items():
+            note(f"For {', '.join(missing)} type: pip install '{_DISTRIBUTION}[{name}]'")
+    return 0
+
+
+def _installation():
+    """Return versions without importing the packages, some of which take seconds."""
+    needed = [name for name, extra in _requirements() if extra is None]
+    facts = {_DISTRIBUTION: _version(_DISTRIBUTION), "python": platform.python_version()}
+    facts |= {name: _version(name) or "not installed" for name in [*needed, "keras"]}
+    facts["Keras backend"] = _keras_backend()
+    cascades = _cascades()
+    facts["OpenCV cascades"] = f"{len(cascades)}" if cascades else "none: FaceCropper cannot work"
+    missing = _missing_extras()
+    for extra in dict.fromkeys(extra for _, extra in _requirements() if extra):
+        absent = missing.get(extra)
+        facts[f"extra [{extra}]"] = f"not installed: {', '.join(absent)}" if absent else "installed"
+    return facts
+
+
+def _requirements():
+    """Return (package, extra or None) of everything that this package may use."""
+    found = []
+    for line in importlib.metadata.requires(_DISTRIBUTION) or ():
+        name = re.match(r"[\w.-]+", line)[0]
+        extra = re.search(r"""extra == ["']([\w-]+)["']""", line)
+        found.append((name, extra and extra[1]))
+    return found
+
+
+def _missing_extras():
+    missing = {}
+    for name, extra in _requirements():
+        if extra and _version(name) is None:
+            missing.setdefault(extra, []).append(name)
+    return missing
+
+
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _keras_backend():
+    """Return what Keras would choose: the environment, its settings file, or its default."""
+    if chosen := os.environ.get("KERAS_BACKEND"):
+        return chosen
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    try:
+        settings = json.loads((Path(home) / "keras.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        settings = {}
+    return settings.get("backend", "tensorflow")
+
+
+def _cascades():
+    """Return the names of OpenCV's face detectors; OpenCV 5 has none."""
+    import cv2
+
+    if not hasattr(cv2, "CascadeClassifier"):
+        return []
+    return sorted(file.stem for file in Path(cv2.data.haarcascades).glob("*.xml"))
+
+
+def _model(path):
+    """Return what is in a model file."""
+    from ..persistence import load
+
+    model = load(path)
+    last = model[-1] if hasattr(model, "steps") else model
+    facts = {
+        "file": str(path),
+        "file size": f"{Path(path).stat().st_size / 1e6:.1f} MB",
+        "classes": [str(label) for label in getattr(model, "classes_", [])],
+        "image size": _image_size(model),
+        "probabilities": "yes" if hasattr(model, "predict_proba") else "no",
+    }
+    if hasattr(last, "model_"):
+        facts["weights"] = f"{last.model_.count_params():,}"
+        facts["epochs trained"] = last.n_iter_
+    for name, step in getattr(model, "steps", [("model", model)]):
+        given = {
+            key: value for key, value in step.get_params(deep=False).items() if value is not None
+        }
+        facts[name] = {"type": type(step).__name__} | given
+    return facts
+
+
+def _image_size(model):
+    """Return the size, in pixels, of the images that the classifier itself is given."""
+    steps = dict(getattr(model, "steps", []))
+    shape = getattr(model[-1] if steps else model, "image_shape_", None)
+    size = shape or getattr(steps.get("resize"), "size", None)
+    if size is None:
+        return "unknown"
+    height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    return f"{width}×{height}"
+
+
+def _lines(facts):
+    """Yield names and values, the settings of a step indented below it."""
+    for name, value in facts.items():
+        if not isinstance(value, dict):
+            yield name, ", ".join(value) if isinstance(value, list) else str(value)
+            continue
+        yield f"step {name}", value["type"]
+        yield from ((f"  {key}", str(item)) for key, item in value.items() if key != "type")

@@ -1,0 +1,191 @@
+"""The two kinds of model: their options, and pipelines made of them."""
+
+import argparse
+import sys
+from contextlib import contextmanager, redirect_stdout
+
+from ._terminal import note
+
+__all__ = [
+    "ARCHITECTURES",
+    "add_model_options",
+    "build_model",
+    "check_model_options",
+    "positive_int",
+    "told_by_epoch",
+]
+
+# Named here too, since the module that defines them loads Keras.
+ARCHITECTURES = (
+    "conv3",
+    "conv4_dense3",
+    "conv4_wide",
+    "mini_xception",
+    "resnet_se",
+    "vgg_elu",
+)
+
+_SVM_OPTIONS = ("C", "kernel", "probability")
+_CNN_OPTIONS = (
+    *("architecture", "epochs", "batch_size", "learning_rate", "dropout", "augmentation"),
+    *("validation_fraction", "early_stopping", "patience", "dtype_policy"),
+)
+
+
+def positive_int(text):
+    """Parse a count on the command line."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number
+
+
+def add_model_options(parser):
+    """Add ``--model`` and all that shapes a model."""
+    parser.add_argument(
+        "--model",
+        "-m",
+        required=True,
+        choices=("hog-svm", "cnn"),
+        help="hog-svm: gradient histograms and a support vector machine, minutes on FER2013; "
+        "cnn: a neural network, better, and half an hour or more",
+    )
+    both = parser.add_argument_group("options of both models")
+    both.add_argument(
+        "--image-size",
+        type=positive_int,
+        default=48,
+        metavar="N",
+        help="side to which faces are scaled, in pixels (default: 48, as FER2013)",
+    )
+    both.add_argument(
+        "--crop-faces",
+        action="store_true",
+        help="find and cut out the face first; for photos that show more than a face",
+    )
+    both.add_argument(
+        "--class-weight",
+        choices=("balanced",),
+        help="make rare emotions count as much as others",
+    )
+    both.add_argument(
+        "--limit", type=positive_int, metavar="N", help="use only N images, of each label its share"
+    )
+    both.add_argument(
+        "--random-state",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed; the same one gives the same model (default: 0)",
+    )
+    svm = parser.add_argument_group("options of --model hog-svm")
+    svm.add_argument("--C", type=float, metavar="X", help="less is smoother (default: 5)")
+    svm.add_argument("--kernel", choices=("rbf", "linear"), help="rbf is better, linear faster")
+    svm.add_argument(
+        "--probability",
+        action="store_true",
+        default=None,
+        help="make the model tell probabilities; training takes four times as long",
+    )
+    _add_cnn_options(parser.add_argument_group("options of --model cnn"))
+
+
+def _add_cnn_options(cnn):
+    cnn.add_argument(
+        "--architecture",
+        choices=ARCHITECTURES,
+        metavar="NAME",
+        help=f"{', '.join(ARCHITECTURES)} (default: resnet_se with the settings of the "
+        f"published benchmark; a name given here starts from plain settings, Adam at 0.001)",
+    )
+    cnn.add_argument("--epochs", type=positive_int, metavar="N", help="passes over the images")
+    cnn.add_argument("--batch-size", type=positive_int, metavar="N", help="images a step")
+    cnn.add_argument("--learning-rate", type=float, metavar="X", help="size of a step")
+    cnn.add_argument("--dropout", type=float, metavar="X", help="share of units left out, 0 to 1")
+    cnn.add_argument(
+        "--augmentation",
+        action=argparse.BooleanOptionalAction,
+        help="whether to flip, turn, shift and otherwise change training images at random",
+    )
+    cnn.add_argument(
+        "--validation-fraction",
+        type=float,
+        metavar="X",
+        help="hold out this share of the images and score it after every epoch",
+    )
+    cnn.add_argument(
+        "--early-stopping",
+        action="store_true",
+        default=None,
+        help="stop when held-out images are no longer better recognised, keep the best epoch",
+    )
+    cnn.add_argument("--patience", type=positive_int, metavar="N", help="epochs to wait for that")
+    cnn.add_argument(
+        "--dtype-policy",
+        choices=("float32", "mixed_bfloat16"),
+        help="mixed_bfloat16 is about twice as fast on recent processors",
+    )
+
+
+def check_model_options(args):
+    """End with a usage error if an option belongs to the other kind of model."""
+    other, names = ("cnn", _CNN_OPTIONS) if args.model == "hog-svm" else ("hog-svm", _SVM_OPTIONS)
+    wrong = [name for name in names if getattr(args, name) is not None]
+    if wrong:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        args.parser.error(f"{options}: only for --model {other}")
+
+
+def build_model(args, *, memory=None):
+    """Make the unfitted pipeline that the options describe."""
+    from ..pipelines import make_cnn_pipeline, make_hog_svm_pipeline
+
+    common = {"size": args.image_size, "crop_faces": args.crop_faces, "memory": memory}
+    if args.model == "hog-svm":
+        names = _SVM_OPTIONS
+        pipeline = make_hog_svm_pipeline(**common)
+    else:
+        names = _CNN_OPTIONS
+        note("Loading Keras …")
+        pipeline = make_cnn_pipeline(_plain_cnn(args), **common)
+    given = {name: getattr(args, name) for name in (*names, "class_weight", "random_state")}
+    return pipeline.set_params(
+        **{f"classifier__{name}": value for name, value in given.items() if value is not None}
+    )
+
+
+def _plain_cnn(args):
+    """Return a network without the benchmark's settings, or None where these are wanted."""
+    if args.architecture is None:
+        return None
+    from ..cnn import FERCNNClassifier
+
+    return FERCNNClassifier()
+
+
+@contextmanager
+def told_by_epoch(pipeline):
+    """Tell about every epoch that a network in `pipeline` is trained in this context.
+
+    A bar on a terminal, else a line an epoch; both on stderr. The pipeline's parameters are
+    put back, so that the bar is not saved with the model.
+    """
+    before = pipeline.get_params()
+    if "classifier__callbacks" not in before:
+        yield
+        return
+    if sys.stderr.isatty():
+        from ._epochs import EpochBar
+
+        pipeline.set_params(classifier__callbacks=[EpochBar()])
+    else:
+        pipeline.set_params(classifier__verbose=1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        names = ("classifier__callbacks", "classifier__verbose")
+        pipeline.set_params(**{name: before[name] for name in names})

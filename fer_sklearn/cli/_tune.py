@@ -1,0 +1,191 @@
+"""``fer-sklearn tune``: cross-validate the settings of a model and rank them."""
+
+import ast
+import tempfile
+from contextlib import ExitStack
+
+from ._data import SUBSET_HELP, load_labelled
+from ._models import add_model_options, build_model, check_model_options, positive_int
+from ._output import add_format, emit, render
+from ._terminal import check_output, note
+
+__all__ = ["SCORES", "add_parser", "parse_grid", "run"]
+
+# The names of evaluation.SCORING, which is not imported only for them.
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
+
+_EXAMPLES = """\
+examples:
+  fer-sklearn tune fer2013.zip --model hog-svm --limit 3000 --jobs 2
+  fer-sklearn tune fer2013.zip --model hog-svm --limit 3000 \\
+      --grid classifier__C=1,5,10 --grid hog__pixels_per_cell=6,8
+  fer-sklearn tune fer2013.zip --model cnn --architecture conv3 --epochs 10 \\
+      --limit 3000 --grid classifier__learning_rate=0.0003,0.001
+
+Settings are named STEP__PARAMETER: crop, resize, hog, normalize and classifier
+are the steps. Identical images are kept in one fold.
+"""
+
+
+def add_parser(commands):
+    """Describe the command."""
+    parser = commands.add_parser(
+        "tune",
+        help="find the best settings of a model by cross-validation",
+        description="Find the best settings of a model by cross-validation, and rank all.",
+        usage="fer-sklearn tune DATA --model {hog-svm,cnn} [options]",
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument("data", metavar="DATA", help="as for train")
+    parser.add_argument(
+        "--grid",
+        action="append",
+        metavar="NAME=A,B,…",
+        help="values to try for a setting; may be given several times (default: cell size, "
+        "orientations and C of hog-svm; image size, dropout and learning rate of cnn)",
+    )
+    parser.add_argument(
+        "--cv", type=positive_int, default=3, metavar="N", help="folds (default: 3)"
+    )
+    parser.add_argument(
+        "--jobs", type=positive_int, default=1, metavar="N", help="trainings at a time (default: 1)"
+    )
+    parser.add_argument(
+        "--scoring",
+        choices=SCORES,
+        default="accuracy",
+        help="what to rank by (default: accuracy); balanced_accuracy and macro_f1 make every "
+        "emotion count the same",
+    )
+    parser.add_argument(
+        "--subset", metavar="NAME", help=f"{SUBSET_HELP} (default: train, if there is one)"
+    )
+    add_format(parser, file=False)
+    parser.add_argument(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="train the best settings on all images and save that model",
+    )
+    parser.add_argument("--force", action="store_true", help="replace that file if it exists")
+    add_model_options(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args):
+    """Search, print the ranking, save the best model if asked to."""
+    check_model_options(args)
+    if args.cv < 2:
+        args.parser.error("argument --cv: expected at least 2 folds")
+    path = args.output and check_output(args.output, force=args.force)
+    fitted = _search(args, refit=bool(path))
+    rows = _ranking(fitted.cv_results_, args.scoring)
+    form = args.format or "table"
+    if form in ("table", "markdown"):
+        rows = _for_the_eye(rows, args.scoring)
+    emit(render(rows, form, caption=f"{args.scoring}, mean and deviation of {args.cv} folds"))
+    if path:
+        from ..persistence import save
+
+        save(fitted.best_estimator_.set_params(memory=None), path)
+        note(f"Trained the best settings on all images and saved the model to {path}")
+    return 0
+
+
+def parse_grid(texts):
+    """Parse ``["a__b=1,5", …]`` into ``{"a__b": [1, 5], …}``.
+
+    Values are Python literals (numbers, None, True, tuples), and words where they are not.
+    """
+    grid = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if not (name.strip() and equals and values.strip()):
+            raise ValueError(f"{text!r} is not of the form NAME=VALUE,VALUE")
+        try:
+            grid[name.strip()] = list(ast.literal_eval(f"[{values}]"))
+        except (ValueError, SyntaxError):
+            grid[name.strip()] = [_literal(value.strip()) for value in values.split(",")]
+    return grid
+
+
+def _literal(text):
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _search(args, *, refit):
+    """Read the data and cross-validate all candidates."""
+    with ExitStack() as stack:
+        # Finding faces is dear: kept on disk, it is done once a fold and not once a candidate.
+        folder = args.crop_faces and stack.enter_context(tempfile.TemporaryDirectory())
+        model = build_model(args, memory=folder or None)
+        grid = _grid(args, model)
+        data = load_labelled(
+            args.data, subset=args.subset, limit=args.limit, random_state=args.random_state
+        )
+        from ._search import search
+
+        return search(
+            model,
+            grid,
+            data,
+            n_folds=args.cv,
+            n_jobs=args.jobs,
+            scoring=args.scoring,
+            refit=refit,
+            random_state=args.random_state,
+        )
+
+
+def _grid(args, model):
+    """Return the grid asked for, or the default one; end on settings that do not exist."""
+    from .._validation import suggestion
+    from ..pipelines import CNN_GRID, HOG_SVM_GRID
+
+    if not args.grid:
+        return HOG_SVM_GRID if args.model == "hog-svm" else CNN_GRID
+    try:
+        grid = parse_grid(args.grid)
+    except ValueError as error:
+        args.parser.error(f"argument --grid: {error}")
+    known = [name for name in model.get_params() if "__" in name]
+    for name in grid:
+        if name not in known:
+            hint = suggestion(name, known) or f" Settings are {', '.join(sorted(known))}."
+            args.parser.error(f"argument --grid: there is no setting {name!r}.{hint}")
+    return grid
+
+
+def _ranking(results, scoring):
+    """Return a row a candidate, the best first, with every score."""
+    order = results[f"rank_test_{scoring}"].argsort(kind="stable")
+    names = (scoring, *(name for name in SCORES if name != scoring))
+    rows = []
+    for i in order:
+        row = {"rank": int(results[f"rank_test_{scoring}"][i])}
+        for name in names:
+            row[name] = round(float(results[f"mean_test_{name}"][i]), 4)
+            row[f"{name}_std"] = round(float(results[f"std_test_{name}"][i]), 4)
+        row["fit_seconds"] = round(float(results["mean_fit_time"][i]), 2)
+        rows.append(row | results["params"][i])
+    return rows
+
+
+def _for_the_eye(rows, scoring):
+    """Keep the score that ranks, and leave the steps out of settings' names."""
+    measured = {"rank", "fit_seconds", *SCORES, *(f"{name}_std" for name in SCORES)}
+    settings = [name for name in rows[0] if name not in measured]
+    short = {name: name.rpartition("__")[2] for name in settings}
+    if len(set(short.values())) < len(short):
+        short = {name: name for name in settings}
+    return [
+        {"rank": row["rank"]}
+        | {scoring: f"{row[scoring]:.3f} ± {row[f'{scoring}_std']:.3f}"}
+        | {short[name]: str(row[name]) for name in settings}
+        | {"fit, s": f"{row['fit_seconds']:.1f}"}
+        for row in rows
+    ]
