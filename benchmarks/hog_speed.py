@@ -8,25 +8,21 @@ with features equal to 1e-5::
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import sys
 import time
-from importlib.metadata import version
-from pathlib import Path
 
 # Neither side is to use more than one core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from _common import write_result
 from skimage.feature import hog
 
 from fer_sklearn import HOGExtractor, make_faces
 
 AIM = 12
-RESULT = Path(__file__).parent / "results" / "hog_speed.json"
 
 
 def in_a_loop(images):
@@ -77,8 +73,6 @@ def measure(n_images, repeats):
         "image_size": images.shape[1:],
         "results": {name: compare(values, repeats) for name, values in inputs.items()},
         "repeats": repeats,
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("fer_sklearn", "scikit-image", "numpy")},
     }
 
 
@@ -86,17 +80,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--images", type=int, default=1000, help="faces (default: 1000)")
     parser.add_argument("--repeats", type=int, default=9, help="runs of each (default: 9)")
-    parser.add_argument("--output", type=Path, default=RESULT, help="where the JSON goes")
     arguments = parser.parse_args()
     result = measure(arguments.images, arguments.repeats)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result("hog_speed", result)
     for name, figures in result["results"].items():
         print(
             f"{name:22} {figures['times_as_fast']:6.1f} times as fast, "
             f"equal to {figures['largest_difference']:.0e}"
         )
-    print(f"written to {arguments.output}")
     return 0 if result["results"]["uint8"]["times_as_fast"] >= AIM else 1
 
 

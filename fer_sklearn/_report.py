@@ -168,7 +168,7 @@ class EvaluationReport:
         per_emotion = [
             (
                 str(label),
-                *(f"{_number(e.value)} ({_interval(e)})" for e in estimates.values()),
+                *(_with_interval(estimate) for estimate in estimates.values()),
                 str(count),
             )
             for (label, estimates), count in zip(
@@ -212,5 +212,12 @@ def _number(value):
     return "–" if math.isnan(value) else f"{value:.3f}"
 
 
+def _with_interval(estimate):
+    defined = not math.isnan(estimate.value)
+    return f"{_number(estimate.value)} ({_interval(estimate)})" if defined else "–"
+
+
 def _interval(estimate):
+    if math.isnan(estimate.low):
+        return "–"
     return f"{_number(estimate.low)}–{_number(estimate.high)}"

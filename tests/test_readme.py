@@ -1,5 +1,6 @@
 """The Python of the README and of the documentation runs; its command lines exist."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -137,3 +138,19 @@ def test_command_lines_are_found():
         ["benchmark", "--quick"],
         ["train", "--data", "x.zip", "--model", "cnn"],
     ]
+
+
+@pytest.mark.parametrize("name", ["hog_svm_vs_cnn", "architectures"])
+def test_tables_of_the_readme_are_those_measured(name):
+    measured = ROOT / "benchmarks" / "results" / f"{name}.md"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    begin = f"<!-- benchmarks/results/{name}.md -->\n"
+    shown = readme[readme.index(begin) + len(begin) :].split("<!-- end -->")[0]
+    assert shown == measured.read_text(encoding="utf-8")
+
+
+def test_speed_of_the_readme_is_the_one_measured():
+    text = (ROOT / "benchmarks" / "results" / "hog_speed.json").read_text(encoding="utf-8")
+    measured = json.loads(text)["results"]["uint8"]["times_as_fast"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.search(r"about (\d+) times as fast as scikit-image", readme)[1] == f"{measured:.0f}"

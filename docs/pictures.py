@@ -1,0 +1,58 @@
+"""Draw the pictures of the README: ``python docs/pictures.py``."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fer_sklearn import (
+    EMOTION_COLORS,
+    EMOTIONS,
+    HOGSVMClassifier,
+    make_faces,
+    make_hog_svm_pipeline,
+)
+
+IMAGES = Path(__file__).parent / "images"
+
+
+def draw_answers(faces, labels, probabilities, emotions):
+    """Draw faces in a row, each above the probabilities of its emotions."""
+    figure = Figure(figsize=(11, 3.4), facecolor="white")
+    axes = figure.subplots(2, len(faces), height_ratios=[1.1, 1], squeeze=False)
+    colors = [EMOTION_COLORS[emotion] for emotion in emotions]
+    for column, (face, label, row) in enumerate(zip(faces, labels, probabilities, strict=True)):
+        above, below = axes[:, column]
+        above.imshow(face, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
+        above.set_axis_off()
+        above.set_title(label, fontsize=13, color=EMOTION_COLORS[label], fontweight="bold")
+        below.barh(range(len(row)), row, color=colors, height=0.72)
+        below.set(xlim=(0, 1), xticks=[], yticks=[])
+        below.invert_yaxis()
+        below.spines[["top", "right", "bottom"]].set_visible(False)
+        if column == 0:
+            below.set_yticks(range(len(row)), emotions, fontsize=10)
+            below.tick_params(length=0)
+    figure.tight_layout(w_pad=0.6, h_pad=0.4)
+    return figure
+
+
+def main():
+    model = make_hog_svm_pipeline(HOGSVMClassifier(probability=True, random_state=0))
+    model.fit(*make_faces(1400, random_state=0, return_X_y=True))
+    faces, emotions = make_faces(70, random_state=7, return_X_y=True)
+    first = [np.flatnonzero(emotions == emotion)[0] for emotion in EMOTIONS]
+    # At twice the size for the eye; the model sees 48×48 either way.
+    large = make_faces(70, size=96, random_state=7, return_X_y=True)[0]
+    figure = draw_answers(
+        large[first],
+        model.predict(faces[first]),
+        model.predict_proba(faces[first]),
+        model.classes_.tolist(),
+    )
+    IMAGES.mkdir(exist_ok=True)
+    figure.savefig(IMAGES / "faces.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
