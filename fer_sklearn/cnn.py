@@ -79,8 +79,9 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         ``"mixed_bfloat16"`` trains in about half the time on CPUs with AVX-512 BF16 and
         on recent GPUs.
     save_optimizer : bool, default=False
-        Keep the optimizer's memory in the pickled file, so that `partial_fit` goes on in
-        another process exactly as it would have in this one. About triples the file.
+        Keep the optimizer's memory, also in the pickled file, so that `partial_fit` goes on
+        in another process exactly as it would have in this one. About triples the file. Not
+        kept after a `fit` with a schedule, which has come to rest.
     random_state : int, RandomState or None, default=None
         Draws the weights, the split, the order, augmentation and dropout. One integer gives
         the same weights in one process, in threads and in worker processes.
@@ -207,19 +208,20 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         """
         going_on = self.warm_start and hasattr(self, "model_")
         data = self._check_training_data(X, y, sample_weight, reset=not going_on)
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        data, validation = self._hold_out(data, seed)
+        self._seed = check_random_state(self.random_state).randint(2**31 - 1)
+        data, validation = self._hold_out(data, self._seed)
         start = TrainingState(self.model_.get_weights(), None, 0) if going_on else None
         steps = self.epochs * -(-len(data.codes) // min(self.batch_size, len(data.codes)))
         state = self._train(
             data,
             epochs=self.epochs,
-            seed=seed,
             start=start,
             validation=validation,
             cosine_steps=steps if self.learning_rate_schedule == "cosine" else None,
         )
-        self._keep(state, optimizer=self.save_optimizer)
+        # A scheduled optimizer has come to rest, and none goes on from there.
+        constant = self.learning_rate_schedule is None
+        self._keep(state, optimizer=self.save_optimizer and constant)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -242,15 +244,15 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         first = not hasattr(self, "model_")
         data = self._check_training_data(X, y, sample_weight, reset=first, classes=classes)
         if first:
-            self._partial_seed = check_random_state(self.random_state).randint(2**31 - 1)
-            self.history_ = {}
-            start = None
+            self._seed = check_random_state(self.random_state).randint(2**31 - 1)
+            start, before = None, {}
         else:
-            optimizer = getattr(self, "_optimizer_state", None)
-            start = TrainingState(self.model_.get_weights(), optimizer, self.n_iter_)
-        seed = getattr(self, "_partial_seed", 0)
-        before = self.history_
-        state = self._train(data, epochs=1, seed=seed, start=start)
+            weights = self.model_.get_weights()
+            start, before = (
+                TrainingState(weights, self._optimizer_state, self.n_iter_),
+                self.history_,
+            )
+        state = self._train(data, epochs=1, start=start)
         self.history_ = {k: before.get(k, []) + v for k, v in self.history_.items()}
         self._keep(state, optimizer=True)
         return self
@@ -293,8 +295,8 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
     def __getstate__(self):
         state = super().__getstate__().copy()
         state.pop("_predict_batch", None)  # compiled, and made anew from the model
-        if not self.save_optimizer:
-            state.pop("_optimizer_state", None)
+        if not self.save_optimizer and "_optimizer_state" in state:
+            state["_optimizer_state"] = None
         return state
 
     def __setstate__(self, state):
@@ -336,7 +338,7 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
             ) from error
         return data.take(kept), data.take(held_out)
 
-    def _train(self, data, *, epochs, seed, start, validation=None, cosine_steps=None):
+    def _train(self, data, *, epochs, start, validation=None, cosine_steps=None):
         """Train and set `model_` and `history_`."""
         optimizer, learning_rate = describe_optimizer(
             self.optimizer,
@@ -358,7 +360,7 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
             data,
             epochs=epochs,
             batch_size=self.batch_size,
-            seed=seed,
+            seed=self._seed,
             learning_rate=learning_rate,
             validation=validation,
             augmentation=resolve_augmentation(self.augmentation),

@@ -57,7 +57,7 @@ def test_dropout_replaces_every_rate(name):
 
 def test_wide_network_refuses_small_images():
     meta = META | {"input_shape": (45, 48, 1)}
-    with pytest.raises(ValueError, match="'conv4_wide' needs images of at least 46×46.*45×48"):
+    with pytest.raises(ValueError, match=r"'conv4_wide' needs images of at least 46×46.*45×48"):
         build_model("conv4_wide", meta)
 
 
@@ -94,5 +94,5 @@ def no_model(meta):
 
 
 def test_function_that_returns_no_model():
-    with pytest.raises(TypeError, match="'no_model' returned dict; expected a keras.Model"):
+    with pytest.raises(TypeError, match=r"'no_model' returned dict; expected a keras.Model"):
         build_model(no_model, META)

@@ -325,6 +325,13 @@ def test_partial_fit_goes_on(small_faces):
     assert classifier.history_["loss"][-1] < classifier.history_["loss"][0]
 
 
+@pytest.mark.parametrize("schedule", [None, "cosine"])
+def test_partial_fit_goes_on_after_fit(small_faces, schedule):
+    classifier = quick(learning_rate_schedule=schedule, save_optimizer=True).fit(*small_faces)
+    classifier.partial_fit(*small_faces)
+    assert classifier.n_iter_ == len(classifier.history_["loss"]) == 3
+
+
 def test_partial_fit_of_some_classes(small_faces):
     X, y = small_faces
     classifier = quick().partial_fit(X, y)
