@@ -48,10 +48,10 @@ def conv3(meta, dropout=0.25):
     for filters in (32, 64, 128):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
         x = layers.MaxPooling2D(padding="same")(x)
-        x = layers.Dropout(dropout)(x)
+        x = _dropout(x, dropout)
     x = layers.Flatten()(x)
     x = layers.Dense(128, activation="relu")(x)
-    x = layers.Dropout(min(2 * dropout, 0.9))(x)
+    x = _dropout(x, min(2 * dropout, 0.9))
     return _classifier(inputs, x, meta)
 
 
@@ -77,13 +77,13 @@ def conv4_dense3(meta, dropout=0.25):
     for filters in (32, 64, 128, 256):
         x = _conv_bn(x, filters, "relu")
         x = layers.MaxPooling2D(padding="same")(x)
-        x = layers.Dropout(dropout)(x)
+        x = _dropout(x, dropout)
     x = layers.Flatten()(x)
     for units in (256, 128):
         x = layers.Dense(units, use_bias=False)(x)
         x = _batch_norm(x)
         x = layers.Activation("relu")(x)
-        x = layers.Dropout(dropout)(x)
+        x = _dropout(x, dropout)
     return _classifier(inputs, x, meta)
 
 
@@ -121,12 +121,12 @@ def conv4_wide(meta, dropout=0.4):
     for filters in (128, 256, 512, 512):
         x = layers.Conv2D(filters, 3, activation="relu")(x)
         x = layers.MaxPooling2D()(x)
-        x = layers.Dropout(dropout)(x)
+        x = _dropout(x, dropout)
     x = layers.Flatten()(x)
     x = layers.Dense(512, activation="relu")(x)
-    x = layers.Dropout(dropout)(x)
+    x = _dropout(x, dropout)
     x = layers.Dense(256, activation="relu")(x)
-    x = layers.Dropout(0.75 * dropout)(x)
+    x = _dropout(x, 0.75 * dropout)
     return _classifier(inputs, x, meta)
 
 
@@ -158,12 +158,12 @@ def vgg_elu(meta, dropout=0.2):
             )(x)
             x = _batch_norm(x)
         x = layers.MaxPooling2D(padding="same")(x)
-        x = layers.Dropout(dropout)(x)
+        x = _dropout(x, dropout)
     x = layers.Flatten()(x)
     for _ in range(2):
         x = layers.Dense(64, activation="elu", kernel_initializer="he_normal")(x)
         x = _batch_norm(x)
-        x = layers.Dropout(min(2.5 * dropout, 0.9))(x)
+        x = _dropout(x, min(2.5 * dropout, 0.9))
     return _classifier(inputs, x, meta)
 
 
@@ -197,7 +197,7 @@ def mini_xception(meta, dropout=None):
         x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
         x = layers.Add()([x, shortcut])
     if dropout:
-        x = layers.Dropout(dropout)(x)
+        x = _dropout(x, dropout)
     x = layers.Conv2D(meta["n_classes"], 3, padding="same")(x)
     x = layers.GlobalAveragePooling2D()(x)
     outputs = layers.Activation("softmax", dtype="float32")(x)
@@ -229,7 +229,7 @@ def resnet_se(meta, dropout=0.2):
         x = _residual_se_block(x, filters, strides=2)
         x = _residual_se_block(x, filters, strides=1)
     x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(dropout)(x)
+    x = _dropout(x, dropout)
     return _classifier(inputs, x, meta)
 
 
@@ -298,6 +298,11 @@ def resolve_architecture(architecture):
         f"architecture={architecture!r} is unknown; expected a function or one of "
         f"{', '.join(map(repr, ARCHITECTURES))}.{suggestion(architecture, ARCHITECTURES)}"
     )
+
+
+def _dropout(x, rate):
+    # Training seeds these layers itself, but with PyTorch only those that have a seed.
+    return layers.Dropout(rate, seed=0)(x)
 
 
 def _batch_norm(x):

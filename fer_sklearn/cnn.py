@@ -212,16 +212,16 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         data, validation = self._hold_out(data, self._seed)
         start = TrainingState(self.model_.get_weights(), None, 0) if going_on else None
         steps = self.epochs * -(-len(data.codes) // min(self.batch_size, len(data.codes)))
-        state = self._train(
+        scheduled = self.learning_rate_schedule == "cosine"
+        self._train(
             data,
             epochs=self.epochs,
             start=start,
             validation=validation,
-            cosine_steps=steps if self.learning_rate_schedule == "cosine" else None,
+            cosine_steps=steps if scheduled else None,
+            # A scheduled optimizer has come to rest, and none goes on from there.
+            keep_optimizer=self.save_optimizer and not scheduled,
         )
-        # A scheduled optimizer has come to rest, and none goes on from there.
-        constant = self.learning_rate_schedule is None
-        self._keep(state, optimizer=self.save_optimizer and constant)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -252,9 +252,8 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
                 TrainingState(weights, self._optimizer_state, self.n_iter_),
                 self.history_,
             )
-        state = self._train(data, epochs=1, start=start)
+        self._train(data, epochs=1, start=start, keep_optimizer=True)
         self.history_ = {k: before.get(k, []) + v for k, v in self.history_.items()}
-        self._keep(state, optimizer=True)
         return self
 
     def predict(self, X):
@@ -338,8 +337,8 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
             ) from error
         return data.take(kept), data.take(held_out)
 
-    def _train(self, data, *, epochs, start, validation=None, cosine_steps=None):
-        """Train and set `model_` and `history_`."""
+    def _train(self, data, *, epochs, start, keep_optimizer, validation=None, cosine_steps=None):
+        """Train, and set what was learned."""
         optimizer, learning_rate = describe_optimizer(
             self.optimizer,
             self.learning_rate,
@@ -355,7 +354,7 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
             self.label_smoothing,
             self.dtype_policy,
         )
-        self.model_, state, self.history_ = train(
+        self.model_, self._optimizer_state, self.history_ = train(
             spec,
             data,
             epochs=epochs,
@@ -366,9 +365,10 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
             augmentation=resolve_augmentation(self.augmentation),
             callbacks=self._callbacks(validation is not None),
             start=start,
+            keep_optimizer=keep_optimizer,
         )
+        self.n_iter_ = (start.epoch if start else 0) + len(self.history_["loss"])
         self._predict_batch = compile_prediction(self.model_)
-        return state
 
     def _callbacks(self, has_validation):
         # Copies, since Keras writes the model into them, and fit changes no parameter.
@@ -382,7 +382,3 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         if self.verbose:
             callbacks.append(EpochLines())
         return callbacks
-
-    def _keep(self, state, *, optimizer):
-        self.n_iter_ = state.epoch
-        self._optimizer_state = state.optimizer if optimizer else None

@@ -1,5 +1,7 @@
 """Networks as training and prediction use them: built, compiled once, seeded, set back."""
 
+import gc
+import itertools
 import json
 import threading
 from collections import OrderedDict
@@ -25,6 +27,7 @@ __all__ = [
 # A compiled training function stays in memory for good (9 to 33 MB each), so a compiled
 # model is lent to one fit after another. This many may lie idle.
 _MAX_IDLE = 16
+_LOANS_A_CLEANING = 8
 _WARM_UP = 0.05  # the share of all steps over which a cosine schedule rises
 
 
@@ -156,8 +159,8 @@ class _CompiledModel:
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         )
         self.model.optimizer.build(self.model.trainable_variables)
-        self._first_weights = self.model.get_weights()
-        self._first_optimizer = self._optimizer_values()
+        self._first_weights = self._weights()
+        self._first_optimizer = self.optimizer_values()
 
     def reset(self, seed, learning_rate, start):
         """Bring the model to the state that `start` or, without it, `seed` describes."""
@@ -172,9 +175,6 @@ class _CompiledModel:
             variable.assign(value)
         if learning_rate is not None:
             optimizer.learning_rate = learning_rate
-
-    def state(self, epoch):
-        return TrainingState(self.model.get_weights(), self._optimizer_values(), epoch)
 
     @contextmanager
     def feed(self, batches, *, weighted):
@@ -216,10 +216,15 @@ class _CompiledModel:
         except (ValueError, TypeError):
             return self._spec.build()
 
-    def _optimizer_values(self):
+    def _weights(self):
+        # Copies, since PyTorch's arrays are views that training goes on to change.
+        return [weight.copy() for weight in self.model.get_weights()]
+
+    def optimizer_values(self):
         return [keras.ops.convert_to_numpy(v).copy() for v in self.model.optimizer.variables]
 
 
+_loans = itertools.count(1)
 _idle = OrderedDict()  # key -> compiled models that no fit is using, least recent first
 _idle_lock = threading.Lock()
 
@@ -232,6 +237,10 @@ def borrow(spec):
         compiled = _idle[key].pop() if _idle.get(key) else None
     compiled = compiled or _CompiledModel(spec)
     yield compiled
+    # Keras's models are cyclic garbage, few objects of many megabytes, which Python, counting
+    # objects, would let lie for long.
+    if next(_loans) % _LOANS_A_CLEANING == 0:
+        gc.collect()
     with _idle_lock:
         _idle.setdefault(key, []).append(compiled)
         _idle.move_to_end(key)

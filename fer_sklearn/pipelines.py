@@ -50,8 +50,8 @@ def make_hog_svm_pipeline(classifier=None, *, hog=None, size=48, crop_faces=Fals
     Examples
     --------
     >>> from fer_sklearn import make_faces, make_hog_svm_pipeline
-    >>> X, y = make_faces(140, random_state=0, return_X_y=True)
-    >>> make_hog_svm_pipeline().fit(X[:70], y[:70]).score(X[70:], y[70:]) > 0.8
+    >>> X, y = make_faces(280, random_state=0, return_X_y=True)
+    >>> make_hog_svm_pipeline().fit(X[:210], y[:210]).score(X[210:], y[210:]) > 0.8
     True
     """
     steps = [

@@ -50,6 +50,7 @@ def train(
     augmentation=None,
     callbacks=(),
     start=None,
+    keep_optimizer=False,
 ):
     """Train a network, from the seed or from where an earlier training ended.
 
@@ -68,12 +69,14 @@ def train(
         As from ``resolve_augmentation``.
     callbacks : sequence of keras.callbacks.Callback
     start : TrainingState or None
+    keep_optimizer : bool
 
     Returns
     -------
     model : keras.Model
         Uncompiled, the caller's own.
-    state : TrainingState
+    optimizer : list of ndarray or None
+        The optimizer's memory, if `keep_optimizer`.
     history : dict of str to list of float
         One value an epoch.
     """
@@ -98,9 +101,9 @@ def train(
                 validation_data=validation and _as_arrays(validation, spec.n_classes),
             )
         history = {name: list(map(float, v)) for name, v in wrapper.history_.items()}
-        state = compiled.state(first_epoch + len(history["loss"]))
+        optimizer = compiled.optimizer_values() if keep_optimizer else None
         model = compiled.plain_copy()
-    return model, state, history
+    return model, optimizer, history
 
 
 class _StreamTrained(KerasClassifier):
