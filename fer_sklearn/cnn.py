@@ -76,8 +76,8 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
     warm_start : bool, default=False
         Start `fit` from the weights of the fit before.
     dtype_policy : {"float32", "mixed_bfloat16"}, default="float32"
-        ``"mixed_bfloat16"`` trains in about half the time on CPUs with AVX-512 BF16 and
-        on recent GPUs.
+        ``"mixed_bfloat16"`` trains faster on CPUs with AVX-512 BF16 and on recent GPUs,
+        and slower on others.
     save_optimizer : bool, default=False
         Keep the optimizer's memory, also in the pickled file, so that `partial_fit` goes on
         in another process exactly as it would have in this one. About triples the file. Not

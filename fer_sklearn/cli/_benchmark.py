@@ -49,7 +49,7 @@ def add_parser(commands):
         "--dtype-policy",
         choices=("float32", "mixed_bfloat16"),
         default="float32",
-        help="of the CNN; mixed_bfloat16 is about twice as fast on recent processors",
+        help="of the CNN; mixed_bfloat16 is faster on processors that have it",
     )
     parser.add_argument("--random-state", type=int, default=0, metavar="N", help="(default: 0)")
     add_format(parser, file=False)

@@ -51,7 +51,7 @@ def add_model_options(parser):
         required=True,
         choices=("hog-svm", "cnn"),
         help="hog-svm: gradient histograms and a support vector machine, minutes on FER2013; "
-        "cnn: a neural network, better, and half an hour or more",
+        "cnn: a neural network, better, and an hour or so",
     )
     both = parser.add_argument_group("options of both models")
     both.add_argument(
@@ -126,7 +126,7 @@ def _add_cnn_options(cnn):
     cnn.add_argument(
         "--dtype-policy",
         choices=("float32", "mixed_bfloat16"),
-        help="mixed_bfloat16 is about twice as fast on recent processors",
+        help="mixed_bfloat16 is faster on processors that have it",
     )
 
 
