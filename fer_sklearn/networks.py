@@ -151,6 +151,7 @@ class _CompiledModel:
         self._datasets, self._batches = {}, None
         self._uncompiled = spec.build()
         self.model = self._copy()
+        self.model.set_weights(self._uncompiled.get_weights())  # frozen layers keep these
         self.model.compile(
             optimizer=keras.optimizers.deserialize(json.loads(spec.optimizer)),
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=spec.label_smoothing),

@@ -89,6 +89,21 @@ def test_other_architectures_train(small_faces, architecture):
     assert classifier.history_["loss"][-1] < classifier.history_["loss"][0]
 
 
+def frozen_network(meta):
+    frozen = keras.layers.Dense(8, trainable=False, name="frozen")
+    layers = [keras.Input(meta["input_shape"]), keras.layers.Flatten(), frozen]
+    model = keras.Sequential([*layers, keras.layers.Dense(meta["n_classes"], "softmax")])
+    frozen.set_weights([np.full((SIZE * SIZE, 8), 0.01), np.arange(8)])
+    return model
+
+
+def test_frozen_layers_of_an_own_network_keep_their_weights(small_faces):
+    classifier = quick(architecture=frozen_network).fit(*small_faces)
+    kernel, bias = classifier.model_.get_layer("frozen").get_weights()
+    np.testing.assert_allclose(kernel, 0.01)
+    np.testing.assert_allclose(bias, np.arange(8))
+
+
 def test_half_precision_trains_and_answers_in_float32(small_faces):
     classifier = quick(dtype_policy="mixed_bfloat16", epochs=5).fit(*small_faces)
     assert classifier.model_.layers[1].compute_dtype == "bfloat16"
