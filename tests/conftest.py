@@ -24,6 +24,17 @@ def faces():
 
 
 @pytest.fixture(scope="session")
+def small_faces():
+    """280 synthetic faces with little noise, uint8 (280, 24, 24), and their emotions."""
+    from fer_sklearn import make_faces
+
+    X, y = make_faces(280, size=24, noise=3, random_state=0, return_X_y=True)
+    X.flags.writeable = False
+    y.flags.writeable = False
+    return X, y
+
+
+@pytest.fixture(scope="session")
 def fer2013_path():
     """Path of fer2013.zip, as the environment variable FER2013_PATH gives it."""
     path = os.environ.get("FER2013_PATH")

@@ -16,11 +16,6 @@ SIZE = 24
 LEARNER = {"epochs": 30, "batch_size": 32, "learning_rate": 2e-3, "dropout": 0.0}
 
 
-@pytest.fixture(scope="module")
-def small_faces():
-    return make_faces(280, size=SIZE, noise=3, random_state=0, return_X_y=True)
-
-
 def quick(**parameters):
     return FERCNNClassifier(**({"epochs": 2, "random_state": 0} | parameters))
 
@@ -145,98 +140,6 @@ def test_cosine_schedule_ends_at_rest(small_faces):
     assert max(rates) == pytest.approx(0.01, rel=1e-3)
     assert rates[0] < max(rates)
     assert rates[-1] < 1e-4
-
-
-# What goes in
-
-
-@pytest.mark.parametrize(
-    "reshape",
-    [
-        lambda X: X[..., np.newaxis],
-        lambda X: X.reshape(len(X), -1),
-        list,
-        lambda X: X.astype(np.int64),
-        lambda X: X / np.float32(255),
-    ],
-    ids=["channel", "flat", "list", "int64", "unit floats"],
-)
-def test_forms_of_input_are_alike(fitted, small_faces, reshape):
-    X = small_faces[0][:20]
-    np.testing.assert_allclose(fitted.predict_proba(reshape(X)), fitted.predict_proba(X), atol=1e-6)
-
-
-def test_another_range_is_told(fitted, small_faces):
-    with pytest.raises(ValueError, match=r"pixels from .* to 2.*was fitted on pixels from 0"):
-        fitted.predict(small_faces[0].astype(np.float32))
-
-
-def test_unit_pixels_after_a_fit_on_large_floats(small_faces):
-    X, y = small_faces
-    classifier = quick(epochs=1).fit(X.astype(np.float32), y)
-    with pytest.raises(ValueError, match=r"was fitted on pixels from .*PixelNormalizer"):
-        classifier.predict(X)
-
-
-def test_another_size_is_told(fitted):
-    with pytest.raises(ValueError, match=r"images of 48×48 pixels, but .* fitted on 24×24"):
-        fitted.predict(np.zeros((2, 48, 48), np.uint8))
-
-
-def test_colour_is_told(small_faces):
-    X, y = small_faces
-    with pytest.raises(ValueError, match=r"3 channels; expected grey.*GrayscaleResizer"):
-        quick().fit(np.stack([X] * 3, axis=-1), y)
-
-
-def test_integers_beyond_a_byte(small_faces):
-    X, y = small_faces
-    with pytest.raises(ValueError, match=r"integer pixels from 2 to 5\d\d; integers must lie in"):
-        quick().fit(X.astype(int) * 2, y)
-
-
-def test_mixed_sizes(small_faces):
-    images = [np.zeros((24, 24)), np.zeros((28, 28))]
-    with pytest.raises(ValueError, match=r"images of 2 different sizes.*GrayscaleResizer"):
-        quick().fit(images, ["sad", "happy"])
-
-
-def test_not_a_number(small_faces):
-    X, y = small_faces
-    X = X / np.float32(255)
-    X[3, 4, 5] = np.nan
-    with pytest.raises(ValueError, match="Input X contains NaN"):
-        quick().fit(X, y)
-
-
-def test_one_class(small_faces):
-    with pytest.raises(ValueError, match="y has only one class, 'sad'"):
-        quick().fit(small_faces[0][:5], ["sad"] * 5)
-
-
-def test_labels_of_another_length(small_faces):
-    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: .280, 279."):
-        quick().fit(small_faces[0], small_faces[1][:-1])
-
-
-def test_unknown_architecture_gets_a_suggestion(small_faces):
-    with pytest.raises(ValueError, match=r"architecture='conv_3' is unknown.*mean 'conv3'"):
-        quick(architecture="conv_3").fit(*small_faces)
-
-
-def test_unknown_optimizer(small_faces):
-    with pytest.raises(ValueError, match="optimizer='adamm' is not an optimizer of Keras"):
-        quick(optimizer="adamm").fit(*small_faces)
-
-
-def test_schedule_for_an_optimizer_instance(small_faces):
-    with pytest.raises(ValueError, match="learning_rate_schedule='cosine' needs an optimizer's"):
-        quick(optimizer=keras.optimizers.SGD(), learning_rate_schedule="cosine").fit(*small_faces)
-
-
-def test_parameter_out_of_range_is_named(small_faces):
-    with pytest.raises(ValueError, match="The 'epochs' parameter of FERCNNClassifier must be"):
-        quick(epochs=0).fit(*small_faces)
 
 
 # Weights of images, and images held out

@@ -1,0 +1,32 @@
+"""Run the command line in this process, write what it reads, and read what it printed."""
+
+import csv
+import io
+
+import pytest
+
+from fer_sklearn.cli import main
+from fer_sklearn.images import write_image
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def usage_error(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        run(*arguments)
+    assert caught.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def csv_rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def write_folder(root, images, target):
+    """Write each image as `root`/label/number.png."""
+    for i, (image, label) in enumerate(zip(images, target, strict=True)):
+        folder = root / label
+        folder.mkdir(parents=True, exist_ok=True)
+        write_image(folder / f"{i}.png", image)

@@ -1,0 +1,44 @@
+"""`fer-sklearn info`."""
+
+import json
+import re
+
+import numpy as np
+from running import run
+
+
+def test_info_shows_what_is_installed(capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert run("info", "--format", "json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["numpy"] == np.__version__
+    assert facts["Keras backend"] == "jax"
+    assert int(facts["OpenCV cascades"]) > 0
+    assert "extra [fetch]" in facts
+
+
+def test_info_reads_the_backend_of_the_settings_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    assert run("info") == 0
+    assert re.search(r"^Keras backend +torch$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_info_says_what_to_type_for_an_extra(capsys, monkeypatch):
+    requirements = ["numpy>=1", 'no-such-package>=1; extra == "video"']
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: requirements)
+    assert run("info") == 0
+    out, err = capsys.readouterr()
+    assert re.search(r"^extra \[video\] +not installed: no-such-package$", out, re.MULTILINE)
+    assert err == "For no-such-package type: pip install 'fer_sklearn[video]'\n"
+
+
+def test_info_shows_a_model(cnn, capsys):
+    assert run("info", cnn, "--format", "json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["image size"] == "16×16"
+    assert facts["epochs trained"] == 2
+    assert facts["probabilities"] == "yes"
+    assert facts["classifier"]["architecture"] == "conv3"
+    assert facts["classes"][:2] == ["angry", "disgust"]

@@ -1,0 +1,111 @@
+"""The program as a whole: help, start-up, errors, and what it loads."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from running import run, usage_error
+
+from fer_sklearn.architectures import ARCHITECTURES as ALL_ARCHITECTURES
+from fer_sklearn.cli._models import ARCHITECTURES
+from fer_sklearn.cli._terminal import quiet_start_up
+from fer_sklearn.cli._tune import SCORES
+from fer_sklearn.evaluation import SCORING
+
+COMMANDS = ("train", "evaluate", "tune", "predict", "benchmark", "info")
+
+
+@pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)])
+def test_help_has_an_example_and_fits_80_columns(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as caught:
+        run(*command, "--help")
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert re.search(rf"^  fer-sklearn {' '.join(command)}", text, re.MULTILINE)
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def _loaded_by(arguments):
+    script = (
+        "import sys\nfrom fer_sklearn.cli import main\n"
+        f"try:\n    main({arguments})\nexcept SystemExit:\n    pass\n"
+        "print('LOADED', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    return set(done.stdout.partition("LOADED")[2].split())
+
+
+def test_help_loads_nothing_heavy():
+    heavy = {"numpy", "sklearn", "pandas", "cv2", "tqdm", "tensorflow", "keras", "matplotlib"}
+    assert not _loaded_by(["train", "--help"]) & heavy
+
+
+def test_info_does_not_load_tensorflow():
+    loaded = _loaded_by(["info"])
+    assert "fer_sklearn.cli._info" in loaded
+    assert not loaded & {"tensorflow", "keras", "sklearn", "matplotlib"}
+
+
+def test_the_module_is_the_program(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "fer_sklearn", "info", str(tmp_path / "no.fer")],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    missing = str(tmp_path / "no.fer")
+    assert done.stderr == (
+        f"fer-sklearn: error: path={missing!r} does not exist; expected a model file.\n"
+    )
+
+
+def test_debug_shows_where():
+    with pytest.raises(FileNotFoundError):
+        run("info", "no.fer", "--debug")
+
+
+def test_a_reader_who_leaves_is_no_error():
+    command = [sys.executable, "-m", "fer_sklearn", "info"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 1
+    assert errors == b""
+
+
+def test_a_command_is_needed(capsys):
+    assert usage_error(capsys) == (
+        "fer-sklearn: error: the following arguments are required: COMMAND"
+    )
+
+
+def test_names_that_are_copied_are_complete():
+    assert sorted(ARCHITECTURES) == sorted(ALL_ARCHITECTURES)
+    assert list(SCORES) == list(SCORING)
+
+
+START_UP = b"I0000 00:00:1795254230.82 15393 port.cc:153] oneDNN custom operations are on.\n"
+
+
+@pytest.mark.parametrize(
+    ("enabled", "expected"), [(True, b"kept\n"), (False, START_UP + b"kept\n")]
+)
+def test_start_up_lines_are_taken_out(enabled, expected, capfdbinary, monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet_start_up(enabled=enabled):
+        os.write(2, START_UP + b"kept\n")
+    assert capfdbinary.readouterr().err == expected
+
+
+def test_no_library_speaks_on_the_terminal(cnn, photos):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-m", "fer_sklearn", "predict", str(cnn), str(photos / "test" / "sad")],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

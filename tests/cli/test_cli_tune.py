@@ -1,0 +1,76 @@
+"""`fer-sklearn tune`."""
+
+import json
+import re
+
+import pytest
+from running import csv_rows, run, usage_error
+
+from fer_sklearn import load
+from fer_sklearn.cli._tune import SCORES, parse_grid
+
+
+def test_tune_ranks_and_saves(photos, tmp_path, capsys):
+    path = tmp_path / "best.fer"
+    grid = ["--grid", "classifier__C=0.001,5", "--grid", "hog__pixels_per_cell=8"]
+    options = ["--cv", "2", "--scoring", "macro_f1", "--format", "csv", "-o", path]
+    assert run("tune", photos, "--model", "hog-svm", *grid, *options) == 0
+    out, err = capsys.readouterr()
+    rows = csv_rows(out)
+    assert [float(row["classifier__C"]) for row in rows] == [5.0, 0.001]
+    assert float(rows[0]["macro_f1"]) > float(rows[1]["macro_f1"])
+    assert set(SCORES) <= set(rows[0])
+    assert "2 candidates × 2 folds = 4 trainings" in err
+    best = load(path)
+    assert (best[-1].C, best.memory) == (5, None)
+
+
+def test_tune_prints_a_table_with_short_names(photos, capsys):
+    grid = ["--grid", "classifier__kernel=linear,rbf", "--limit", "35", "--cv", "2"]
+    assert run("tune", photos, "--model", "hog-svm", *grid) == 0
+    header, rule, *rows = capsys.readouterr().out.splitlines()
+    assert header.split("  ")[0] == "rank"
+    assert "kernel" in header
+    assert "__" not in header
+    assert set(rule) == {"-", " "}
+    assert len(rows) == 2
+    assert re.search(r"0\.\d{3} ± 0\.\d{3}", rows[0])
+
+
+def test_tune_finds_faces_once_a_fold(photos, capsys):
+    options = ["--crop-faces", "--limit", "14", "--cv", "2", "--grid", "classifier__C=1,5"]
+    assert run("tune", photos, "--model", "hog-svm", *options, "--format", "json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (
+            "classifier__CC=1",
+            "there is no setting 'classifier__CC'. Did you mean 'classifier__C'?",
+        ),
+        ("classifier__C", "'classifier__C' is not of the form NAME=VALUE,VALUE"),
+    ],
+)
+def test_tune_tells_a_wrong_grid(grid, message, photos, capsys):
+    error = usage_error(capsys, "tune", photos, "--model", "hog-svm", "--grid", grid)
+    assert error == f"fer-sklearn tune: error: argument --grid: {message}"
+
+
+def test_tune_needs_two_folds(photos, capsys):
+    error = usage_error(capsys, "tune", photos, "--model", "hog-svm", "--cv", "1")
+    assert error == "fer-sklearn tune: error: argument --cv: expected at least 2 folds"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a__b=1,0.5", [1, 0.5]),
+        ("a__b=rbf,linear", ["rbf", "linear"]),
+        ("a__b=None,balanced", [None, "balanced"]),
+        ("a__b=(2, 2),(3, 3)", [(2, 2), (3, 3)]),
+    ],
+)
+def test_grid_values(text, expected):
+    assert parse_grid([text]) == {"a__b": expected}
