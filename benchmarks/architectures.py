@@ -4,7 +4,7 @@
 
 Trains on FER2013's training images, of which a stratified tenth is held out to choose the
 epoch, and scores PublicTest. Training ends by early stopping or with the epoch in which the
-minutes are over, since two cores cannot afford the epochs of all originals. Each result is
+minutes are over: all epochs of all originals would take two cores a day. Each result is
 written as soon as it is there, and an architecture that has one already is skipped unless
 it is named by --only. The sixth, ``resnet_se``, is this package's own: its row comes from
 benchmarks/hog_svm_vs_cnn.py, which is to run first.
@@ -23,21 +23,21 @@ from fer_sklearn import FERCNNClassifier, evaluate, make_cnn_pipeline
 # The original's settings, as far as the notebooks agree on them.
 ORIGINALS = {
     "conv3": {
-        "claim": "57 % (c)",
+        "claim": "57 % (notebook c)",
         "claimed": 57,
         "size": 48,
         "epochs": 50,
         "settings": {"learning_rate": 1e-3, "batch_size": 64, "patience": 5},
     },
     "conv4_dense3": {
-        "claim": "none stated (a)",
+        "claim": "none stated (notebook a)",
         "claimed": None,
         "size": 28,
         "epochs": 50,
         "settings": {"learning_rate": 1e-4, "batch_size": 64, "patience": 5},
     },
     "vgg_elu": {
-        "claim": "60 % validation, 31 % test (b)",
+        "claim": "60 % validation, 31 % test (notebook b)",
         "claimed": 60,
         "size": 48,
         "epochs": 25,
@@ -50,7 +50,7 @@ ORIGINALS = {
         },
     },
     "mini_xception": {
-        "claim": "66 % (Arriaga et al.)",
+        "claim": "66 % (Arriaga et al. 2017)",
         "claimed": 66,
         "size": 48,
         "epochs": 110,
@@ -62,7 +62,7 @@ ORIGINALS = {
         },
     },
     "conv4_wide": {
-        "claim": "62 % (d, e)",
+        "claim": "62 % (notebooks d and e)",
         "claimed": 62,
         "size": 48,
         "epochs": 100,
@@ -99,7 +99,7 @@ def train_and_score(name, train, public, seed, dtype_policy, minutes):
     model = make_cnn_pipeline(classifier, size=original["size"])
     began = time.perf_counter()
     model.fit(*train)
-    minutes = (time.perf_counter() - began) / 60
+    spent = (time.perf_counter() - began) / 60
     classifier = model[-1]
     return {
         "claim": original["claim"],
@@ -111,7 +111,7 @@ def train_and_score(name, train, public, seed, dtype_policy, minutes):
         "parameters": classifier.model_.count_params(),
         "held_out_accuracy": max(classifier.history_["val_accuracy"]),
         "public_test": evaluate(model, *public, random_state=seed).to_dict(),
-        "minutes": round(minutes, 1),
+        "minutes": round(spent, 1),
         "settings": original["settings"] | {"size": original["size"], "dtype_policy": dtype_policy},
         "seed": seed,
         "history": classifier.history_,
