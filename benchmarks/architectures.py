@@ -4,7 +4,7 @@
 
 Trains on FER2013's training images, of which a stratified tenth is held out to choose the
 epoch, and scores PublicTest. Training ends by early stopping or with the epoch in which the
-minutes are over: all epochs of all originals would take two cores a day. Each result is
+minutes are over: all epochs of all originals would take two cores hours. Each result is
 written as soon as it is there, and an architecture that has one already is skipped unless
 it is named by --only. The sixth, ``resnet_se``, is this package's own: its row comes from
 benchmarks/hog_svm_vs_cnn.py, which is to run first.
