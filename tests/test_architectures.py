@@ -1,13 +1,19 @@
 """The named networks, and what a user may write instead of a name."""
 
+import copy
+import pickle
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 
-from fer_sklearn.architectures import ARCHITECTURES, build_model
+from fer_sklearn.architectures import ARCHITECTURES, architecture_key, build_model
 
 META = {"input_shape": (48, 48, 1), "n_classes": 7}
-SIZES = {name: 28 if name == "conv4_dense3" else 48 for name in ARCHITECTURES}
+# The others have a file of their own, test_backbones.py.
+NAMES = sorted(set(ARCHITECTURES) - {"mobilenet_v3_small", "efficientnet_b0"})
+SIZES = {name: 28 if name == "conv4_dense3" else 48 for name in NAMES}
 # Millions of parameters, as the docstrings state them.
 MILLIONS = {
     "conv3": 0.68,
@@ -19,7 +25,7 @@ MILLIONS = {
 }
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_named_network_gives_probabilities(name):
     meta = META | {"input_shape": (SIZES[name], SIZES[name], 1)}
     model = build_model(name, meta)
@@ -29,19 +35,19 @@ def test_named_network_gives_probabilities(name):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_named_network_has_the_stated_size(name):
     meta = META | {"input_shape": (SIZES[name], SIZES[name], 1)}
     assert build_model(name, meta).count_params() == pytest.approx(1e6 * MILLIONS[name], rel=0.03)
 
 
-@pytest.mark.parametrize("name", [n for n in ARCHITECTURES if n != "conv4_wide"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "conv4_wide"])
 def test_named_network_takes_tiny_images(name):
     meta = {"input_shape": (1, 3, 1), "n_classes": 2}
     assert build_model(name, meta).output_shape == (None, 2)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_dropout_replaces_every_rate(name):
     rates = {
         rate: [
@@ -96,3 +102,96 @@ def no_model(meta):
 def test_function_that_returns_no_model():
     with pytest.raises(TypeError, match=r"'no_model' returned dict; expected a keras.Model"):
         build_model(no_model, META)
+
+
+def test_partial_is_as_good_as_a_function():
+    model = build_model(partial(ARCHITECTURES["resnet_se"], dropout=0.7), META)
+    assert [layer.rate for layer in model.layers if hasattr(layer, "rate")] == [0.7]
+    model = build_model(partial(ARCHITECTURES["resnet_se"], dropout=0.7), META, dropout=0.1)
+    assert [layer.rate for layer in model.layers if hasattr(layer, "rate")] == [0.1]
+
+
+def test_errors_name_the_function_of_a_partial():
+    with pytest.raises(TypeError, match=r"architecture 'no_model' returned dict"):
+        build_model(partial(no_model), META)
+
+
+def wide_or_narrow(meta, filters, kernel=3):
+    inputs = keras.Input(meta["input_shape"])
+    x = keras.layers.Conv2D(filters, kernel)(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(meta["n_classes"], "softmax")(x))
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+def test_copies_of_a_partial_have_one_key(duplicate):
+    original = partial(wide_or_narrow, filters=4, kernel=5)
+    assert architecture_key(duplicate(original)) == architecture_key(original)
+    assert architecture_key(partial(wide_or_narrow, filters=8, kernel=5)) != architecture_key(
+        original
+    )
+
+
+def test_key_of_others():
+    assert architecture_key("conv3") == architecture_key(ARCHITECTURES["conv3"])
+    assert architecture_key(tiny) is tiny
+    unhashable = partial(wide_or_narrow, filters=4, kernel=[3, 3])
+    assert architecture_key(unhashable) is unhashable
+
+
+@pytest.fixture(scope="module")
+def conv3_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "conv3.weights.h5"
+    build_model("conv3", META | {"input_shape": (8, 8, 1)}).save_weights(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", [str, lambda path: path])
+def test_whole_network_from_a_file(conv3_file, kind):
+    meta = META | {"input_shape": (8, 8, 1)}
+    models = [build_model("conv3", meta, weights=kind(conv3_file)) for _ in range(2)]
+    for first, second in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("architecture", ["resnet_se", tiny])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Keras lists what is missing
+def test_file_of_another_network(conv3_file, architecture):
+    name = getattr(architecture, "__name__", architecture)
+    message = (
+        rf"initial_weights='.*conv3\.weights\.h5' does not fit architecture '{name}' for 48×48 "
+        r"pixels and 7 classes: .*could not be loaded\. Expected what model\.save_weights"
+    )
+    with pytest.raises(ValueError, match=message):
+        build_model(architecture, META, weights=conv3_file)
+
+
+def test_file_that_keras_cannot_read(tmp_path):
+    path = tmp_path / "notes.weights.h5"
+    path.write_text("no weights")
+    with pytest.raises(ValueError, match=r"does not fit architecture 'conv3'.*signature not found"):
+        build_model("conv3", META, weights=path)
+
+
+@pytest.mark.parametrize("architecture", ["conv3", "mobilenet_v3_small"])
+def test_missing_file(tmp_path, architecture):
+    path = tmp_path / "none.weights.h5"
+    with pytest.raises(FileNotFoundError, match=r"initial_weights='.*none.weights.h5' does not ex"):
+        build_model(architecture, META, weights=path)
+
+
+@pytest.mark.parametrize("architecture", ["conv3", "mobilenet_v3_small"])
+def test_weights_that_are_no_files_name(architecture):
+    with pytest.raises(ValueError, match=r"'imagnet' is not the name of.*'imagenet' or a path"):
+        build_model(architecture, META, weights="imagnet")
+
+
+@pytest.mark.parametrize("architecture", ["conv3", tiny])
+def test_imagenet_weights_of_a_network_without(architecture):
+    name = getattr(architecture, "__name__", architecture)
+    message = (
+        rf"initial_weights='imagenet' was given, but architecture '{name}' has no ImageNet "
+        r"weights; choose 'mobilenet_v3_small' or 'efficientnet_b0'\."
+    )
+    with pytest.raises(ValueError, match=message):
+        build_model(architecture, META, weights="imagenet")

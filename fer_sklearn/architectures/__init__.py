@@ -1,0 +1,35 @@
+"""Keras networks, one small function each.
+
+A builder takes ``meta``, a mapping with ``"input_shape"`` ``(height, width, 1)`` and
+``"n_classes"``, and optionally ``dropout`` and ``weights``; it returns an uncompiled
+``keras.Model`` whose output is ``n_classes`` probabilities. A function of the same form,
+written by a user, is as good as a name wherever an architecture is asked for, and so is
+``functools.partial`` of a builder, which sets what else it takes. Builders need no seeds:
+:class:`~fer_sklearn.FERCNNClassifier` draws all first weights from its own.
+"""
+
+from ._backbones import efficientnet_b0, mobilenet_v3_small
+from ._build import ARCHITECTURES, architecture_key, build_model, resolve_architecture
+from ._plain import conv3, conv4_dense3, conv4_wide, vgg_elu
+from ._residual import mini_xception, resnet_se, resnet_se_tiny, resnet_se_wide
+from ._stages import freeze_stages, leaf_layers, split_stages
+
+__all__ = [
+    "ARCHITECTURES",
+    "architecture_key",
+    "build_model",
+    "conv3",
+    "conv4_dense3",
+    "conv4_wide",
+    "efficientnet_b0",
+    "freeze_stages",
+    "leaf_layers",
+    "mini_xception",
+    "mobilenet_v3_small",
+    "resnet_se",
+    "resnet_se_tiny",
+    "resnet_se_wide",
+    "resolve_architecture",
+    "split_stages",
+    "vgg_elu",
+]

@@ -1,0 +1,282 @@
+"""Networks of keras.applications: their adaptation, their weights, what Keras does to them."""
+
+import pickle
+from functools import cache, partial
+
+import keras
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from fer_sklearn import FERCNNClassifier
+from fer_sklearn.architectures import (
+    build_model,
+    efficientnet_b0,
+    leaf_layers,
+    mobilenet_v3_small,
+)
+from fer_sklearn.networks import draw_weights
+
+META = {"input_shape": (28, 28, 1), "n_classes": 7}
+BUILDERS = {"mobilenet_v3_small": mobilenet_v3_small, "efficientnet_b0": efficientnet_b0}
+APPLICATIONS = {
+    "mobilenet_v3_small": keras.applications.MobileNetV3Small,
+    "efficientnet_b0": keras.applications.EfficientNetB0,
+}
+MILLIONS = {"mobilenet_v3_small": 0.943, "efficientnet_b0": 4.06}
+MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+every_backbone = pytest.mark.parametrize("name", BUILDERS)
+
+
+@cache
+def network(name):
+    """A network for 28×28 pixels that are resized to 32×32; tests leave it as it is."""
+    return build_model(partial(BUILDERS[name], size=32), META)
+
+
+@cache
+def application(name):
+    """Keras's own without its top, with what stands for the weights of ImageNet."""
+    model = APPLICATIONS[name](include_top=False, weights=None, input_shape=(32, 32, 3))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            # Keras's file has the deviation where the layer expects its square.
+            layer.set_weights([MEAN, DEVIATION, np.array(0)])
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    # With first statistics, features of drawn weights vanish.
+    model(255 * np.repeat(images(64, 32), 3, axis=-1), training=True)
+    return model
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A function to the path of an application's weights in one of Keras's two formats."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    @cache
+    def path(name, ending):
+        target = folder / f"{name}{ending}"
+        if ending == ".h5":
+            application(name).save(target)
+        else:
+            application(name).save_weights(target)
+        return target
+
+    return path
+
+
+@pytest.fixture
+def requests(files, monkeypatch):
+    """Let Keras find its ImageNet files; a list that collects what was asked for."""
+    asked = []
+
+    def get_file(fname, origin, cache_subdir, file_hash):
+        asked.append((fname, origin, cache_subdir, file_hash))
+        name = "mobilenet_v3_small" if "mobilenet" in fname else "efficientnet_b0"
+        return str(files(name, ".h5"))
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
+    return asked
+
+
+def images(n=4, size=28):
+    return np.random.default_rng(0).random((n, size, size, 1), np.float32)
+
+
+def predict(model, x):
+    """Predict without compiling, which takes seconds for networks like these."""
+    return keras.ops.convert_to_numpy(model(x, training=False))
+
+
+def backbone_weights(model):
+    return model.get_layer("backbone").get_weights()
+
+
+def assert_same(first, second):
+    for a, b in zip(first, second, strict=True):
+        assert_array_equal(a, b)
+
+
+@every_backbone
+def test_named_backbone_gives_probabilities(name):
+    model = build_model(name, {"input_shape": (48, 48, 1), "n_classes": 7})
+    assert model.count_params() == pytest.approx(1e6 * MILLIONS[name], rel=0.01)
+    assert model.get_layer("backbone").input_shape == (None, 96, 96, 3)
+    probabilities = predict(model, images(size=48))
+    assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+@every_backbone
+def test_layers_around_the_backbone_are_keras_own(name):
+    kinds = [type(layer).__name__ for layer in network(name).layers]
+    before = ["InputLayer", "Resizing", "Concatenate", "Rescaling"]
+    assert kinds == [*before, "Functional", "GlobalAveragePooling2D", "Dropout", "Dense"]
+    assert all(type(layer).__module__.startswith("keras.") for layer in leaf_layers(network(name)))
+
+
+def test_images_of_the_right_size_are_not_resized():
+    model = build_model(partial(mobilenet_v3_small, size=32), META | {"input_shape": (32, 32, 1)})
+    assert not any(isinstance(layer, keras.layers.Resizing) for layer in model.layers)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1), (200, 100, 1)])
+def test_images_of_any_size(shape):
+    model = build_model("mobilenet_v3_small", {"input_shape": shape, "n_classes": 2})
+    assert model.output_shape == (None, 2)
+
+
+@every_backbone
+def test_dropout_replaces_the_rate_before_the_output_alone(name):
+    model = build_model(partial(BUILDERS[name], size=32), META, dropout=0.4)
+    rates = [layer.rate for layer in leaf_layers(model) if isinstance(layer, keras.layers.Dropout)]
+    assert rates[-1] == 0.4
+    published = [x.rate for x in leaf_layers(network(name)) if isinstance(x, keras.layers.Dropout)]
+    assert rates[:-1] == published[:-1]
+
+
+@every_backbone
+def test_size_too_small(name):
+    with pytest.raises(ValueError, match=rf"size=31 is too small for architecture '{name}'.*32"):
+        build_model(partial(BUILDERS[name], size=31), META)
+
+
+@every_backbone
+@pytest.mark.filterwarnings("ignore:`input_shape` is undefined:UserWarning")
+def test_imagenet_weights_see_what_they_were_trained_on(name, requests):
+    """The same features as Keras's own network gives, of pixels in 0..255."""
+    meta = META | {"input_shape": (32, 32, 1)}
+    ours = build_model(partial(BUILDERS[name], size=32), meta, weights="imagenet")
+    keras_own = APPLICATIONS[name](include_top=False, input_shape=(32, 32, 3))
+    assert len(requests) == 2
+    assert requests[0] == requests[1]  # file, address and checksum are still Keras's
+    pixels = images(size=32)
+    expected = predict(keras_own, 255 * np.repeat(pixels, 3, axis=-1))
+    features = predict(keras.Model(ours.input, ours.layers[-3].input), pixels)
+    scale = np.abs(expected).max()
+    assert scale > 0.1
+    assert_allclose(features, expected, atol=1e-4 * scale)
+
+
+@every_backbone
+@pytest.mark.parametrize("ending", [".h5", ".weights.h5"])
+def test_file_of_the_application(name, ending, files):
+    model = build_model(partial(BUILDERS[name], size=32), META, weights=files(name, ending))
+    wanted = application(name).get_weights()[3 if name == "efficientnet_b0" else 0 :]
+    assert_same(backbone_weights(model), wanted)
+
+
+@every_backbone
+def test_file_of_a_trained_backbone(name, tmp_path):
+    path = tmp_path / "backbone.weights.h5"
+    network(name).get_layer("backbone").save_weights(path)
+    model = build_model(partial(BUILDERS[name], size=32), META, weights=str(path))
+    assert_same(backbone_weights(model), backbone_weights(network(name)))
+
+
+@pytest.mark.parametrize("ending", [".h5", ".weights.h5"])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Keras lists what is missing
+def test_file_of_another_application(ending, files):
+    message = (
+        r"does not fit architecture 'mobilenet_v3_small': .*\. Expected the weights of keras\."
+        r"applications\.MobileNetV3Small without its top, or .*get_layer\('backbone'\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        build_model("mobilenet_v3_small", META, weights=files("efficientnet_b0", ending))
+
+
+@every_backbone
+def test_imagenet_weights_without_a_network(name, monkeypatch):
+    def get_file(fname, origin, **_):
+        raise Exception(f"URL fetch failure on {origin}: None -- no route")  # as Keras does
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    message = (
+        r"initial_weights='imagenet' could not be downloaded \(URL fetch failure on .*no route\)"
+        r"\. Download https://\S+\.h5 where there is a network, and give its path"
+    )
+    with pytest.raises(OSError, match=message):
+        build_model(name, META, weights="imagenet")
+
+
+def test_the_head_beside_loaded_weights_is_always_the_same(files):
+    path = files("mobilenet_v3_small", ".weights.h5")
+    builder = partial(mobilenet_v3_small, size=32)
+    heads = [build_model(builder, META, weights=path).layers[-1].get_weights() for _ in range(2)]
+    assert_same(*heads)
+
+
+@every_backbone
+def test_the_network_around_does_not_depend_on_the_weights(name, files):
+    """So that `set_weights` moves a network that was loaded into one that was not."""
+    loaded = build_model(partial(BUILDERS[name], size=32), META, weights=files(name, ".h5"))
+    drawn = keras.models.clone_model(network(name))
+    drawn.set_weights(loaded.get_weights())
+    assert_array_equal(predict(drawn, images()), predict(loaded, images()))
+
+
+@every_backbone
+@pytest.mark.parametrize(
+    "duplicate",
+    [keras.models.clone_model, lambda model: pickle.loads(pickle.dumps(model))],
+    ids=["clone", "pickle"],
+)
+def test_copies_predict_the_same(name, duplicate):
+    copied = duplicate(network(name))
+    copied.set_weights(network(name).get_weights())
+    assert_array_equal(predict(copied, images()), predict(network(name), images()))
+    assert momenta(copied) == {0.9}
+
+
+def momenta(model):
+    kind = keras.layers.BatchNormalization
+    return {layer.momentum for layer in leaf_layers(model) if isinstance(layer, kind)}
+
+
+@every_backbone
+def test_batch_normalisation_follows_a_small_data_set(name, files):
+    assert momenta(network(name)) == {0.9}
+    loaded = build_model(partial(BUILDERS[name], size=32), META, weights=files(name, ".h5"))
+    assert momenta(loaded) == {0.9}
+
+
+@every_backbone
+def test_calling_the_network_is_not_training_it(name):
+    """Keras's Resizing would hand its default, training=True, to all layers after it."""
+    model, before = network(name), network(name).get_weights()
+    called = keras.ops.convert_to_numpy(model(images()))
+    assert_same(model.get_weights(), before)
+    assert_allclose(called, predict(model, images()), atol=1e-6)
+
+
+@every_backbone
+def test_every_dropout_can_be_seeded(name):
+    states = [v for v in network(name).variables if v.path.endswith("seed_generator_state")]
+    kind = keras.layers.Dropout
+    assert len(states) == sum(isinstance(layer, kind) for layer in leaf_layers(network(name)))
+
+
+@every_backbone
+def test_all_weights_are_drawn_from_the_seed(name):
+    drawn = [keras.models.clone_model(network(name)) for _ in range(3)]
+    for model, seed in zip(drawn, (3, 3, 4), strict=True):
+        draw_weights(model, seed)
+    assert_same(drawn[0].get_weights(), drawn[1].get_weights())
+    kernels = [
+        [v.numpy() for v in model.trainable_variables if v.path.endswith("kernel")]
+        for model in drawn[1:]
+    ]
+    assert not any(np.array_equal(*pair) for pair in zip(*kernels, strict=True))
+
+
+def test_partial_of_a_backbone_in_an_estimator(small_faces):
+    X, y = small_faces
+    X, y = X[:64], y[:64]
+    architecture = partial(mobilenet_v3_small, size=32)
+    clf = FERCNNClassifier(architecture=architecture, epochs=1, batch_size=32, random_state=0)
+    probabilities = clf.fit(X, y).predict_proba(X[:5])
+    restored = pickle.loads(pickle.dumps(clf))
+    assert_array_equal(restored.predict_proba(X[:5]), probabilities)
+    assert_same(restored.fit(X, y).model_.get_weights(), clf.model_.get_weights())
