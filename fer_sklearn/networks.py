@@ -6,22 +6,25 @@ import json
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 
 import keras
 import numpy as np
 
-from .architectures import build_model, resolve_architecture
+from ._fused import fuse
+from .architectures import build_model, freeze_stages, resolve_architecture
 
 __all__ = [
     "NetworkSpec",
     "TrainingState",
     "borrow",
     "compile_prediction",
+    "copied_weights",
     "derive_seeds",
     "describe_optimizer",
     "draw_weights",
+    "optimizer_values",
 ]
 
 # A compiled training function stays in memory for good (9 to 33 MB each), so a compiled
@@ -42,17 +45,20 @@ class NetworkSpec:
     optimizer: str  # as from `describe_optimizer`
     label_smoothing: float
     dtype_policy: str
+    frozen_stages: int = 0
 
-    def build(self):
-        """Build the network, uncompiled, with weights that mean nothing yet."""
+    def build(self, weights=None):
+        """Build the network, uncompiled; without `weights`, its own mean nothing yet."""
         meta = {"input_shape": self.input_shape, "n_classes": self.n_classes}
         # Keras keeps the policy of each thread apart; this thread's is put back.
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.dtype_policy)
         try:
-            return build_model(self.architecture, meta, self.dropout)
+            model = build_model(self.architecture, meta, self.dropout, weights)
         finally:
             keras.config.set_dtype_policy(before)
+        freeze_stages(model, self.frozen_stages)
+        return model
 
     def key(self):
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -67,6 +73,9 @@ class TrainingState:
     weights: list
     optimizer: list | None
     epoch: int
+    history: dict = field(default_factory=dict)  # of all epochs so far
+    stopper: dict | None = None  # what early stopping remembers
+    finished: bool = False
 
 
 def describe_optimizer(optimizer, learning_rate, *, weight_decay, cosine_steps):
@@ -143,6 +152,16 @@ def compile_prediction(model):
     return lambda batch: compiled(batch).numpy()
 
 
+def copied_weights(model):
+    """Return a model's weights; copies, since PyTorch's are views that training changes."""
+    return [weight.copy() for weight in model.get_weights()]
+
+
+def optimizer_values(optimizer):
+    """Return copies of what an optimizer remembers."""
+    return [keras.ops.convert_to_numpy(v).copy() for v in optimizer.variables]
+
+
 class _CompiledModel:
     """A model with its compiled functions, to be set back before each fit."""
 
@@ -150,7 +169,7 @@ class _CompiledModel:
         self._spec = spec
         self._datasets, self._batches = {}, None
         self._uncompiled = spec.build()
-        self.model = self._copy()
+        self.model = self._copy(clone_function=fuse)
         self.model.set_weights(self._uncompiled.get_weights())  # frozen layers keep these
         self.model.compile(
             optimizer=keras.optimizers.deserialize(json.loads(spec.optimizer)),
@@ -160,8 +179,8 @@ class _CompiledModel:
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         )
         self.model.optimizer.build(self.model.trainable_variables)
-        self._first_weights = self._weights()
-        self._first_optimizer = self.optimizer_values()
+        self._first_weights = copied_weights(self.model)
+        self._first_optimizer = optimizer_values(self.model.optimizer)
 
     def reset(self, seed, learning_rate, start):
         """Bring the model to the state that `start` or, without it, `seed` describes."""
@@ -170,7 +189,8 @@ class _CompiledModel:
             draw_weights(self.model, seed)
         else:
             self.model.set_weights(start.weights)
-        values = start.optimizer if start and start.optimizer else self._first_optimizer
+        going_on = start is not None and start.optimizer is not None
+        values = start.optimizer if going_on else self._first_optimizer
         optimizer = self.model.optimizer
         for variable, value in zip(optimizer.variables, values, strict=True):
             variable.assign(value)
@@ -209,20 +229,15 @@ class _CompiledModel:
         copy.set_weights(self.model.get_weights())
         return copy
 
-    def _copy(self):
+    def _copy(self, clone_function=None):
         # A clone leaves 0.4 MB behind, building anew 5 MB; but subclassed models and Lambda
         # layers cannot be cloned, and the clone of a compiled model is compiled.
         try:
-            return keras.models.clone_model(self._uncompiled)
+            return keras.models.clone_model(
+                self._uncompiled, clone_function=clone_function, recursive=True
+            )
         except (ValueError, TypeError):
             return self._spec.build()
-
-    def _weights(self):
-        # Copies, since PyTorch's arrays are views that training goes on to change.
-        return [weight.copy() for weight in self.model.get_weights()]
-
-    def optimizer_values(self):
-        return [keras.ops.convert_to_numpy(v).copy() for v in self.model.optimizer.variables]
 
 
 _loans = itertools.count(1)
