@@ -1,0 +1,209 @@
+"""Files of weights: what is written is read, and what is damaged is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fer_sklearn import FERCNNClassifier, weights
+from fer_sklearn.weights import read_weights, write_weights
+
+ARRAYS = [np.linspace(-2, 2, 5, dtype=np.float32), np.ones((2, 3), np.float32)]
+DESCRIPTION = {
+    "architecture": "conv3",
+    "image_shape": [16, 16],
+    "classes": ["happy", "sad", "surprise"],
+    "pixel_range": [0.0, 1.0],
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "network.npz"
+    write_weights(path, ARRAYS, DESCRIPTION)
+    return path
+
+
+def rewrite(path, **changes):
+    """Change entries of a file, its checksum being left as it was."""
+    with np.load(path) as file:
+        entries = dict(file)
+    np.savez(path, **(entries | changes))
+
+
+def test_what_is_written_is_read_rounded_to_half_precision(path):
+    read = read_weights(path)
+    for got, expected in zip(read.arrays, ARRAYS, strict=True):
+        assert got.dtype == np.float32
+        np.testing.assert_array_equal(got, expected.astype(np.float16).astype(np.float32))
+    assert {name: read.description[name] for name in DESCRIPTION} == DESCRIPTION
+
+
+def test_changed_weights_fail_their_checksum(path):
+    rewrite(path, weights_1=np.full((2, 3), 2, np.float16))
+    with pytest.raises(ValueError, match=r"network\.npz.*do not match their checksum.*Copy it"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("position", [0.3, 0.9])
+def test_a_flipped_byte(path, position):
+    data = bytearray(path.read_bytes())
+    data[int(position * len(data))] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"(cannot be read|do not match their checksum)"):
+        read_weights(path)
+
+
+def test_a_truncated_file(path):
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"cannot be read.*damaged or is none of fer_sklearn's"):
+        read_weights(path)
+
+
+def test_a_foreign_archive(tmp_path):
+    np.savez(tmp_path / "foreign.npz", x=np.zeros(3))
+    with pytest.raises(ValueError, match=r"foreign\.npz.*none of fer_sklearn's"):
+        read_weights(tmp_path / "foreign.npz")
+
+
+def test_a_newer_version(path):
+    description = read_weights(path).description | {"format": 2}
+    rewrite(path, description=np.array(json.dumps(description)))
+    with pytest.raises(ValueError, match=r"format 2; this version.*up to 1.*pip install --upgrade"):
+        read_weights(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.npz' do not exist"):
+        read_weights(tmp_path / "gone.npz")
+
+
+def test_an_unknown_name_gets_a_suggestion():
+    with pytest.raises(ValueError, match=r"no weights named 'defualt'.*Did you mean 'default'\?"):
+        read_weights("defualt")
+
+
+def test_weights_beyond_half_precision_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="beyond the range of half precision"):
+        write_weights(tmp_path / "x.npz", [np.array([1e6])], DESCRIPTION)
+
+
+def test_all_that_ships_is_whole_and_small():
+    files = [weights.shipped_path(name) for name in weights.SHIPPED]
+    assert sorted(files) == sorted(files[0].parent.glob("*"))
+    assert sum(path.stat().st_size for path in files) <= 6_000_000
+    for name in weights.SHIPPED:
+        assert read_weights(name).description["classes"] == [
+            *("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+        ]
+
+
+# In the estimator
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory, small_faces):
+    """A network of one's own, trained on three of the emotions, and its weights file."""
+    X, y = small_faces
+    kept = np.isin(y, DESCRIPTION["classes"])
+    parameters = {"epochs": 8, "batch_size": 16, "learning_rate": 2e-3, "random_state": 0}
+    classifier = FERCNNClassifier(**parameters).fit(X[kept], y[kept])
+    path = tmp_path_factory.mktemp("weights") / "own.npz"
+    description = DESCRIPTION | {"image_shape": [24, 24]}
+    write_weights(path, classifier.model_.get_weights(), description)
+    return classifier, path, (X[kept], y[kept])
+
+
+def test_fit_starts_from_the_weights(own):
+    classifier, path, (X, y) = own
+    still = FERCNNClassifier(initial_weights=path, epochs=1, learning_rate=1e-9, random_state=0)
+    got = still.fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(got, classifier.predict_proba(X), atol=5e-3)
+
+
+def test_some_of_the_labels_are_enough(own):
+    _, path, (X, y) = own
+    kept = y != "sad"
+    classifier = FERCNNClassifier(initial_weights=path, epochs=1, random_state=0)
+    classifier.fit(X[kept], y[kept])
+    assert classifier.classes_.tolist() == DESCRIPTION["classes"]
+    assert classifier.predict_proba(X[:2]).shape == (2, 3)
+
+
+def test_a_label_that_the_weights_never_saw(own):
+    _, path, (X, y) = own
+    classifier = FERCNNClassifier(initial_weights=path)
+    with pytest.raises(
+        ValueError, match=r"label\(s\) 'contempt', which were not among the classes of initial_weig"
+    ):
+        classifier.fit(X, np.where(y == "sad", "contempt", y))
+
+
+def test_faces_of_another_size(own):
+    _, path, (X, y) = own
+    with pytest.raises(ValueError, match=r"images of 12×12 pixels.*24×24.*GrayscaleResizer"):
+        FERCNNClassifier(initial_weights=path).fit(X[:, ::2, ::2], y)
+
+
+def test_faces_in_colour(own):
+    _, path, (X, y) = own
+    with pytest.raises(ValueError, match=r"3 channels.*GrayscaleResizer"):
+        FERCNNClassifier(initial_weights=path).fit(np.stack([X] * 3, axis=3), y)
+
+
+def test_weights_of_another_architecture(own):
+    _, path, (X, y) = own
+    with pytest.raises(ValueError, match=r"architecture='resnet_se'.*belong to 'conv3'"):
+        FERCNNClassifier(architecture="resnet_se", initial_weights=path).fit(X, y)
+
+
+def test_frozen_stages_need_weights(small_faces):
+    with pytest.raises(ValueError, match=r"frozen_stages=1 .*never trained.*initial_weights"):
+        FERCNNClassifier(frozen_stages=1).fit(*small_faces)
+
+
+def test_frozen_stages_stay(own):
+    _, path, (X, y) = own
+    tuned = FERCNNClassifier(initial_weights=path, frozen_stages=2, epochs=2, random_state=0)
+    tuned.fit(X, y)
+    before = read_weights(path).arrays
+    after = tuned.model_.get_weights()
+    same = [np.array_equal(a, b) for a, b in zip(after, before, strict=True)]
+    assert same == [True] * 4 + [False] * (len(same) - 4)  # two convolutions, their biases
+
+
+def test_frozen_stages_thaw(own):
+    _, path, (X, y) = own
+    tuned = FERCNNClassifier(
+        initial_weights=path, frozen_stages=2, thaw_after=1, epochs=3, random_state=0
+    ).fit(X, y)
+    assert tuned.n_iter_ == len(tuned.history_["loss"]) == 3
+    before = read_weights(path).arrays
+    assert not np.array_equal(tuned.model_.get_weights()[0], before[0])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"thaw_after": 1}, "thaw_after=1 was given, but frozen_stages=0"),
+        ({"thaw_after": 4, "frozen_stages": 1, "epochs": 4}, "must be less than epochs=4"),
+    ],
+)
+def test_impossible_thaw(own, parameters, message):
+    _, path, (X, y) = own
+    with pytest.raises(ValueError, match=message):
+        FERCNNClassifier(initial_weights=path, **parameters).fit(X, y)
+
+
+def test_loaded_as_they_are(own):
+    classifier, path, (X, _) = own
+    loaded = FERCNNClassifier(initial_weights=path).load_initial_weights()
+    np.testing.assert_allclose(loaded.predict_proba(X), classifier.predict_proba(X), atol=5e-3)
+    assert loaded.n_iter_ == 0
+
+
+def test_loaded_weights_learn_on(own):
+    _, path, (X, y) = own
+    loaded = FERCNNClassifier(initial_weights=path, random_state=0).load_initial_weights()
+    loaded.partial_fit(X, y)
+    assert loaded.n_iter_ == 1
