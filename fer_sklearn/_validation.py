@@ -26,6 +26,7 @@ __all__ = [
     "check_pair",
     "check_pixel_range",
     "check_pixels",
+    "check_soft_targets",
     "check_unit_fraction",
     "suggestion",
     "unit_range",
@@ -175,8 +176,10 @@ def check_pixel_range(pixels, fitted, name):
         )
 
 
-def check_labels(y, classes):
+def check_labels(y, classes, *, origin="the first fit"):
     """Return the positions of the labels `y` in the sorted array `classes`.
+
+    `origin` says in an error where `classes` come from.
 
     Raises
     ------
@@ -192,10 +195,35 @@ def check_labels(y, classes):
     if len(unknown):
         raise ValueError(
             f"y has the label(s) {', '.join(map(repr, unknown.tolist()))}, which were not among "
-            f"the classes of the first fit, {classes.tolist()}. Fit a new estimator, or name "
-            f"all classes in the first partial_fit."
+            f"the classes of {origin}, {classes.tolist()}. Rename or leave them out, fit a new "
+            f"estimator, or name all classes in the first partial_fit."
         )
     return codes
+
+
+def check_soft_targets(soft_targets, n_samples, classes):
+    """Return the probabilities that are to be learnt as float32, checked.
+
+    Raises
+    ------
+    ValueError
+        For another shape than ``(n_samples, len(classes))``, or rows that are no
+        probabilities.
+    """
+    targets = np.asarray(soft_targets, dtype=np.float32)
+    expected = (n_samples, len(classes))
+    if targets.shape != expected:
+        raise ValueError(
+            f"soft_targets has shape {targets.shape}; expected {expected}, a row an image and "
+            f"a column for each of {classes.tolist()}."
+        )
+    wrong = ~((targets >= 0).all(axis=1) & (np.abs(targets.sum(axis=1) - 1) < 1e-3))
+    if wrong.any():
+        raise ValueError(
+            f"soft_targets has {wrong.sum()} row(s), the first {np.flatnonzero(wrong)[0]}, that "
+            f"are not probabilities; expected numbers from 0 to 1 that sum to 1."
+        )
+    return targets
 
 
 def as_photo_list(X, *, name="X"):

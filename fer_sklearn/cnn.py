@@ -1,28 +1,20 @@
 """FERCNNClassifier: a convolutional network that behaves like any scikit-learn classifier."""
 
-import copy
 from numbers import Integral, Real
+from pathlib import Path
 
 import keras
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.model_selection import StratifiedShuffleSplit
-from sklearn.utils import check_random_state, compute_sample_weight
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from ._validation import (
-    ImageTagsMixin,
-    check_labels,
-    check_pixel_range,
-    check_pixels,
-    unit_range,
-)
-from .architectures import resolve_architecture
-from .augmentation import resolve_augmentation
-from .networks import NetworkSpec, TrainingState, compile_prediction, describe_optimizer
-from .training import EpochLines, TrainingData, to_unit_floats, train
+from ._validation import ImageTagsMixin, check_pixel_range, check_pixels
+from .fitting import initial_state, network_spec, train_one_epoch, train_through
+from .networks import TrainingState, compile_prediction
+from .training_data import check_training_data, hold_out, take_up, to_unit_floats
+from .weights import read_weights
 
 __all__ = ["FERCNNClassifier"]
 
@@ -35,10 +27,9 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     architecture : str or callable, default="conv3"
-        ``"conv3"``, ``"conv4_dense3"``, ``"conv4_wide"``, ``"vgg_elu"``,
-        ``"mini_xception"``, ``"resnet_se"``, or a function ``(meta)`` or
-        ``(meta, dropout)`` that returns an uncompiled ``keras.Model``; see
-        :mod:`fer_sklearn.architectures`. First weights are drawn from `random_state`,
+        A key of ``fer_sklearn.architectures.ARCHITECTURES``, such as ``"resnet_se"`` or
+        ``"mobilenet_v3_small"``, or a function ``(meta)`` or ``(meta, dropout)`` that
+        returns an uncompiled ``keras.Model``. First weights are drawn from `random_state`,
         save those of layers with ``trainable=False``, which are kept.
     epochs : int, default=50
         Passes over the training images.
@@ -71,6 +62,17 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         Replaces the architecture's own dropout rate.
     label_smoothing : float, default=0.0
         The share of each target that is spread over all classes (Szegedy et al. 2016).
+    initial_weights : None, str or Path, default=None
+        What `fit` starts from: None draws weights; ``"default"`` and ``"tiny"`` are those
+        that ship with the package, of whose labels `y` may have some, and an ``.npz`` file
+        of :mod:`fer_sklearn.weights` is like them; ``"imagenet"`` lets Keras download a
+        backbone's; a ``.weights.h5`` file is Keras's.
+    frozen_stages : int, default=0
+        How many stages, from the input on, keep their initial weights; a stage is the run
+        of layers at one resolution.
+    thaw_after : int or None, default=None
+        Epochs after which frozen stages learn too; the schedule and the optimizer then
+        start anew.
     callbacks : list of keras.callbacks.Callback or None, default=None
         Each fit works on shallow copies.
     warm_start : bool, default=False
@@ -82,6 +84,13 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         Keep the optimizer's memory, also in the pickled file, so that `partial_fit` goes on
         in another process exactly as it would have in this one. About triples the file. Not
         kept after a `fit` with a schedule, which has come to rest.
+    test_time_flip : bool, default=False
+        Average the probabilities of each image and its mirror image; takes twice as long.
+    checkpoint_dir : str, Path or None, default=None
+        A folder in which `fit` keeps a file, written after each epoch. The same `fit` (data,
+        parameters, an integer `random_state`) goes on from it, however the process ended,
+        to the same weights as an unbroken one on the same machine; only `callbacks` start
+        anew. A finished one is read instead of repeated. Delete the folder at will.
     random_state : int, RandomState or None, default=None
         Draws the weights, the split, the order, augmentation and dropout. One integer gives
         the same weights in one process, in threads and in worker processes.
@@ -140,6 +149,11 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         "warm_start": ["boolean"],
         "dtype_policy": [Options(str, {"float32", "mixed_bfloat16"})],
         "save_optimizer": ["boolean"],
+        "initial_weights": [None, str, Path],
+        "frozen_stages": [Interval(Integral, 0, None, closed="left")],
+        "thaw_after": [None, Interval(Integral, 1, None, closed="left")],
+        "test_time_flip": ["boolean"],
+        "checkpoint_dir": [None, str, Path],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -161,10 +175,15 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         patience=10,
         dropout=None,
         label_smoothing=0.0,
+        initial_weights=None,
+        frozen_stages=0,
+        thaw_after=None,
         callbacks=None,
         warm_start=False,
         dtype_policy="float32",
         save_optimizer=False,
+        test_time_flip=False,
+        checkpoint_dir=None,
         random_state=None,
         verbose=0,
     ):
@@ -182,15 +201,20 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         self.patience = patience
         self.dropout = dropout
         self.label_smoothing = label_smoothing
+        self.initial_weights = initial_weights
+        self.frozen_stages = frozen_stages
+        self.thaw_after = thaw_after
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.dtype_policy = dtype_policy
         self.save_optimizer = save_optimizer
+        self.test_time_flip = test_time_flip
+        self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, soft_targets=None):
         """Train the network.
 
         Parameters
@@ -201,27 +225,25 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
             Labels, at least two different ones.
         sample_weight : array-like of shape (n,) or None
             Factors on the loss of each image.
+        soft_targets : array-like of shape (n, n_classes) or None
+            Probabilities to learn in place of `y`, in the order of the sorted labels: those
+            of a teacher (Hinton et al. 2015, arXiv:1503.02531) or of several annotators.
+            `y` then gives the labels' names and the strata alone.
 
         Returns
         -------
         self : FERCNNClassifier
         """
         going_on = self.warm_start and hasattr(self, "model_")
-        data = self._check_training_data(X, y, sample_weight, reset=not going_on)
-        self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-        data, validation = self._hold_out(data, self._seed)
-        start = TrainingState(self.model_.get_weights(), None, 0) if going_on else None
-        steps = self.epochs * -(-len(data.codes) // min(self.batch_size, len(data.codes)))
-        scheduled = self.learning_rate_schedule == "cosine"
-        self._train(
-            data,
-            epochs=self.epochs,
-            start=start,
-            validation=validation,
-            cosine_steps=steps if scheduled else None,
-            # A scheduled optimizer has come to rest, and none goes on from there.
-            keep_optimizer=self.save_optimizer and not scheduled,
+        data = check_training_data(
+            self, X, y, sample_weight, reset=not going_on, soft_targets=soft_targets
         )
+        self._seed = check_random_state(self.random_state).randint(2**31 - 1)
+        data, validation = hold_out(self, data, self._seed)
+        start = (
+            TrainingState(self.model_.get_weights(), None, 0) if going_on else initial_state(self)
+        )
+        self._learn(train_through(self, data, validation, self._seed, start))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -242,18 +264,35 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         self : FERCNNClassifier
         """
         first = not hasattr(self, "model_")
-        data = self._check_training_data(X, y, sample_weight, reset=first, classes=classes)
+        data = check_training_data(self, X, y, sample_weight, reset=first, classes=classes)
         if first:
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-            start, before = None, {}
+            start = initial_state(self)
         else:
             weights = self.model_.get_weights()
-            start, before = (
-                TrainingState(weights, self._optimizer_state, self.n_iter_),
-                self.history_,
-            )
-        self._train(data, epochs=1, start=start, keep_optimizer=True)
-        self.history_ = {k: before.get(k, []) + v for k, v in self.history_.items()}
+            start = TrainingState(weights, self._optimizer_state, self.n_iter_, self.history_)
+        self._learn(train_one_epoch(self, data, self._seed, start))
+        return self
+
+    def load_initial_weights(self):
+        """Become fitted with `initial_weights` as they are, without training.
+
+        Returns
+        -------
+        self : FERCNNClassifier
+
+        Raises
+        ------
+        ValueError
+            Unless `initial_weights` is a shipped name or an ``.npz`` file: others do not say
+            which labels and images they are for.
+        """
+        weights = read_weights(self.initial_weights)
+        take_up(self, weights)
+        model = network_spec(self)[0].build()
+        model.set_weights(weights.arrays)
+        self._seed = check_random_state(self.random_state).randint(2**31 - 1)
+        self._learn((model, None, {"loss": [], "accuracy": []}))
         return self
 
     def predict(self, X):
@@ -285,11 +324,10 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         pixels = check_pixels(self, X, reset=False)
         check_pixel_range(pixels, self.pixel_range_, type(self).__name__)
-        batches = (
-            self._predict_batch(to_unit_floats(pixels[i : i + _PREDICTION_BATCH]))
-            for i in range(0, len(pixels), _PREDICTION_BATCH)
-        )
-        return np.concatenate(list(batches))
+        probabilities = self._predict_all(pixels)
+        if self.test_time_flip:
+            probabilities = (probabilities + self._predict_all(pixels[:, :, ::-1])) / 2
+        return probabilities
 
     def __getstate__(self):
         state = super().__getstate__().copy()
@@ -303,82 +341,15 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         if hasattr(self, "model_"):
             self._predict_batch = compile_prediction(self.model_)
 
-    def _check_training_data(self, X, y, sample_weight, *, reset, classes=None):
-        """Check what `fit` received, learn classes and pixel range, and bundle it."""
-        resolve_architecture(self.architecture)
-        pixels, y = check_pixels(self, X, y, reset=reset)
-        check_classification_targets(y)
-        if reset:
-            self.classes_ = np.unique(y if classes is None else classes)
-            self.pixel_range_ = unit_range(pixels)
-        else:
-            check_pixel_range(pixels, self.pixel_range_, type(self).__name__)
-        codes = check_labels(y, self.classes_)
-        weights = None
-        if sample_weight is not None or self.class_weight is not None:
-            weights = _check_sample_weight(sample_weight, pixels, dtype=np.float32)
-        if self.class_weight is not None:
-            weights = weights * compute_sample_weight(self.class_weight, y).astype(np.float32)
-        return TrainingData(pixels, codes, weights)
+    def _predict_all(self, pixels):
+        batches = (
+            self._predict_batch(to_unit_floats(pixels[i : i + _PREDICTION_BATCH]))
+            for i in range(0, len(pixels), _PREDICTION_BATCH)
+        )
+        return np.concatenate(list(batches))
 
-    def _hold_out(self, data, seed):
-        """Split `data` into training and validation, the latter None if not asked for."""
-        fraction = self.validation_fraction or (0.1 if self.early_stopping else None)
-        if fraction is None:
-            return data, None
-        splitter = StratifiedShuffleSplit(1, test_size=fraction, random_state=seed)
-        try:
-            kept, held_out = next(splitter.split(data.pixels, data.codes))
-        except ValueError as error:
-            raise ValueError(
-                f"validation_fraction={fraction} cannot split {len(data.codes)} images of "
-                f"{len(self.classes_)} classes with some of each on both sides: {error} "
-                f"Give more images or another fraction."
-            ) from error
-        return data.take(kept), data.take(held_out)
-
-    def _train(self, data, *, epochs, start, keep_optimizer, validation=None, cosine_steps=None):
-        """Train, and set what was learned."""
-        optimizer, learning_rate = describe_optimizer(
-            self.optimizer,
-            self.learning_rate,
-            weight_decay=self.weight_decay,
-            cosine_steps=cosine_steps,
-        )
-        spec = NetworkSpec(
-            self.architecture,
-            self.dropout,
-            (*self.image_shape_, 1),
-            len(self.classes_),
-            optimizer,
-            self.label_smoothing,
-            self.dtype_policy,
-        )
-        self.model_, self._optimizer_state, self.history_ = train(
-            spec,
-            data,
-            epochs=epochs,
-            batch_size=self.batch_size,
-            seed=self._seed,
-            learning_rate=learning_rate,
-            validation=validation,
-            augmentation=resolve_augmentation(self.augmentation),
-            callbacks=self._callbacks(validation is not None),
-            start=start,
-            keep_optimizer=keep_optimizer,
-        )
-        self.n_iter_ = (start.epoch if start else 0) + len(self.history_["loss"])
+    def _learn(self, trained):
+        """Take over what training returned."""
+        self.model_, self._optimizer_state, self.history_ = trained
+        self.n_iter_ = len(self.history_["loss"])
         self._predict_batch = compile_prediction(self.model_)
-
-    def _callbacks(self, has_validation):
-        # Copies, since Keras writes the model into them, and fit changes no parameter.
-        callbacks = [copy.copy(callback) for callback in self.callbacks or ()]
-        if self.early_stopping and has_validation:
-            callbacks.append(
-                keras.callbacks.EarlyStopping(
-                    "val_accuracy", mode="max", patience=self.patience, restore_best_weights=True
-                )
-            )
-        if self.verbose:
-            callbacks.append(EpochLines())
-        return callbacks

@@ -2,7 +2,7 @@
 
 import sys
 
-from ..training import EpochLines
+from ..callbacks import EpochLines
 
 __all__ = ["EpochBar"]
 
