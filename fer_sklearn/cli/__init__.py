@@ -22,10 +22,10 @@ angry, disgust, fear, happy, neutral, sad and surprise apart.
 
 _EXAMPLES = """\
 first steps:
+  fer-sklearn predict photo.jpg             the emotion in a photo
   fer-sklearn benchmark                     compare two models, no data needed
   fer-sklearn train fer2013.zip --model hog-svm --output hog.fer
   fer-sklearn evaluate hog.fer fer2013.zip
-  fer-sklearn predict hog.fer photo.jpg --crop-faces
 
 "fer-sklearn COMMAND --help" explains the options of a command.
 """
@@ -47,7 +47,7 @@ def main(argv=None):
     Examples
     --------
     >>> from fer_sklearn.cli import main
-    >>> main(["predict", "no-such-model.fer", "photo.jpg"])  # told on stderr
+    >>> main(["evaluate", "no-such-model.fer", "photos"])  # told on stderr
     1
     """
     args = _make_parser().parse_args(argv)

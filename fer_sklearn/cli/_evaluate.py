@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ._data import SUBSET_HELP, TEST_SUBSETS, load_labelled
-from ._models import positive_int
+from ._models import MODEL_HELP, load_model, positive_int
 from ._output import add_format, choose_format, emit
 from ._terminal import CommandError, note
 
@@ -11,6 +11,7 @@ __all__ = ["add_parser", "render_report", "run", "save_confusion"]
 
 _EXAMPLES = """\
 examples:
+  fer-sklearn evaluate default fer2013.zip
   fer-sklearn evaluate hog.fer fer2013.zip
   fer-sklearn evaluate hog.fer fer2013.zip --subset private --confusion hog.png
   fer-sklearn evaluate hog.fer my_photos/ --format json --output scores.json
@@ -28,7 +29,7 @@ def add_parser(commands):
         "accuracy, precision, recall and F1 with 95 % intervals, and the confusion matrix.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("model", metavar="MODEL", help="a file that train or tune wrote")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
         "data", metavar="DATA", help="FER2013, or a folder or zip of label folders, as for train"
     )
@@ -49,10 +50,9 @@ def add_parser(commands):
 def run(args):
     """Load, predict, print the report."""
     from ..evaluation import evaluate
-    from ..persistence import load
 
     picture = args.confusion and _check_picture(args.confusion)
-    model = load(args.model)
+    model = load_model(args.model)
     data = load_labelled(args.data, subset=args.subset, prefer=TEST_SUBSETS, limit=args.limit)
     report = evaluate(model, *data)
     emit(render_report(report, choose_format(args)), args.output)

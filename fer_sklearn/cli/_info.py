@@ -7,6 +7,7 @@ import platform
 import re
 from pathlib import Path
 
+from ._models import MODEL_HELP, SHIPPED, load_model
 from ._output import emit, render
 from ._terminal import note
 
@@ -16,6 +17,7 @@ _DISTRIBUTION = "fer_sklearn"
 _EXAMPLES = """\
 examples:
   fer-sklearn info                what is installed
+  fer-sklearn info default        what a shipped model is
   fer-sklearn info hog.fer        what is in a model file
 """
 
@@ -29,7 +31,7 @@ def add_parser(commands):
         "detectors and the optional extras; or what is in a model file.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("model", metavar="MODEL", nargs="?", help="a file that train or tune wrote")
+    parser.add_argument("model", metavar="MODEL", nargs="?", help=MODEL_HELP)
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.set_defaults(run=run)
     return parser
@@ -111,11 +113,12 @@ def _cascades():
     return sorted(file.stem for file in Path(cv2.data.haarcascades).glob("*.xml"))
 
 
-def _model(path):
-    """Return what is in a model file."""
-    from ..persistence import load
+def _model(name):
+    """Return what is in a shipped model or a model file."""
+    from ..weights import shipped_path
 
-    model = load(path)
+    model = load_model(name)
+    path = shipped_path(name) if name in SHIPPED else name
     last = model[-1] if hasattr(model, "steps") else model
     facts = {
         "file": str(path),

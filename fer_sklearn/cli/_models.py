@@ -8,28 +8,49 @@ from ._terminal import note
 
 __all__ = [
     "ARCHITECTURES",
+    "MODEL_HELP",
+    "SHIPPED",
     "add_model_options",
     "build_model",
     "check_model_options",
+    "load_model",
     "positive_int",
     "told_by_epoch",
 ]
 
-# Named here too, since the module that defines them loads Keras.
+# These are named here too, since the modules that define them load much.
 ARCHITECTURES = (
     "conv3",
     "conv4_dense3",
     "conv4_wide",
     "mini_xception",
+    "mobilenet_v3_small",
+    "efficientnet_b0",
     "resnet_se",
+    "resnet_se_tiny",
+    "resnet_se_wide",
     "vgg_elu",
 )
+SHIPPED = ("default", "tiny")
+#: What stands for a model file in every command that reads one.
+MODEL_HELP = "a file that train or tune wrote, or a shipped model: default or tiny"
 
 _SVM_OPTIONS = ("C", "kernel", "probability")
 _CNN_OPTIONS = (
     *("architecture", "epochs", "batch_size", "learning_rate", "dropout", "augmentation"),
     *("validation_fraction", "early_stopping", "patience", "dtype_policy"),
 )
+
+
+def load_model(name):
+    """Load a shipped model by its name, or a file."""
+    if name in SHIPPED:
+        from ..pretrained import load_pretrained
+
+        return load_pretrained(name)
+    from ..persistence import load
+
+    return load(name)
 
 
 def positive_int(text):

@@ -1,7 +1,9 @@
 """``fer-sklearn predict``: the emotion in photos and folders of photos."""
 
+import argparse
 from pathlib import Path
 
+from ._models import MODEL_HELP, SHIPPED, load_model
 from ._output import add_format, choose_format, emit, render
 from ._terminal import CommandError, note, one_line, progress
 
@@ -13,9 +15,10 @@ _AT_ONCE = 16
 
 _EXAMPLES = """\
 examples:
-  fer-sklearn predict hog.fer face.png
-  fer-sklearn predict hog.fer holiday.jpg --crop-faces
-  fer-sklearn predict hog.fer photos/ --crop-faces --format csv > emotions.csv
+  fer-sklearn predict holiday.jpg
+  fer-sklearn predict photos/ --format csv > emotions.csv
+  fer-sklearn predict faces/ --no-crop-faces --model tiny
+  fer-sklearn predict face.png --model hog.fer
 
 Where no face is found, the whole photo is used. A photo that cannot be read
 gets a row that says so; the exit code is then 1.
@@ -31,14 +34,17 @@ def add_parser(commands):
         description="Tell the emotion in photos: one row a photo.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("model", metavar="MODEL", help="a file that train or tune wrote")
     parser.add_argument(
         "paths", metavar="PATH", nargs="+", help="a photo, or a folder, whose photos are all taken"
     )
     parser.add_argument(
+        "--model", "-m", metavar="MODEL", default="default", help=f"{MODEL_HELP} (default: default)"
+    )
+    parser.add_argument(
         "--crop-faces",
-        action="store_true",
-        help="find the largest face first; for photos that show more than a face",
+        action=argparse.BooleanOptionalAction,
+        help="whether to find the largest face first (a shipped model does, a model file as it "
+        "was trained)",
     )
     add_format(parser, choices=_FORMATS)
     parser.set_defaults(run=run)
@@ -47,9 +53,8 @@ def add_parser(commands):
 
 def run(args):
     """Predict for all photos; return 1 if one could not be read."""
-    from ..persistence import load
-
-    model = _Model(load(args.model), args.crop_faces)
+    crop_faces = args.model in SHIPPED if args.crop_faces is None else args.crop_faces
+    model = _Model(load_model(args.model), crop_faces)
     photos = list(_find_photos(args.paths))
     batches = range(0, len(photos), _AT_ONCE)
     rows = []

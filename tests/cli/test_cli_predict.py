@@ -11,7 +11,7 @@ from fer_sklearn.images import write_image
 
 def test_predict_gives_a_row_a_photo(model, photos, capsys):
     folder = photos / "test" / "happy"
-    assert run("predict", model, folder, "--format", "csv") == 0
+    assert run("predict", folder, "--model", model, "--format", "csv") == 0
     out, err = capsys.readouterr()
     rows = csv_rows(out)
     assert [row["source"] for row in rows] == sorted(map(str, folder.iterdir()))
@@ -23,7 +23,7 @@ def test_predict_gives_a_row_a_photo(model, photos, capsys):
 
 
 def test_predict_tells_probabilities(cnn, photos, capsys):
-    assert run("predict", cnn, photos / "test", "--format", "json") == 0
+    assert run("predict", photos / "test", "--model", cnn, "--format", "json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) == 35
     assert all(1 / 7 <= row["probability"] <= 1 for row in rows)
@@ -33,7 +33,7 @@ def test_predict_goes_on_after_an_unreadable_file(model, photos, tmp_path, capsy
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG")
     good = next((photos / "test" / "sad").iterdir())
-    assert run("predict", model, broken, good, "--format", "csv") == 1
+    assert run("predict", broken, good, "--model", model, "--format", "csv") == 1
     out, err = capsys.readouterr()
     first, second = csv_rows(out)
     assert (first["emotion"], first["decision"], first["status"]) == ("", "", "not readable")
@@ -48,14 +48,14 @@ def test_predict_finds_faces(model, tmp_path, capsys):
 
     write_image(tmp_path / "a.png", astronaut())
     write_image(tmp_path / "b.png", np.full((60, 60), 128, np.uint8))
-    assert run("predict", model, tmp_path, "--crop-faces", "--format", "json") == 0
+    assert run("predict", tmp_path, "--model", model, "--crop-faces", "--format", "json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["status"] for row in rows] == ["ok", "no face found"]
 
 
 def test_predict_asks_about_large_photos(model, tmp_path, capsys):
     write_image(tmp_path / "a.png", np.zeros((400, 300), np.uint8))
-    assert run("predict", model, tmp_path / "a.png") == 0
+    assert run("predict", tmp_path / "a.png", "--model", model) == 0
     assert capsys.readouterr().err == (
         "1 of 1 photo(s) are large, and were taken to show nothing but a face. If they show "
         "more, add --crop-faces.\n"
@@ -63,7 +63,7 @@ def test_predict_asks_about_large_photos(model, tmp_path, capsys):
 
 
 def test_predict_needs_a_photo_in_a_folder(model, tmp_path, capsys):
-    assert run("predict", model, tmp_path) == 1
+    assert run("predict", tmp_path, "--model", model) == 1
     assert capsys.readouterr().err == (
         f"fer-sklearn: error: {tmp_path}: there is no photo in this folder\n"
     )
@@ -76,5 +76,5 @@ def test_a_model_that_crops_does_so_photo_by_photo(photos, tmp_path, capsys):
     blank = tmp_path / "blank.png"
     write_image(blank, np.full((60, 60), 128, np.uint8))
     capsys.readouterr()
-    assert run("predict", path, blank, "--format", "json") == 0
+    assert run("predict", blank, "--model", path, "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)[0]["status"] == "no face found"

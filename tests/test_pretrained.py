@@ -1,0 +1,130 @@
+"""The models that ship: at once, offline, and like any other estimator."""
+
+import socket
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from fer_sklearn import EMOTIONS, evaluate, load_fer2013, load_image_folder, load_pretrained
+from fer_sklearn.weights import SHIPPED, read_weights
+
+# The floors on PublicTest. The figures themselves are in benchmarks/results/pretrained.json.
+FLOORS = {"default": 0.70, "tiny": 0.655}
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def pretrained(name):
+    return load_pretrained(name)
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    from skimage.data import astronaut
+
+    return astronaut()
+
+
+def test_a_photo_right_after_installation(name, astronaut, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("a shipped model needs no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    model = load_pretrained(name, crop_faces=True)
+    assert model.predict([astronaut]).tolist() == ["happy"]
+
+
+def test_probabilities(pretrained, faces):
+    probabilities = pretrained.predict_proba(faces[0])
+    assert pretrained.classes_.tolist() == sorted(EMOTIONS)
+    assert probabilities.shape == (70, 7)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    labels = pretrained.classes_[probabilities.argmax(axis=1)]
+    np.testing.assert_array_equal(pretrained.predict(faces[0]), labels)
+
+
+def test_a_mirror_image_gets_the_same_answer(pretrained, faces):
+    X, _ = faces
+    mirrored = pretrained.predict_proba(X[:, :, ::-1])
+    np.testing.assert_allclose(mirrored, pretrained.predict_proba(X), atol=1e-5)
+    plain = load_pretrained().set_params(classifier__test_time_flip=False)
+    assert abs(plain.predict_proba(X) - plain.predict_proba(X[:, :, ::-1])).max() > 1e-3
+
+
+def test_faces_of_any_size_and_in_colour(pretrained, faces):
+    X, _ = faces
+    large = np.kron(X[:5], np.ones((1, 2, 2), np.uint8))
+    colour = [np.stack([image] * 3, axis=2) for image in X[:5]]
+    expected = pretrained.predict_proba(X[:5])
+    np.testing.assert_allclose(pretrained.predict_proba(colour), expected, atol=1e-5)
+    np.testing.assert_allclose(pretrained.predict_proba(large), expected, atol=1e-5)
+
+
+def test_parameters_of_tiny():
+    arrays = read_weights("tiny").arrays
+    assert sum(array.size for array in arrays) < 100_000
+
+
+def test_saves_and_loads(pretrained, faces, tmp_path):
+    joblib.dump(pretrained, tmp_path / "model.joblib")
+    again = joblib.load(tmp_path / "model.joblib")
+    np.testing.assert_array_equal(again.predict_proba(faces[0]), pretrained.predict_proba(faces[0]))
+
+
+def test_a_clone_is_unfitted_and_fits_from_the_same_weights(faces):
+    X, y = faces
+    pretrained = load_pretrained("tiny")
+    parameters = {"epochs": 1, "learning_rate": 1e-9, "augmentation": None, "random_state": 0}
+    still = clone(pretrained).set_params(**{f"classifier__{k}": v for k, v in parameters.items()})
+    assert not hasattr(still[-1], "model_")
+    # Batch normalisation follows the new images a little, even where nothing learns.
+    difference = abs(still.fit(X, y).predict_proba(X) - pretrained.predict_proba(X))
+    fresh = (
+        clone(still)
+        .set_params(classifier__initial_weights=None, classifier__frozen_stages=0)
+        .fit(X, y)
+    )
+    assert (
+        difference.mean() < 0.5 * abs(fresh.predict_proba(X) - pretrained.predict_proba(X)).mean()
+    )
+
+
+def test_fine_tuning_on_a_folder_of_ones_own(photos):
+    """Drawn faces are nothing like the training images; a few epochs teach them."""
+    own = load_image_folder(photos / "train")
+    unseen = load_image_folder(photos / "test")
+    model = load_pretrained("tiny")
+    before = model.score(unseen.images, unseen.target)
+    model.set_params(classifier__random_state=0, classifier__learning_rate=0.02)
+    frozen = [layer.get_weights() for layer in model[-1].model_.layers[:4]]
+    model.fit(own.images, own.target)
+    assert model.score(unseen.images, unseen.target) > max(before, 0.5) + 0.1
+    for old, layer in zip(frozen, model[-1].model_.layers[:4], strict=True):
+        for a, b in zip(old, layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_tunes_like_any_other(faces):
+    search = GridSearchCV(
+        load_pretrained("tiny").set_params(classifier__epochs=1, classifier__random_state=0),
+        {"classifier__frozen_stages": [2, 3]},
+        cv=2,
+    ).fit(*faces)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_an_unknown_name():
+    with pytest.raises(ValueError, match=r"no weights named 'tini'.*Did you mean 'tiny'\?"):
+        load_pretrained("tini")
+
+
+def test_accuracy_on_publictest(name, pretrained, fer2013_path):
+    X, y = load_fer2013(fer2013_path, subset="public", return_X_y=True)
+    assert evaluate(pretrained, X, y).overall["accuracy"].value >= FLOORS[name]
