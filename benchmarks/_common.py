@@ -11,6 +11,11 @@ RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("fer_sklearn", "scikit-learn", "scikit-image", "numpy", "tensorflow", "keras")
 
 
+def load_bunch(path, subset):
+    """Return one subset of FER2013 with the names of its files."""
+    return load_fer2013(path, subset=subset)
+
+
 def load_split(path, subset):
     """Return images and labels of one subset of FER2013."""
     return load_fer2013(path, subset=subset, return_X_y=True)

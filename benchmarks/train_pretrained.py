@@ -1,0 +1,206 @@
+"""Train the networks that ship with the package.
+
+    python benchmarks/train_pretrained.py --data fer2013.zip --votes ferplus.csv
+    python benchmarks/train_pretrained.py --data fer2013.zip --votes ferplus.csv --name tiny
+
+Killed at any time, the same command goes on after the last whole epoch, and ends with the
+same weights. KERAS_BACKEND=jax trains the same network on a GPU. "tiny" learns what
+"default" answers, so "default" comes first.
+
+Each seed's figures go to benchmarks/results/pretrained.json, and a table of them beside it;
+the log and the checkpoints to --work. --ship puts the weights into the package.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from _common import RESULTS, load_bunch, write_result
+from _votes import vote_probabilities
+
+from fer_sklearn import FERCNNClassifier, evaluate_predictions, load_pretrained, make_cnn_pipeline
+from fer_sklearn.weights import SHIPPED, shipped_path, write_weights
+
+AUGMENTATION = {
+    "flip": 0.5,
+    "rotation": 10.0,
+    "shift": 0.08,
+    "zoom": 0.12,
+    "brightness": 0.1,
+    "contrast": 0.2,
+    "erasing": 0.25,
+}
+COMMON = {
+    "batch_size": 128,
+    "optimizer": "sgd",
+    "learning_rate": 0.08,
+    "learning_rate_schedule": "cosine",
+    "weight_decay": 4e-3,
+    "augmentation": AUGMENTATION,
+    "dtype_policy": "mixed_bfloat16",
+}
+RECIPES = {
+    "default": {"architecture": "resnet_se_wide", "epochs": 56, "label_smoothing": 0.05},
+    "tiny": {"architecture": "resnet_se_tiny", "epochs": 100},
+}
+# How much of what is learnt comes from elsewhere than the label: from the votes, or a teacher.
+_SHARE = {"default": 0.5, "tiny": 0.7}
+
+
+def main():
+    args = parse_arguments()
+    args.work.mkdir(parents=True, exist_ok=True)
+    log = args.work / f"{args.name}-{args.seed}.log"
+    with open(log, "a", encoding="utf-8") as file:
+        sys.stdout = _Tee(sys.stdout, file)
+        try:
+            run(args)
+        finally:
+            sys.stdout = sys.stdout.terminal
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
+    parser.add_argument("--votes", help="FER+ votes as CSV, by the images' names")
+    parser.add_argument("--name", choices=SHIPPED, default="default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's; for a trial")
+    parser.add_argument("--work", type=Path, default=Path("pretrained"))
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--ship", action="store_true", help="put the weights into the package")
+    return parser.parse_args()
+
+
+def run(args):
+    recipe = COMMON | RECIPES[args.name]
+    if args.epochs:
+        recipe["epochs"] = args.epochs
+    train, public = (load_bunch(args.data, subset) for subset in ("train", "public"))
+    classifier = FERCNNClassifier(
+        **recipe, random_state=args.seed, verbose=1, checkpoint_dir=args.work
+    )
+    pipeline = make_cnn_pipeline(classifier)
+    print(f"{args.name}, seed {args.seed}: {recipe}", flush=True)
+    began = time.perf_counter(), time.process_time()
+    targets = mixed_targets(args.name, args.votes, train, args.seed)
+    pipeline.fit(train.images, train.target, classifier__soft_targets=targets)
+    seconds = time.perf_counter() - began[0], time.process_time() - began[1]
+
+    path = args.work / f"{args.name}-{args.seed}.npz"
+    path = shipped_path(args.name) if args.ship else path
+    write_weights(
+        path,
+        classifier.model_.get_weights(),
+        {
+            "architecture": recipe["architecture"],
+            "image_shape": classifier.image_shape_,
+            "classes": classifier.classes_.tolist(),
+            "pixel_range": classifier.pixel_range_,
+            "trained_on": f"FER2013, training split, {len(train.images)} images",
+            "seed": args.seed,
+        },
+    )
+    shipped = load_pretrained(path)  # in full precision, from weights in half
+    entry = {
+        "recipe": recipe,
+        "soft_targets": described_targets(args),
+        "parameters": classifier.model_.count_params(),
+        "file_bytes": path.stat().st_size,
+        "training_accuracy": classifier.history_["accuracy"][-1],
+        "last_run_seconds": round(seconds[0]),
+        "last_run_cpu_seconds": round(seconds[1]),
+        "public": {
+            name: score(shipped.set_params(classifier__test_time_flip=flip), public)
+            for name, flip in (("plain", False), ("flips", True))
+        },
+        "history": {k: np.round(v, 5).tolist() for k, v in classifier.history_.items()},
+    }
+    print({k: v["accuracy"] for k, v in entry["public"].items()}, f"-> {path}", flush=True)
+    record(args, entry)
+
+
+def mixed_targets(name, votes, train, seed):
+    """Return what is to be learnt: labels, mixed with votes or with a teacher's answers."""
+    if name == "tiny":
+        others = load_pretrained().predict_proba(train.images)
+    elif votes:
+        others = vote_probabilities(votes, train.filenames, train.target, seed)
+    else:
+        return None
+    own = train.target[:, np.newaxis] == np.unique(train.target)
+    return (1 - _SHARE[name]) * own + _SHARE[name] * others
+
+
+def described_targets(args):
+    if args.name == "tiny":
+        return f"{_SHARE['tiny']} of the answers of 'default', the rest the label"
+    if args.votes:
+        return f"{_SHARE['default']} of what FER+ votes say of the label, the rest the label"
+    return "labels"
+
+
+def score(pipeline, public):
+    probabilities = pipeline.predict_proba(public.images)
+    labels = pipeline.classes_[probabilities.argmax(axis=1)]
+    overall = evaluate_predictions(public.target, labels).overall
+    return {
+        "accuracy": overall["accuracy"].value,
+        "interval": [overall["accuracy"].low, overall["accuracy"].high],
+        "balanced_accuracy": overall["balanced_accuracy"].value,
+    }
+
+
+def record(args, entry):
+    """Add one seed to the results, and write their table anew."""
+    path = args.output / "pretrained.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    seeds = known.get("models", {})
+    seeds.setdefault(args.name, {})[str(args.seed)] = entry
+    write_result("pretrained", {"scored_on": "PublicTest", "models": seeds}, args.output)
+    (args.output / "pretrained.md").write_text(table(seeds) + "\n", encoding="utf-8")
+
+
+def table(models):
+    lines = [
+        "| model | parameters | seeds | PublicTest, % | with flips, % |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, seeds in sorted(models.items()):
+        entries = list(seeds.values())
+        cells = [
+            spread([100 * entry["public"][kind]["accuracy"] for entry in entries])
+            for kind in ("plain", "flips")
+        ]
+        parameters = f"{entries[0]['parameters']:,}"
+        lines.append(f"| `{name}` | {parameters} | {len(seeds)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def spread(values):
+    """Return the mean and, of several, the standard deviation."""
+    if len(values) == 1:
+        return f"{values[0]:.1f}"
+    return f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
+
+
+class _Tee:
+    """Write to the terminal and into the log."""
+
+    def __init__(self, terminal, log):
+        self.terminal, self._log = terminal, log
+
+    def write(self, text):
+        self._log.write(text)
+        return self.terminal.write(text)
+
+    def flush(self):
+        self._log.flush()
+        self.terminal.flush()
+
+
+if __name__ == "__main__":
+    main()
