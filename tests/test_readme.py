@@ -140,13 +140,24 @@ def test_command_lines_are_found():
     ]
 
 
-@pytest.mark.parametrize("name", ["hog_svm_vs_cnn", "architectures"])
-def test_tables_of_the_readme_are_those_measured(name):
-    measured = ROOT / "benchmarks" / "results" / f"{name}.md"
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    begin = f"<!-- benchmarks/results/{name}.md -->\n"
-    shown = readme[readme.index(begin) + len(begin) :].split("<!-- end -->")[0]
-    assert shown == measured.read_text(encoding="utf-8")
+def measured_tables(page):
+    """Yield (path of a result, what the page shows of it)."""
+    text = page.read_text(encoding="utf-8")
+    return re.findall(r"<!-- (benchmarks/results/\S+\.md) -->\n(.*?)<!-- end -->", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_identify)
+def test_tables_of_a_page_are_those_measured(page):
+    for path, shown in measured_tables(page):
+        assert shown == (ROOT / path).read_text(encoding="utf-8"), path
+
+
+def test_pages_show_tables_and_pictures_that_exist():
+    assert len(measured_tables(ROOT / "README.md")) >= 3
+    assert len(measured_tables(ROOT / "docs" / "model_card.md")) >= 3
+    for page in PAGES:
+        for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / path).is_file(), path
 
 
 def test_speed_of_the_readme_is_the_one_measured():
