@@ -88,8 +88,8 @@ def resnet_se_wide(meta, dropout=0.3):
 def resnet_se_tiny(meta, dropout=0.1):
     """Build :func:`resnet_se` with under 100 thousand parameters.
 
-    A stem of 16 filters and stages of 20, 36 and 48, the last of one block. The network of
-    the ``"tiny"`` pretrained model.
+    A stem of 16 filters and stages of 16, 32 and 56, of three, two and one blocks. The
+    network of the ``"tiny"`` pretrained model.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def resnet_se_tiny(meta, dropout=0.1):
     -------
     keras.Model
     """
-    return _residual_network(meta, dropout, stem=16, widths=(20, 36, 48), blocks=(2, 2, 1))
+    return _residual_network(meta, dropout, stem=16, widths=(16, 32, 56), blocks=(3, 2, 1))
 
 
 def _residual_network(meta, dropout, stem, widths, blocks):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from running import csv_rows, run
 
-from fer_sklearn import load
+from fer_sklearn import load, load_pretrained
 from fer_sklearn.images import write_image
 
 
@@ -78,3 +78,30 @@ def test_a_model_that_crops_does_so_photo_by_photo(photos, tmp_path, capsys):
     capsys.readouterr()
     assert run("predict", blank, "--model", path, "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)[0]["status"] == "no face found"
+
+
+def test_a_photo_alone_is_told_by_the_shipped_model(tmp_path, capsys):
+    from skimage.data import astronaut
+
+    write_image(tmp_path / "astronaut.png", astronaut())
+    write_image(tmp_path / "blank.png", np.full((60, 60), 128, np.uint8))
+    assert run("predict", tmp_path, "--format", "json") == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["emotion"], first["status"]) == ("happy", "ok")
+    assert first["probability"] > 0.5
+    assert second["status"] == "no face found"
+
+
+def test_faces_need_not_be_found(photos, capsys):
+    folder = photos / "test" / "happy"
+    assert run("predict", folder, "--model", "tiny", "--no-crop-faces", "--format", "json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    expected = load_pretrained("tiny").predict(sorted(map(str, folder.iterdir())))
+    assert [row["emotion"] for row in rows] == expected.tolist()
+
+
+def test_names_of_the_command_line_are_those_of_the_package():
+    from fer_sklearn import weights
+    from fer_sklearn.cli import _models
+
+    assert _models.SHIPPED == weights.SHIPPED
