@@ -8,7 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skimage.feature import hog
 from sklearn.base import clone
 
-from fer_sklearn.features import BLOCK_NORMS, HOGExtractor, hog_batch
+from fer_sklearn.features import HOGExtractor, hog_batch
+from fer_sklearn.features._hog import BLOCK_NORMS
 
 
 def _images(kind, n=7, shape=(48, 48), seed=0):

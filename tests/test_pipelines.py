@@ -17,12 +17,15 @@ from sklearn.model_selection import (
 
 from fer_sklearn import (
     CNN_GRID,
+    DESCRIPTOR_SVM_GRID,
     HOG_SVM_GRID,
     SCORING,
     FaceCropper,
     FERCNNClassifier,
+    LBPExtractor,
     duplicate_groups,
     make_cnn_pipeline,
+    make_descriptor_svm_pipeline,
     make_faces,
     make_hog_svm_pipeline,
 )
@@ -51,7 +54,12 @@ def test_a_cropper_of_ones_own():
 
 
 @pytest.mark.parametrize(
-    ("make", "grid"), [(make_hog_svm_pipeline, HOG_SVM_GRID), (make_cnn_pipeline, CNN_GRID)]
+    ("make", "grid"),
+    [
+        (make_hog_svm_pipeline, HOG_SVM_GRID),
+        (make_descriptor_svm_pipeline, DESCRIPTOR_SVM_GRID),
+        (make_cnn_pipeline, CNN_GRID),
+    ],
 )
 def test_every_name_of_a_grid_is_a_parameter(make, grid):
     assert set(grid) <= set(make().get_params())
@@ -66,6 +74,21 @@ def test_grid_search_tunes_preprocessing_and_svm_together(drawn, n_jobs):
     assert search.best_params_["classifier__C"] == 5.0
     assert search.best_score_ > 0.8
     assert {"mean_test_accuracy", "mean_test_balanced_accuracy"} <= set(search.cv_results_)
+
+
+def test_several_descriptors_see_the_mirror_image(drawn):
+    X, y = drawn
+    pipeline = make_descriptor_svm_pipeline().fit(X[:140], y[:140])
+    assert pipeline.score(X[140:], y[140:]) > 0.9
+    turned = pipeline.decision_function(X[140:, :, ::-1])
+    np.testing.assert_allclose(pipeline.decision_function(X[140:]), turned, atol=1e-3)
+
+
+def test_grid_search_tunes_descriptors_by_name(drawn):
+    pipeline = make_descriptor_svm_pipeline(descriptors=[("lbp", LBPExtractor(grid=1))])
+    grid = {"features__transformer__lbp__grid": [1, 6]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(*drawn)
+    assert search.best_params_ == {"features__transformer__lbp__grid": 6}
 
 
 def test_grid_search_tunes_preprocessing_and_cnn_together(drawn):
@@ -94,11 +117,11 @@ def test_copies_stay_in_one_fold(drawn):
 
 
 def test_cached_steps_are_computed_once(drawn, tmp_path, monkeypatch):
-    from fer_sklearn import features
+    from fer_sklearn.features import _hog
 
     calls = []
-    real = features.hog_batch
-    monkeypatch.setattr(features, "hog_batch", lambda *a, **k: calls.append(1) or real(*a, **k))
+    real = _hog.hog_batch
+    monkeypatch.setattr(_hog, "hog_batch", lambda *a, **k: calls.append(1) or real(*a, **k))
     pipeline = make_hog_svm_pipeline(memory=str(tmp_path))
     pipeline.fit(*drawn)
     assert calls == [1]

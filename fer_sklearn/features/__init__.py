@@ -1,0 +1,15 @@
+"""Descriptors: from grey images to numbers that a classical classifier can use."""
+
+from ._hog import HOGExtractor, hog_batch
+from ._lbp import LBPExtractor, lbp_batch
+from ._mirror import MirroredFeatures
+from ._pca import BalancedPCA
+
+__all__ = [
+    "BalancedPCA",
+    "HOGExtractor",
+    "LBPExtractor",
+    "MirroredFeatures",
+    "hog_batch",
+    "lbp_batch",
+]

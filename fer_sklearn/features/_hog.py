@@ -1,0 +1,342 @@
+"""Histograms of oriented gradients (HOG) of a whole batch of faces at once."""
+
+import math
+from functools import lru_cache
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import ImageTagsMixin, check_pair, check_pixels
+
+__all__ = ["HOGExtractor", "hog_batch"]
+
+BLOCK_NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys")
+
+# Images worked on at a time: the intermediate arrays then stay in the processor's cache.
+_CHUNK = 64
+_EPS = 1e-5
+# A difference of two uint8 pixels lies in -255..255.
+_MAX_GRADIENT = 255
+_N_GRADIENTS = 2 * _MAX_GRADIENT + 1
+
+
+def hog_batch(
+    images,
+    *,
+    orientations=9,
+    pixels_per_cell=(8, 8),
+    cells_per_block=(2, 2),
+    block_norm="L2-Hys",
+    transform_sqrt=False,
+):
+    """Compute the HOG features of a stack of grey images.
+
+    The same numbers as ``skimage.feature.hog`` gives one image at a time: central
+    differences that are zero on the border, unsigned orientations, no interpolation
+    between bins, overlapping blocks. Method of Dalal & Triggs 2005.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, h, w), uint8, float32 or float64
+        Grey images. For uint8, and for floats that are exactly such pixels divided by
+        255, magnitudes and bins come from a table of all pairs of differences, four times
+        as fast.
+    orientations : int, default=9
+        Bins between 0 and 180 degrees.
+    pixels_per_cell, cells_per_block : (int, int)
+        Rows and columns of a cell in pixels and of a block in cells.
+    block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}, default="L2-Hys"
+        How the histograms of a block are normalised.
+    transform_sqrt : bool, default=False
+        Whether to take the square root of the pixels first (gamma compression).
+
+    Returns
+    -------
+    ndarray of shape (n, n_features), float32
+        ``n_features`` is block rows × block columns × cells a block × orientations.
+
+    Raises
+    ------
+    ValueError
+        If the images are smaller than one block, or negative under `transform_sqrt`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.arange(2 * 48 * 48, dtype=np.uint8).reshape(2, 48, 48)
+    >>> hog_batch(images).shape
+    (2, 900)
+    """
+    grid = _block_grid(images.shape[1:], pixels_per_cell, cells_per_block)
+    if transform_sqrt:
+        images = _square_root(images)
+    block_values = math.prod(cells_per_block) * orientations
+    features = np.empty((len(images), *grid, block_values), np.float32)
+    for start in range(0, len(images), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        cells = _cell_histograms(images[part], orientations, pixels_per_cell)
+        features[part] = _normalised_blocks(cells, cells_per_block, block_norm)
+    return features.reshape(len(images), -1)
+
+
+class HOGExtractor(ImageTagsMixin, TransformerMixin, BaseEstimator):
+    """Describe faces by histograms of oriented gradients (HOG).
+
+    Stateless: `transform` works without `fit`, which only records the image size. Equal to
+    ``skimage.feature.hog`` within 1e-5 and about 17 times as fast as calling it in a loop
+    on uint8 images, because it works on the whole batch. Method of Dalal & Triggs 2005,
+    "Histograms of Oriented Gradients for Human Detection".
+
+    Parameters
+    ----------
+    orientations : int, default=9
+        Bins between 0 and 180 degrees.
+    pixels_per_cell : int or (int, int), default=(8, 8)
+        Rows and columns of a cell. An int means a square.
+    cells_per_block : int or (int, int), default=(2, 2)
+        Rows and columns of a block, in cells. An int means a square.
+    block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}, default="L2-Hys"
+        How the histograms of a block are normalised.
+    transform_sqrt : bool, default=False
+        Whether to take the square root of the pixels first (gamma compression). Needs
+        pixels that are not negative.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Pixels an image, seen in `fit`.
+    image_shape_ : (int, int)
+        Height and width of the images seen in `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8)
+    >>> HOGExtractor().fit_transform(faces).shape
+    (3, 900)
+    >>> table = HOGExtractor(pixels_per_cell=16).set_output(transform="pandas")
+    >>> table.fit_transform(faces).columns[0]
+    'block0_0_cell0_0_bin0'
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "orientations": [Interval(Integral, 1, None, closed="left")],
+        "block_norm": [StrOptions(set(BLOCK_NORMS))],
+        "transform_sqrt": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        *,
+        orientations=9,
+        pixels_per_cell=(8, 8),
+        cells_per_block=(2, 2),
+        block_norm="L2-Hys",
+        transform_sqrt=False,
+    ):
+        self.orientations = orientations
+        self.pixels_per_cell = pixels_per_cell
+        self.cells_per_block = cells_per_block
+        self.block_norm = block_norm
+        self.transform_sqrt = transform_sqrt
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Check the parameters and record the image size.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+            Grey images, uint8 or float.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For images smaller than one block, or any input that is no stack of images.
+        """
+        check_pixels(self, X, reset=True, keep_float64=True)
+        _block_grid(self.image_shape_, *self._cell_and_block())
+        return self
+
+    def transform(self, X):
+        """Compute the features.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+            Grey images, uint8 or float.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features), float32
+        """
+        self._validate_params()
+        cell, block = self._cell_and_block()
+        return hog_batch(
+            check_pixels(self, X, reset=False, keep_float64=True),
+            orientations=self.orientations,
+            pixels_per_cell=cell,
+            cells_per_block=block,
+            block_norm=self.block_norm,
+            transform_sqrt=self.transform_sqrt,
+        )
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the features after their block, cell (row and column each) and bin.
+
+        Parameters
+        ----------
+        input_features : ignored
+            Features are not pixels, so the names of the pixels do not matter.
+
+        Returns
+        -------
+        ndarray of shape (n_features,), object
+        """
+        check_is_fitted(self, "image_shape_")
+        cell, block = self._cell_and_block()
+        sizes = (*_block_grid(self.image_shape_, cell, block), *block, self.orientations)
+        return np.array(
+            ["block{}_{}_cell{}_{}_bin{}".format(*position) for position in np.ndindex(*sizes)],
+            dtype=object,
+        )
+
+    def _cell_and_block(self):
+        return (
+            check_pair("pixels_per_cell", self.pixels_per_cell, "(rows, columns)"),
+            check_pair("cells_per_block", self.cells_per_block, "(rows, columns)"),
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.positive_only = self.transform_sqrt
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _block_grid(image_shape, cell, block):
+    """Return how many blocks fit into an image, down and across."""
+    grid = tuple(
+        side // pixels - cells + 1
+        for side, pixels, cells in zip(image_shape, cell, block, strict=True)
+    )
+    if min(grid) >= 1:
+        return grid
+    needed = (cell[0] * block[0], cell[1] * block[1])
+    raise ValueError(
+        f"X has images of {image_shape[0]}×{image_shape[1]} pixels, smaller than one HOG "
+        f"block of {needed[0]}×{needed[1]} (pixels_per_cell={cell} times "
+        f"cells_per_block={block}). Choose smaller cells or blocks, or enlarge the images "
+        f"with GrayscaleResizer({max(needed)})."
+    )
+
+
+def _square_root(images):
+    if images.min() < 0:
+        raise ValueError(
+            f"transform_sqrt=True needs pixels of at least 0, but X goes down to "
+            f"{images.min():g}. Set transform_sqrt=False, or normalise with "
+            f"PixelNormalizer(method='unit')."
+        )
+    return np.sqrt(images, dtype=np.float64 if images.dtype == np.uint8 else images.dtype)
+
+
+def _cell_histograms(images, orientations, cell):
+    """Sum gradient magnitudes by cell and orientation: (n, cell rows, cell columns, bins)."""
+    n_rows, n_columns = images.shape[1] // cell[0], images.shape[2] // cell[1]
+    codes, scale = _as_bytes(images, orientations)
+    if codes is None:
+        magnitude, bins = _magnitude_and_bin(*_gradients(images), orientations)
+    else:
+        magnitude, bins = _looked_up(codes, orientations)
+    covered = np.s_[:, : n_rows * cell[0], : n_columns * cell[1]]
+    # One extra bin, dropped below, takes orientations that rounding puts at 180 degrees.
+    shape = (len(images), n_rows, n_columns, orientations + 1)
+    first_bins = np.arange(0, math.prod(shape), orientations + 1).reshape(shape[:3])
+    index = bins[covered] + first_bins.repeat(cell[0], axis=1).repeat(cell[1], axis=2)
+    weights = magnitude[covered].ravel()
+    sums = np.bincount(index.ravel(), weights, math.prod(shape)).reshape(shape)
+    return sums[..., :orientations] * (scale / (cell[0] * cell[1]))
+
+
+def _as_bytes(images, orientations):
+    """Return the images as uint8 and their scale, or (None, 1.0) where they are not bytes."""
+    if images.dtype == np.uint8:
+        return images, 1.0
+    # Where 45 degrees is the edge of a bin, rounding of the float pixels decides on which
+    # side a diagonal gradient falls; only the float computation reproduces that.
+    if orientations % 4 and images.min() >= 0 and images.max() <= 1:
+        codes = np.rint(images * 255).astype(np.uint8)
+        if np.array_equal(codes.astype(images.dtype) / images.dtype.type(255), images):
+            return codes, 1 / 255
+    return None, 1.0
+
+
+def _gradients(images):
+    """Differences of the neighbours on both sides, along rows and columns; 0 on the border."""
+    down, across = np.zeros_like(images), np.zeros_like(images)
+    np.subtract(images[:, 2:], images[:, :-2], out=down[:, 1:-1])
+    np.subtract(images[:, :, 2:], images[:, :, :-2], out=across[:, :, 1:-1])
+    return down, across
+
+
+def _looked_up(images, orientations):
+    """Magnitude and bin of the gradients of uint8 images, from the table of all pairs."""
+    down, across = _gradients(images.astype(np.intp))
+    down *= _N_GRADIENTS
+    down += across
+    magnitudes, bins = _gradient_table(orientations)
+    # Negative positions count from the end of the table, which is laid out for that.
+    return magnitudes[down], bins[down]
+
+
+@lru_cache(maxsize=4)
+def _gradient_table(orientations):
+    """Magnitude and bin of every pair of integer differences, flattened row by row."""
+    values = np.arange(-_MAX_GRADIENT, _MAX_GRADIENT + 1, dtype=np.float64)
+    down, across = np.meshgrid(values, values, indexing="ij")
+    magnitude, bins = _magnitude_and_bin(down, across, orientations)
+    middle = down.size // 2
+    return np.roll(magnitude.ravel(), -middle), np.roll(bins.ravel(), -middle)
+
+
+def _magnitude_and_bin(down, across, orientations):
+    """Magnitude, and number of the orientation bin counted from 0 degrees."""
+    # Differences are taken in the precision of the image, angles in double precision: so
+    # does scikit-image, and pixels on the edge of a bin fall on the same side.
+    down, across = down.astype(np.float64), across.astype(np.float64)
+    degrees = np.rad2deg(np.arctan2(down, across)) % 180
+    bins = np.zeros(degrees.shape, np.min_scalar_type(orientations))
+    for edge in np.arange(1, orientations + 1) * (180 / orientations):
+        bins += degrees >= edge
+    return np.hypot(down, across), bins
+
+
+def _normalised_blocks(cells, block, norm):
+    """Gather overlapping blocks of cells and normalise each: (n, rows, columns, values)."""
+    windows = np.lib.stride_tricks.sliding_window_view(cells, block, axis=(1, 2))
+    # (n, rows, columns, bins, block rows, block columns), of which the bins come last.
+    blocks = np.moveaxis(windows, 3, -1).copy().reshape(*windows.shape[:3], -1)
+    if norm in ("L1", "L1-sqrt"):
+        blocks /= blocks.sum(-1, keepdims=True) + _EPS
+        return np.sqrt(blocks, out=blocks) if norm == "L1-sqrt" else blocks
+    _divide_by_l2(blocks)
+    if norm == "L2-Hys":
+        np.minimum(blocks, 0.2, out=blocks)
+        _divide_by_l2(blocks)
+    return blocks
+
+
+def _divide_by_l2(blocks):
+    squares = np.einsum("...i,...i->...", blocks, blocks)
+    blocks /= np.sqrt(squares + _EPS**2)[..., np.newaxis]

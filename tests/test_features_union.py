@@ -1,0 +1,76 @@
+"""What stands around descriptors: the mirror image, and equal weight in a union."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.pipeline import FeatureUnion, make_pipeline
+
+from fer_sklearn.features import BalancedPCA, HOGExtractor, LBPExtractor, MirroredFeatures
+
+
+def test_the_second_half_describes_the_mirror_image(faces):
+    X, _ = faces
+    both = MirroredFeatures(LBPExtractor(grid=2)).fit_transform(X)
+    plain = LBPExtractor(grid=2)
+    assert_array_equal(both, np.hstack([plain.transform(X), plain.transform(X[:, :, ::-1])]))
+
+
+def test_the_transformer_is_cloned_and_fitted_on_the_images_as_they_are(faces):
+    X, _ = faces
+    inner = make_pipeline(LBPExtractor(grid=2), BalancedPCA(n_components=3))
+    expected = clone(inner).fit(X).transform(X)
+    mirrored = MirroredFeatures(inner).fit(X)
+    assert not hasattr(inner[-1], "scale_")
+    assert_allclose(mirrored.transform(X)[:, :3], expected, atol=1e-6)
+
+
+def test_names_tell_the_mirror_image():
+    X = np.zeros((2, 16, 16), np.uint8)
+    names = MirroredFeatures(HOGExtractor()).fit(X).get_feature_names_out()
+    assert names[0] == "block0_0_cell0_0_bin0"
+    assert names[len(names) // 2] == "mirrored_block0_0_cell0_0_bin0"
+
+
+def test_another_size_than_in_fit_is_refused(faces):
+    mirrored = MirroredFeatures(HOGExtractor()).fit(faces[0])
+    with pytest.raises(ValueError, match="X has images of 32×32 pixels, but MirroredFeatures was"):
+        mirrored.transform(np.zeros((1, 32, 32), np.uint8))
+
+
+def test_what_does_not_transform_is_refused(faces):
+    with pytest.raises(ValueError, match="The 'transformer' parameter of MirroredFeatures must be"):
+        MirroredFeatures("hog").fit(faces[0])
+
+
+def test_descriptors_in_a_union_count_alike(faces):
+    X, _ = faces
+    union = FeatureUnion(
+        [
+            ("hog", make_pipeline(HOGExtractor(), BalancedPCA(n_components=20))),
+            ("lbp", make_pipeline(LBPExtractor(), BalancedPCA(n_components=30))),
+        ]
+    )
+    variance = union.fit_transform(X).var(axis=0)
+    assert_allclose([variance[:20].sum(), variance[20:].sum()], 1, rtol=1e-4)
+
+
+def test_components_are_those_of_scikit_learn():
+    from sklearn.decomposition import PCA
+
+    X = np.random.default_rng(0).normal(size=(60, 8)) * np.arange(1, 9)
+    reduced = BalancedPCA(n_components=2).fit_transform(X)
+    expected = PCA(2).fit_transform(X)
+    expected /= np.sqrt(expected.var(axis=0).sum())
+    assert_allclose(np.abs(reduced), np.abs(expected), atol=1e-8)
+
+
+@pytest.mark.parametrize("n_components", [None, 8, 500])
+def test_what_cannot_be_reduced_is_scaled_only(n_components):
+    X = np.random.default_rng(0).normal(size=(30, 8))
+    reduced = BalancedPCA(n_components=n_components).fit_transform(X)
+    assert_allclose(reduced, X / np.sqrt(X.var(axis=0).sum()))
+
+
+def test_constant_features_stay_finite():
+    assert_array_equal(BalancedPCA().fit_transform(np.ones((5, 3))), np.ones((5, 3)))
