@@ -18,7 +18,8 @@ from fer_sklearn.networks import (
     describe_optimizer,
     draw_weights,
 )
-from fer_sklearn.training import TrainingData, train
+from fer_sklearn.training import train
+from fer_sklearn.training_data import TrainingData
 
 X, Y = make_faces(96, size=24, random_state=0, return_X_y=True)
 
