@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from ._fused import fuse
-from .architectures import build_model, freeze_stages, resolve_architecture
+from .architectures import architecture_key, build_model, freeze_stages, leaf_layers
 
 __all__ = [
     "NetworkSpec",
@@ -62,7 +62,7 @@ class NetworkSpec:
 
     def key(self):
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values["architecture"] = resolve_architecture(self.architecture)
+        values["architecture"] = architecture_key(self.architecture)
         return tuple(values.values())
 
 
@@ -274,7 +274,7 @@ def draw_weights(model, seed):
     seed of its own instead, so that no global seed has to be set.
     """
     seeds = iter(derive_seeds(seed, 2, 100_000))
-    for layer in _leaf_layers(model):
+    for layer in leaf_layers(model):
         for name, initializer in sorted(vars(layer).items()):
             if not (name.endswith("_initializer") and layer.trainable):
                 continue
@@ -282,20 +282,14 @@ def draw_weights(model, seed):
             variable = getattr(layer, stem, None)
             if variable is None:
                 variable = getattr(layer, f"{stem}_kernel", None)
+            if variable is None and isinstance(layer, keras.layers.DepthwiseConv2D):
+                variable = layer.kernel  # its initialiser has another name
             if not isinstance(initializer, keras.initializers.Initializer) or variable is None:
                 continue
             config = initializer.get_config()
             if "seed" in config:
                 initializer = type(initializer).from_config(config | {"seed": int(next(seeds))})
             variable.assign(initializer(tuple(variable.shape), dtype=variable.dtype))
-
-
-def _leaf_layers(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaf_layers(layer)
-        else:
-            yield layer
 
 
 def derive_seeds(seed, stream, count):

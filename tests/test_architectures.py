@@ -22,6 +22,8 @@ MILLIONS = {
     "vgg_elu": 1.3,
     "mini_xception": 0.058,
     "resnet_se": 0.70,
+    "resnet_se_tiny": 0.097,
+    "resnet_se_wide": 1.52,
 }
 
 

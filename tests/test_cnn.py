@@ -186,7 +186,7 @@ def test_held_out_images_are_stratified_and_not_augmented(small_faces, monkeypat
 
     train = training_module.train
     monkeypatch.setattr(training_module, "augment", counting)
-    monkeypatch.setattr("fer_sklearn.cnn.train", remember)
+    monkeypatch.setattr("fer_sklearn.fitting.train", remember)
     classifier = quick(validation_fraction=0.25, augmentation=True, batch_size=35)
     classifier.fit(X[order], y[order])
     assert np.bincount(seen["validation"].codes).tolist() == [10] * 7

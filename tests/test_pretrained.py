@@ -11,8 +11,8 @@ from sklearn.model_selection import GridSearchCV
 from fer_sklearn import EMOTIONS, evaluate, load_fer2013, load_image_folder, load_pretrained
 from fer_sklearn.weights import SHIPPED, read_weights
 
-# The floors on PublicTest. The figures themselves are in benchmarks/results/pretrained.json.
-FLOORS = {"default": 0.70, "tiny": 0.655}
+# On PublicTest; half a point under the figures in benchmarks/results/pretrained.json.
+FLOORS = {"default": 0.69, "tiny": 0.64}
 
 
 @pytest.fixture(scope="module", params=SHIPPED)

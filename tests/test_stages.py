@@ -9,7 +9,6 @@ from keras import layers
 
 from fer_sklearn.architectures import (
     build_model,
-    efficientnet_b0,
     freeze_stages,
     leaf_layers,
     mobilenet_v3_small,
@@ -27,7 +26,7 @@ def nested(meta):
             keras.Input(meta["input_shape"]),
             layers.Conv2D(2, 3, padding="same"),
             keras.Sequential([keras.Input((*meta["input_shape"][:2], 2)), *inner]),
-            layers.AveragePooling2D(),
+            layers.MaxPooling2D(),
             layers.Flatten(),
             layers.BatchNormalization(),
             layers.Dense(meta["n_classes"], "softmax"),
@@ -65,9 +64,19 @@ EXPECTED = {
     keeps_its_dimensions: ([12], [1, 1]),
     padded: ([4], [2, 1]),
     partial(mobilenet_v3_small, size=32): ([16, 8, 4, 2, 1], [2, 8, 12, 40, 24, 1]),
-    partial(efficientnet_b0, size=32): ([16, 8, 4, 2, 1], [10, 16, 16, 48, 40, 1]),
 }
-every_network = pytest.mark.parametrize("architecture", EXPECTED, ids=str)
+
+
+def label(value):
+    """Name a test by its architecture."""
+    return (
+        f"{value.func.__name__}_32"
+        if isinstance(value, partial)
+        else getattr(value, "__name__", None)
+    )
+
+
+every_network = pytest.mark.parametrize("architecture", EXPECTED, ids=label)
 
 
 @cache
@@ -107,7 +116,7 @@ def test_no_layer_feeds_an_earlier_stage(architecture):
     for number, stage in enumerate(split_stages(network(architecture))):
         for layer in stage:
             inputs = keras.tree.flatten(layer.input)
-            assert max([seen.get(id(tensor), 0) for tensor in inputs]) <= number
+            assert max((seen.get(id(tensor), 0) for tensor in inputs), default=0) <= number
             seen |= {id(tensor): number for tensor in keras.tree.flatten(layer.output)}
 
 
@@ -155,13 +164,8 @@ def trained(model):
 
 @pytest.mark.parametrize(
     ("architecture", "n"),
-    [
-        ("resnet_se", 2),
-        ("mini_xception", 5),
-        (nested, 1),
-        (partial(mobilenet_v3_small, size=32), 5),
-    ],
-    ids=str,
+    [("resnet_se", 2), (nested, 1), (partial(mobilenet_v3_small, size=32), 5)],
+    ids=label,
 )
 def test_frozen_layers_keep_weights_and_statistics(architecture, n):
     model = build_model(architecture, META)
@@ -197,6 +201,9 @@ def test_no_stage_to_freeze_leaves_what_the_builder_froze():
 def test_copies_are_frozen_too():
     model = build_model(partial(mobilenet_v3_small, size=32), META)
     freeze_stages(model, 3)
-    wanted = [layer.trainable for layer in leaf_layers(model)]
-    assert set(wanted) == {True, False}
-    assert [layer.trainable for layer in leaf_layers(keras.models.clone_model(model))] == wanted
+    frozen, copied = (
+        [layer.trainable for layer in leaf_layers(each) if layer.weights]
+        for each in (model, keras.models.clone_model(model))
+    )
+    assert frozen == copied
+    assert (frozen[0], frozen[-1]) == (False, True)

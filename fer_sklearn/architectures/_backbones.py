@@ -105,8 +105,8 @@ def efficientnet_b0(meta, dropout=0.2, weights=None, size=96):
     )
     # Without its normalisation, which Keras builds in one way for ImageNet's weights and in
     # another for others, and whose values `set_weights` does not bring to use.
-    first = application.get_layer("stem_conv_pad")
-    backbone = keras.Model(first.input, application.output, name="backbone")
+    stem = application.get_layer("stem_conv_pad")
+    rest = keras.Model(stem.input, application.output, name="backbone")
     if weights == "imagenet":
         weights = download(
             "efficientnetb0_notop.h5",
@@ -116,7 +116,9 @@ def efficientnet_b0(meta, dropout=0.2, weights=None, size=96):
     if weights is not None:
         # Files in Keras's older format are read layer by layer, the normalisation included.
         older = not str(weights).endswith(".weights.h5")
-        _load(application if older else backbone, weights, "efficientnet_b0", "EfficientNetB0")
+        _load(application if older else rest, weights, "efficientnet_b0", "EfficientNetB0")
+    backbone = keras.models.clone_model(rest)  # whose layers are in one graph alone
+    backbone.set_weights(rest.get_weights())
     scaling = layers.Rescaling(
         [1 / deviation for deviation in _IMAGENET_DEVIATION],
         [-m / d for m, d in zip(_IMAGENET_MEAN, _IMAGENET_DEVIATION, strict=True)],

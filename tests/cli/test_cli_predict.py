@@ -98,10 +98,3 @@ def test_faces_need_not_be_found(photos, capsys):
     rows = json.loads(capsys.readouterr().out)
     expected = load_pretrained("tiny").predict(sorted(map(str, folder.iterdir())))
     assert [row["emotion"] for row in rows] == expected.tolist()
-
-
-def test_names_of_the_command_line_are_those_of_the_package():
-    from fer_sklearn import weights
-    from fer_sklearn.cli import _models
-
-    assert _models.SHIPPED == weights.SHIPPED

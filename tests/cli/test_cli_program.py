@@ -8,8 +8,9 @@ import sys
 import pytest
 from running import run, usage_error
 
+from fer_sklearn import weights
 from fer_sklearn.architectures import ARCHITECTURES as ALL_ARCHITECTURES
-from fer_sklearn.cli._models import ARCHITECTURES
+from fer_sklearn.cli._models import ARCHITECTURES, SHIPPED
 from fer_sklearn.cli._terminal import quiet_start_up
 from fer_sklearn.cli._tune import SCORES
 from fer_sklearn.evaluation import SCORING
@@ -85,6 +86,7 @@ def test_a_command_is_needed(capsys):
 def test_names_that_are_copied_are_complete():
     assert sorted(ARCHITECTURES) == sorted(ALL_ARCHITECTURES)
     assert list(SCORES) == list(SCORING)
+    assert SHIPPED == weights.SHIPPED
 
 
 START_UP = b"I0000 00:00:1795254230.82 15393 port.cc:153] oneDNN custom operations are on.\n"
