@@ -105,7 +105,7 @@ def test_start_up_lines_are_taken_out(enabled, expected, capfdbinary, monkeypatc
 def test_no_library_speaks_on_the_terminal(cnn, photos):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(
-        [sys.executable, "-m", "fer_sklearn", "predict", str(cnn), str(photos / "test" / "sad")],
+        [sys.executable, "-m", "fer_sklearn", "predict", photos / "test" / "sad", "--model", cnn],
         capture_output=True,
         text=True,
         env=environment,
