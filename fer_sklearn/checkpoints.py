@@ -1,6 +1,5 @@
 """Where a training that may be killed writes after each epoch, and goes on later."""
 
-import hashlib
 import json
 import os
 import uuid
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .networks import TrainingState
+from .weights import digest_of
 
 __all__ = ["Checkpoint", "fingerprint"]
 
@@ -104,13 +104,9 @@ def fingerprint(settings, arrays):
     str
         Twenty hexadecimal digits.
     """
-    digest = hashlib.sha256(f"{_FORMAT}".encode())
-    digest.update(json.dumps(settings, sort_keys=True, default=_described).encode())
-    for array in arrays:
-        if array is not None:
-            digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()[:20]
+    start = f"{_FORMAT}{json.dumps(settings, sort_keys=True, default=_described)}"
+    present = (array for array in arrays if array is not None)
+    return digest_of(present, start.encode()).hexdigest()[:20]
 
 
 def _described(value):

@@ -17,6 +17,7 @@ from ._validation import suggestion
 __all__ = [
     "SHIPPED",
     "NetworkWeights",
+    "digest_of",
     "is_weights_file",
     "read_weights",
     "shipped_path",
@@ -103,7 +104,7 @@ def read_weights(name):
             f"Type: pip install --upgrade fer_sklearn"
         )
     arrays = [entries[f"weights_{i}"] for i in range(len(entries) - 1)]
-    if _checksum(arrays) != description["sha256"]:
+    if digest_of(arrays).hexdigest() != description["sha256"]:
         raise ValueError(
             f"The weights {str(path)!r} do not match their checksum: the file was changed or "
             f"damaged. {remedy}"
@@ -132,7 +133,7 @@ def write_weights(path, arrays, description):
         arrays = [np.asarray(array).astype(np.float16) for array in arrays]
     if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError("arrays has weights beyond the range of half precision, ±65504.")
-    description = {**description, "format": _FORMAT, "sha256": _checksum(arrays)}
+    description = {**description, "format": _FORMAT, "sha256": digest_of(arrays).hexdigest()}
     entries = {f"weights_{i}": array for i, array in enumerate(arrays)}
     np.savez_compressed(
         path, description=np.array(json.dumps(description, ensure_ascii=False)), **entries
@@ -140,9 +141,10 @@ def write_weights(path, arrays, description):
     return NetworkWeights([array.astype(np.float32) for array in arrays], description)
 
 
-def _checksum(arrays):
-    digest = hashlib.sha256()
+def digest_of(arrays, start=b""):
+    """Return the SHA-256 of `start` and of the dtypes, shapes and contents of arrays."""
+    digest = hashlib.sha256(start)
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()
+    return digest
