@@ -1,14 +1,13 @@
 """Where a training that may be killed writes after each epoch, and goes on later."""
 
 import json
-import os
-import uuid
 import zipfile
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ._atomic import replacing
 from .networks import TrainingState
 from .weights import digest_of
 
@@ -78,15 +77,8 @@ class Checkpoint:
             "stopper": stopper,
             "lengths": {k: None if v is None else len(v) for k, v in lists.items()},
         }
-        unfinished = self.path.with_name(f".{self.path.stem}.{uuid.uuid4().hex}.tmp")
-        try:
-            with open(unfinished, "xb") as file:
-                np.savez(file, state=np.array(json.dumps(described)), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, self.path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with replacing(self.path) as file:
+            np.savez(file, state=np.array(json.dumps(described)), **arrays)
 
 
 def fingerprint(settings, arrays):

@@ -4,11 +4,9 @@ The file is a header of plain JSON, readable without running anything (``head -c
 followed by what ``joblib.dump`` writes. A file that plain ``joblib.dump`` wrote loads too.
 """
 
-import contextlib
 import json
 import os
 import sys
-import uuid
 import warnings
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import numpy
 import sklearn
 
 from . import __version__
+from ._atomic import replacing
 
 __all__ = ["load", "save"]
 
@@ -80,15 +79,8 @@ def save(estimator, path, *, compress=3):
             f"path={str(path)!r} is in a folder that does not exist, {str(target.parent)!r}. "
             f"Create it first."
         )
-    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(unfinished, "xb") as file:
-            _write(file, estimator, compress)
-        os.replace(unfinished, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            unfinished.unlink()
-        raise
+    with replacing(target) as file:
+        _write(file, estimator, compress)
     return path
 
 
@@ -159,8 +151,6 @@ def _write(file, estimator, compress):
     }
     file.seek(0)
     file.write((_MAGIC + json.dumps(header).encode()).ljust(_HEADER_BYTES - 1) + b"\n")
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _versions():

@@ -16,6 +16,7 @@ MAX_LINES = 400
 # the files of a sub-package may.
 FLOORS = {
     "_confusion": 0,
+    "_atomic": 0,
     "_fused": 0,
     "_tables": 0,
     "emotions": 0,
