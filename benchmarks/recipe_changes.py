@@ -14,7 +14,7 @@ from pathlib import Path
 
 import keras
 from _common import RESULTS, load_bunch, write_result
-from train_pretrained import AUGMENTATION, COMMON, mixed_targets
+from train_pretrained import AUGMENTATION, COMMON, mixed_targets, shares
 
 from fer_sklearn import FERCNNClassifier, evaluate_predictions, make_cnn_pipeline
 
@@ -54,7 +54,7 @@ CHANGES = {
 def main():
     args = parse_arguments()
     train, public = (load_bunch(args.data, subset) for subset in ("train", "public"))
-    soft = mixed_targets("default", args.votes, train, args.seed)
+    soft = mixed_targets(shares("teacher", args.votes), train, args)
     path = RESULTS / "recipe_changes.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["changes"] if path.exists() else {}
     for name in args.only or CHANGES:

@@ -3,9 +3,12 @@
     python benchmarks/train_pretrained.py --data fer2013.zip --votes ferplus.csv
     python benchmarks/train_pretrained.py --data fer2013.zip --votes ferplus.csv --name tiny
 
+Each learns from another: "teacher" from the labels and from the votes of FER+, "default"
+from what "teacher" answers beside them, "tiny" from what "default" answers. What is missing
+is trained first, in --work.
+
 Killed at any time, the same command goes on after the last whole epoch, and ends with the
-same weights. KERAS_BACKEND=jax trains the same network on a GPU. "tiny" learns what
-"default" answers, so "default" comes first.
+same weights. KERAS_BACKEND=jax trains the same network on a GPU.
 
 Each seed's figures go to benchmarks/results/pretrained.json, and a table of them beside it;
 the log and the checkpoints to --work. --ship puts the weights into the package.
@@ -13,6 +16,7 @@ the log and the checkpoints to --work. --ship puts the weights into the package.
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -42,8 +46,10 @@ COMMON = {
     "augmentation": AUGMENTATION,
     "dtype_policy": "mixed_bfloat16",
 }
+WIDE = {"architecture": "resnet_se_wide", "epochs": 56}
 RECIPES = {
-    "default": {"architecture": "resnet_se_wide", "epochs": 56, "label_smoothing": 0.05},
+    "teacher": WIDE | {"label_smoothing": 0.05},
+    "default": WIDE,
     # A small network fits little enough: it is helped by more of the same, not by less.
     "tiny": {
         "architecture": "resnet_se_tiny",
@@ -52,8 +58,13 @@ RECIPES = {
         "augmentation": AUGMENTATION | {"rotation": 8.0, "zoom": 0.08, "erasing": 0.0},
     },
 }
-# How much of what is learnt comes from elsewhere than the label: from the votes, or a teacher.
-_SHARE = {"default": 0.5, "tiny": 0.7}
+# How much of what is learnt comes from elsewhere than the label.
+SOURCES = {
+    "teacher": {"votes": 0.5},
+    "default": {"votes": 0.2, "teacher": 0.5},
+    "tiny": {"default": 0.7},
+}
+_SEED_OF_TEACHERS = 0  # Other seeds of a network learn from one and the same teacher.
 
 
 def main():
@@ -72,7 +83,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
     parser.add_argument("--votes", help="FER+ votes as CSV, by the images' names")
-    parser.add_argument("--name", choices=SHIPPED, default="default")
+    parser.add_argument("--name", choices=RECIPES, default="default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="instead of the recipe's; for a trial")
     parser.add_argument("--work", type=Path, default=Path("pretrained"))
@@ -82,6 +93,9 @@ def parse_arguments():
 
 
 def run(args):
+    for source in SOURCES[args.name]:
+        if source in RECIPES and not weights_of(source, _SEED_OF_TEACHERS, args).exists():
+            run(argparse.Namespace(**vars(args) | {"name": source, "seed": _SEED_OF_TEACHERS}))
     recipe = COMMON | RECIPES[args.name]
     if args.epochs:
         recipe["epochs"] = args.epochs
@@ -92,12 +106,12 @@ def run(args):
     pipeline = make_cnn_pipeline(classifier)
     print(f"{args.name}, seed {args.seed}: {recipe}", flush=True)
     began = time.perf_counter(), time.process_time()
-    targets = mixed_targets(args.name, args.votes, train, args.seed)
+    parts = shares(args.name, args.votes)
+    targets = mixed_targets(parts, train, args)
     pipeline.fit(train.images, train.target, classifier__soft_targets=targets)
     seconds = time.perf_counter() - began[0], time.process_time() - began[1]
 
-    path = args.work / f"{args.name}-{args.seed}.npz"
-    path = shipped_path(args.name) if args.ship else path
+    path = weights_of(args.name, args.seed, args)
     write_weights(
         path,
         classifier.model_.get_weights(),
@@ -113,7 +127,7 @@ def run(args):
     shipped = load_pretrained(path)  # in full precision, from weights in half
     entry = {
         "recipe": recipe,
-        "soft_targets": described_targets(args),
+        "targets": parts,
         "parameters": classifier.model_.count_params(),
         "file_bytes": path.stat().st_size,
         "training_accuracy": classifier.history_["accuracy"][-1],
@@ -127,26 +141,34 @@ def run(args):
     }
     print({k: v["accuracy"] for k, v in entry["public"].items()}, f"-> {path}", flush=True)
     record(args, entry)
+    if args.ship and args.name in SHIPPED:
+        shutil.copyfile(path, shipped_path(args.name))
 
 
-def mixed_targets(name, votes, train, seed):
-    """Return what is to be learnt: labels, mixed with votes or with a teacher's answers."""
-    if name == "tiny":
-        others = load_pretrained().predict_proba(train.images)
-    elif votes:
-        others = vote_probabilities(votes, train.filenames, train.target, seed)
-    else:
-        return None
+def weights_of(name, seed, args):
+    return args.work / f"{name}-{seed}.npz"
+
+
+def mixed_targets(parts, train, args):
+    """Return what is to be learnt: labels, mixed with votes and with a teacher's answers."""
     own = train.target[:, np.newaxis] == np.unique(train.target)
-    return (1 - _SHARE[name]) * own + _SHARE[name] * others
+    mixed = np.zeros(own.shape)
+    for source, share in parts.items():
+        if source == "label":
+            said = own
+        elif source == "votes":
+            said = vote_probabilities(args.votes, train.filenames, train.target, args.seed)
+        else:
+            teacher = load_pretrained(weights_of(source, _SEED_OF_TEACHERS, args))
+            said = teacher.predict_proba(train.images)
+        mixed += share * said
+    return mixed
 
 
-def described_targets(args):
-    if args.name == "tiny":
-        return f"{_SHARE['tiny']} of the answers of 'default', the rest the label"
-    if args.votes:
-        return f"{_SHARE['default']} of what FER+ votes say of the label, the rest the label"
-    return "labels"
+def shares(name, votes):
+    """Return how much of what is learnt comes from where; without votes, more from the label."""
+    others = {k: v for k, v in SOURCES[name].items() if k != "votes" or votes}
+    return {"label": round(1 - sum(others.values()), 3), **others}
 
 
 def score(pipeline, public):
