@@ -16,7 +16,6 @@ the log and the checkpoints to --work. --ship puts the weights into the package.
 
 import argparse
 import json
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -26,7 +25,8 @@ from _common import RESULTS, load_bunch, write_result
 from _votes import vote_probabilities
 
 from fer_sklearn import FERCNNClassifier, evaluate_predictions, load_pretrained, make_cnn_pipeline
-from fer_sklearn.weights import SHIPPED, shipped_path, write_weights
+from fer_sklearn.export import to_litert
+from fer_sklearn.weights import SHIPPED, read_weights, shipped_path, write_weights
 
 AUGMENTATION = {
     "flip": 0.5,
@@ -142,11 +142,18 @@ def run(args):
     print({k: v["accuracy"] for k, v in entry["public"].items()}, f"-> {path}", flush=True)
     record(args, entry)
     if args.ship and args.name in SHIPPED:
-        shutil.copyfile(path, shipped_path(args.name))
+        ship(args.name, path)
 
 
 def weights_of(name, seed, args):
     return args.work / f"{name}-{seed}.npz"
+
+
+def ship(name, path):
+    """Put weights into the package, with the same network as a LiteRT model beside them."""
+    weights = read_weights(path)
+    litert = to_litert(load_pretrained(path)[-1].model_)
+    write_weights(shipped_path(name), weights.arrays, weights.description, litert=litert)
 
 
 def mixed_targets(parts, train, args):

@@ -29,6 +29,7 @@ __all__ = [
     "check_soft_targets",
     "check_unit_fraction",
     "suggestion",
+    "to_unit_floats",
     "unit_range",
 ]
 
@@ -145,6 +146,13 @@ def unit_range(pixels):
     """Return the lowest and highest pixel, integers being scaled to [0, 1]."""
     scale = 255.0 if pixels.dtype == np.uint8 else 1.0
     return float(pixels.min()) / scale, float(pixels.max()) / scale
+
+
+def to_unit_floats(pixels):
+    """Bring integer pixels to [0, 1]; leave float pixels; return ``(n, h, w, 1)`` float32."""
+    if pixels.dtype == np.uint8:
+        pixels = pixels * np.float32(1 / 255)
+    return pixels.astype(np.float32, copy=False)[..., np.newaxis]
 
 
 def check_pixel_range(pixels, fitted, name):

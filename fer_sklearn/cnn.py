@@ -10,10 +10,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._validation import ImageTagsMixin, check_pixel_range, check_pixels
+from ._validation import ImageTagsMixin, check_pixel_range, check_pixels, to_unit_floats
 from .fitting import initial_state, network_spec, train_one_epoch, train_through
 from .networks import TrainingState, compile_prediction
-from .training_data import check_training_data, hold_out, take_up, to_unit_floats
+from .training_data import check_training_data, hold_out, take_up
 from .weights import read_weights
 
 __all__ = ["FERCNNClassifier"]

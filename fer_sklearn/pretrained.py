@@ -1,10 +1,11 @@
 """The models that ship with the package: fitted pipelines, offline, from the first minute."""
 
-from .cnn import FERCNNClassifier
+from ._validation import check_choice
+from .litert import LiteRTClassifier, is_litert_installed
 from .pipelines import make_cnn_pipeline
-from .weights import read_weights
+from .weights import read_description
 
-__all__ = ["load_pretrained"]
+__all__ = ["fastest_runtime", "load_pretrained"]
 
 # What `fit` does with a shipped network, unless told otherwise: little, so that a few images
 # of one's own do not undo what twenty-eight thousand taught.
@@ -20,7 +21,7 @@ _FINE_TUNING = {
 }
 
 
-def load_pretrained(name="default", *, crop_faces=False):
+def load_pretrained(name="default", *, crop_faces=False, runtime="keras"):
     """Load a fitted pipeline from the weights inside the package.
 
     Parameters
@@ -31,19 +32,24 @@ def load_pretrained(name="default", *, crop_faces=False):
     crop_faces : bool or FaceCropper, default=False
         Whether to find and crop the face first. Needed for photos that show more than a
         face.
+    runtime : {"keras", "litert"}, default="keras"
+        What computes: Keras, whose network can be trained on, or LiteRT, which only
+        predicts, starts in a tenth of the time, and is faster on a few faces. Their
+        probabilities agree to two thousandths.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
         Fitted steps ``crop`` (if asked for), ``resize``, ``normalize`` and ``classifier``,
-        a :class:`~fer_sklearn.FERCNNClassifier`. It takes what
+        a :class:`~fer_sklearn.FERCNNClassifier` or a
+        :class:`~fer_sklearn.litert.LiteRTClassifier`. It takes what
         :class:`~fer_sklearn.GrayscaleResizer` takes: faces or photos of any size, grey or
         in colour. Its labels are the seven of ``fer_sklearn.EMOTIONS``.
 
     Raises
     ------
     ValueError
-        For an unknown name, or a file that is damaged or of a newer version.
+        For an unknown name or runtime, or a file that is damaged or of another version.
     FileNotFoundError
         If there is no such file.
 
@@ -66,12 +72,30 @@ def load_pretrained(name="default", *, crop_faces=False):
     >>> model.predict([data.astronaut()]).tolist()
     ['happy']
     """
-    described = read_weights(name).description
+    check_choice("runtime", runtime, _RUNTIMES)
+    classifier = _RUNTIMES[runtime](name)
+    return make_cnn_pipeline(classifier, size=classifier.image_shape_, crop_faces=crop_faces)
+
+
+def fastest_runtime():
+    """Return the runtime that answers first on this computer: LiteRT, where it is built for."""
+    return "litert" if is_litert_installed() else "keras"
+
+
+def _for_keras(name):
+    from .cnn import FERCNNClassifier  # loads TensorFlow, which LiteRT does without
+
     classifier = FERCNNClassifier(
-        architecture=described["architecture"],
+        architecture=read_description(name)["architecture"],
         initial_weights=name,
         test_time_flip=True,
         **_FINE_TUNING,
-    ).load_initial_weights()
-    height, width = described["image_shape"]
-    return make_cnn_pipeline(classifier, size=(height, width), crop_faces=crop_faces)
+    )
+    return classifier.load_initial_weights()
+
+
+def _for_litert(name):
+    return LiteRTClassifier(name).load()
+
+
+_RUNTIMES = {"keras": _for_keras, "litert": _for_litert}

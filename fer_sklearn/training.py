@@ -9,10 +9,10 @@ import itertools
 import numpy as np
 from scikeras.wrappers import KerasClassifier
 
+from ._validation import to_unit_floats
 from .augmentation import augment
 from .callbacks import CheckpointEachEpoch, ReseedEachEpoch
 from .networks import borrow, optimizer_values
-from .training_data import to_unit_floats
 
 __all__ = ["train"]
 

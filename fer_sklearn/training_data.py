@@ -18,7 +18,7 @@ from ._validation import (
 from .architectures import resolve_architecture
 from .weights import is_weights_file, read_weights
 
-__all__ = ["TrainingData", "check_training_data", "hold_out", "take_up", "to_unit_floats"]
+__all__ = ["TrainingData", "check_training_data", "hold_out", "take_up"]
 
 
 @dataclass
@@ -106,10 +106,3 @@ def hold_out(estimator, data, seed):
             f"Give more images or another fraction."
         ) from error
     return data.take(kept), data.take(held_out)
-
-
-def to_unit_floats(pixels):
-    """Bring integer pixels to [0, 1]; leave float pixels; return ``(n, h, w, 1)`` float32."""
-    if pixels.dtype == np.uint8:
-        pixels = pixels * np.float32(1 / 255)
-    return pixels.astype(np.float32, copy=False)[..., np.newaxis]

@@ -1,12 +1,15 @@
 """Files of network weights, and those that ship with the package.
 
-A file is a NumPy archive (``.npz``): the weights in half precision, and a description, with
-a checksum over the weights. It holds no code, so that reading one can run none.
+A file is a NumPy archive (``.npz``): the weights in half precision, a description, and
+perhaps the same network as a LiteRT model (``.tflite``), which predicts without TensorFlow;
+with a checksum over each. It holds no code, so that reading one can run none.
 """
 
 import hashlib
 import json
+import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +20,15 @@ from ._validation import suggestion
 __all__ = [
     "SHIPPED",
     "NetworkWeights",
-    "digest_of",
     "is_weights_file",
+    "read_description",
+    "read_litert",
     "read_weights",
     "shipped_path",
     "write_weights",
 ]
 
-_FORMAT = 1
+_FORMAT = 2
 _FOLDER = Path(__file__).parent / "shipped"
 
 #: The weights that ship with the package.
@@ -74,45 +78,47 @@ def read_weights(name):
     Raises
     ------
     ValueError
-        For an unknown name, a damaged file, or one of a newer version.
+        For an unknown name, a damaged file, or one of another version.
     FileNotFoundError
         If there is no such file.
     """
-    if not is_weights_file(name):
-        raise ValueError(
-            f"There are no weights named {str(name)!r}; expected "
-            f"{', '.join(map(repr, SHIPPED))} or the path of an .npz file."
-            f"{suggestion(name, SHIPPED)}"
-        )
-    path = shipped_path(name) if name in SHIPPED else Path(name)
-    remedy = "Install fer_sklearn again." if name in SHIPPED else "Copy it again from its source."
-    try:
-        with np.load(path) as file:
-            entries = dict(file)
-        description = json.loads(str(entries["description"]))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"The weights {str(path)!r} do not exist. {remedy}") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"The weights {str(path)!r} cannot be read ({error}): the file is damaged or is "
-            f"none of fer_sklearn's. {remedy}"
-        ) from error
-    if description["format"] > _FORMAT:
-        raise ValueError(
-            f"The weights {str(path)!r} have the format {description['format']}; this version "
-            f"of fer_sklearn reads formats up to {_FORMAT}. "
-            f"Type: pip install --upgrade fer_sklearn"
-        )
-    arrays = [entries[f"weights_{i}"] for i in range(len(entries) - 1)]
-    if digest_of(arrays).hexdigest() != description["sha256"]:
-        raise ValueError(
-            f"The weights {str(path)!r} do not match their checksum: the file was changed or "
-            f"damaged. {remedy}"
-        )
-    return NetworkWeights([array.astype(np.float32) for array in arrays], description)
+    data, description = _read(name, "weights")
+    halves = np.frombuffer(data, np.float16).astype(np.float32)
+    shapes = [tuple(shape) for shape in description["shapes"]]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+    arrays = [a.reshape(shape) for a, shape in zip(np.split(halves, ends), shapes, strict=True)]
+    return NetworkWeights(arrays, description)
 
 
-def write_weights(path, arrays, description):
+def read_description(name):
+    """Read what a shipped name or a file says of itself, as in :class:`NetworkWeights`."""
+    return _read(name, None)[1]
+
+
+def read_litert(name):
+    """Read the LiteRT model of a shipped name or of a file.
+
+    Parameters
+    ----------
+    name : str or Path
+        As in :func:`read_weights`; errors are the same.
+
+    Returns
+    -------
+    model : bytes
+        As ``ai_edge_litert``'s interpreter takes them.
+    description : dict
+        As in :class:`NetworkWeights`.
+    """
+    model, description = _read(name, "litert")
+    if model is None:
+        raise ValueError(
+            f"The weights {str(name)!r} come without a LiteRT model. Choose runtime='keras'."
+        )
+    return model, description
+
+
+def write_weights(path, arrays, description, *, litert=None):
     """Write weights, in half precision, for :func:`read_weights`.
 
     Parameters
@@ -123,28 +129,86 @@ def write_weights(path, arrays, description):
         As ``keras.Model.get_weights`` returns them.
     description : dict
         At least ``architecture``, ``image_shape``, ``classes`` and ``pixel_range``.
-
-    Returns
-    -------
-    NetworkWeights
-        What will be read, rounded as it will be.
+    litert : bytes or None, default=None
+        The same network as a LiteRT model, for :func:`read_litert`.
     """
     with np.errstate(over="ignore"):
-        arrays = [np.asarray(array).astype(np.float16) for array in arrays]
-    if not all(np.isfinite(array).all() for array in arrays):
+        halves = [np.asarray(array).astype(np.float16) for array in arrays]
+    if not all(np.isfinite(array).all() for array in halves):
         raise ValueError("arrays has weights beyond the range of half precision, ±65504.")
-    description = {**description, "format": _FORMAT, "sha256": digest_of(arrays).hexdigest()}
-    entries = {f"weights_{i}": array for i, array in enumerate(arrays)}
+    parts = {"weights": b"".join(array.tobytes() for array in halves)}
+    if litert is not None:
+        parts["litert"] = litert
+    description = description | {
+        "format": _FORMAT,
+        "shapes": [array.shape for array in halves],
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
+        "bytes": {name: len(data) for name, data in parts.items()},
+    }
     np.savez_compressed(
-        path, description=np.array(json.dumps(description, ensure_ascii=False)), **entries
+        path,
+        description=np.array(json.dumps(description, ensure_ascii=False)),
+        **{name: _byte_planes(data) for name, data in parts.items()},
     )
-    return NetworkWeights([array.astype(np.float32) for array in arrays], description)
 
 
-def digest_of(arrays, start=b""):
-    """Return the SHA-256 of `start` and of the dtypes, shapes and contents of arrays."""
-    digest = hashlib.sha256(start)
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
-    return digest
+def _read(name, part):
+    """Return the checked bytes of one part of a file, None if it lacks it, and the description."""
+    if not is_weights_file(name):
+        raise ValueError(
+            f"There are no weights named {str(name)!r}; expected "
+            f"{', '.join(map(repr, SHIPPED))} or the path of an .npz file."
+            f"{suggestion(name, SHIPPED)}"
+        )
+    path = shipped_path(name) if name in SHIPPED else Path(name)
+    remedy = "Install fer_sklearn again." if name in SHIPPED else "Copy it again from its source."
+    try:
+        with np.load(path) as file:
+            description = json.loads(str(file["description"]))
+            _check_format(path, description["format"])
+            if part not in description["sha256"]:
+                return None, description
+            data = _joined(file[part])[: description["bytes"][part]]
+    except FileNotFoundError:
+        raise FileNotFoundError(f"The weights {str(path)!r} do not exist. {remedy}") from None
+    except _OtherFormatError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"The weights {str(path)!r} cannot be read ({error}): the file is damaged or is "
+            f"none of fer_sklearn's. {remedy}"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != description["sha256"][part]:
+        raise ValueError(
+            f"The weights {str(path)!r} do not match their checksum: the file was changed or "
+            f"damaged. {remedy}"
+        )
+    return data, description
+
+
+class _OtherFormatError(ValueError):
+    """A whole file of another version."""
+
+
+def _check_format(path, found):
+    if found == _FORMAT:
+        return
+    remedy = (
+        "Type: pip install --upgrade fer_sklearn"
+        if found > _FORMAT
+        else "Write it again with this version's write_weights."
+    )
+    raise _OtherFormatError(
+        f"The weights {str(path)!r} have the format {found}; this version of fer_sklearn reads "
+        f"format {_FORMAT}. {remedy}"
+    )
+
+
+def _byte_planes(data):
+    """Part even from odd bytes: halves have signs and exponents in one of them, which shrink."""
+    pairs = np.frombuffer(data + b"\0" * (len(data) % 2), np.uint8).reshape(-1, 2)
+    return np.ascontiguousarray(pairs.T)
+
+
+def _joined(planes):
+    return planes.T.tobytes()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_sklearn import FERCNNClassifier, weights
-from fer_sklearn.weights import read_weights, write_weights
+from fer_sklearn.weights import read_litert, read_weights, write_weights
 
 ARRAYS = [np.linspace(-2, 2, 5, dtype=np.float32), np.ones((2, 3), np.float32)]
 DESCRIPTION = {
@@ -20,7 +20,7 @@ DESCRIPTION = {
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "network.npz"
-    write_weights(path, ARRAYS, DESCRIPTION)
+    write_weights(path, ARRAYS, DESCRIPTION, litert=b"a network")
     return path
 
 
@@ -39,13 +39,28 @@ def test_what_is_written_is_read_rounded_to_half_precision(path):
     assert {name: read.description[name] for name in DESCRIPTION} == DESCRIPTION
 
 
-def test_changed_weights_fail_their_checksum(path):
-    rewrite(path, weights_1=np.full((2, 3), 2, np.float16))
+def test_the_litert_model_is_read_to_the_byte(path):
+    model, description = read_litert(path)
+    assert model == b"a network"
+    assert description["classes"] == DESCRIPTION["classes"]
+
+
+def test_a_file_without_a_litert_model(path):
+    write_weights(path, ARRAYS, DESCRIPTION)
+    with pytest.raises(ValueError, match=r"without a LiteRT model. Choose runtime='keras'"):
+        read_litert(path)
+
+
+@pytest.mark.parametrize(("part", "read"), [("weights", read_weights), ("litert", read_litert)])
+def test_a_changed_part_fails_its_checksum(path, part, read):
+    with np.load(path) as file:
+        changed = file[part] ^ 1
+    rewrite(path, **{part: changed})
     with pytest.raises(ValueError, match=r"network\.npz.*do not match their checksum.*Copy it"):
-        read_weights(path)
+        read(path)
 
 
-@pytest.mark.parametrize("position", [0.3, 0.9])
+@pytest.mark.parametrize("position", [0.1, 0.3])
 def test_a_flipped_byte(path, position):
     data = bytearray(path.read_bytes())
     data[int(position * len(data))] ^= 0xFF
@@ -66,10 +81,13 @@ def test_a_foreign_archive(tmp_path):
         read_weights(tmp_path / "foreign.npz")
 
 
-def test_a_newer_version(path):
-    description = read_weights(path).description | {"format": 2}
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(3, "pip install --upgrade"), (1, "Write it again")]
+)
+def test_another_version(path, version, remedy):
+    description = read_weights(path).description | {"format": version}
     rewrite(path, description=np.array(json.dumps(description)))
-    with pytest.raises(ValueError, match=r"format 2; this version.*up to 1.*pip install --upgrade"):
+    with pytest.raises(ValueError, match=rf"format {version}; this version.*format 2\. .*{remedy}"):
         read_weights(path)
 
 

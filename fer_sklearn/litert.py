@@ -1,0 +1,176 @@
+"""Networks that predict without TensorFlow, hence from the first second of a process."""
+
+import os
+import queue
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from ._validation import ImageTagsMixin, check_pixel_range, check_pixels, to_unit_floats
+from .weights import read_litert
+
+__all__ = ["LiteRTClassifier", "is_litert_installed"]
+
+# Images at a time; more are not faster.
+_BATCH = 32
+_MOST_THREADS = 4
+
+
+def is_litert_installed():
+    """Tell whether the LiteRT runtime is there, as it is wherever it is built for."""
+    try:
+        import ai_edge_litert.interpreter  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+class LiteRTClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
+    """A trained network that the LiteRT runtime computes.
+
+    It answers as the :class:`~fer_sklearn.FERCNNClassifier` that it came from, to two thousandths,
+    starts without TensorFlow, and takes less time for an image; it cannot be trained.
+    Several threads may predict at once.
+
+    Parameters
+    ----------
+    source : str or Path, default="default"
+        A shipped name, or an ``.npz`` file of :mod:`fer_sklearn.weights` with a LiteRT model.
+    test_time_flip : bool, default=True
+        Average the probabilities of each image and its mirror image; takes twice as long.
+    n_threads : int or None, default=None
+        Processor threads for one batch; None is one a processor, at most four.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    image_shape_ : tuple of int
+        Height and width of the images.
+    n_features_in_ : int
+        Their product.
+    pixel_range_ : tuple of float
+        Lowest and highest pixel in training.
+
+    Examples
+    --------
+    >>> from fer_sklearn import load_pretrained, make_faces
+    >>> X, y = make_faces(7, random_state=0, return_X_y=True)
+    >>> load_pretrained("tiny", runtime="litert").predict_proba(X).shape
+    (7, 7)
+    """
+
+    def __init__(self, source="default", *, test_time_flip=True, n_threads=None):
+        self.source = source
+        self.test_time_flip = test_time_flip
+        self.n_threads = n_threads
+
+    def load(self):
+        """Read the network, and so become fitted.
+
+        Returns
+        -------
+        self : LiteRTClassifier
+
+        Raises
+        ------
+        ValueError
+            For an unknown name, a damaged file, or one without a LiteRT model.
+        FileNotFoundError
+            If there is no such file.
+        """
+        self._model, described = read_litert(self.source)
+        self.classes_ = np.array(described["classes"])
+        self.image_shape_ = tuple(described["image_shape"])
+        self.n_features_in_ = self.image_shape_[0] * self.image_shape_[1]
+        self.pixel_range_ = tuple(described["pixel_range"])
+        self._idle = queue.LifoQueue()
+        return self
+
+    def fit(self, X, y=None):
+        """Refuse: this runtime only predicts.
+
+        Raises
+        ------
+        NotImplementedError
+            Always.
+        """
+        raise NotImplementedError(
+            "LiteRTClassifier cannot be trained. Train a FERCNNClassifier, such as that of "
+            "load_pretrained(runtime='keras')."
+        )
+
+    def predict(self, X):
+        """Predict the label of each image.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        positions = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[positions]
+
+    def predict_proba(self, X):
+        """Predict the probability of each label.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), float32
+            In the order of ``classes_``; each row sums to one.
+        """
+        check_is_fitted(self, "classes_")
+        pixels = check_pixels(self, X, reset=False)
+        check_pixel_range(pixels, self.pixel_range_, type(self).__name__)
+        images = to_unit_floats(pixels)
+        batches = [self._answer(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
+        return np.concatenate(batches)
+
+    def __getstate__(self):
+        state = super().__getstate__().copy()
+        state.pop("_idle", None)  # interpreters cannot be copied, and are made when needed
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "_model" in state:
+            self._idle = queue.LifoQueue()
+
+    def _answer(self, images):
+        """Return the probabilities of one batch."""
+        if not self.test_time_flip:
+            return self._compute(images)
+        both = self._compute(np.concatenate([images, images[:, :, ::-1]]))
+        return (both[: len(images)] + both[len(images) :]) / 2
+
+    def _compute(self, images):
+        """Run the network on an interpreter that no other thread uses."""
+        try:
+            interpreter = self._idle.get_nowait()
+        except queue.Empty:
+            interpreter = self._make_interpreter()
+        (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+        if given["shape"][0] != len(images):
+            interpreter.resize_tensor_input(given["index"], images.shape)
+            interpreter.allocate_tensors()
+        interpreter.set_tensor(given["index"], images)
+        interpreter.invoke()
+        probabilities = interpreter.get_tensor(answer["index"])
+        self._idle.put(interpreter)
+        return probabilities
+
+    def _make_interpreter(self):
+        from ai_edge_litert.interpreter import Interpreter
+
+        n_threads = self.n_threads or min(os.cpu_count() or 1, _MOST_THREADS)
+        interpreter = Interpreter(model_content=self._model, num_threads=n_threads)
+        interpreter.allocate_tensors()
+        return interpreter

@@ -1,0 +1,111 @@
+"""The runtime without TensorFlow answers as the network does, and only predicts."""
+
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+
+from fer_sklearn import load_pretrained
+from fer_sklearn.export import to_litert
+from fer_sklearn.litert import LiteRTClassifier
+from fer_sklearn.weights import SHIPPED, read_weights, write_weights
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_it_answers_as_keras_does(name, faces):
+    X, _ = faces
+    light, full = (load_pretrained(name, runtime=runtime) for runtime in ("litert", "keras"))
+    expected = full.predict_proba(X)
+    np.testing.assert_allclose(light.predict_proba(X), expected, atol=5e-3)
+    assert (light.predict(X) == full.predict(X)).mean() > 0.97
+    assert light.classes_.tolist() == full.classes_.tolist()
+
+
+def test_what_ships_was_made_of_the_weights_that_ship(faces, tmp_path):
+    weights = read_weights("tiny")
+    made = to_litert(load_pretrained("tiny")[-1].model_)
+    write_weights(tmp_path / "t.npz", weights.arrays, weights.description, litert=made)
+    anew = load_pretrained(tmp_path / "t.npz", runtime="litert").predict_proba(faces[0])
+    shipped = load_pretrained("tiny", runtime="litert").predict_proba(faces[0])
+    np.testing.assert_allclose(anew, shipped, atol=1e-5)
+
+
+def test_any_number_of_faces_in_any_order(faces):
+    X, _ = faces
+    light = load_pretrained("tiny", runtime="litert")
+    whole = light.predict_proba(X)
+    for n in (1, 33, 2, 32):
+        np.testing.assert_allclose(light.predict_proba(X[:n]), whole[:n], atol=1e-5)
+
+
+def test_without_the_mirror_image(faces):
+    X, _ = faces
+    light = load_pretrained("tiny", runtime="litert")
+    mirrored = light.predict_proba(X[:, :, ::-1])
+    np.testing.assert_allclose(light.predict_proba(X), mirrored, atol=1e-5)
+    light.set_params(classifier__test_time_flip=False)
+    assert abs(light.predict_proba(X) - light.predict_proba(X[:, :, ::-1])).max() > 1e-3
+
+
+def test_tensorflow_stays_away():
+    code = (
+        "import sys, numpy as np\n"
+        "from fer_sklearn import load_pretrained\n"
+        "model = load_pretrained(runtime='litert', crop_faces=True)\n"
+        "model.predict_proba([np.zeros((48, 48), np.uint8)])\n"
+        "assert not {'tensorflow', 'keras', 'scikeras'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_threads_get_the_answers_of_one_thread(faces):
+    X, _ = faces
+    light = load_pretrained("tiny", runtime="litert")
+    parts = [X[i : i + n] for i, n in enumerate([1, 5, 40, 3] * 8)]
+    expected = [light.predict_proba(part) for part in parts]
+    with ThreadPoolExecutor(8) as pool:
+        for got, answer in zip(pool.map(light.predict_proba, parts), expected, strict=True):
+            np.testing.assert_allclose(got, answer, atol=1e-5)
+
+
+def test_pickles(faces):
+    X, _ = faces
+    light = load_pretrained("tiny", runtime="litert")
+    again = pickle.loads(pickle.dumps(light))
+    np.testing.assert_array_equal(again.predict_proba(X), light.predict_proba(X))
+
+
+def test_it_is_a_classifier_whose_clone_is_not_loaded(faces):
+    classifier = LiteRTClassifier("tiny", n_threads=1).load()
+    assert is_classifier(classifier)
+    with pytest.raises(NotFittedError):
+        clone(classifier).predict(faces[0])
+
+
+def test_it_cannot_be_trained(faces):
+    with pytest.raises(NotImplementedError, match=r"cannot be trained.*runtime='keras'"):
+        load_pretrained("tiny", runtime="litert").fit(*faces)
+
+
+def test_faces_of_another_size(faces):
+    with pytest.raises(ValueError, match="24×24"):
+        LiteRTClassifier("tiny").load().predict(faces[0][:, ::2, ::2])
+
+
+def test_an_unknown_runtime():
+    with pytest.raises(ValueError, match=r"runtime='lite'.*'keras', 'litert'.*Did you mean"):
+        load_pretrained(runtime="lite")
+
+
+def test_weights_of_ones_own_have_no_litert_model(tmp_path):
+    path = tmp_path / "own.npz"
+    weights = read_weights("tiny")
+    write_weights(path, weights.arrays, weights.description)
+    with pytest.raises(ValueError, match="without a LiteRT model"):
+        load_pretrained(path, runtime="litert")
