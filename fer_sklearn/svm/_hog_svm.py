@@ -17,21 +17,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from .._validation import ImageTagsMixin, check_pixels
 from ..features import HOGExtractor
 from ..features._pca import make_pca
+from ._shared import check_several_classes, is_probabilistic, kernel_coefficient
 
 __all__ = ["HOGSVMClassifier"]
 
 _CALIBRATION_FOLDS = 3
 # Megabytes for the kernel matrix; the solver takes only what it needs.
 _CACHE_SIZE = 1000
-
-
-def _is_probabilistic(classifier):
-    if classifier.probability:
-        return True
-    raise AttributeError(
-        "predict_proba is not available with probability=False. Set probability=True before "
-        "fit (it fits the machine four times instead of once)."
-    )
 
 
 class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
@@ -157,7 +149,9 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
             counted = weight > 0
             features, y, weight = features[counted], y[counted], weight[counted]
         self.classes_ = np.unique(y)
-        _check_class_sizes(y, self.classes_, self.probability)
+        check_several_classes(self.classes_)
+        if self.probability:
+            _check_calibratable(y, self.classes_)
         random_state = check_random_state(self.random_state)
         self.pca_ = make_pca(features.shape, self.n_components, random_state)
         if self.pca_ is not None:
@@ -205,7 +199,7 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         features = self._reduced(X)
         return self.svm_.decision_function(features)
 
-    @available_if(_is_probabilistic)
+    @available_if(is_probabilistic)
     def predict_proba(self, X):
         """Predict calibrated probabilities; only with ``probability=True``.
 
@@ -264,7 +258,7 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
             )
         return SVC(
             C=self.C,
-            gamma=_gamma(self.gamma, features, weight),
+            gamma=kernel_coefficient(self.gamma, features, weight),
             class_weight=self.class_weight,
             # predict then follows decision_function, also where classes win equally often.
             break_ties=True,
@@ -280,14 +274,9 @@ def _is_images(X):
     return isinstance(X, (list, tuple)) and len(X) > 0 and np.ndim(X[0]) > 1
 
 
-def _check_class_sizes(y, classes, probability):
-    if len(classes) < 2:
-        raise ValueError(
-            f"y has one class, {classes.tolist()[0]!r}; expected two classes or more. Check the "
-            f"labels, and that the subset you fit on is shuffled or stratified."
-        )
+def _check_calibratable(y, classes):
     counts = [int(np.count_nonzero(y == label)) for label in classes]
-    if probability and min(counts) < 2:
+    if min(counts) < 2:
         rarest = classes.tolist()[int(np.argmin(counts))]
         raise ValueError(
             f"probability=True calibrates by cross-validation and needs two samples of each "
@@ -305,14 +294,3 @@ def _make_calibrator(machine, y, random_state):
     )
     # Without an ensemble the machine is fitted once more, on all samples, and kept.
     return CalibratedClassifierCV(machine, method="sigmoid", ensemble=False, cv=folds)
-
-
-def _gamma(gamma, features, weight):
-    """Return the coefficient of the kernel that `gamma` stands for on these features."""
-    if not isinstance(gamma, str):
-        return float(gamma)
-    # As SVC does it, but with the weights, so that weight 2 is the same as a copy.
-    mean = np.average(features, weights=weight, axis=0).mean()
-    variance = np.average(np.square(features - mean), weights=weight, axis=0).mean()
-    scale = 1 / (features.shape[1] * variance) if variance > 0 else 1.0
-    return float(2 * scale if gamma == "double_scale" else scale)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ..features._pca import make_pca
 from ._cholesky import Cholesky
-from ._hog_svm import _check_class_sizes, _gamma, _is_probabilistic
+from ._shared import check_several_classes, is_probabilistic, kernel_coefficient
 
 __all__ = ["LSSVMClassifier"]
 
@@ -150,9 +150,9 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         counted = weight > 0
         X, y, weight = X[counted], y[counted], weight[counted]
         self.classes_, codes = np.unique(y, return_inverse=True)
-        _check_class_sizes(y, self.classes_, probability=False)
+        check_several_classes(self.classes_)
         sides = self._fit_sides(X)
-        self.gamma_ = _gamma(self.gamma, np.vstack(sides), np.tile(weight, len(sides)))
+        self.gamma_ = kernel_coefficient(self.gamma, np.vstack(sides), np.tile(weight, len(sides)))
         weight = weight * compute_class_weight(
             self.class_weight, classes=self.classes_, y=y, sample_weight=weight
         ).take(codes)
@@ -197,7 +197,7 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
-    @available_if(_is_probabilistic)
+    @available_if(is_probabilistic)
     def predict_proba(self, X):
         """Predict calibrated probabilities; only with ``probability=True``.
 
