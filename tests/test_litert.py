@@ -3,7 +3,6 @@
 import pickle
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -62,16 +61,6 @@ def test_tensorflow_stays_away():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_threads_get_the_answers_of_one_thread(faces):
-    X, _ = faces
-    light = load_pretrained("tiny", runtime="litert")
-    parts = [X[i : i + n] for i, n in enumerate([1, 5, 40, 3] * 8)]
-    expected = [light.predict_proba(part) for part in parts]
-    with ThreadPoolExecutor(8) as pool:
-        for got, answer in zip(pool.map(light.predict_proba, parts), expected, strict=True):
-            np.testing.assert_allclose(got, answer, atol=1e-5)
 
 
 def test_pickles(faces):

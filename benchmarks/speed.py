@@ -1,0 +1,166 @@
+"""How long an answer takes: one face, many faces, a frame of a film, and a new process.
+
+    python benchmarks/speed.py
+
+In each comparison both sides take turns in one run, so that a busy machine slows both alike,
+and their medians are compared. `model.predict` of Keras answers for the same network, once a
+face, and again for its mirror image where the package averages both. Writes
+benchmarks/results/speed.json and a Markdown table beside it.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from _common import RESULTS, write_result
+from skimage.data import astronaut
+
+from fer_sklearn import load_pretrained, make_faces
+from fer_sklearn.images import write_image
+from fer_sklearn.recognition import FaceReader
+
+_MANY = 4096
+_FRAME = (480, 640)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    keras = load_pretrained()
+    litert = load_pretrained(runtime="litert")
+    result = {
+        "rounds": args.rounds,
+        "comparisons": [
+            *one_face(keras, litert, args.rounds),
+            *many_faces(keras, litert, max(3, args.rounds // 5)),
+            frames(args.rounds),
+            new_process(max(3, args.rounds // 5)),
+        ],
+    }
+    write_result("speed", result, args.output)
+    table = as_table(result["comparisons"])
+    (args.output / "speed.md").write_text(table + "\n", encoding="utf-8")
+    print(table)
+
+
+def one_face(keras, litert, rounds):
+    """Compare one face from pixels to probabilities with `model.predict` on it."""
+    face = make_faces(7, random_state=0).images[:1]
+    pixels = (face / 255).astype(np.float32)[..., np.newaxis]
+    network = keras[-1].model_
+
+    def baseline():
+        network.predict(pixels, verbose=0)
+
+    for name, model in (("Keras", keras), ("LiteRT", litert)):
+        for flip in (False, True):
+            model.set_params(classifier__test_time_flip=flip)
+            yield compare(
+                f"one face, {name}{', with its mirror image' * flip}",
+                lambda model=model: model.predict_proba(face),
+                baseline,
+                rounds,
+                aim="at most 0.125",
+            )
+
+
+def many_faces(keras, litert, rounds):
+    """Compare 4,096 faces with `model.predict` on them."""
+    faces = make_faces(_MANY, random_state=0).images
+    pixels = (faces / 255).astype(np.float32)[..., np.newaxis]
+    network = keras[-1].model_
+    for name, model in (("Keras", keras), ("LiteRT", litert)):
+        model.set_params(classifier__test_time_flip=False)
+        yield compare(
+            f"{_MANY:,} faces, {name}",
+            lambda model=model: model.predict_proba(faces),
+            lambda: network.predict(pixels, verbose=0, batch_size=256),
+            rounds,
+            aim="at most 1",
+        )
+
+
+def frames(rounds):
+    """Time detection and classification of a frame that shows one face."""
+    photo = astronaut()
+    frame = np.zeros((*_FRAME, 3), np.uint8)
+    frame[:, :512] = photo[: _FRAME[0], : _FRAME[1]]
+    frame[:, 512:] = photo[: _FRAME[0], 511:]
+    reader = FaceReader()
+
+    def answer():
+        faces = reader.find(frame)
+        return reader.classify(reader.cut(frame, faces))
+
+    found = len(answer()[0])
+    seconds = [timed(answer) for _ in range(rounds)]
+    return {
+        "question": f"a frame of {_FRAME[1]}×{_FRAME[0]}, {found} face found and classified",
+        "median_seconds": statistics.median(seconds),
+        "frames_a_second": 1 / statistics.median(seconds),
+        "aim": "at least 15 a second",
+    }
+
+
+def new_process(rounds):
+    """Compare the first answer of the command line with the import of TensorFlow alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo.png"
+        write_image(path, astronaut())
+        command = [sys.executable, "-m", "fer_sklearn", "predict", str(path)]
+        return compare(
+            "a new process: fer-sklearn predict photo.png, and import tensorflow",
+            lambda: run(command),
+            lambda: run([sys.executable, "-c", "import tensorflow"]),
+            rounds,
+            aim="at most 1.5",
+        )
+
+
+def run(command):
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def compare(question, ours, theirs, rounds, *, aim):
+    """Time both by turns, once for nothing, and return medians and their ratio."""
+    ours(), theirs()
+    pairs = [(timed(ours), timed(theirs)) for _ in range(rounds)]
+    own, other = (statistics.median(side) for side in zip(*pairs, strict=True))
+    return {
+        "question": question,
+        "fer_sklearn_seconds": own,
+        "other_seconds": other,
+        "ratio": own / other,
+        "aim": aim,
+    }
+
+
+def timed(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def as_table(comparisons):
+    lines = ["| what | time, of the other's | aim |", "| --- | ---: | ---: |"]
+    for row in comparisons:
+        if "ratio" in row:
+            measured = f"{row['ratio']:.3f}"
+        else:
+            measured = f"{row['frames_a_second']:.0f} a second"
+        lines.append(f"| {row['question']} | {measured} | {row['aim']} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Predicting from several threads, and ten thousand times over, on each runtime."""
+
+import gc
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import psutil
+import pytest
+
+from fer_sklearn import load_pretrained
+
+
+@pytest.fixture(scope="module", params=["keras", "litert"])
+def tiny(request):
+    return load_pretrained("tiny", runtime=request.param)
+
+
+def test_threads_get_the_answers_of_one_thread(tiny, faces):
+    X, _ = faces
+    parts = [X[i : i + n] for i, n in enumerate([1, 5, 40, 3] * 8)]
+    expected = [tiny.predict_proba(part) for part in parts]
+    with ThreadPoolExecutor(8) as pool:
+        for got, answer in zip(pool.map(tiny.predict_proba, parts), expected, strict=True):
+            np.testing.assert_allclose(got, answer, atol=1e-5)
+
+
+def test_ten_thousand_predictions_leave_little_behind(tiny, faces):
+    X, _ = faces
+    process = psutil.Process()
+
+    def predict(count):
+        for i in range(count):
+            tiny.predict_proba(X[i % len(X)][np.newaxis])
+        gc.collect()
+        return process.memory_info().rss
+
+    before = predict(300)
+    assert predict(10_000) - before <= 20e6
