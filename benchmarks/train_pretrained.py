@@ -3,9 +3,10 @@
     python benchmarks/train_pretrained.py --data fer2013.zip --votes ferplus.csv
     python benchmarks/train_pretrained.py --data fer2013.zip --votes ferplus.csv --name tiny
 
-Each learns from another: "teacher" from the labels and from the votes of FER+, "default"
-from what "teacher" answers beside them, "tiny" from what "default" answers. What is missing
-is trained first, in --work.
+Each learns from others: "teacher" from the labels and from the votes of FER+, "student" from
+what "teacher" answers beside them, "default", which starts as "student" and sees blended
+images, from what both answer, and "tiny" from what "default" answers. What is missing is
+trained first, in --work.
 
 Killed at any time, the same command goes on after the last whole epoch, and ends with the
 same weights. KERAS_BACKEND=jax trains the same network on a GPU.
@@ -49,7 +50,9 @@ COMMON = {
 WIDE = {"architecture": "resnet_se_wide", "epochs": 56}
 RECIPES = {
     "teacher": WIDE | {"label_smoothing": 0.05},
-    "default": WIDE,
+    "student": WIDE,
+    "default": WIDE
+    | {"epochs": 40, "learning_rate": 0.06, "augmentation": AUGMENTATION | {"mixup": 0.2}},
     # A small network fits little enough: it is helped by more of the same, not by less.
     "tiny": {
         "architecture": "resnet_se_tiny",
@@ -61,9 +64,11 @@ RECIPES = {
 # How much of what is learnt comes from elsewhere than the label.
 SOURCES = {
     "teacher": {"votes": 0.5},
-    "default": {"votes": 0.2, "teacher": 0.5},
+    "student": {"votes": 0.2, "teacher": 0.5},
+    "default": {"votes": 0.2, "teacher": 0.25, "student": 0.25},
     "tiny": {"default": 0.7},
 }
+STARTS = {"default": "student"}  # Where first weights come from, if they are not drawn.
 _SEED_OF_TEACHERS = 0  # Other seeds of a network learn from one and the same teacher.
 
 
@@ -100,8 +105,13 @@ def run(args):
     if args.epochs:
         recipe["epochs"] = args.epochs
     train, public = (load_bunch(args.data, subset) for subset in ("train", "public"))
+    start = STARTS.get(args.name)
     classifier = FERCNNClassifier(
-        **recipe, random_state=args.seed, verbose=1, checkpoint_dir=args.work
+        **recipe,
+        initial_weights=start and weights_of(start, _SEED_OF_TEACHERS, args),
+        random_state=args.seed,
+        verbose=1,
+        checkpoint_dir=args.work,
     )
     pipeline = make_cnn_pipeline(classifier)
     print(f"{args.name}, seed {args.seed}: {recipe}", flush=True)

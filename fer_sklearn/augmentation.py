@@ -6,7 +6,7 @@ import numpy as np
 
 from ._validation import check_known_keys, check_unit_fraction
 
-__all__ = ["DEFAULT_AUGMENTATION", "augment", "resolve_augmentation"]
+__all__ = ["DEFAULT_AUGMENTATION", "augment", "mix_up", "resolve_augmentation"]
 
 #: What ``augmentation=True`` stands for.
 DEFAULT_AUGMENTATION = {
@@ -18,9 +18,10 @@ DEFAULT_AUGMENTATION = {
     "brightness": 0.15,
     "contrast": 0.25,
     "erasing": 0.25,
+    "mixup": 0.0,
 }
 
-_LARGEST = {"flip": 1.0, "rotation": 180.0, "erasing": 1.0}
+_LARGEST = {"flip": 1.0, "rotation": 180.0, "erasing": 1.0, "mixup": 10.0}
 _ERASED_AREA = (0.02, 0.15)
 _ERASED_ASPECT = (0.5, 2.0)
 
@@ -32,7 +33,8 @@ def resolve_augmentation(augmentation):
     ----------
     augmentation : None, bool or mapping
         None or False: nothing is changed. True: :data:`DEFAULT_AUGMENTATION`. A mapping:
-        only what it names, as described in :func:`augment`.
+        only what it names, as described in :func:`augment` and, for ``mixup``,
+        :func:`mix_up`.
 
     Returns
     -------
@@ -94,6 +96,36 @@ def augment(images, settings, rng):
     _change_tone(changed, settings, rng)
     _erase(changed, settings["erasing"], rng)
     return changed
+
+
+def mix_up(images, targets, alpha, rng):
+    """Blend each image and its target with another of the batch (Zhang et al. 2018).
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, h, w, 1), float32
+    targets : ndarray of shape (n, n_classes), float32
+    alpha : float
+        Shares are drawn from the beta distribution with both parameters `alpha`: near 0
+        almost all of one image, at 1 any share alike. The larger one is the image's own.
+    rng : numpy.random.Generator
+        The only source of randomness.
+
+    Returns
+    -------
+    images, targets : ndarray
+        Blended copies.
+    """
+    n = len(images)
+    shares = rng.beta(alpha, alpha, n).astype(np.float32)
+    shares = np.maximum(shares, 1 - shares)
+    partners = rng.permutation(n)
+
+    def blend(values):
+        own = shares.reshape(n, *[1] * (values.ndim - 1))
+        return own * values + (1 - own) * values[partners]
+
+    return blend(images), blend(targets)
 
 
 def _affine_maps(shape, settings, rng):

@@ -48,8 +48,8 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         Factors on the loss by class, as everywhere in scikit-learn.
     augmentation : None, bool or mapping, default=None
         Random changes to training batches: True for the defaults, or some of ``flip``,
-        ``rotation``, ``shift``, ``zoom``, ``crop``, ``brightness``, ``contrast`` and
-        ``erasing``; see :func:`fer_sklearn.augmentation.augment`.
+        ``rotation``, ``shift``, ``zoom``, ``crop``, ``brightness``, ``contrast``,
+        ``erasing`` and ``mixup``; see :mod:`fer_sklearn.augmentation`.
     validation_fraction : float or None, default=None
         The share of images to hold out, stratified and shuffled, and to score after each
         epoch. None holds out 0.1 if `early_stopping`, else nothing.

@@ -10,7 +10,7 @@ import numpy as np
 from scikeras.wrappers import KerasClassifier
 
 from ._validation import to_unit_floats
-from .augmentation import augment
+from .augmentation import augment, mix_up
 from .callbacks import CheckpointEachEpoch, ReseedEachEpoch
 from .networks import borrow, optimizer_values
 
@@ -135,6 +135,8 @@ def _batch_stream(data, n_classes, batch_size, seed, augmentation, first_epoch):
             rng = np.random.default_rng([seed, 1, step])
             batch.pixels = augment(batch.pixels, augmentation, rng)
         inputs, targets = to_unit_floats(batch.pixels), batch.targets(n_classes)
+        if augmentation is not None and augmentation["mixup"]:
+            inputs, targets = mix_up(inputs, targets, augmentation["mixup"], rng)
         yield (inputs, targets) if batch.weights is None else (inputs, targets, batch.weights)
 
 

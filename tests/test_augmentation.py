@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_sklearn.augmentation import DEFAULT_AUGMENTATION, augment, resolve_augmentation
+from fer_sklearn.augmentation import DEFAULT_AUGMENTATION, augment, mix_up, resolve_augmentation
 
 NOTHING = dict.fromkeys(DEFAULT_AUGMENTATION, 0.0)
 
@@ -36,7 +36,7 @@ def test_half_the_images_are_flipped(images):
     assert 0.25 < flipped.mean() < 0.75
 
 
-@pytest.mark.parametrize("name", [name for name in DEFAULT_AUGMENTATION if name != "flip"])
+@pytest.mark.parametrize("name", sorted(set(DEFAULT_AUGMENTATION) - {"flip", "mixup"}))
 def test_each_setting_changes_images(images, name):
     largest = 30 if name == "rotation" else 0.5
     changed = np.abs(augmented(images, **{name: largest}) - images / 255).mean(axis=(1, 2))
@@ -61,6 +61,26 @@ def test_shift_is_within_its_fraction():
     rows = (moved.sum(2) * np.arange(40)).sum(1) / moved.sum((1, 2))
     assert np.abs(rows - 19.5).max() < 10.1
     assert np.ptp(rows) > 10
+
+
+def test_mixing_blends_images_and_targets_alike():
+    targets = np.eye(6, dtype=np.float32)[np.arange(60) % 6]
+    images = np.repeat(targets[:, :, np.newaxis, np.newaxis], 5, axis=2)  # tell their targets
+    mixed, blended = mix_up(images, targets, 0.4, np.random.default_rng(0))
+    np.testing.assert_allclose(mixed[:, :, 0, 0], blended, atol=1e-6)
+    np.testing.assert_allclose(blended.sum(axis=1), 1, atol=1e-6)
+    own = blended[np.arange(60), np.arange(60) % 6]
+    assert own.min() >= 0.5
+    assert 0.1 < (own < 0.95).mean() < 0.9
+
+
+def test_more_mixing_with_a_larger_alpha():
+    targets = np.eye(50, dtype=np.float32)
+    kept = [
+        mix_up(targets, targets, alpha, np.random.default_rng(0))[1].max(axis=1).mean()
+        for alpha in (0.05, 0.3, 1.0)
+    ]
+    assert kept == sorted(kept, reverse=True)
 
 
 def test_input_is_left_alone(images):
