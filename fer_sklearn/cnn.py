@@ -4,13 +4,12 @@ from numbers import Integral, Real
 from pathlib import Path
 
 import keras
-import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
-from ._validation import ImageTagsMixin, check_pixel_range, check_pixels, to_unit_floats
+from ._prediction import PredictionMixin
+from ._validation import ImageTagsMixin
 from .fitting import initial_state, network_spec, train_one_epoch, train_through
 from .networks import TrainingState, compile_prediction
 from .training_data import check_training_data, hold_out, take_up
@@ -18,10 +17,8 @@ from .weights import read_weights
 
 __all__ = ["FERCNNClassifier"]
 
-_PREDICTION_BATCH = 256
 
-
-class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
+class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEstimator):
     """A convolutional neural network for grey faces, trained by Keras through scikeras.
 
     Parameters
@@ -130,6 +127,7 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
     (2, 7)
     """
 
+    _images_at_a_time = 256
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's own idiom
         "architecture": [str, callable],
         "epochs": [Interval(Integral, 1, None, closed="left")],
@@ -295,39 +293,8 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         self._learn((model, None, {"loss": [], "accuracy": []}))
         return self
 
-    def predict(self, X):
-        """Predict the label of each image.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
-        positions = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[positions]
-
-    def predict_proba(self, X):
-        """Predict the probability of each label.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes), float32
-            In the order of ``classes_``; each row sums to one.
-        """
-        check_is_fitted(self, "model_")
-        pixels = check_pixels(self, X, reset=False)
-        check_pixel_range(pixels, self.pixel_range_, type(self).__name__)
-        probabilities = self._predict_all(pixels)
-        if self.test_time_flip:
-            probabilities = (probabilities + self._predict_all(pixels[:, :, ::-1])) / 2
-        return probabilities
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "model_")
 
     def __getstate__(self):
         state = super().__getstate__().copy()
@@ -340,13 +307,6 @@ class FERCNNClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         super().__setstate__(state)
         if hasattr(self, "model_"):
             self._predict_batch = compile_prediction(self.model_)
-
-    def _predict_all(self, pixels):
-        batches = (
-            self._predict_batch(to_unit_floats(pixels[i : i + _PREDICTION_BATCH]))
-            for i in range(0, len(pixels), _PREDICTION_BATCH)
-        )
-        return np.concatenate(list(batches))
 
     def _learn(self, trained):
         """Take over what training returned."""

@@ -5,15 +5,13 @@ import queue
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 
-from ._validation import ImageTagsMixin, check_pixel_range, check_pixels, to_unit_floats
+from ._prediction import PredictionMixin
+from ._validation import ImageTagsMixin
 from .weights import read_litert
 
 __all__ = ["LiteRTClassifier", "is_litert_installed"]
 
-# Images at a time; more are not faster.
-_BATCH = 32
 _MOST_THREADS = 4
 
 
@@ -26,7 +24,7 @@ def is_litert_installed():
     return True
 
 
-class LiteRTClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
+class LiteRTClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEstimator):
     """A trained network that the LiteRT runtime computes.
 
     It answers as the :class:`~fer_sklearn.FERCNNClassifier` that it came from, to two thousandths,
@@ -60,6 +58,8 @@ class LiteRTClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
     >>> load_pretrained("tiny", runtime="litert").predict_proba(X).shape
     (7, 7)
     """
+
+    _images_at_a_time = 32  # more are not faster
 
     def __init__(self, source="default", *, test_time_flip=True, n_threads=None):
         self.source = source
@@ -101,38 +101,8 @@ class LiteRTClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
             "load_pretrained(runtime='keras')."
         )
 
-    def predict(self, X):
-        """Predict the label of each image.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
-        positions = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[positions]
-
-    def predict_proba(self, X):
-        """Predict the probability of each label.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes), float32
-            In the order of ``classes_``; each row sums to one.
-        """
-        check_is_fitted(self, "classes_")
-        pixels = check_pixels(self, X, reset=False)
-        check_pixel_range(pixels, self.pixel_range_, type(self).__name__)
-        images = to_unit_floats(pixels)
-        batches = [self._answer(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
-        return np.concatenate(batches)
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "classes_")
 
     def __getstate__(self):
         state = super().__getstate__().copy()
@@ -144,14 +114,7 @@ class LiteRTClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         if "_model" in state:
             self._idle = queue.LifoQueue()
 
-    def _answer(self, images):
-        """Return the probabilities of one batch."""
-        if not self.test_time_flip:
-            return self._compute(images)
-        both = self._compute(np.concatenate([images, images[:, :, ::-1]]))
-        return (both[: len(images)] + both[len(images) :]) / 2
-
-    def _compute(self, images):
+    def _predict_batch(self, images):
         """Run the network on an interpreter that no other thread uses."""
         try:
             interpreter = self._idle.get_nowait()
