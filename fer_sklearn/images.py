@@ -317,9 +317,9 @@ def _to_array(image):
         grey = image.mode in ("L", "LA", "La")
         pixels = _on_white(image.convert("RGBA"))
         return pixels[..., 0].copy() if grey else pixels
-    return np.array(
-        image if image.mode == "L" else image.convert("L" if image.mode == "1" else "RGB")
-    )
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return np.array(image)
 
 
 def _on_white(image):

@@ -1,7 +1,6 @@
-"""FaceCropper on scikit-image's astronaut and faces of 25 pixels, and the detector's seam."""
+"""What a detector may return, how faces are cut out, and FaceCropper."""
 
 import pickle
-import threading
 import warnings
 
 import cv2
@@ -9,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
-from skimage.data import astronaut, lfw_subset
+from skimage.data import astronaut
 from sklearn.base import clone
 
-from fer_sklearn.exceptions import ImageReadError, MissingExtraError, NoFaceError, NoFaceWarning
-from fer_sklearn.faces import FaceCropper, HaarDetector, crop_face, detect_faces
+from fer_sklearn.exceptions import ImageReadError, NoFaceError, NoFaceWarning
+from fer_sklearn.faces import FaceCropper, Faces, HaarDetector, crop_face, detect_faces
 
 BLANK = np.full((200, 200, 3), 128, np.uint8)
 
@@ -27,31 +26,95 @@ def _nobody(photo):
     return []
 
 
-def test_the_astronaut_has_one_face_where_it_is():
-    left, top, width, height, _ = detect_faces(astronaut())[0]
-    assert len(detect_faces(astronaut())) == 1
-    assert abs(left + width / 2 - 225) < 15
-    assert abs(top + height / 2 - 115) < 15
+def test_kinds_of_sources_give_the_same_faces(tmp_path):
+    path = tmp_path / "astronaut.png"
+    Image.fromarray(astronaut()).save(path)
+    expected = detect_faces(astronaut())
+    with path.open("rb") as file:
+        for source in (path, str(path), path.read_bytes(), file):
+            assert_array_equal(detect_faces(source).boxes, expected.boxes)
 
 
-@pytest.mark.parametrize("scale", [0.25, 4])
-def test_boxes_are_in_pixels_of_the_photo_at_any_size(scale):
-    photo = cv2.resize(astronaut(), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    left, top, width, height, _ = detect_faces(photo)[0]
-    assert abs((left + width / 2) / scale - 225) < 15
-    assert abs((top + height / 2) / scale - 115) < 15
+@pytest.mark.parametrize("found", [[], (), None, np.empty((0, 4)), np.empty((0, 5)), Faces.none()])
+def test_whatever_means_nobody_is_no_faces(found):
+    faces = detect_faces(BLANK, lambda photo: found)
+    assert (faces.boxes.shape, faces.scores.shape, faces.eyes.shape) == ((0, 4), (0,), (0, 2, 2))
 
 
-@pytest.mark.parametrize("scale", [1, 12])
-def test_tight_crops_are_found_small_and_large(scale):
-    faces = (lfw_subset()[:40] * 255).astype(np.uint8)
-    crops = [cv2.resize(face, None, fx=scale, fy=scale) for face in faces]
-    assert sum(len(detect_faces(crop)) > 0 for crop in crops) >= 38
+def test_boxes_of_four_numbers_have_neither_scores_nor_eyes():
+    faces = detect_faces(BLANK, lambda photo: [(1, 2, 3, 4), (5, 6, 7, 8)])
+    assert faces.boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert np.isnan(faces.scores).all()
+    assert np.isnan(faces.eyes).all()
 
 
-def test_other_textures_are_no_faces():
-    others = (lfw_subset()[100:140] * 255).astype(np.uint8)
-    assert sum(len(detect_faces(other)) > 0 for other in others) == 0
+def test_the_fifth_number_is_the_score():
+    faces = detect_faces(BLANK, _halves)
+    assert faces.boxes.shape == (3, 4)
+    assert faces.scores.tolist() == [1, 9, 3]
+
+
+def test_faces_of_a_detector_are_passed_on():
+    faces = Faces(np.ones((1, 4)), np.ones(1), np.ones((1, 2, 2)))
+    assert detect_faces(BLANK, lambda photo: faces) is faces
+
+
+@pytest.mark.parametrize("known", [[(1, 2, 3, 4)], [[1, 2, 3, 4, 9]], np.array([[1.0, 2, 3, 4]])])
+def test_boxes_may_stand_for_a_detector(known):
+    assert detect_faces(BLANK, known).boxes.tolist() == [[1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        [(1, 1, 5, 5), (2, 2, 6, 6, 0.5)],
+        np.array([[1, 1, 5, 5], [2, 2, 6, 6]]),
+        [[(1, 1, 5, 5), (0, 0, 2, 2)], [(2, 2, 6, 6)]],
+        [
+            Faces(np.array([[1.0, 1, 5, 5]]), np.ones(1), np.full((1, 2, 2), np.nan)),
+            np.array([[2, 2, 6, 6]]),
+        ],
+    ],
+)
+def test_known_boxes_may_stand_for_the_detector_of_a_batch(known):
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(0, 256, (20, 30), np.uint8), rng.integers(0, 256, (40, 20), np.uint8)]
+    faces = FaceCropper(size=8, detector=known).fit_transform(photos)
+    assert_array_equal(faces[0], crop_face(photos[0], (1, 1, 5, 5), (8, 8)))
+    assert_array_equal(faces[1], crop_face(photos[1], (2, 2, 6, 6), (8, 8)))
+
+
+@pytest.mark.parametrize("nobody", [None, [], Faces.none()])
+def test_a_known_photo_without_a_face_follows_on_no_face(nobody):
+    cropper = FaceCropper(size=8, detector=[(1, 1, 5, 5), nobody], on_no_face="blank")
+    with pytest.warns(NoFaceWarning, match=r"in 1 of 2 photos \(positions 1\)"):
+        assert (cropper.transform([BLANK, BLANK])[1] == 0).all()
+
+
+def test_known_boxes_of_another_number_of_photos_are_told():
+    cropper = FaceCropper(detector=[(1, 1, 5, 5)])
+    with pytest.raises(ValueError, match=r"has 1 entries for 2 photo\(s\); expected one a photo"):
+        cropper.transform([BLANK, BLANK])
+
+
+def test_a_wrong_entry_of_known_boxes_is_told_by_position():
+    cropper = FaceCropper(detector=[(1, 1, 5, 5), (1, 1, 0, 5)])
+    with pytest.raises(ValueError, match=r"detector\[1\], as the boxes of a photo, has \[1\.0, 1"):
+        cropper.transform([BLANK, BLANK])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": np.ones(2)}, r"returned Faces with 1 boxes, scores of shape \(2,\)"),
+        ({"eyes": np.ones((1, 2))}, r"and eyes of shape \(1, 2\); expected \(1,\) and \(1, 2, 2\)"),
+        ({"boxes": np.ones((1, 3))}, r"returned boxes of shape \(1, 3\); expected a list of"),
+    ],
+)
+def test_faces_that_do_not_fit_together_are_told(changes, message):
+    parts = {"boxes": np.ones((1, 4)), "scores": np.ones(1), "eyes": np.ones((1, 2, 2))}
+    with pytest.raises(ValueError, match=message):
+        detect_faces(BLANK, lambda photo: Faces(**(parts | changes)))
 
 
 def test_faces_are_rgb_and_of_one_size():
@@ -103,6 +166,56 @@ def test_crop_takes_exactly_the_box_and_its_margin():
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     assert_array_equal(crop_face(photo, (10, 5, 20, 20), (20, 20)), photo[5:25, 10:30])
     assert_array_equal(crop_face(photo, (10, 5, 20, 20), (24, 24), 0.1), photo[3:27, 8:32])
+
+
+def _marked(angle):
+    """A face of four marks, turned clockwise about (60, 50), and its eyes."""
+    points = np.array([[-12.0, -8.0], [12.0, -8.0], [0.0, 2.0], [0.0, 14.0]])
+    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    points = points @ np.array([[cosine, sine], [-sine, cosine]]) + (60, 50)
+    rows, columns = np.mgrid[:100, :120]
+    photo = np.zeros((100, 120))
+    for x, y in points:
+        photo += 255 * np.exp(-((columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2) / 8)
+    return photo.clip(0, 255).astype(np.uint8), points[:2]
+
+
+@pytest.mark.parametrize("angle", [-40, -10, 5, 25])
+@pytest.mark.parametrize("margin", [0.0, 0.2])
+def test_eyes_are_made_level_and_nothing_else_changes(angle, margin):
+    upright, _ = _marked(0)
+    photo, eyes = _marked(angle)
+    box = (40, 30, 40, 40)
+    expected = crop_face(upright, box, (40, 40), margin).astype(int)
+    aligned = crop_face(photo, box, (40, 40), margin, eyes=eyes)
+    assert np.abs(aligned - expected).max() < 25
+    assert np.abs(crop_face(photo, box, (40, 40), margin) - expected).max() > 60
+
+
+@pytest.mark.parametrize("eyes", [None, np.full((2, 2), np.nan), [(50, 45), (70, 45)]])
+def test_without_eyes_or_with_level_ones_nothing_is_turned(eyes):
+    photo, _ = _marked(20)
+    box = (40, 30, 40, 40)
+    assert_array_equal(crop_face(photo, box, (20, 20), eyes=eyes), crop_face(photo, box, (20, 20)))
+
+
+@pytest.mark.parametrize("box", [(-50, -60, 30, 30), (200, 300, 30, 30), (-30, 40, 300, 20)])
+@pytest.mark.parametrize("eyes", [None, [(0, 0), (10, 4)]])
+def test_boxes_beyond_the_photo_give_its_border(box, eyes):
+    photo = np.full((60, 80, 3), 7, np.uint8)
+    assert_array_equal(crop_face(photo, box, (8, 9), eyes=eyes), np.full((8, 9, 3), 7))
+
+
+def test_align_turns_the_chosen_face():
+    photo, eyes = _marked(25)
+    boxes = np.array([[0.0, 0, 5, 5], [40, 30, 40, 40]])
+    faces = Faces(boxes, np.ones(2), np.array([np.full((2, 2), np.nan), eyes]))
+    plain, aligned = (
+        FaceCropper(size=40, detector=lambda photo: faces, align=align).transform([photo])[0]
+        for align in (False, True)
+    )
+    assert_array_equal(plain, crop_face(photo, boxes[1], (40, 40)))
+    assert_array_equal(aligned, crop_face(photo, boxes[1], (40, 40), eyes=eyes))
 
 
 def test_crop_keeps_proportions():
@@ -158,35 +271,17 @@ def test_found_faces_warn_of_nothing():
 
 
 def test_a_used_cropper_clones_and_pickles():
-    cropper = FaceCropper(detector=HaarDetector(min_neighbors=5), margin=0.1)
+    cropper = FaceCropper(detector=HaarDetector(min_size=60), margin=0.1, align=True)
     faces = cropper.fit_transform([astronaut()])
     for copy in (clone(cropper), pickle.loads(pickle.dumps(cropper))):
         assert_array_equal(copy.transform([astronaut()]), faces)
 
 
-def test_each_thread_has_its_own_cascade():
-    expected, found = detect_faces(astronaut()), []
-    threads = [
-        threading.Thread(target=lambda: found.append(detect_faces(astronaut()))) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    for boxes in found:
-        assert_array_equal(boxes, expected)
-
-
-def test_very_narrow_photos_are_searched_without_being_blown_up():
-    with pytest.warns(NoFaceWarning, match="in 1 of 1 photos"):
-        assert FaceCropper().transform([np.zeros((2, 20_000), np.uint8)]).shape == (1, 48, 48)
-
-
-def test_opencv_without_cascades_is_told(monkeypatch):
-    monkeypatch.delattr(cv2, "CascadeClassifier")
-    with pytest.raises(MissingExtraError, match=r"has no Haar cascades any more\. Type: pip inst"):
-        FaceCropper().transform([astronaut()])
+def test_raise_names_the_position_of_bytes(tmp_path):
+    Image.fromarray(BLANK).save(tmp_path / "wall.png")
+    data = (tmp_path / "wall.png").read_bytes()
+    with pytest.raises(NoFaceError, match=r"No face was found in X\[0\], 200×200"):
+        FaceCropper(on_no_face="raise").transform([data])
 
 
 def test_an_unreadable_file_is_told_by_name(tmp_path):
@@ -203,10 +298,11 @@ def test_negative_pixels_are_refused():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"detector": "har"}, "detector='har' is unknown; expected 'haar' or a function"),
+        ({"detector": "har"}, r"detector='har' is unknown; expected .* Did you mean 'haar'\?"),
         ({"select": "bigest"}, r"select='bigest' is unknown; .* Did you mean 'largest'\?"),
         ({"on_no_face": "drop"}, "on_no_face='drop' is unknown; expected one of 'full_image'"),
         ({"margin": -1}, "The 'margin' parameter of FaceCropper must be a float in the range"),
+        ({"align": "yes"}, "The 'align' parameter of FaceCropper must be"),
         ({"size": 0}, "size=0 must be a positive int, or a pair of them"),
     ],
 )
@@ -215,20 +311,9 @@ def test_a_wrong_parameter_is_named(parameters, message):
         FaceCropper(**parameters).fit([astronaut()])
 
 
-@pytest.mark.parametrize("boxes", [[(1, 2, 3)], [(0, 0, 0, 5)], [(0, 0, np.nan, 5)]])
-def test_a_detector_that_returns_no_boxes_is_told(boxes):
-    with pytest.raises(ValueError, match="expected left, top, width, height and perhaps a"):
-        detect_faces(BLANK, detector=lambda photo: boxes)
-
-
 @pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"scale_factor": 1.0}, r"scale_factor=1\.0 must be a number above 1"),
-        ({"min_neighbors": -1}, "min_neighbors=-1 must be an int of 0 or more"),
-        ({"min_face": 2}, r"min_face=2 must be a number in \(0, 1\)"),
-    ],
+    "boxes", [[(1, 2, 3)], [(0, 0, 0, 5)], [(0, 0, np.nan, 5)], [(1, 2), (3,)], "face", {"x": 1}]
 )
-def test_a_wrong_parameter_of_the_detector_is_named(parameters, message):
-    with pytest.raises(ValueError, match=message):
-        HaarDetector(**parameters)
+def test_a_detector_that_returns_no_boxes_is_told(boxes):
+    with pytest.raises(ValueError, match=r"expected a list of \(left, top, width, height\)"):
+        detect_faces(BLANK, detector=lambda photo: boxes)

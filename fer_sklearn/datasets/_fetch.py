@@ -4,6 +4,7 @@ import os
 import zipfile
 from pathlib import Path
 
+from .._data_home import data_home as data_folder
 from .._optional import import_optional
 from .._validation import check_choice
 from ..exceptions import DatasetFormatError, MissingExtraError
@@ -49,15 +50,9 @@ def fetch_fer2013(data_home=None, *, subset="train", return_X_y=False):
         If what was downloaded is not the complete FER2013.
     """
     check_choice("subset", subset, (*SUBSETS, "all"))
-    home = _data_home(data_home)
+    home = data_folder(data_home)
     path = _find(home) or _download(home)
     return load_fer2013(path, subset=subset, return_X_y=return_X_y)
-
-
-def _data_home(data_home):
-    if data_home is None:
-        data_home = os.environ.get("FER_SKLEARN_DATA") or "~/fer_sklearn_data"
-    return Path(data_home).expanduser()
 
 
 def _find(home):

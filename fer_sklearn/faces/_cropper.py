@@ -1,5 +1,6 @@
-"""Find the face in each photo and cut it out."""
+"""The transformer that cuts one face out of each photo."""
 
+import os
 import warnings
 from numbers import Real
 from typing import ClassVar
@@ -8,97 +9,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval
 
-from ._haar import HaarDetector
-from ._photos import ImageOutputMixin, as_photo, iter_photos, resize
-from ._validation import ImageTagsMixin, as_photo_list, check_choice, check_pair
-from .exceptions import NoFaceError, NoFaceWarning
+from .._photos import ImageOutputMixin, iter_photos, resize
+from .._validation import ImageTagsMixin, as_photo_list, check_choice, check_pair
+from ..exceptions import NoFaceError, NoFaceWarning
+from ._crop import crop_face
+from ._detect import detect_faces, faces_of_photos, is_boxes, resolve_detector
 
-__all__ = ["FaceCropper", "HaarDetector", "crop_face", "detect_faces"]
-
-
-def detect_faces(photo, detector="haar"):
-    """Find the faces of one photo.
-
-    Parameters
-    ----------
-    photo : str, path-like, or array-like of shape (h, w), (h, w, 3) or (h, w, 4)
-        A file, or grey, RGB or RGBA pixels.
-    detector : "haar" or callable, default="haar"
-        ``"haar"`` is ``HaarDetector()``. A callable gets ``uint8`` grey or RGB pixels and
-        returns boxes as below.
-
-    Returns
-    -------
-    ndarray of shape (n_faces, 4) or (n_faces, 5)
-        Left, top, width and height in pixels of the photo, and perhaps a certainty.
-
-    Raises
-    ------
-    ValueError
-        For an unknown `detector`, or one that returns something else.
-
-    Examples
-    --------
-    >>> from skimage.data import astronaut
-    >>> detect_faces(astronaut()).shape
-    (1, 5)
-    """
-    found = _resolve_detector(detector)(as_photo(photo))
-    if len(found) == 0:
-        return np.empty((0, 5))
-    boxes = np.asarray(found, dtype=np.float64).reshape(len(found), -1)
-    if boxes.shape[1] not in (4, 5) or not np.isfinite(boxes).all() or (boxes[:, 2:4] <= 0).any():
-        raise ValueError(
-            f"detector={detector!r} returned {boxes[0].tolist()} as the first of "
-            f"{len(boxes)} boxes; expected left, top, width, height and perhaps a certainty, "
-            f"finite, width and height above 0."
-        )
-    return boxes
-
-
-def crop_face(photo, box, size, margin=0.0):
-    """Cut a box out of a photo, in the proportions of `size`.
-
-    Parameters
-    ----------
-    photo : ndarray of shape (h, w) or (h, w, 3), uint8
-        Grey or RGB.
-    box : sequence of float
-        Left, top, width and height in pixels; what follows is ignored. Its shorter side is
-        lengthened to the proportions of `size`, so that nothing is distorted.
-    size : (int, int)
-        Height and width of the result.
-    margin : float, default=0.0
-        Share of the box added on each of its sides.
-
-    Returns
-    -------
-    ndarray of shape (height, width) or (height, width, 3), uint8
-        Where the box leaves the photo, its border is continued.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> crop_face(np.zeros((60, 80), np.uint8), (10, 20, 30, 30), (48, 48)).shape
-    (48, 48)
-    """
-    import cv2
-
-    left, top, width, height = (float(number) for number in box[:4])
-    centre_x, centre_y = left + width / 2, top + height / 2
-    unit = max(height / size[0], width / size[1]) * (1 + 2 * margin)
-    height, width = max(1, round(unit * size[0])), max(1, round(unit * size[1]))
-    top, left = round(centre_y - height / 2), round(centre_x - width / 2)
-    missing = (
-        max(0, -top),
-        max(0, top + height - photo.shape[0]),
-        max(0, -left),
-        max(0, left + width - photo.shape[1]),
-    )
-    if any(missing):
-        photo = cv2.copyMakeBorder(photo, *missing, cv2.BORDER_REPLICATE)
-    top, left = top + missing[0], left + missing[2]
-    return resize(photo[top : top + height, left : left + width], tuple(size))
+__all__ = ["FaceCropper"]
 
 
 class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstimator):
@@ -112,14 +29,18 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
     ----------
     size : int or (int, int), default=48
         Side of the faces, or their height and width, in pixels.
-    detector : "haar" or callable, default="haar"
-        What finds faces: :class:`HaarDetector` with its defaults, or a function from
-        ``uint8`` grey or RGB pixels to boxes (left, top, width, height and perhaps a
-        certainty), such as ``HaarDetector(min_neighbors=5)``.
+    detector : {"haar", "yunet"}, callable or list, default="haar"
+        What finds faces: :class:`HaarDetector` or :class:`YuNetDetector` with its defaults,
+        or a function from ``uint8`` grey or RGB pixels to boxes (left, top, width, height
+        and perhaps a score) or `Faces`, such as ``HaarDetector(min_size=60)``. A list holds
+        what is known already: for each photo of the batch a box, a list of boxes, `Faces`,
+        or None for no face.
     select : {"largest", "center", "most_certain"}, default="largest"
         Which face is taken where there are several.
     margin : float, default=0.0
         Share of the face's box added on each side.
+    align : bool, default=False
+        Whether a face is turned until its eyes are level, where the detector tells them.
     on_no_face : {"full_image", "raise", "blank"}, default="full_image"
         For a photo without a face: the whole photo is scaled to `size`, an error is
         raised, or a black image is given.
@@ -133,6 +54,7 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
 
     _parameter_constraints: ClassVar[dict] = {
         "margin": [Interval(Real, 0, 10, closed="both")],
+        "align": ["boolean"],
     }
 
     def __init__(
@@ -142,12 +64,14 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
         detector="haar",
         select="largest",
         margin=0.0,
+        align=False,
         on_no_face="full_image",
     ):
         self.size = size
         self.detector = detector
         self.select = select
         self.margin = margin
+        self.align = align
         self.on_no_face = on_no_face
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -183,6 +107,8 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
 
         Raises
         ------
+        ValueError
+            If `detector` is a list of another length than `X`.
         NoFaceError
             If a photo has no face and ``on_no_face="raise"``.
         ImageReadError
@@ -195,14 +121,16 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
         """
         size = self._check_names()
         faces, faceless = [], []
+        found = self._finder(len(as_photo_list(X)))
         for index, photo in enumerate(iter_photos(X)):
-            boxes = detect_faces(photo, self.detector)
-            if len(boxes) == 0:
+            candidates = found(index, photo)
+            if len(candidates) == 0:
                 faceless.append(index)
                 faces.append(self._stand_in(photo, size, index, X))
             else:
-                box = _SELECTORS[self.select](boxes, photo.shape)
-                faces.append(crop_face(photo, box, size, self.margin))
+                chosen = _SELECTORS[self.select](candidates, photo.shape)
+                eyes = candidates.eyes[chosen] if self.align else None
+                faces.append(crop_face(photo, candidates.boxes[chosen], size, self.margin, eyes))
         if faceless:
             self._warn(faceless, len(faces))
         return _stack(faces)
@@ -211,13 +139,22 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
         self._validate_params()
         check_choice("select", self.select, _SELECTORS)
         check_choice("on_no_face", self.on_no_face, ("full_image", "raise", "blank"))
-        _resolve_detector(self.detector)
+        if not is_boxes(self.detector):
+            resolve_detector(self.detector)
         return check_pair("size", self.size, "(height, width)")
+
+    def _finder(self, n_photos):
+        """Return the function from a photo's position and pixels to its faces."""
+        if is_boxes(self.detector):
+            known = faces_of_photos(self.detector, n_photos)
+            return lambda index, photo: known[index]
+        detector = resolve_detector(self.detector)
+        return lambda index, photo: detect_faces(photo, detector)
 
     def _stand_in(self, photo, size, index, X):
         if self.on_no_face == "raise":
             item = as_photo_list(X)[index]
-            name = f"X[{index}]" if isinstance(item, np.ndarray) else str(item)
+            name = os.fspath(item) if isinstance(item, (str, os.PathLike)) else f"X[{index}]"
             raise NoFaceError(
                 f"No face was found in {name}, {photo.shape[0]}×{photo.shape[1]} pixels. "
                 f"Leave the photo out, or set on_no_face='full_image' or 'blank'."
@@ -244,32 +181,22 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
         return tags
 
 
-def _resolve_detector(detector):
-    if callable(detector):
-        return detector
-    if detector == "haar":
-        return HaarDetector()
-    raise ValueError(
-        f"detector={detector!r} is unknown; expected 'haar' or a function from pixels to boxes."
-    )
+def _largest(faces, shape):
+    return np.argmax(faces.boxes[:, 2] * faces.boxes[:, 3])
 
 
-def _largest(boxes, shape):
-    return boxes[np.argmax(boxes[:, 2] * boxes[:, 3])]
+def _nearest_center(faces, shape):
+    centres = faces.boxes[:, :2] + faces.boxes[:, 2:] / 2
+    return np.argmin(np.square(centres - np.array([shape[1], shape[0]]) / 2).sum(axis=1))
 
 
-def _nearest_center(boxes, shape):
-    offsets = boxes[:, :2] + boxes[:, 2:4] / 2 - np.array([shape[1], shape[0]]) / 2
-    return boxes[np.argmin(np.square(offsets).sum(1))]
-
-
-def _most_certain(boxes, shape):
-    if boxes.shape[1] == 5:
-        return boxes[np.argmax(boxes[:, 4])]
-    raise ValueError(
-        "select='most_certain' needs a detector that gives a certainty as the fifth number "
-        "of each box. Choose select='largest'."
-    )
+def _most_certain(faces, shape):
+    if np.isnan(faces.scores).any():
+        raise ValueError(
+            "select='most_certain' needs a detector that gives a score as the fifth number "
+            "of each box. Choose select='largest'."
+        )
+    return np.argmax(faces.scores)
 
 
 def _stack(faces):

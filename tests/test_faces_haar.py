@@ -1,0 +1,179 @@
+"""HaarDetector on scikit-image's photos: faces of all kinds, and photos without one."""
+
+import pickle
+import threading
+
+import cv2
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from skimage import data
+from skimage.data import astronaut, lfw_subset
+from sklearn.datasets import load_sample_image
+
+from fer_sklearn.exceptions import MissingExtraError
+from fer_sklearn.faces import HaarDetector, detect_faces
+
+# Centre and eyes of the astronaut's face, as a person marked them.
+CENTRE = np.array([225, 115])
+EYES = np.array([[201, 101], [247, 103]])
+
+
+def _subset(kind, n):
+    """The first of scikit-image's 100 faces of 25 pixels, or of as many other pictures."""
+    first = {"faces": 0, "others": 100}[kind]
+    return (lfw_subset()[first : first + n] * 255).astype(np.uint8)
+
+
+def _turned(photo, angle):
+    height, width = photo.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
+    return cv2.warpAffine(photo, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE), matrix
+
+
+def _with_heads(shape, places):
+    """A photo of coffee with the astronaut's head of some sizes at some places."""
+    photo = cv2.resize(data.coffee(), shape[::-1])
+    head = astronaut()[40:200, 145:305]
+    for side, left, top in places:
+        photo[top : top + side, left : left + side] = cv2.resize(
+            head, (side, side), interpolation=cv2.INTER_AREA
+        )
+    return photo
+
+
+def test_the_astronaut_has_one_face_where_it_is():
+    faces = detect_faces(astronaut())
+    assert len(faces) == 1
+    left, top, width, height = faces.boxes[0]
+    assert np.abs((left + width / 2, top + height / 2) - CENTRE).max() < 15
+    assert 80 < width < 120
+    assert faces.scores[0] > 54
+
+
+def test_eyes_are_found_left_first():
+    assert np.abs(detect_faces(astronaut()).eyes[0] - EYES).max() < 6
+    mirrored = detect_faces(np.ascontiguousarray(astronaut()[:, ::-1])).eyes[0]
+    assert np.abs(mirrored - (EYES[::-1] * (-1, 1) + (512, 0))).max() < 6
+
+
+@pytest.mark.parametrize("scale", [0.25, 4])
+def test_boxes_are_in_pixels_of_the_photo_at_any_size(scale):
+    photo = cv2.resize(astronaut(), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    left, top, width, height = detect_faces(photo).boxes[0] / scale
+    assert np.abs((left + width / 2, top + height / 2) - CENTRE).max() < 15
+
+
+@pytest.mark.parametrize("scale", [1, 12])
+def test_tight_crops_are_found_small_and_large(scale):
+    crops = [cv2.resize(face, None, fx=scale, fy=scale) for face in _subset("faces", 40)]
+    assert sum(len(detect_faces(crop)) > 0 for crop in crops) >= 38
+
+
+def test_other_textures_are_no_faces():
+    assert sum(len(detect_faces(other)) > 0 for other in _subset("others", 40)) == 0
+
+
+@pytest.mark.parametrize("name", ["coins", "brick", "gravel", "rocket", "text", "cat"])
+def test_photos_without_a_face_have_none(name):
+    assert len(detect_faces(getattr(data, name)())) == 0
+
+
+def test_the_second_cascade_is_what_rejects():
+    flower = load_sample_image("flower.jpg")
+    assert len(HaarDetector(verify=False, min_neighbors=1)(flower)) > 0
+    assert len(HaarDetector(min_neighbors=1)(flower)) == 0
+
+
+def test_several_faces_of_one_photo_are_found():
+    photo = _with_heads((600, 900), [(80, 30, 30), (120, 300, 200), (240, 600, 300)])
+    boxes = detect_faces(photo).boxes
+    centres = boxes[:, :2] + boxes[:, 2:] / 2
+    expected = np.array([[70, 68], [360, 256], [720, 412]])
+    assert len(boxes) == 3
+    assert np.abs(centres[np.argsort(centres[:, 0])] - expected).max() < 12
+
+
+def test_a_smaller_min_size_finds_smaller_faces():
+    photo = _with_heads((600, 800), [(52, 500, 300)])
+    assert len(HaarDetector(tilted=False)(photo)) == 0
+    assert len(HaarDetector(tilted=False, min_size=24)(photo)) == 1
+
+
+def test_a_larger_max_side_finds_smaller_faces():
+    photo = _with_heads((2000, 3000), [(110, 900, 1200)])
+    assert len(HaarDetector(tilted=False)(photo)) == 0
+    assert len(HaarDetector(tilted=False, max_side=1600)(photo)) == 1
+
+
+@pytest.mark.parametrize("angle", [-28, 28])
+def test_tilted_faces_are_found_with_their_eyes(angle):
+    photo, matrix = _turned(astronaut()[:400, 50:400], angle)
+    assert len(HaarDetector(tilted=False)(photo)) == 0
+    faces = HaarDetector()(photo)
+    assert len(faces) == 1
+    centre = matrix @ [*(CENTRE - (50, 0)), 1]
+    left, top, width, height = faces.boxes[0]
+    assert np.abs((left + width / 2, top + height / 2) - centre).max() < 15
+    eyes = (EYES - (50, 0)) @ matrix[:, :2].T + matrix[:, 2]
+    assert np.abs(faces.eyes[0] - eyes).max() < 10
+
+
+def test_a_huge_photo_is_searched_shrunk():
+    photo = np.repeat(np.repeat(astronaut(), 8, axis=0), 8, axis=1)
+    views = HaarDetector()._views(photo)
+    assert max(max(view.gray.shape) for view in views) <= 720
+    assert len(detect_faces(photo)) == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (2, 20_000), (20_000, 2, 3)])
+def test_photos_of_any_shape_are_searched_without_being_blown_up(shape):
+    assert len(detect_faces(np.zeros(shape, np.uint8))) == 0
+
+
+def test_a_detector_is_equal_to_its_pickled_copy():
+    detector = HaarDetector(min_size=50, verify=False)
+    copy = pickle.loads(pickle.dumps(detector))
+    assert copy == detector
+    assert hash(copy) == hash(detector)
+    assert copy != HaarDetector()
+    assert repr(copy) == (
+        "HaarDetector(min_size=50, max_side=720, scale_factor=1.1, min_neighbors=2, "
+        "verify=False, tilted=True)"
+    )
+
+
+def test_each_thread_has_its_own_cascade():
+    detector = HaarDetector()
+    expected, found = detector(astronaut()), []
+    threads = [
+        threading.Thread(target=lambda: found.append(detector(astronaut()))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    for faces in found:
+        assert_array_equal(faces.boxes, expected.boxes)
+        assert_array_equal(faces.eyes, expected.eyes)
+
+
+def test_opencv_without_cascades_is_told(monkeypatch):
+    monkeypatch.delattr(cv2, "CascadeClassifier")
+    with pytest.raises(MissingExtraError, match=r"has no Haar cascades any more\. Type: pip inst"):
+        detect_faces(astronaut())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"scale_factor": 1.0}, r"scale_factor=1\.0 must be a number above 1"),
+        ({"min_neighbors": -1}, "min_neighbors=-1 must be an int of 0 or more"),
+        ({"min_size": 0}, "min_size=0 must be an int of 1 or more"),
+        ({"max_side": 10}, "max_side=10 must be an int of 64 or more"),
+    ],
+)
+def test_a_wrong_parameter_of_the_detector_is_named(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        HaarDetector(**parameters)
