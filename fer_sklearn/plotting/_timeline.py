@@ -1,0 +1,239 @@
+"""Emotions over the time of a film."""
+
+import math
+
+import numpy as np
+
+from ._colors import label_colors
+from ._style import new_figure
+
+__all__ = ["EmotionTimelineDisplay"]
+
+# What a row has besides the probabilities.
+_OTHER_COLUMNS = {
+    *("source", "frame", "seconds", "face", "left", "top", "width", "height"),
+    *("score", "emotion", "status"),
+}
+# A face that was away for longer than this, and than a few usual steps, leaves a gap.
+_GAP_SECONDS, _GAP_STEPS = 1.0, 4
+# Seconds between two marks of the axis of time.
+_STEPS = (10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
+# Where the band of the told emotions lies, above the probabilities.
+_BAND = (1.04, 0.07)
+
+
+class EmotionTimelineDisplay:
+    """Probabilities of the emotions over the time of a film, a panel for each face.
+
+    Made by :meth:`from_rows`. The band above the curves has the colour of the emotion that
+    was told at each moment. Curve and band are interrupted where the face was not seen.
+
+    Parameters
+    ----------
+    rows : sequence of dict, or pandas.DataFrame
+        A time line: ``seconds``, ``face``, ``emotion``, and a column of probabilities for
+        each class; further columns of a time line are ignored. What
+        ``csv.DictReader`` reads, all of it text, will do.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib.axes.Axes
+        One a face that is shown, after :meth:`plot`.
+    figure_ : matplotlib.figure.Figure
+        The figure of `axes_`.
+    faces_ : list
+        The faces that are shown, in the order of `axes_`.
+
+    Examples
+    --------
+    >>> rows = [
+    ...     {"seconds": 0.0, "face": 1, "emotion": "happy", "happy": 0.9, "sad": 0.1},
+    ...     {"seconds": 0.5, "face": 1, "emotion": "happy", "happy": 0.7, "sad": 0.3},
+    ... ]
+    >>> display = EmotionTimelineDisplay.from_rows(rows)
+    >>> [line.get_label() for line in display.axes_[0].lines]
+    ['happy', 'sad']
+    """
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    @classmethod
+    def from_rows(cls, rows, **plot_options):
+        """Draw a time line.
+
+        Parameters
+        ----------
+        rows : sequence of dict, or pandas.DataFrame
+            As the class takes them.
+        **plot_options
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        EmotionTimelineDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no row, a column is missing, or a number is none.
+        """
+        return cls(rows).plot(**plot_options)
+
+    def plot(self, *, axes=None, max_faces=6):
+        """Draw.
+
+        Parameters
+        ----------
+        axes : array-like of matplotlib.axes.Axes, default=None
+            One a face that is shown; None makes a figure.
+        max_faces : int, default=6
+            Panels at most: of the faces with most rows, in the order of their first.
+            The picture says how many were left out.
+
+        Returns
+        -------
+        EmotionTimelineDisplay
+            This display, with `axes_`, `figure_` and `faces_` set.
+        """
+        if max_faces < 1:
+            raise ValueError(f"max_faces={max_faces!r} must be at least 1.")
+        rows = _as_rows(self.rows)
+        classes = [name for name in rows[0] if name not in _OTHER_COLUMNS]
+        by_face = {}
+        for row in rows:
+            by_face.setdefault(row["face"], []).append(row)
+        most_seen = sorted(by_face, key=lambda face: -len(by_face[face]))[:max_faces]
+        self.faces_ = [face for face in by_face if face in set(most_seen)]
+        n = len(self.faces_)
+        self.axes_ = _new_axes(n) if axes is None else np.ravel(axes)
+        if len(self.axes_) != n:
+            raise ValueError(f"axes has {len(self.axes_)} item(s) for {n} face(s); expected {n}.")
+        self.figure_ = self.axes_[0].figure
+        colors = label_colors([*classes, *(str(row["emotion"]) for row in rows)])
+        for ax, face in zip(self.axes_, self.faces_, strict=True):
+            _draw_face(ax, face, by_face[face], classes, colors)
+        _mark_time(self.axes_)
+        self._label(len(by_face) - n, colors, own_figure=axes is None)
+        return self
+
+    def _label(self, n_left_out, colors, own_figure):
+        """Name the colours once, and the axis of time below the last panel."""
+        from matplotlib.patches import Patch
+
+        text = "Time"
+        if n_left_out:
+            noun = "face, which was" if n_left_out == 1 else "faces, which were"
+            text += f"\nNot shown: {n_left_out} more {noun} seen for a shorter time"
+        self.axes_[-1].set_xlabel(text)
+        options = {"handles": [Patch(color=color, label=name) for name, color in colors.items()]}
+        options |= {"frameon": False, "handlelength": 1.2, "handleheight": 0.6}
+        if own_figure:
+            columns = min(7, len(colors))
+            self.figure_.legend(loc="outside upper center", ncols=columns, **options)
+        else:
+            self.axes_[0].legend(fontsize="small", **options)
+
+
+def _new_axes(n):
+    figure = new_figure((9.0, 0.9 + 1.9 * n))
+    return figure.subplots(n, 1, sharex=True, squeeze=False)[:, 0]
+
+
+def _as_rows(rows):
+    """Return a time line as a list of dicts that have all columns that are needed."""
+    rows = rows.to_dict("records") if hasattr(rows, "to_dict") else list(rows)
+    if not rows:
+        raise ValueError("rows is empty; expected a time line with a row a face and frame.")
+    missing = [name for name in ("seconds", "face", "emotion") if name not in rows[0]]
+    if missing:
+        raise ValueError(
+            f"rows has no column {', '.join(map(repr, missing))}; expected those of a time line: "
+            f"seconds, face, emotion, and one a class. It has {', '.join(map(repr, rows[0]))}."
+        )
+    return rows
+
+
+def _draw_face(ax, face, rows, classes, colors):
+    """Draw one panel."""
+    rows = sorted(rows, key=lambda row: _number(row, "seconds"))
+    seconds = np.array([_number(row, "seconds") for row in rows])
+    told = [str(row["emotion"]) for row in rows]
+    gaps = _gaps(seconds)
+    for name in classes:
+        shares = np.array([_number(row, name) for row in rows])
+        if np.isnan(shares).all():
+            continue
+        # NaN between two rows interrupts the curve; a point of its own needs a marker.
+        x, y = np.insert(seconds, gaps, np.nan), np.insert(shares, gaps, np.nan)
+        marker = "." if len(gaps) + 1 == len(rows) else None
+        ax.plot(x, y, color=colors[name], label=name, linewidth=1.6, marker=marker)
+    _draw_band(ax, seconds, told, gaps, colors)
+    most = max(dict.fromkeys(told), key=told.count)
+    share = told.count(most) / len(told)
+    ax.set_title(f"face {face}: {most} {100 * share:.0f} % of the time", loc="left", fontsize=10)
+    ax.set(ylim=(0, sum(_BAND)), yticks=[0, 0.5, 1], yticklabels=["0 %", "50 %", "100 %"])
+    ax.margins(x=0.01)
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_band(ax, seconds, told, gaps, colors):
+    """Draw the emotion that was told at each moment, run by run."""
+    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.1
+    changes = [i for i in range(1, len(told)) if told[i] != told[i - 1]]
+    gaps = set(gaps.tolist())
+    starts = sorted({0, *changes, *gaps})
+    spans = []
+    for start, end in zip(starts, [*starts[1:], len(told)], strict=True):
+        stays = end < len(told) and end not in gaps
+        until = seconds[end] if stays else seconds[end - 1] + step
+        spans.append((seconds[start], until - seconds[start]))
+    runs = [colors[told[start]] for start in starts]
+    ax.broken_barh(spans, _BAND, facecolors=runs, linewidth=0)
+
+
+def _gaps(seconds):
+    """Return the positions of the rows before which the face was away."""
+    steps = np.diff(seconds)
+    if not len(steps):
+        return np.array([], dtype=int)
+    longest = max(_GAP_SECONDS, _GAP_STEPS * float(np.median(steps)))
+    return np.flatnonzero(steps > longest) + 1
+
+
+def _number(row, name):
+    """Return a value of a row as a float; NaN where it is empty."""
+    value = row.get(name)
+    if value is None or value == "":
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"rows has {name}={value!r}; expected a number. Columns that are no probabilities "
+            f"must be left out."
+        ) from None
+
+
+def _mark_time(axes):
+    """Mark seconds, or for longer films minutes and hours, at round moments."""
+    from matplotlib.ticker import MultipleLocator
+
+    start, end = np.array([ax.dataLim.intervalx for ax in axes]).T
+    span = end.max() - start.min()
+    if span <= 60:
+        for ax in axes:
+            ax.xaxis.set_major_formatter("{x:g} s")
+        return
+    step = next((step for step in _STEPS if span / step <= 9), span / 9)
+    for ax in axes:
+        ax.xaxis.set_major_locator(MultipleLocator(step))
+        ax.xaxis.set_major_formatter(_clock)
+
+
+def _clock(seconds, _position=None):
+    """Write a moment: 0:05, 2:05, or 1:02:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

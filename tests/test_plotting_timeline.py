@@ -1,0 +1,193 @@
+"""The picture of emotions over time: what it shows, and where it is interrupted."""
+
+import csv
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from numpy.testing import assert_allclose
+
+from fer_sklearn.emotions import EMOTIONS
+from fer_sklearn.plotting import EMOTION_COLORS, EmotionTimelineDisplay
+from fer_sklearn.plotting._colors import label_colors
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def _rows(seconds, face=1, emotion="happy", share=0.7):
+    """A time line of one face in which one emotion is told throughout."""
+    rest = (1 - share) / 6
+    shares = {name: share if name == emotion else rest for name in EMOTIONS}
+    return [
+        {"frame": i, "seconds": t, "face": face, "left": 1, "score": 5, "emotion": emotion} | shares
+        for i, t in enumerate(seconds)
+    ]
+
+
+def _band(ax):
+    """The band of an axes: (start, end, colour) of each run."""
+    (collection,) = ax.collections
+    ends = [path.vertices[:, 0] for path in collection.get_paths()]
+    colors = [to_hex(color) for color in collection.get_facecolors()]
+    return [(x.min(), x.max(), color) for x, color in zip(ends, colors, strict=True)]
+
+
+def test_a_curve_for_each_emotion_in_its_colour():
+    ax = EmotionTimelineDisplay.from_rows(_rows([0.0, 0.5, 1.0])).axes_[0]
+    assert {line.get_label(): line.get_color() for line in ax.lines} == EMOTION_COLORS
+    (happy,) = [line for line in ax.lines if line.get_label() == "happy"]
+    assert_allclose(happy.get_xydata(), [[0, 0.7], [0.5, 0.7], [1, 0.7]])
+    assert ax.get_title(loc="left") == "face 1: happy 100 % of the time"
+
+
+def test_colours_are_named_once_for_all_panels():
+    rows = _rows([0, 1]) + _rows([0, 1], face=2)
+    figure = EmotionTimelineDisplay.from_rows(rows).figure_
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(EMOTIONS)
+    assert all(ax.get_legend() is None for ax in figure.axes)
+
+
+def test_the_band_tells_each_emotion_from_when_to_when():
+    rows = _rows([0.0, 0.5, 1.0]) + _rows([1.5, 2.0], emotion="sad")
+    happy, sad = _band(EmotionTimelineDisplay.from_rows(rows).axes_[0])
+    assert happy == (0.0, 1.5, EMOTION_COLORS["happy"].lower())
+    # The last frame is taken to last as long as the others do.
+    assert sad == (1.5, 2.5, EMOTION_COLORS["sad"].lower())
+
+
+def test_curve_and_band_are_interrupted_where_the_face_was_away():
+    rows = _rows([0.0, 0.1, 0.2, 5.0, 5.1])
+    ax = EmotionTimelineDisplay.from_rows(rows).axes_[0]
+    assert_allclose(ax.lines[0].get_xdata(), [0, 0.1, 0.2, np.nan, 5, 5.1])
+    assert_allclose([run[:2] for run in _band(ax)], [(0, 0.3), (5, 5.2)])
+
+
+def test_frames_that_are_far_apart_leave_no_gaps():
+    ax = EmotionTimelineDisplay.from_rows(_rows([0.0, 5.0, 10.0])).axes_[0]
+    assert not np.isnan(ax.lines[0].get_xdata()).any()
+
+
+def test_a_single_moment_is_a_point():
+    ax = EmotionTimelineDisplay.from_rows(_rows([3.0])).axes_[0]
+    assert ax.lines[0].get_marker() == "."
+
+
+@pytest.mark.parametrize(("n_faces", "said"), [(2, ""), (3, "1 more face, "), (5, "3 more faces,")])
+def test_the_faces_that_are_seen_most_are_shown_and_the_others_counted(n_faces, said):
+    rows = []
+    for face in range(1, n_faces + 1):
+        rows += _rows(np.arange(2 * face), face)
+    display = EmotionTimelineDisplay.from_rows(rows, max_faces=2)
+    assert display.faces_ == [n_faces - 1, n_faces]
+    assert len(display.axes_) == 2
+    label = display.axes_[-1].get_xlabel()
+    assert said in label
+    assert ("Not shown" in label) == (n_faces > 2)
+
+
+def test_a_csv_a_frame_and_rows_give_the_same_picture(tmp_path):
+    rows = _rows([0.0, 0.5, 1.0])
+    path = tmp_path / "timeline.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    with path.open(newline="") as file:
+        text = list(csv.DictReader(file))
+    drawn = [
+        EmotionTimelineDisplay.from_rows(source).axes_[0].lines[3].get_xydata()
+        for source in (rows, pd.DataFrame(rows), text)
+    ]
+    assert_allclose(drawn[1], drawn[0])
+    assert_allclose(drawn[2], drawn[0])
+
+
+@pytest.mark.parametrize("unknown", [np.nan, None, ""])
+def test_without_probabilities_the_band_stays(unknown):
+    rows = [row | dict.fromkeys(EMOTIONS, unknown) for row in _rows([0.0, 0.5])]
+    ax = EmotionTimelineDisplay.from_rows(rows).axes_[0]
+    assert len(ax.lines) == 0
+    assert len(_band(ax)) == 1
+
+
+def test_labels_of_other_models_have_colours_of_their_own():
+    rows = [
+        {"seconds": t, "face": 1, "emotion": "contempt", "contempt": 0.6, "happy": 0.4}
+        for t in (0, 1)
+    ]
+    contempt, happy = EmotionTimelineDisplay.from_rows(rows).axes_[0].lines
+    assert happy.get_color() == EMOTION_COLORS["happy"]
+    assert contempt.get_color() not in EMOTION_COLORS.values()
+
+
+def test_label_colors_keep_their_order_and_repeat_after_six():
+    names = [*EMOTIONS, *"abcdefg"]
+    colors = label_colors(names)
+    assert list(colors) == names
+    assert len(set(colors.values())) == 13
+    assert colors["a"] == colors["g"]
+
+
+@pytest.mark.parametrize(
+    ("length", "marks"), [(20, "20 s"), (150, "1:30"), (7200, "1:45:00"), (40_000, "10:00:00")]
+)
+def test_time_is_marked_at_round_moments(length, marks):
+    display = EmotionTimelineDisplay.from_rows(_rows(np.linspace(0, length, 50)))
+    display.figure_.canvas.draw()
+    texts = [text.get_text() for text in display.axes_[0].get_xticklabels()]
+    assert marks in texts
+    assert len(texts) < 14
+
+
+def test_draws_on_the_axes_it_is_given():
+    _, axes = plt.subplots(2)
+    rows = _rows([0, 1]) + _rows([0, 1], face=2)
+    display = EmotionTimelineDisplay.from_rows(rows, axes=axes)
+    assert list(display.axes_) == list(axes)
+    assert axes[0].get_legend() is not None
+    with pytest.raises(ValueError, match=r"^axes has 1 item\(s\) for 2 face\(s\); expected 2\.$"):
+        EmotionTimelineDisplay.from_rows(rows, axes=axes[:1])
+
+
+def test_no_text_is_clipped():
+    rows = _rows([0, 1, 2]) + _rows([0, 1], face=2) + _rows([0], face=3)
+    figure = EmotionTimelineDisplay.from_rows(rows, max_faces=2).figure_
+    figure.canvas.draw()
+    width, height = figure.canvas.get_width_height()
+    texts = [*figure.legends[0].get_texts(), figure.axes[-1].xaxis.label]
+    for text in texts:
+        box = text.get_window_extent()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= width
+        assert box.y1 <= height
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], r"^rows is empty; expected a time line with a row a face and frame\.$"),
+        (
+            [{"seconds": 0, "happy": 1}],
+            r"^rows has no column 'face', 'emotion'; expected those of a time line: seconds, "
+            r"face, emotion, and one a class\. It has 'seconds', 'happy'\.$",
+        ),
+        (
+            [{"seconds": 0, "face": 1, "emotion": "sad", "note": "late"}],
+            r"^rows has note='late'; expected a number\. Columns that are no probabilities "
+            r"must be left out\.$",
+        ),
+    ],
+)
+def test_what_is_no_time_line_is_refused(rows, message):
+    with pytest.raises(ValueError, match=message):
+        EmotionTimelineDisplay.from_rows(rows)
+
+
+def test_at_least_one_face_is_shown():
+    with pytest.raises(ValueError, match=r"^max_faces=0 must be at least 1\.$"):
+        EmotionTimelineDisplay.from_rows(_rows([0]), max_faces=0)
