@@ -1,0 +1,48 @@
+"""A stand-in for a model and a detector, and photos for it, whose pixels say what it finds."""
+
+import threading
+
+import numpy as np
+
+CLASSES = ["happy", "sad"]
+COLUMNS = ["source", "face", "left", "top", "width", "height", "score", "emotion", *CLASSES]
+COLUMNS += ["status"]
+
+
+class _Found:
+    def __init__(self, boxes):
+        self.boxes = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+        self.scores = np.full(len(self.boxes), 5.0)
+        self.eyes = np.full((len(self.boxes), 2, 2), np.nan)
+
+
+class Reader:
+    """Stands in for a model: a photo has as many faces as its first pixel says.
+
+    The emotion of a face is that of the brightness of the second pixel.
+    """
+
+    classes = CLASSES
+
+    def __init__(self):
+        self.batches = []
+        self.threads = set()
+
+    def find(self, photo):
+        self.threads.add(threading.get_ident())
+        return _Found([[i, 1, 4, 4] for i in range(int(photo[0, 0]))])
+
+    def cut(self, photo, faces):
+        return [photo[:4, :4].copy() for _ in faces.boxes]
+
+    def classify(self, pictures):
+        self.batches.append(len(pictures))
+        happy = np.array([picture[0, 1] / 255 for picture in pictures], dtype=np.float64)
+        labels = np.where(happy > 0.5, "happy", "sad").astype(str)
+        return labels, np.stack([happy, 1 - happy], axis=1)
+
+
+def photo(n_faces=1, happy=255):
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[0, :2] = n_faces, happy
+    return pixels

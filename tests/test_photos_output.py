@@ -1,0 +1,310 @@
+"""Output files of `predict_photos`: whole rows whatever happens, and gone on with."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from photo_reader import COLUMNS, Reader, photo
+
+from fer_sklearn.images import write_image
+from fer_sklearn.photos import PhotoSummary, iter_photo_rows, predict_photos
+from fer_sklearn.photos._formats import CSVLines
+
+FORMATS = (".csv", ".jsonl", ".parquet")
+
+
+class CountingReader(Reader):
+    """Counts the photos that it searches."""
+
+    def __init__(self):
+        super().__init__()
+        self.n_photos = 0
+
+    def find(self, photo):
+        self.n_photos += 1
+        return super().find(photo)
+
+
+def read(path):
+    """Read an output file of any format as text, None where there is nothing."""
+    if path.suffix == ".csv":
+        with open(path, newline="", encoding="utf-8") as file:
+            return [
+                {name: value or None for name, value in row.items()} for row in csv.DictReader(file)
+            ]
+    if path.suffix == ".jsonl":
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    else:
+        pa = pytest.importorskip("pyarrow.parquet")
+        rows = pa.read_table(path).to_pylist()
+    return [
+        {name: None if value is None else str(value) for name, value in row.items()} for row in rows
+    ]
+
+
+@pytest.fixture
+def album(tmp_path, monkeypatch):
+    """Paths of nine photos: of two faces, of one, of none, by turns; one file is no photo."""
+    monkeypatch.chdir(tmp_path)
+    paths = []
+    for i in range(9):
+        paths.append(f"photo{i}.png")
+        write_image(paths[-1], photo(2 - i % 3, 28 * i))
+    (tmp_path / "photo4.png").write_text("no photo, but a text")
+    return paths
+
+
+@pytest.fixture(params=FORMATS)
+def output(request, album):
+    if request.param == ".parquet":
+        pytest.importorskip("pyarrow")
+    return Path(f"rows{request.param}")
+
+
+def expected_rows(album):
+    rows = iter_photo_rows(album, Reader())
+    return [(row["source"], row["status"], row["emotion"] or "") for row in rows]
+
+
+def found_rows(path):
+    return [(row["source"], row["status"], row["emotion"] or "") for row in read(path)]
+
+
+def partial_of(path):
+    return path.with_name(path.name + ".partial") if path.suffix == ".parquet" else path
+
+
+def test_the_file_holds_the_rows(album, output):
+    summary = predict_photos(album, Reader(), output=output)
+    assert found_rows(output) == expected_rows(album)
+    assert [list(row) for row in read(output)] == [COLUMNS] * 12
+    assert summary == PhotoSummary(output, 9, 8, 3, 1, 0)
+    assert os.listdir(".").count(output.name) == 1
+    assert not list(Path().glob("*.partial"))
+    assert not list(Path().glob(".*.tmp"))
+
+
+def test_pandas_reads_each_format(album, output):
+    predict_photos(album, Reader(), output=output)
+    if output.suffix == ".csv":
+        table = pd.read_csv(output)
+    elif output.suffix == ".jsonl":
+        table = pd.read_json(output, lines=True)
+    else:
+        table = pd.read_parquet(output)
+    expected = predict_photos(album, Reader())
+    assert table["status"].tolist() == expected["status"].tolist()
+    assert table["happy"].dropna().tolist() == pytest.approx(
+        expected["happy"].dropna().tolist(), abs=1e-6
+    )
+
+
+def test_a_run_goes_on_after_the_photos_that_are_there(album, output):
+    with pytest.raises(KeyboardInterrupt):
+        predict_photos(_interrupted(album, 5), Reader(), output=output, batch_size=2, n_jobs=1)
+    assert partial_of(output).stat().st_size > 0
+    assert output.exists() == (output.suffix != ".parquet")
+    reader = CountingReader()
+    summary = predict_photos(album, reader, output=output)
+    assert found_rows(output) == expected_rows(album)
+    # The last photo that was there, the fourth, is searched again.
+    assert summary == PhotoSummary(output, 9, 8, 3, 1, 3)
+    assert reader.n_photos == 5
+
+
+def _interrupted(paths, after):
+    yield from paths[:after]
+    raise KeyboardInterrupt
+
+
+def test_a_whole_file_is_gone_on_with_for_further_photos(album, output):
+    predict_photos(album[:6], Reader(), output=output)
+    reader = CountingReader()
+    summary = predict_photos(album, reader, output=output)
+    assert found_rows(output) == expected_rows(album)
+    assert (summary.resumed, reader.n_photos) == (5, 4)
+    again = predict_photos(album, reader, output=output)
+    assert found_rows(output) == expected_rows(album)
+    assert (again.photos, again.resumed) == (9, 8)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_file_cut_off_anywhere_is_mended(album, suffix):
+    output = Path(f"rows{suffix}")
+    paths = [*album, 'odd "na\nme".png']
+    write_image("odd.png", photo(2, 3))
+    os.replace("odd.png", paths[-1])
+    paths.append("photo0.png")
+    predict_photos(paths, Reader(), output=output)
+    whole = output.read_bytes()
+    for size in range(0, len(whole), 1 + len(whole) // 300):
+        output.write_bytes(whole[:size])
+        predict_photos(paths, Reader(), output=output, n_jobs=1)
+        assert output.read_bytes() == whole, size
+
+
+def test_the_same_photo_twice_is_two_photos(album, output):
+    images = ["photo0.png", "photo0.png", "photo2.png", "photo2.png"]
+    predict_photos(images, Reader(), output=output)
+    assert len(read(output)) == 6
+    assert predict_photos(images, Reader(), output=output).photos == 4
+
+
+def test_overwrite_begins_anew(album, output):
+    predict_photos(album, Reader(), output=output)
+    summary = predict_photos(album[6:], Reader(), output=output, overwrite=True)
+    assert (summary.photos, summary.resumed) == (3, 0)
+    assert found_rows(output) == expected_rows(album[6:])
+
+
+def test_an_empty_run_leaves_an_empty_table(album, output):
+    assert predict_photos([], Reader(), output=output).photos == 0
+    assert read(output) == []
+    assert predict_photos(album, Reader(), output=output).photos == 9
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (["photo1.png", "photo0.png"], "holds 'photo0.png' as photo 1, which is 'photo1.png' here"),
+        (["photo0.png"], "holds 2 photo(s) or more, the last 'photo1.png', which is more than"),
+    ],
+)
+def test_other_photos_are_refused(album, output, images, message):
+    predict_photos(album, Reader(), output=output)
+    before = output.read_bytes()
+    remedy = "Call it as before, choose another output, or pass overwrite=True to begin anew."
+    with pytest.raises(ValueError, match=f"{re.escape(message)}.*\\. {re.escape(remedy)}$"):
+        predict_photos(images, Reader(), output=output)
+    assert output.read_bytes() == before
+
+
+def test_other_columns_are_refused(album, output):
+    predict_photos(album, Reader(), output=output)
+    reader = Reader()
+    reader.classes = ["glad", "sad"]
+    before = output.read_bytes()
+    with pytest.raises(ValueError, match=r"has the columns source, .*, happy, sad, status; "):
+        predict_photos(album, reader, output=output)
+    assert output.read_bytes() == before
+
+
+def test_the_results_of_another_model_are_refused(album, output):
+    predict_photos(album[:4], Reader(), output=output)
+    other = Reader()
+    other.classify = lambda pictures: Reader.classify(other, [255 - p for p in pictures])
+    before = output.read_bytes()
+    with pytest.raises(ValueError, match=r"for 'photo3.png' than are found now: it was written by"):
+        predict_photos(album, other, output=output)
+    assert output.read_bytes() == before
+
+
+def test_a_photo_that_can_now_be_read_is_no_other_model(album, output):
+    predict_photos(album[:5], Reader(), output=output)
+    write_image("photo4.png", photo(1, 9))
+    assert predict_photos(album, Reader(), output=output).unreadable == 0
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("content", [b"name,age\nA,3\n", b'{"a": 1}\n', b"text", b"\xff\xfe\n\n"])
+def test_a_file_of_something_else_is_not_touched(album, suffix, content):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    output = Path(f"mine{suffix}")
+    output.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"output='mine{suffix}' (has|is|ends) .*overwrite=True"):
+        predict_photos(album, Reader(), output=output)
+    assert output.read_bytes() == content
+    assert not list(Path().glob("*.partial"))
+
+
+@pytest.mark.parametrize("row", ["photo0.png,0,1,1\n", "photo0.png,zero,,,,,,,,,ok\n", 'a"b\n'])
+def test_a_damaged_row_is_told(album, row):
+    Path("rows.csv").write_bytes(CSVLines(COLUMNS).header + row.encode() * 2)
+    with pytest.raises(ValueError, match=r"has no row of this table as number 2\. Call it as"):
+        predict_photos(album, Reader(), output="rows.csv")
+
+
+@pytest.mark.parametrize(
+    ("output", "error", "message"),
+    [
+        ("rows.txt", ValueError, r"ends in '\.txt'; expected one of \.csv, \.jsonl, \.parquet\."),
+        ("no/rows.csv", FileNotFoundError, r"there is no folder 'no'\. Create it first\."),
+        ("folder.csv", IsADirectoryError, r"output='folder\.csv' is a folder; expected a file"),
+    ],
+)
+def test_an_output_that_cannot_be_is_told_before_any_work(
+    tmp_path, monkeypatch, output, error, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(error, match=message):
+        predict_photos(["a.png"], object(), output=output)
+
+
+def test_an_output_without_right_to_write_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(PermissionError, match=r"cannot be written: permission denied"):
+        predict_photos(["a.png"], object(), output=tmp_path / "rows.csv")
+
+
+def test_parquet_without_pyarrow_says_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"pip install 'fer_sklearn\[parquet\]'"):
+        predict_photos(["a.png"], object(), output=tmp_path / "rows.parquet")
+
+
+KILLED = """
+import sys
+import time
+sys.path.insert(0, {tests!r})
+from photo_reader import Reader
+from fer_sklearn.photos import predict_photos
+
+class Slow(Reader):
+    def find(self, photo):
+        time.sleep(0.01)
+        return super().find(photo)
+
+predict_photos({album!r}, Slow(), output={output!r}, batch_size=3)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+def test_kill_9_at_any_moment_is_harmless(tmp_path, output, monkeypatch):
+    """A process is killed again and again, until one comes to the end."""
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("album")
+    for i in range(150):
+        write_image(f"album/{i:03}.png", photo(i % 4, i))
+    tests = str(Path(__file__).parent)
+    script = textwrap.dedent(KILLED.format(tests=tests, album="album", output=str(output)))
+    for size in (1, 4000, None):
+        with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) as process:
+            if size is None:
+                assert process.wait() == 0, process.stderr.read()
+            else:
+                _wait_for_size(partial_of(output), size, process)
+                process.send_signal(signal.SIGKILL)
+    assert found_rows(output) == expected_rows("album")
+    assert sorted(os.listdir(".")) == sorted({"album", output.name, *_photos_of_fixture()})
+
+
+def _wait_for_size(path, size, process):
+    while not path.exists() or path.stat().st_size < size:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+
+
+def _photos_of_fixture():
+    return [f"photo{i}.png" for i in range(9)]
