@@ -6,11 +6,16 @@ __all__ = [
     "MissingExtraError",
     "NoFaceError",
     "NoFaceWarning",
+    "VideoReadError",
 ]
 
 
 class ImageReadError(ValueError):
     """A photo is missing, truncated or not an image."""
+
+
+class VideoReadError(ValueError):
+    """A film, camera or stream cannot be opened, is truncated, or went away."""
 
 
 class DatasetFormatError(ValueError):

@@ -1,0 +1,317 @@
+"""A page in the browser, on this computer only, that shows annotated frames as they come."""
+
+import json
+import math
+import os
+import secrets
+import threading
+from html import escape
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingTCPServer
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from ..plotting._colors import label_colors
+
+__all__ = ["StreamPage"]
+
+_HOST = "127.0.0.1"
+_OWN_NAMES = (_HOST, "localhost")
+_BOUNDARY = b"frame"
+_JPEG_QUALITY = 85
+# A longer side costs time to encode that no page shows.
+_LONGEST_SIDE = 1920
+# Seconds: between two messages about the faces, until a watcher that takes nothing is
+# dropped, and between two signs of life to one that has gone perhaps.
+_STATUS_EVERY, _PATIENCE, _SIGN_OF_LIFE = 0.1, 10, 5
+
+
+class StreamPage:
+    """A web page that shows the newest frame, and the faces in it, to a browser.
+
+    The page is served by this process, to this computer alone, from the moment that the
+    object is made until :meth:`close`; it loads nothing from elsewhere. Other programs and
+    users of the same computer can open it too. Web sites cannot: requests that come from
+    another page, or under another host name (DNS rebinding), are refused.
+
+    Parameters
+    ----------
+    port : int, default=0
+        0 takes any free port.
+    title : str, default="fer-sklearn"
+        Of the page.
+
+    Attributes
+    ----------
+    url : str
+        What to open, such as ``"http://127.0.0.1:41234/"``.
+    closed : bool
+        True once somebody pressed "Stop" on the page, or :meth:`close` was called.
+
+    Raises
+    ------
+    OSError
+        If `port` is taken or not allowed.
+
+    Examples
+    --------
+    >>> with StreamPage() as page:
+    ...     page.show(np.zeros((48, 64, 3), dtype=np.uint8))
+    ...     page.update({"seconds": 0.0, "fps": 25.0, "faces": []})
+    """
+
+    def __init__(self, *, port=0, title="fer-sklearn"):
+        self._state = _State(title)
+        self._server = _serve(port, self._state)
+        self.url = f"http://{_HOST}:{self._server.server_address[1]}/"
+        # A short poll lets close() return quickly.
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="StreamPage", daemon=True
+        )
+        self._thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    @property
+    def closed(self):
+        return self._state.ended is not None
+
+    def show(self, frame):
+        """Make a frame the newest one; return at once.
+
+        It is encoded only if somebody watches, and forgotten when the next one comes.
+
+        Parameters
+        ----------
+        frame : ndarray of shape (h, w, 3), uint8
+            RGB. It is not copied, hence must not be changed later.
+
+        Raises
+        ------
+        ValueError
+            For another shape or dtype.
+        """
+        shape, dtype = np.shape(frame), getattr(frame, "dtype", None)
+        if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
+            raise ValueError(
+                f"frame has shape {shape} and dtype {dtype}; expected RGB pixels, (h, w, 3), uint8."
+            )
+        self._state.set_frame(frame)
+
+    def update(self, status):
+        """Replace what is shown beside the picture; return at once.
+
+        Parameters
+        ----------
+        status : dict
+            All of it optional: ``seconds`` and ``fps``, float; ``faces``, a list with a dict
+            a face: ``face``, its number; ``emotion``; ``probability``, 0..1; and
+            ``probabilities``, a dict of class to 0..1. NaN and None stand for unknown.
+        """
+        faces = status.get("faces") or []
+        names = [name for face in faces for name in face.get("probabilities") or {}]
+        colors = label_colors([*names, *(face["emotion"] for face in faces)])
+        self._state.set_status(json.dumps(_plain({**status, "colors": colors})).encode())
+
+    def close(self):
+        """Stop serving, and tell the open pages. Closing twice does no harm."""
+        self._state.end("ended")
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _State:
+    """What the threads of the server share: the newest of everything."""
+
+    def __init__(self, title):
+        self.title = title
+        self.ended = None  # why, once it has
+        self.is_over = threading.Event()
+        self._frame, self._status = None, b"{}"
+        self._frame_number = self._status_number = 0
+        self._jpeg = (0, b"")
+        self._changed = threading.Condition()
+        self._encoding = threading.Lock()
+
+    def set_frame(self, frame):
+        with self._changed:
+            self._frame = frame
+            self._frame_number += 1
+            self._changed.notify_all()
+
+    def set_status(self, status):
+        with self._changed:
+            self._status = status
+            self._status_number += 1
+            self._changed.notify_all()
+
+    def end(self, reason):
+        """Let all watchers go; the first reason counts."""
+        with self._changed:
+            self.ended = self.ended or reason
+            self.is_over.set()
+            self._changed.notify_all()
+
+    def next_jpeg(self, seen):
+        """Wait for a frame after number `seen`; return (number, JPEG), or None at the end.
+
+        Without a new one for a while, the last is returned again, which shows whether the
+        watcher is still there.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self.ended or self._frame_number > seen, _SIGN_OF_LIFE)
+            while self._frame is None and not self.ended:
+                self._changed.wait()
+            if self.ended:
+                return None
+        with self._encoding:
+            # Whoever waited for the lock finds the frame encoded.
+            with self._changed:
+                number, frame = self._frame_number, self._frame
+            if self._jpeg[0] != number:
+                self._jpeg = (number, _encode(frame))
+            return self._jpeg
+
+    def next_status(self, seen):
+        """Wait for a status after number `seen`; return (number, JSON), or None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.ended or self._status_number > seen, _SIGN_OF_LIFE)
+            return None if self.ended else (self._status_number, self._status)
+
+
+class _Server(ThreadingTCPServer):
+    # http.server's own class looks the computer's name up, which takes seconds on some.
+    daemon_threads = True
+    block_on_close = False
+    # On Windows this would let a second program take the same port.
+    allow_reuse_address = os.name != "nt"
+
+    def handle_error(self, request, client_address):
+        """Say nothing: a browser that goes away in the middle is no error."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _PATIENCE
+    server_version, sys_version = "fer-sklearn", ""
+
+    def log_message(self, *args):
+        """Say nothing: the terminal belongs to the command that shows the page."""
+
+    def do_GET(self):
+        answers = {"/": self._page, "/stream": self._stream, "/events": self._events}
+        self._answer(answers)
+
+    def do_POST(self):
+        self._answer({"/stop": self._stop})
+
+    def _answer(self, answers):
+        answer = answers.get(urlsplit(self.path).path)
+        if not self._is_from_own_page():
+            self.send_error(403, "Only this page itself may ask for that")
+        elif answer is None:
+            self.send_error(404)
+        else:
+            answer()
+
+    def _is_from_own_page(self):
+        """Whether the request has this computer's name, and comes from no other web site."""
+        host = self.headers.get("Host", "")
+        origin = self.headers.get("Origin")
+        # The port may be another one, where it is forwarded.
+        is_own_host = urlsplit(f"//{host}").hostname in _OWN_NAMES
+        is_own_origin = origin is None or origin == f"http://{host}"
+        # Browsers tell here of pictures and frames in foreign pages, which send no Origin.
+        site = self.headers.get("Sec-Fetch-Site", "none")
+        # A link elsewhere that leads here only opens the page.
+        is_visit = self.command == "GET" and self.headers.get("Sec-Fetch-Dest") == "document"
+        return is_own_host and is_own_origin and (site in ("same-origin", "none") or is_visit)
+
+    def _head(self, content_type, **headers):
+        self.send_response(200)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+
+    def _page(self):
+        nonce = secrets.token_urlsafe(16)
+        policy = (
+            f"default-src 'none'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
+            f"script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; frame-ancestors 'none'"
+        )
+        page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+        page = page.replace("{{nonce}}", nonce)
+        page = page.replace("{{title}}", escape(self.server.state.title))
+        self._head("text/html; charset=utf-8", Content_Security_Policy=policy)
+        self.wfile.write(page.encode())
+
+    def _stream(self):
+        """Send pictures for as long as they come, each one replacing the last."""
+        self._head(f"multipart/x-mixed-replace; boundary={_BOUNDARY.decode()}")
+        self.wfile.write(b"--" + _BOUNDARY + b"\r\n")
+        newest = (0, b"")
+        while (newest := self.server.state.next_jpeg(newest[0])) is not None:
+            jpeg = newest[1]
+            head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+            # Browsers show a picture when they have read the boundary after it.
+            self.wfile.write(head + jpeg + b"\r\n--" + _BOUNDARY + b"\r\n")
+
+    def _events(self):
+        """Send the status whenever it changes, as server-sent events."""
+        self._head("text/event-stream")
+        newest = (0, b"")
+        while (newest := self.server.state.next_status(newest[0])) is not None:
+            self.wfile.write(b"data: " + newest[1] + b"\n\n")
+            self.server.state.is_over.wait(_STATUS_EVERY)
+        self.wfile.write(b"event: end\ndata: " + self.server.state.ended.encode() + b"\n\n")
+
+    def _stop(self):
+        self.server.state.end("stopped")
+        self.send_response(204)
+        self.end_headers()
+
+
+def _serve(port, state):
+    try:
+        server = _Server((_HOST, port), _Handler)
+    except (OSError, OverflowError) as error:
+        raise OSError(
+            f"port={port!r} cannot be served on: {getattr(error, 'strerror', None) or error}. "
+            f"Pass another, or 0 for any free one."
+        ) from None
+    server.state = state
+    return server
+
+
+def _encode(frame):
+    """Return an RGB frame as JPEG."""
+    import cv2
+
+    longest = max(frame.shape[:2])
+    if longest > _LONGEST_SIDE:
+        scale = _LONGEST_SIDE / longest
+        size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
+
+
+def _plain(value):
+    """Return what JSON can hold: NumPy's scalars as Python's, NaN and infinity as None."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,353 @@
+"""Films and cameras to results, files and a summary."""
+
+import csv
+import gc
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+from films import Camera, SquareReader, moving, read_film, squares, write_film
+
+from fer_sklearn.exceptions import VideoReadError
+from fer_sklearn.video import TIMELINE_COLUMNS, analyze_video, iter_video
+from fer_sklearn.video._outputs import FilmWriter
+
+# What leaves traces of a film of squares: both faces, and one that turns sad.
+_TURNS = 30
+
+
+def _two_faces(n_frames=50):
+    return [
+        squares(
+            (60 + 2 * i, 60, "happy" if i < _TURNS else "sad"),
+            (260 - 2 * i, 180, "sad"),
+        )
+        for i in range(n_frames)
+    ]
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    return write_film(tmp_path_factory.mktemp("films") / "two.mp4", _two_faces())
+
+
+def _rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+class Viewer:
+    """Stands in for a window: keeps what it was shown, and closes after some frames."""
+
+    def __init__(self, n_frames=10**6):
+        self.n_frames = n_frames
+        self.shown, self.told = [], []
+        self.is_open = None
+
+    def __enter__(self):
+        self.is_open = True
+        return self
+
+    def __exit__(self, *exception):
+        self.is_open = False
+
+    @property
+    def closed(self):
+        return len(self.shown) >= self.n_frames
+
+    def show(self, frame):
+        self.shown.append(frame)
+
+    def update(self, status):
+        self.told.append(status)
+
+
+def test_each_frame_has_its_faces(film):
+    frames = list(iter_video(film, SquareReader()))
+    assert [frame.index for frame in frames] == list(range(50))
+    assert all([face.number for face in frame.faces] == [1, 2] for frame in frames)
+    assert frames[10].seconds == pytest.approx(0.4)
+    tops = {face.number: face.box[1] for face in frames[10].faces}
+    upper = min(tops, key=tops.get)
+    emotions = [{face.number: face.emotion for face in frame.faces} for frame in frames]
+    assert emotions[20] == {upper: "happy", 3 - upper: "sad"}
+    assert emotions[-1] == {upper: "sad", 3 - upper: "sad"}
+    # Half a second of smoothing: the turn is told some frames after it.
+    assert emotions[_TURNS] == emotions[20]
+
+
+def test_without_smoothing_each_frame_stands_alone(film):
+    frames = list(iter_video(film, SquareReader(), smoothing=0))
+    assert {face.emotion for face in frames[_TURNS].faces} == {"sad"}
+
+
+def test_frames_between_have_the_faces_of_the_last_one_searched(film):
+    reader = SquareReader()
+    frames = list(iter_video(film, reader, every=5, all_frames=True))
+    assert len(frames) == 50
+    assert [frame.index for frame in frames if frame.is_searched] == list(range(0, 50, 5))
+    assert len(reader.widths) == 10
+    assert frames[7].faces == []
+    assert [face.box[0] for face in frames[7].shown] == [face.box[0] for face in frames[5].faces]
+    assert [frame.index for frame in iter_video(film, SquareReader(), every=5)] == list(
+        range(0, 50, 5)
+    )
+
+
+def test_the_newest_frame_is_used_where_searching_is_slow():
+    camera = Camera(rate=100, draw=lambda i: squares((60, 60, "happy")))
+    reader = SquareReader(seconds=0.2)
+    with iter_video(camera, reader) as frames:
+        for _ in range(4):
+            frame = next(frames)
+            assert camera.n_given - frame.index < 60
+    assert frame.index > 30
+
+
+def test_a_stream_that_is_given_up_lets_go(film):
+    frames = iter_video(film, SquareReader())
+    next(frames)
+    del frames
+    gc.collect()
+    assert "fer_sklearn video" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"every": 0}, "every=0 must be an int of 1 or more"),
+        ({"every": 1.5}, "every=1.5 must be an int"),
+        ({"smoothing": -1}, "smoothing=-1 must be a number of seconds"),
+        ({"max_gap": None}, "max_gap=None must be a number of seconds"),
+    ],
+)
+def test_parameters_are_checked_at_once(film, options, message):
+    with pytest.raises(ValueError, match=message):
+        iter_video(film, SquareReader(), **options)
+
+
+def test_a_film_is_told_in_a_time_line_a_film_and_a_summary(film, tmp_path):
+    timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"
+    summary = analyze_video(film, SquareReader(), timeline=timeline, annotated=annotated)
+    rows = _rows(timeline)
+    assert list(rows[0]) == [*TIMELINE_COLUMNS, "happy", "sad"]
+    assert len(rows) == 100
+    assert (rows[20]["frame"], rows[20]["seconds"], rows[20]["face"]) == ("10", "0.400", "1")
+    assert float(rows[20]["happy"]) + float(rows[20]["sad"]) == pytest.approx(1, abs=1e-3)
+    shown = read_film(annotated)
+    assert len(shown) == 50
+    assert shown[0].shape == (240, 320, 3)
+    plain = read_film(film)
+    assert np.abs(shown[20].astype(int) - plain[20]).max() > 100
+
+    assert (summary.n_frames, summary.n_searched, summary.problem) == (50, 50, None)
+    assert summary.seconds == pytest.approx(2)
+    shares = {face.emotion: face.shares for face in summary.faces}
+    assert shares["sad"] == {"happy": 0, "sad": 1}
+    assert 0.6 < shares["happy"]["happy"] < 0.95
+    assert all(face.seconds == pytest.approx(2) for face in summary.faces)
+    first, *_ = str(summary).splitlines()
+    assert first == f"{film}: 2.0 s, 50 frames, 50 searched, 2 face(s)"
+    assert [row["face"] for row in summary.rows()] == [1, 2]
+
+
+def test_every_fifth_frame_gives_a_film_as_long_and_as_smooth(film, tmp_path):
+    annotated = tmp_path / "a.avi"
+    summary = analyze_video(film, SquareReader(), annotated=annotated, every=5)
+    assert (summary.n_frames, summary.n_searched) == (50, 10)
+    assert len(read_film(annotated)) == 50
+    assert all(face.seconds == pytest.approx(1.8 + 0.04) for face in summary.faces)
+
+
+def test_a_plot_is_made_of_the_time_line(film, tmp_path):
+    plot = tmp_path / "a.png"
+    analyze_video(film, SquareReader(), plot=plot)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_film_without_faces(tmp_path):
+    film = write_film(tmp_path / "empty.mp4", [squares()] * 10)
+    timeline, plot = tmp_path / "a.csv", tmp_path / "a.png"
+    summary = analyze_video(film, SquareReader(), timeline=timeline, plot=plot)
+    assert summary.faces == summary.rows() == []
+    assert str(summary).endswith("10 searched, 0 face(s)")
+    assert timeline.read_text() == ",".join([*TIMELINE_COLUMNS, "happy", "sad"]) + "\n"
+    assert not plot.exists()
+
+
+def test_rows_are_on_the_disk_as_they_are_told(film, tmp_path):
+    timeline = tmp_path / "a.csv"
+    seen = []
+
+    def stop():
+        seen.append(len(timeline.read_text().splitlines()) if timeline.exists() else 0)
+        return len(seen) > 20
+
+    analyze_video(film, SquareReader(), timeline=timeline, stop=stop)
+    assert seen == sorted(seen)
+    # The header, and two faces for each frame before the one that is asked for.
+    assert len(_rows(timeline)) == 2 * (len(seen) - 1)
+
+
+def test_what_was_recorded_of_a_truncated_film_is_kept(tmp_path):
+    film = write_film(tmp_path / "cut.avi", moving(75, step=2), codec="MJPG")
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"
+    summary = analyze_video(film, SquareReader(), timeline=timeline, annotated=annotated)
+    assert "truncated or damaged after" in summary.problem
+    assert "ended early: " in str(summary)
+    assert len(_rows(timeline)) == len(read_film(annotated)) == summary.n_frames > 30
+
+
+def test_a_camera_that_goes_away_leaves_whole_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("fer_sklearn.video._sources._PATIENCE", 0.2)
+    camera = Camera(rate=50, n_frames=60, draw=lambda i: squares((100 + i, 60, "happy")))
+    timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"
+    summary = analyze_video(camera, SquareReader(), timeline=timeline, annotated=annotated)
+    assert "gives no more frames" in summary.problem
+    assert summary.n_frames == 60
+    assert len(_rows(timeline)) == summary.n_searched
+    # As long as the clock said, however many frames were worked on.
+    assert len(read_film(annotated)) == pytest.approx(50 * summary.seconds, abs=2)
+
+
+def test_the_first_seconds_only(film, tmp_path):
+    summary = analyze_video(film, SquareReader(), timeline=tmp_path / "a.csv", seconds=0.4)
+    assert summary.n_frames == 10
+    with pytest.raises(ValueError, match="seconds=0 must be a number above 0"):
+        analyze_video(film, SquareReader(), seconds=0)
+
+
+def test_a_viewer_sees_all_and_ends_it(film):
+    viewer = Viewer(n_frames=12)
+    summary = analyze_video(film, SquareReader(), viewer=lambda: viewer)
+    assert summary.n_frames == len(viewer.shown) == len(viewer.told) == 12
+    assert viewer.is_open is False
+    assert viewer.shown[0].shape == (240, 320, 3)
+    status = viewer.told[-1]
+    assert status["seconds"] == 0.44
+    assert status["fps"] > 0
+    face = status["faces"][0]
+    assert face["face"] == 1
+    assert face["probability"] == max(face["probabilities"].values())
+
+
+def test_no_viewer_is_opened_for_a_source_that_is_not_there():
+    viewer = Viewer()
+    with pytest.raises(VideoReadError):
+        analyze_video(77, SquareReader(), viewer=lambda: viewer)
+    assert viewer.is_open is None
+
+
+def test_progress_is_told_of_frames(film):
+    calls = []
+
+    def progress(frames, **options):
+        calls.append(options)
+        return frames
+
+    analyze_video(film, SquareReader(), progress=progress, every=4)
+    assert calls == [{"total": 13, "unit": "frame"}]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"annotated": "a.gif"}, r"a\.gif: a film's name must end in \.mp4, "),
+        ({"plot": "a.bmp"}, r"a\.bmp: a plot's name must end in \.png, "),
+        ({"timeline": "a.mp4", "annotated": "a.mp4"}, "must be files of their own"),
+    ],
+)
+def test_outputs_are_checked_before_any_work(film, options, message):
+    with pytest.raises(ValueError, match=message):
+        analyze_video(film, SquareReader(), **options)
+
+
+def test_a_film_is_not_written_over_itself(film):
+    size = film.stat().st_size
+    with pytest.raises(ValueError, match="is the film itself; name another file"):
+        analyze_video(film, SquareReader(), annotated=film)
+    assert film.stat().st_size == size
+
+
+def test_a_folder_that_is_not_there_is_told_before_any_work(film, tmp_path):
+    with pytest.raises(PermissionError, match="there is no such folder, or no right to write"):
+        analyze_video(film, SquareReader(), timeline=tmp_path / "none" / "a.csv")
+
+
+def test_a_full_disk_ends_it_with_what_was_told(film, tmp_path, monkeypatch):
+    from fer_sklearn.video._outputs import TimelineWriter
+
+    def write(self, frame):
+        if frame.index == 5:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TimelineWriter, "write", write)
+    summary = analyze_video(film, SquareReader(), timeline=tmp_path / "a.csv")
+    assert "No space left on device" in summary.problem
+    assert summary.n_frames == 6
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"])
+def test_films_are_written_in_each_format(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    with FilmWriter(path, 12.5) as film:
+        for i, image in enumerate(moving(20)):
+            film.write(image[:201, :301], i / 12.5)
+    images = read_film(path)
+    assert len(images) == 20
+    # These codecs take even sides only.
+    assert images[0].shape == (200, 300, 3)
+    red, _, blue = images[10][120, 90].astype(int)
+    assert red - blue > 100
+
+
+def test_a_film_keeps_the_time_of_irregular_frames(tmp_path):
+    path = tmp_path / "a.avi"
+    with FilmWriter(path, 10) as film:
+        for seconds, image in zip((0, 0.1, 0.5, 0.52, 0.6), moving(5, step=40), strict=True):
+            film.write(image, seconds)
+    places = [int(np.argmax(image[120, :, 0] > 200)) for image in read_film(path)]
+    assert np.round((np.array(places) - 40) / 40).tolist() == [0, 1, 2, 2, 2, 2, 4]
+
+
+def test_a_jump_of_the_clock_does_not_fill_the_disk(tmp_path):
+    path = tmp_path / "a.avi"
+    with FilmWriter(path, 10) as film:
+        for seconds in (0, 36000, 36000.1):
+            film.write(np.zeros((16, 16, 3), np.uint8), seconds)
+    assert len(read_film(path)) == 102
+
+
+def test_frames_of_another_size_are_scaled(tmp_path):
+    path = tmp_path / "a.avi"
+    with FilmWriter(path, 10) as film:
+        film.write(np.zeros((32, 48, 3), np.uint8), 0)
+        film.write(np.full((64, 96, 3), 255, np.uint8), 0.1)
+    images = read_film(path)
+    assert [image.shape for image in images] == [(32, 48, 3)] * 2
+    assert images[1].mean() > 250
+
+
+def test_memory_does_not_grow_with_the_film(tmp_path):
+    """Two thousand frames of 640×480 would be 1.8 GB."""
+    camera = Camera(rate=10**5, draw=lambda i: big)
+    big = np.full((480, 640, 3), 128, np.uint8)
+    process = psutil.Process()
+    sizes = []
+
+    def stop():
+        sizes.append(process.memory_info().rss)
+        return len(sizes) > 2000
+
+    analyze_video(camera, _Nothing(), timeline=tmp_path / "a.csv", stop=stop)
+    assert max(sizes[200:]) - sizes[200] < 40e6
+
+
+class _Nothing(SquareReader):
+    def find(self, photo):
+        time.sleep(0.0005)
+        return super().find(photo[:8, :8])

@@ -1,0 +1,304 @@
+"""The page that shows a stream: what it sends, to whom, and how it ends."""
+
+import http.client
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_sklearn.video import _page as page_module
+from fer_sklearn.video._page import StreamPage
+
+STATUS = {
+    "seconds": 12.3,
+    "fps": 17.0,
+    "faces": [
+        {"face": 1, "emotion": "happy", "probability": 0.9, "probabilities": {"happy": 0.9}},
+    ],
+}
+
+
+@pytest.fixture
+def page():
+    with StreamPage(title="a <b>film</b>") as page:
+        yield page
+
+
+def _frame(level, shape=(48, 64)):
+    return np.full((*shape, 3), (level, 0, 255 - level), np.uint8)
+
+
+def _open(page, path="", **headers):
+    request = urllib.request.Request(page.url + path, headers=headers)
+    return urllib.request.urlopen(request, timeout=20)
+
+
+def _next_picture(stream):
+    """Read one part of the stream, up to the boundary after it; return it as RGB."""
+    while not (line := stream.readline()).startswith(b"Content-Length"):
+        assert line, "the stream ended"
+    assert stream.readline() == b"\r\n"
+    jpeg = stream.read(int(line.split(b":")[1]))
+    assert stream.readline() == b"\r\n"
+    assert stream.readline() == b"--frame\r\n"
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1), cv2.COLOR_BGR2RGB)
+
+
+def _next_status(events):
+    line = events.readline()
+    assert line.startswith(b"data: "), line
+    assert events.readline() == b"\n"
+    return json.loads(line[6:], parse_constant=lambda name: pytest.fail(name))
+
+
+def _post(page, path="stop", **headers):
+    address = urlsplit(page.url)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=20)
+    try:
+        connection.request("POST", "/" + path, headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _status_code(page, path="", **headers):
+    try:
+        return _open(page, path, **headers).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_the_page_is_whole_and_loads_nothing_from_elsewhere(page):
+    with _open(page) as answer:
+        html = answer.read().decode()
+        policy = answer.headers["Content-Security-Policy"]
+    assert "{{" not in html
+    assert "a &lt;b&gt;film&lt;/b&gt;" in html
+    assert not re.search(r"https?://", html)
+    nonce = re.search(r"'nonce-([^']+)'", policy)[1]
+    assert html.count(f'nonce="{nonce}"') == 2
+    assert "default-src 'none'" in policy
+    with _open(page) as answer:
+        assert nonce not in answer.read().decode()
+
+
+def test_the_url_is_of_this_computer_only(page):
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", page.url)
+    assert page._server.server_address[0] == "127.0.0.1"
+
+
+def test_the_stream_shows_the_newest_frame(page):
+    for level in (0, 100, 200):
+        page.show(_frame(level))
+    with _open(page, "stream") as stream:
+        first = _next_picture(stream)
+        assert first.shape == (48, 64, 3)
+        # JPEG changes colours a little; red and blue are not swapped.
+        assert np.abs(first.astype(int) - (200, 0, 55)).max() < 12
+        page.show(_frame(30))
+        assert np.abs(_next_picture(stream).astype(int) - (30, 0, 225)).max() < 12
+
+
+def test_all_watchers_get_the_frame_and_it_is_encoded_once(page, monkeypatch):
+    encoded = []
+    encode = page_module._encode
+    monkeypatch.setattr(page_module, "_encode", lambda frame: encoded.append(1) or encode(frame))
+    page.show(_frame(10))
+    assert encoded == []
+    streams = [_open(page, "stream") for _ in range(3)]
+    for stream in streams:
+        _next_picture(stream)
+        stream.close()
+    assert encoded == [1]
+
+
+def test_a_slow_watcher_holds_up_nobody_and_misses_frames(page):
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    with _open(page, "stream") as stream:
+        start = time.monotonic()
+        for _ in range(300):
+            page.show(noise)
+        page.show(_frame(255))
+        assert time.monotonic() - start < 5
+        pictures = [_next_picture(stream)]
+        while pictures[-1].shape != (48, 64, 3):
+            pictures.append(_next_picture(stream))
+    assert len(pictures) < 100
+
+
+def test_only_the_newest_frame_is_held(page):
+    import weakref
+
+    class Frame(np.ndarray):
+        pass
+
+    frames = [_frame(level).view(Frame) for level in range(5)]
+    references = [weakref.ref(frame) for frame in frames]
+    while frames:
+        page.show(frames.pop(0))
+    assert [reference() is None for reference in references] == [True] * 4 + [False]
+
+
+def test_large_frames_are_sent_smaller(page):
+    page.show(_frame(50, (1500, 3840)))
+    with _open(page, "stream") as stream:
+        assert _next_picture(stream).shape == (750, 1920, 3)
+
+
+def test_a_last_frame_is_sent_again_as_a_sign_of_life(page, monkeypatch):
+    monkeypatch.setattr(page_module, "_SIGN_OF_LIFE", 0.05)
+    page.show(_frame(50))
+    with _open(page, "stream") as stream:
+        first, second = _next_picture(stream), _next_picture(stream)
+    assert (first == second).all()
+
+
+def test_the_status_comes_as_events_with_colours(page):
+    page.update(STATUS)
+    with _open(page, "events") as events:
+        assert events.headers["Content-Type"] == "text/event-stream"
+        assert _next_status(events) == {**STATUS, "colors": {"happy": "#E69F00"}}
+        page.update({"seconds": 13.0})
+        assert _next_status(events) == {"seconds": 13.0, "colors": {}}
+
+
+def test_unknown_numbers_become_null(page):
+    face = {
+        "face": np.int64(2),
+        "emotion": np.str_("sad"),
+        "probability": np.nan,
+        "probabilities": {"sad": np.float32(0.5), "happy": np.inf, "angry": None},
+    }
+    page.update({"fps": np.float64(3), "faces": [face]})
+    with _open(page, "events") as events:
+        status = _next_status(events)
+    assert status["faces"] == [
+        {
+            "face": 2,
+            "emotion": "sad",
+            "probability": None,
+            "probabilities": {"sad": 0.5, "happy": None, "angry": None},
+        }
+    ]
+
+
+def test_stop_closes_and_tells_the_page(page):
+    page.show(_frame(0))
+    with _open(page, "events") as events, _open(page, "stream") as stream:
+        _next_picture(stream)
+        assert not page.closed
+        assert _post(page) == 204
+        assert page.closed
+        assert b"event: end\ndata: stopped\n\n" in events.read()
+        stream.read()
+
+
+def test_stop_needs_a_post(page):
+    assert _status_code(page, "stop") == 404
+    assert _post(page, "elsewhere") == 404
+    assert not page.closed
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example:80"},
+        {"Host": ""},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_other_sites_are_refused(page, headers):
+    assert _post(page, **headers) == 403
+    assert not page.closed
+    if headers != {"Origin": "null"}:
+        assert _status_code(page, "stream", **headers) == 403
+
+
+def test_the_page_itself_and_links_to_it_are_let_in(page):
+    port = urlsplit(page.url).port
+    # A forwarded port has another number.
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", "localhost:9999"):
+        assert _status_code(page, "", Host=host) == 200
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert _status_code(page, "", **link, **{"Sec-Fetch-Dest": "document"}) == 200
+    assert _status_code(page, "", **link, **{"Sec-Fetch-Dest": "iframe"}) == 403
+    same = {"Origin": page.url[:-1], "Sec-Fetch-Site": "same-origin"}
+    assert _post(page, **same) == 204
+
+
+def test_close_is_quick_and_ends_watchers_who_wait():
+    page = StreamPage()
+    ends = []
+
+    def watch(path):
+        with _open(page, path) as answer:
+            ends.append(answer.read())
+
+    threads = [threading.Thread(target=watch, args=(path,)) for path in ("stream", "events")]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    start = time.monotonic()
+    page.close()
+    for thread in threads:
+        thread.join(5)
+    assert time.monotonic() - start < 2
+    assert any(b"data: ended" in end for end in ends)
+    assert page.closed
+    page.close()
+    with pytest.raises(urllib.error.URLError):
+        _open(page)
+
+
+def test_a_port_that_is_taken_is_told(page):
+    port = urlsplit(page.url).port
+    with pytest.raises(
+        OSError,
+        match=rf"^port={port} cannot be served on: .*in use\. Pass another, or 0 for any free one",
+    ):
+        StreamPage(port=port)
+
+
+def test_a_port_that_is_none_is_told():
+    with pytest.raises(OSError, match=r"^port=70000 cannot be served on: "):
+        StreamPage(port=70000)
+
+
+@pytest.mark.parametrize(
+    "frame", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), None]
+)
+def test_what_is_no_rgb_frame_is_refused(page, frame):
+    with pytest.raises(ValueError, match=r"^frame has shape .*; expected RGB pixels"):
+        page.show(frame)
+
+
+def test_a_process_ends_though_somebody_watches():
+    code = (
+        "import sys, numpy as np\n"
+        "from fer_sklearn.video._page import StreamPage\n"
+        "page = StreamPage()\n"
+        "print(page.url, flush=True)\n"
+        "page.show(np.zeros((4, 4, 3), np.uint8))\n"
+        "sys.stdin.readline()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        url = process.stdout.readline().strip()
+        with urllib.request.urlopen(url + "stream", timeout=20):
+            process.communicate("\n", timeout=60)
+        assert process.returncode == 0

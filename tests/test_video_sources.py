@@ -1,0 +1,210 @@
+"""Frames from films, in order, and from cameras, the newest."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from films import Camera, Film, moving, slow_down, squares, turn_by_quarter, write_film
+
+from fer_sklearn.exceptions import VideoReadError
+from fer_sklearn.video import _sources
+from fer_sklearn.video._sources import open_source
+
+
+def _read(source, **options):
+    with open_source(source, **options) as frames:
+        return list(frames)
+
+
+def _threads():
+    return [thread for thread in threading.enumerate() if thread.name == "fer_sklearn video"]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.mkv", "mp4v"), ("a.webm", "VP80")]
+)
+def test_a_film_is_read_in_order_and_in_rgb(tmp_path, name, codec):
+    film = write_film(tmp_path / name, moving(20), codec=codec)
+    frames = _read(film)
+    assert [frame.index for frame in frames] == list(range(20))
+    assert [frame.seconds for frame in frames] == pytest.approx([i / 25 for i in range(20)])
+    assert frames[0].image.dtype == np.uint8
+    assert frames[0].image.shape == (240, 320, 3)
+    red, _, blue = frames[10].image[120, 90].astype(int)
+    assert red - blue > 100
+
+
+def test_a_source_knows_rate_and_length(tmp_path):
+    with open_source(write_film(tmp_path / "a.mp4", moving(12), rate=10)) as frames:
+        assert (frames.rate, frames.n_frames, frames.is_live) == (10, 12, False)
+
+
+def test_an_upright_film_is_turned(tmp_path):
+    film = write_film(tmp_path / "a.mp4", [squares((60, 60, "happy"))] * 3)
+    turn_by_quarter(film)
+    image = _read(film)[0].image
+    assert image.shape == (320, 240, 3)
+    # Clockwise: what was at the top left is at the top right.
+    assert image[60, 180, 0] > 200 > image[60, 60, 0]
+
+
+def test_frames_keep_the_irregular_times_of_a_film(tmp_path):
+    film = write_film(tmp_path / "a.mp4", moving(20))
+    slow_down(film, 10, 5)
+    times = [frame.seconds for frame in _read(film)]
+    assert np.diff(times[:11]) == pytest.approx(0.04)
+    assert np.diff(times[10:]) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("told", [0.0, np.nan, -1.0])
+def test_frames_are_counted_where_a_film_tells_no_times(told):
+    frames = _read(Film(5, times=[told] * 5))
+    assert [frame.seconds for frame in frames] == pytest.approx([i / 25 for i in range(5)])
+
+
+def test_times_never_run_backwards():
+    times = [frame.seconds for frame in _read(Film(4, times=[0.0, 40.0, 20.0, 120.0]))]
+    assert times == pytest.approx([0, 0.04, 0.08, 0.12])
+
+
+def test_frames_between_are_grabbed_but_not_converted():
+    film = Film(20)
+    assert [frame.index for frame in _read(film, every=6)] == [0, 6, 12, 18]
+    assert film.n_retrieved == 4
+    assert len(_read(Film(20), every=6, all_frames=True)) == 20
+
+
+def test_no_more_than_a_few_frames_are_read_ahead():
+    film = Film(100)
+    with open_source(film) as frames:
+        taken = iter(frames)
+        next(taken)
+        time.sleep(0.5)
+        assert film.n_given <= 6
+        assert sum(1 for _ in taken) == 99
+
+
+def test_a_film_is_let_go_of_where_reading_is_given_up(tmp_path):
+    film = write_film(tmp_path / "a.mp4", moving(60))
+    with open_source(film) as frames:
+        next(iter(frames))
+    assert not _threads()
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.avi", "MJPG"), ("a.mkv", "mp4v")])
+def test_a_truncated_film_is_read_to_where_it_ends(tmp_path, name, codec):
+    film = write_film(tmp_path / name, moving(75), codec=codec)
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    frames = []
+    with (
+        pytest.raises(VideoReadError, match=r"truncated or damaged after 1\.\d of 3\.0 s"),
+        open_source(film) as source,
+    ):
+        frames += source
+    assert 30 < len(frames) < 45
+
+
+def test_a_header_that_only_estimates_is_no_error():
+    assert len(_read(Film(97, told=100))) == 97
+
+
+def test_a_film_without_frames_is_an_error():
+    with pytest.raises(VideoReadError, match="there is not one whole frame in this film"):
+        _read(Film(0, told=3))
+
+
+def test_what_is_no_film_is_told_apart(tmp_path):
+    (tmp_path / "text.mp4").write_text("no film " * 100)
+    cut = write_film(tmp_path / "cut.mp4", moving(20))
+    cut.write_bytes(cut.read_bytes()[:2000])
+    for name, message in [
+        ("none.mp4", "there is no such file"),
+        ("", "is a folder; name a film in it"),
+        ("text.mp4", "not a film that OpenCV can read, or one that was cut off"),
+        ("cut.mp4", "not a film that OpenCV can read, or one that was cut off"),
+    ]:
+        with pytest.raises(VideoReadError, match=message):
+            open_source(tmp_path / name)
+
+
+def test_an_absent_camera_says_what_to_try():
+    with pytest.raises(VideoReadError, match=r"^camera 77 cannot be opened: .* Try another number"):
+        open_source(77)
+
+
+def test_an_address_that_does_not_answer():
+    with pytest.raises(VideoReadError, match="x cannot be opened: nothing answers there"):
+        open_source("http://127.0.0.1:9/x")
+
+
+def test_a_source_of_another_type():
+    with pytest.raises(TypeError, match="source is a list; expected the path of a film"):
+        open_source([1])
+
+
+def test_a_camera_gives_the_newest_frame():
+    camera = Camera(rate=100)
+    with open_source(camera) as frames:
+        taken = iter(frames)
+        first = next(taken)
+        for _ in range(3):
+            time.sleep(0.2)
+            before = camera.n_given
+            frame = next(taken)
+            assert before - 3 <= frame.index <= before + 1
+            assert frame.image[0, 0, 0] == frame.index % 256
+            assert frame.seconds == pytest.approx(0.01 * (frame.index - first.index), rel=0.8)
+    assert not _threads()
+    assert not camera.released  # it is the caller's
+
+
+def test_a_camera_that_drops_frames_goes_on(monkeypatch):
+    monkeypatch.setattr(_sources, "_PATIENCE", 0.3)
+    camera = Camera(rate=200, n_frames=40, bad=range(10, 20))
+    frames = []
+    with (
+        pytest.raises(VideoReadError, match="the capture gives no more frames: it was unplugged"),
+        open_source(camera) as source,
+    ):
+        frames += source
+    indices = [frame.index for frame in frames]
+    assert indices == sorted(set(indices))
+    assert indices[-1] == 39
+
+
+def test_a_camera_without_any_frame(monkeypatch):
+    monkeypatch.setattr(_sources, "_PATIENCE", 0.1)
+    with pytest.raises(VideoReadError, match="is open but gives no frame; another program"):
+        _read(Camera(n_frames=0))
+
+
+def test_a_camera_that_hangs(monkeypatch):
+    monkeypatch.setattr(_sources, "_SILENCE", 0.3)
+    with pytest.raises(VideoReadError, match="has given no frame for"):
+        _read(Camera(rate=0.5))
+
+
+@pytest.mark.parametrize("make", [lambda: Camera(rate=0.5), lambda: Film(10**6)])
+def test_waiting_ends_when_it_is_to_stop(make):
+    start = time.monotonic()
+    assert len(_read(make(), stop=lambda: time.monotonic() - start > 0.2)) < 10**6
+    assert time.monotonic() - start < 3
+
+
+def test_a_film_can_be_watched_like_a_camera():
+    with open_source(Film(5), live=True) as source:
+        assert source.is_live
+        assert source.n_frames is None
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (8, 9, 1), (8, 9, 3), (8, 9, 4)])
+def test_grey_and_transparent_frames_become_rgb(shape):
+    image = np.zeros(shape, np.uint8)
+    if len(shape) == 3 and shape[2] > 1:
+        image[..., 2] = 255
+    else:
+        image[...] = 255
+    rgb = _sources.to_rgb(image)
+    assert rgb.shape == (8, 9, 3)
+    assert (rgb[..., 0] == 255).all()
