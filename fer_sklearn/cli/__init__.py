@@ -1,4 +1,4 @@
-"""The command line: ``fer-sklearn train | evaluate | tune | predict | benchmark | info``.
+"""The command line: ``fer-sklearn predict | video | webcam | train | evaluate | …``.
 
 Each command is a file with ``add_parser``, which describes its options, and a function that
 runs it. Results go to stdout, all else to stderr. The files import nothing heavy before
@@ -10,7 +10,7 @@ import os
 import sys
 
 from .. import __version__
-from . import _benchmark, _evaluate, _info, _predict, _train, _tune
+from . import _benchmark, _evaluate, _info, _predict, _train, _tune, _video, _webcam
 from ._terminal import CommandError, one_line, quiet_start_up, warnings_as_lines
 
 __all__ = ["main"]
@@ -22,7 +22,9 @@ angry, disgust, fear, happy, neutral, sad and surprise apart.
 
 _EXAMPLES = """\
 first steps:
-  fer-sklearn predict photo.jpg             the emotion in a photo
+  fer-sklearn predict                       a photo that comes along
+  fer-sklearn predict photo.jpg             the emotions in a photo
+  fer-sklearn webcam                        the emotions before a camera
   fer-sklearn benchmark                     compare two models, no data needed
   fer-sklearn train fer2013.zip --model hog-svm --output hog.fer
   fer-sklearn evaluate hog.fer fer2013.zip
@@ -96,7 +98,7 @@ def _make_parser():
     )
     parser.add_argument("--version", "-V", action="version", version=f"fer-sklearn {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
-    for module in (_train, _evaluate, _tune, _predict, _benchmark, _info):
+    for module in (_predict, _video, _webcam, _train, _evaluate, _tune, _benchmark, _info):
         command = module.add_parser(commands)
         command.formatter_class = _HelpFormatter
         command.add_argument(

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import re
@@ -115,7 +116,7 @@ def _cascades():
 
 def _model(name):
     """Return what is in a shipped model or a model file."""
-    from ..weights import shipped_path
+    from ..weights import read_description, shipped_path
 
     model = load_model(name)
     path = shipped_path(name) if name in SHIPPED else name
@@ -130,6 +131,9 @@ def _model(name):
     if hasattr(last, "model_"):
         facts["weights"] = f"{last.model_.count_params():,}"
         facts["epochs trained"] = last.n_iter_
+    elif name in SHIPPED:
+        shapes = read_description(name)["shapes"]
+        facts["weights"] = f"{sum(map(math.prod, shapes)):,}"
     for name, step in getattr(model, "steps", [("model", model)]):
         given = {
             key: value for key, value in step.get_params(deep=False).items() if value is not None

@@ -43,11 +43,11 @@ _CNN_OPTIONS = (
 
 
 def load_model(name):
-    """Load a shipped model by its name, or a file."""
+    """Load a shipped model by its name, to predict with, or a file."""
     if name in SHIPPED:
-        from ..pretrained import load_pretrained
+        from ..pretrained import fastest_runtime, load_pretrained
 
-        return load_pretrained(name)
+        return load_pretrained(name, runtime=fastest_runtime())
     from ..persistence import load
 
     return load(name)

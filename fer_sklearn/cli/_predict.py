@@ -1,41 +1,47 @@
-"""``fer-sklearn predict``: the emotion in photos and folders of photos."""
+"""``fer-sklearn predict``: the emotions of all faces in photos and folders of photos."""
 
 import argparse
-from pathlib import Path
+import sys
+from contextlib import closing
+from itertools import islice
 
-from ._models import MODEL_HELP, SHIPPED, load_model
-from ._output import add_format, choose_format, emit, render
-from ._terminal import CommandError, note, one_line, progress
+from ._models import MODEL_HELP, load_model
+from ._photos import PRINTERS, Pictures
+from ._terminal import CommandError, note, one_line
 
 __all__ = ["add_parser", "run"]
 
-_FORMATS = ("table", "csv", "json")
-# Few enough that the photos of a batch fit into memory whatever their size.
-_AT_ONCE = 16
-
 _EXAMPLES = """\
 examples:
-  fer-sklearn predict holiday.jpg
-  fer-sklearn predict photos/ --format csv > emotions.csv
-  fer-sklearn predict faces/ --no-crop-faces --model tiny
-  fer-sklearn predict face.png --model hog.fer
+  fer-sklearn predict                        a photo that comes along
+  fer-sklearn predict holiday.jpg --annotate faces/
+  fer-sklearn predict photos/ --output emotions.csv
+  fer-sklearn predict 'photos/**/*.jpg' --format csv > emotions.csv
+  fer-sklearn predict crops/ --no-crop-faces --model tiny
 
-Where no face is found, the whole photo is used. A photo that cannot be read
-gets a row that says so; the exit code is then 1.
+The same command with the same --output goes on where the last one ended.
+A photo that cannot be read gets a row that says so; the exit code is then 1.
 A model file can run any code when it is read: use only files that you trust.
 """
+_DEMO = "astronaut"
+# A table is made as wide as the longest of so many names.
+_N_MEASURED = 2000
 
 
 def add_parser(commands):
     """Describe the command."""
     parser = commands.add_parser(
         "predict",
-        help="tell the emotion in photos",
-        description="Tell the emotion in photos: one row a photo.",
+        help="tell the emotion of every face in photos",
+        description="Tell the emotion of every face in photos: one row a face.",
         epilog=_EXAMPLES,
     )
     parser.add_argument(
-        "paths", metavar="PATH", nargs="+", help="a photo, or a folder, whose photos are all taken"
+        "paths",
+        metavar="PATH",
+        nargs="*",
+        help="a photo; a folder, whose photos are all taken; or a pattern in quotes (default: "
+        "scikit-image's astronaut)",
     )
     parser.add_argument(
         "--model", "-m", metavar="MODEL", default="default", help=f"{MODEL_HELP} (default: default)"
@@ -43,116 +49,171 @@ def add_parser(commands):
     parser.add_argument(
         "--crop-faces",
         action=argparse.BooleanOptionalAction,
-        help="whether to find the largest face first (a shipped model does, a model file as it "
-        "was trained)",
+        default=True,
+        help="whether to find the faces; --no-crop-faces takes each photo for one face",
     )
-    add_format(parser, choices=_FORMATS)
+    parser.add_argument(
+        "--detector",
+        choices=("haar", "yunet"),
+        help="what finds faces (default: the detector of the model's step crop, or haar)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=tuple(PRINTERS),
+        help="how to print the result (default: table); a table leaves columns out",
+    )
+    parser.add_argument(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="write to a .csv, .jsonl or .parquet file as results come, not to stdout",
+    )
+    parser.add_argument(
+        "--annotate",
+        metavar="DIR",
+        help="also write each photo there, with boxes, emotions and their probabilities",
+    )
+    parser.add_argument("--force", action="store_true", help="begin the file of --output anew")
     parser.set_defaults(run=run)
     return parser
 
 
 def run(args):
     """Predict for all photos; return 1 if one could not be read."""
-    crop_faces = args.model in SHIPPED if args.crop_faces is None else args.crop_faces
-    model = _Model(load_model(args.model), crop_faces)
-    photos = list(_find_photos(args.paths))
-    batches = range(0, len(photos), _AT_ONCE)
-    rows = []
-    for start in progress(batches, unit="batch", leave=False):
-        rows += model.rows(photos[start : start + _AT_ONCE])
-    if model.n_large:
+    pictures = _check(args)
+    images = args.paths
+    if not images:
+        from skimage.data import astronaut
+
+        images = astronaut()
         note(
-            f"{model.n_large} of {len(rows)} photo(s) are large, and were taken to show "
-            f"nothing but a face. If they show more, add --crop-faces."
+            "No PATH is given: this is the astronaut who comes with scikit-image. Next, type: "
+            "fer-sklearn predict PHOTO, or: fer-sklearn predict FOLDER --output emotions.csv"
         )
-    emit(render(rows, choose_format(args, _FORMATS)), args.output)
-    failed = sum(row["status"] == _UNREADABLE for row in rows)
-    if failed:
-        raise CommandError(f"{failed} of {len(rows)} photo(s) could not be read")
+    job = _Job(args, images, pictures)
+    counted = job.write(args.output, args.force) if args.output else job.show(args.format)
+    if counted.no_face * 2 > counted.photos and args.crop_faces:
+        note(
+            f"In {counted.no_face:,} of {counted.photos:,} photo(s) no face was found. If they "
+            f"show nothing but a face, add --no-crop-faces."
+        )
+    if counted.unreadable:
+        raise CommandError(
+            f"{counted.unreadable:,} of {counted.photos:,} photo(s) could not be read"
+        )
     return 0
 
 
-_OK, _UNREADABLE, _NO_FACE = "ok", "not readable", "no face found"
-# A crop of a face is rarely larger; FER2013's have 48 pixels.
-_LARGE = 256
+def _check(args):
+    """Refuse what cannot be written before any work is done."""
+    if args.output:
+        from ..photos._rowfile import check_output
+
+        path = check_output(args.output)
+        if args.format and path.suffix.lower() != f".{args.format}":
+            args.parser.error(
+                "argument --format: is for what is printed; the suffix of --output names its own"
+            )
+    elif args.force:
+        args.parser.error("argument --force: only with --output")
+    return Pictures(args.annotate, args.paths) if args.annotate else None
 
 
-class _Model:
-    """A fitted model, its cropper apart, so that each photo has a status of its own."""
+def _reader(args):
+    from ..recognition import FaceReader
 
-    def __init__(self, model, crop_faces):
-        from ..faces import FaceCropper
+    return FaceReader(load_model(args.model), detector=args.detector)
 
-        steps = [name for name, _ in getattr(model, "steps", [])]
-        self.cropper = FaceCropper() if crop_faces else None
-        if steps[:1] == ["crop"]:
-            self.cropper, model = model[0], model[1:]
-        if not hasattr(model, "predict"):
-            raise CommandError(f"the model, a {type(model).__name__}, cannot predict")
-        if self.cropper is not None:
-            self.cropper.set_params(on_no_face="raise")
-        self.classifier = model
-        self.certainty = "probability" if hasattr(model, "predict_proba") else "decision"
-        self.n_large = 0
 
-    def rows(self, paths):
-        """Return a row a photo."""
-        photos, states = zip(*map(self._read, paths), strict=True)
-        faces = [photo for photo in photos if photo is not None]
-        answers = iter(self._answers(faces) if faces else ())
-        unknown = {"emotion": None, self.certainty: None}
-        return [
-            {"source": str(path)} | (unknown if photo is None else next(answers)) | {"status": s}
-            for path, photo, s in zip(paths, photos, states, strict=True)
-        ]
+class _Job:
+    """Photos to be read, classified, drawn, and told about."""
 
-    def _read(self, path):
-        """Return the face in a photo, None if it cannot be read, and the status."""
-        from ..exceptions import ImageReadError, NoFaceError
-        from ..images import read_image
+    def __init__(self, args, images, pictures):
+        from ..photos._results import row_columns
 
+        self._images, self._pictures = images, pictures
+        self._crop_faces = args.crop_faces
+        self._reader = _reader(args)
+        self._classes = self._reader.classes
+        self._columns = row_columns(self._classes)
+
+    def show(self, form):
+        """Print rows as they come; return their counts."""
+        from ..photos import PhotoSummary
+
+        counted = PhotoSummary(None)
+        some = islice(self._sources(), _N_MEASURED)
+        longest = max((len(source.name) for source in some), default=0)
+        printer = PRINTERS[form or "table"](self._classes, self._columns, longest)
+        with self._bar(sys.stderr.isatty() and not sys.stdout.isatty()) as bar:
+            for photos in self._photos(self._sources(), bar):
+                printer.write([row for rows in photos for row in rows])
+                for rows in photos:
+                    counted.count(rows)
+        printer.close()
+        return counted
+
+    def write(self, output, force):
+        """Write rows to a file, or go on with it; return the counts of the whole file."""
+        from ..photos._rowfile import RowFile
+
+        file = RowFile(output, self._columns, overwrite=force, remedy="add --force")
         try:
-            photo = read_image(path)
-        except ImageReadError as error:
-            note(f"fer-sklearn: warning: {one_line(error)}")
-            return None, _UNREADABLE
-        if self.cropper is None:
-            self.n_large += min(photo.shape[:2]) > _LARGE
-            return photo, _OK
-        try:
-            return self.cropper.transform([photo])[0], _OK
-        except NoFaceError:
-            return photo, _NO_FACE
+            with file, self._bar(sys.stderr.isatty()) as bar:
+                sources = file.resume(self._sources())
+                counted = file.summary
+                if counted.resumed:
+                    note(f"{output} has {counted.resumed:,} photo(s) already; going on after them.")
+                    bar.update(counted.resumed)
+                for photos in self._photos(sources, bar):
+                    file.write(photos)
+        except KeyboardInterrupt:
+            note(
+                f"{file.lines_path} keeps {file.summary.photos:,} photo(s); the same command goes "
+                f"on after them."
+            )
+            raise
+        note(
+            f"Written to {output}: {counted.photos:,} photo(s), {counted.faces:,} face(s), "
+            f"{counted.no_face:,} photo(s) without a face."
+        )
+        return counted
 
-    def _answers(self, faces):
-        """Yield the predicted label of each face, and the model's score of that label."""
-        labels = self.classifier.predict(faces)
-        if self.certainty == "probability":
-            scores = self.classifier.predict_proba(faces)
-        else:
-            scores = self.classifier.decision_function(faces)
-        if scores.ndim == 1:  # two labels: one number, whose sign decides
-            scores = abs(scores)
-        else:
-            columns = self.classifier.classes_.searchsorted(labels)
-            scores = scores[range(len(labels)), columns]
-        for label, score in zip(labels, scores, strict=True):
-            yield {"emotion": str(label), self.certainty: round(float(score), 4)}
+    def _sources(self):
+        from ..photos._sources import PhotoSource, iter_sources
 
+        if isinstance(self._images, list):
+            return iter_sources(self._images)
+        return [PhotoSource(_DEMO, self._images)]
 
-def _find_photos(paths):
-    """Yield photos; those of a folder sorted, of any depth."""
-    from ..images import IMAGE_SUFFIXES
+    def _bar(self, shown):
+        from ..photos._predict import photo_bar
 
-    for path in map(Path, paths):
-        if not path.is_dir():
-            yield path
-            continue
-        found = [
-            file
-            for file in sorted(path.rglob("*"))
-            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-        ]
-        if not found:
-            raise CommandError(f"{path}: there is no photo in this folder")
-        yield from found
+        return photo_bar(self._images, shown)
+
+    def _photos(self, sources, bar):
+        """Yield the rows of the photos of a batch, once their pictures are drawn."""
+        from joblib import cpu_count
+
+        from ..photos._results import UNREADABLE, iter_photo_batches
+
+        batches = iter_photo_batches(
+            sources,
+            self._reader,
+            crop_faces=self._crop_faces,
+            n_threads=cpu_count(),
+            keep_photos=self._pictures is not None,
+        )
+        with closing(batches):
+            for results in batches:
+                for result in results:
+                    reason = result.status.removeprefix(f"{UNREADABLE}: ")
+                    if reason != result.status:
+                        bar.write(
+                            f"fer-sklearn: warning: {one_line(result.source.name)}: {reason}",
+                            file=sys.stderr,
+                        )
+                    if self._pictures is not None:
+                        self._pictures.draw(result, self._classes)
+                yield [result.rows(self._classes) for result in results]
+                bar.update(len(results))

@@ -18,9 +18,10 @@ __all__ = [
     "warnings_as_lines",
 ]
 
-# What TensorFlow's libraries say at import before they read TF_CPP_MIN_LOG_LEVEL.
+# What TensorFlow's libraries say at import before they read TF_CPP_MIN_LOG_LEVEL, and LiteRT.
 _START_UP = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:\S+ +\d+ \S+\.cc:"
+    rb"|INFO: Created TensorFlow Lite"
 )
 
 
@@ -46,7 +47,7 @@ def progress(iterable, **options):
     return tqdm(iterable, file=sys.stderr, disable=hidden, dynamic_ncols=True, **options)
 
 
-def check_output(path, *, force):
+def check_output(path, *, force, option="--output"):
     """Refuse, before any work is done, a file that could not or should not be written."""
     path = Path(path)
     if path.is_dir():
@@ -55,7 +56,7 @@ def check_output(path, *, force):
         raise CommandError(f"{path}: there is no folder {path.parent}. Create it first.")
     if path.exists() and not force:
         raise CommandError(
-            f"{path} exists already. Choose another --output, or add --force to replace it."
+            f"{path} exists already. Choose another {option}, or add --force to replace it."
         )
     return path
 

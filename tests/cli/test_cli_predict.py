@@ -1,95 +1,280 @@
 """`fer-sklearn predict`."""
 
 import json
+import os
+import sys
 
 import numpy as np
-from running import csv_rows, run
+import pytest
+from photo_reader import COLUMNS, Reader, photo
+from running import csv_rows, run, usage_error
 
-from fer_sklearn import load, load_pretrained
-from fer_sklearn.images import write_image
+from fer_sklearn import load_pretrained
+from fer_sklearn.cli import _predict
+from fer_sklearn.images import read_image, write_image
+
+SEVEN = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
 
 
-def test_predict_gives_a_row_a_photo(model, photos, capsys):
-    folder = photos / "test" / "happy"
-    assert run("predict", folder, "--model", model, "--format", "csv") == 0
+@pytest.fixture
+def album(tmp_path, monkeypatch):
+    """A folder to work in, with photos that a stand-in for the model reads."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_predict, "_reader", lambda args: Reader())
+    os.makedirs("album/sub")
+    write_image("album/a.png", photo(2))
+    write_image("album/sub/a.png", photo(0))
+    write_image("b.png", photo(1, 0))
+    return tmp_path
+
+
+# What is printed
+
+
+def test_a_table_has_a_row_a_face(album, capsys):
+    assert run("predict", "album", "b.png") == 0
     out, err = capsys.readouterr()
-    rows = csv_rows(out)
-    assert [row["source"] for row in rows] == sorted(map(str, folder.iterdir()))
-    assert {row["status"] for row in rows} == {"ok"}
-    assert list(rows[0]) == ["source", "emotion", "decision", "status"]
-    predicted = load(model).predict(sorted(map(str, folder.iterdir())))
-    assert [row["emotion"] for row in rows] == predicted.tolist()
+    assert out == (
+        "source           face  emotion  probability  status\n"
+        "---------------  ----  -------  -----------  ------\n"
+        "album/a.png         0  happy          1.000  ok\n"
+        "album/a.png         1  happy          1.000  ok\n"
+        "album/sub/a.png     –  –                  –  no face\n"
+        "b.png               0  sad            1.000  ok\n"
+    )
     assert err == ""
 
 
-def test_predict_tells_probabilities(cnn, photos, capsys):
-    assert run("predict", photos / "test", "--model", cnn, "--format", "json") == 0
+def test_paths_are_cut_to_the_terminal_only(album, capsys, monkeypatch):
+    os.rename("album", "a_very_long_name_of_an_album_that_is_quite_long")
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert run("predict", "b.png", "a_very_long_name_of_an_album_that_is_quite_long") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 70
+    assert lines[-1].startswith("…")
+    assert "quite_long/sub/a.png  " in lines[-1]
+
+
+def test_csv_has_all_columns(album, capsys):
+    assert run("predict", "album", "--format", "csv") == 0
+    rows = csv_rows(capsys.readouterr().out)
+    assert list(rows[0]) == COLUMNS
+    assert [row["happy"] for row in rows] == ["1.0", "1.0", ""]
+
+
+def test_json_is_one_array(album, capsys):
+    assert run("predict", "album", "--format", "json") == 0
     rows = json.loads(capsys.readouterr().out)
-    assert len(rows) == 35
-    assert all(1 / 7 <= row["probability"] <= 1 for row in rows)
+    assert list(rows[0]) == COLUMNS
+    assert [row["emotion"] for row in rows] == ["happy", "happy", None]
 
 
-def test_predict_goes_on_after_an_unreadable_file(model, photos, tmp_path, capsys):
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"\x89PNG")
-    good = next((photos / "test" / "sad").iterdir())
-    assert run("predict", broken, good, "--model", model, "--format", "csv") == 1
+def test_json_lines_are_objects(album, capsys):
+    assert run("predict", "b.png", "--format", "jsonl") == 0
+    assert json.loads(capsys.readouterr().out)["left"] == 0.0
+
+
+def test_a_pattern_in_quotes_is_expanded(album, capsys):
+    assert run("predict", "album/**/*.png", "--format", "csv") == 0
+    rows = csv_rows(capsys.readouterr().out)
+    assert sorted({row["source"] for row in rows}) == ["album/a.png", "album/sub/a.png"]
+
+
+def test_pictures_of_faces_are_hinted_at(album, capsys):
+    assert run("predict", "album/sub") == 0
+    assert capsys.readouterr().err == (
+        "In 1 of 1 photo(s) no face was found. If they show nothing but a face, add "
+        "--no-crop-faces.\n"
+    )
+
+
+# What goes wrong
+
+
+def test_each_failure_is_a_line_and_the_rest_goes_on(album, capsys):
+    os.mkdir("empty")
+    with open("text.jpg", "w") as file:
+        file.write("a text")
+    assert run("predict", "empty", "text.jpg", "no.png", "*.tif", "b.png", "--format", "csv") == 1
     out, err = capsys.readouterr()
-    first, second = csv_rows(out)
-    assert (first["emotion"], first["decision"], first["status"]) == ("", "", "not readable")
-    assert second["status"] == "ok"
-    warning, error = err.splitlines()
-    assert warning.startswith(f"fer-sklearn: warning: {broken}: ")
-    assert error == "fer-sklearn: error: 1 of 2 photo(s) could not be read"
+    assert [row["status"].partition(":")[0] for row in csv_rows(out)] == ["unreadable"] * 4 + ["ok"]
+    assert err.splitlines() == [
+        "fer-sklearn: warning: empty: there is no photo in this folder",
+        "fer-sklearn: warning: text.jpg: not an image in a known format; its first bytes are "
+        "b'a text'",
+        "fer-sklearn: warning: no.png: there is no such file",
+        "fer-sklearn: warning: *.tif: there is no such file, and no photo matches it as a pattern",
+        "fer-sklearn: error: 4 of 5 photo(s) could not be read",
+    ]
 
 
-def test_predict_finds_faces(model, tmp_path, capsys):
-    from skimage.data import astronaut
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--output", "no/a.csv"], "output='no/a.csv': there is no folder 'no'. Create it first."),
+        (
+            ["--output", "a.txt"],
+            "output='a.txt' ends in '.txt'; expected one of .csv, .jsonl, .parquet.",
+        ),
+        (
+            ["--annotate", "b.png"],
+            "--annotate b.png cannot be written to (File exists). Choose another folder.",
+        ),
+        (
+            ["--annotate", "album/new"],
+            "--annotate album/new lies in album, whose photos are read: the pictures would be "
+            "taken for photos. Choose a folder elsewhere.",
+        ),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_any_work(
+    album, capsys, monkeypatch, option, message
+):
+    monkeypatch.setattr(_predict, "_reader", None)
+    assert run("predict", "album", *option) == 1
+    assert capsys.readouterr() == ("", f"fer-sklearn: error: {message}\n")
+    assert sorted(os.listdir(".")) == ["album", "b.png"]
 
-    write_image(tmp_path / "a.png", astronaut())
-    write_image(tmp_path / "b.png", np.full((60, 60), 128, np.uint8))
-    assert run("predict", tmp_path, "--model", model, "--crop-faces", "--format", "json") == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [row["status"] for row in rows] == ["ok", "no face found"]
 
-
-def test_predict_asks_about_large_photos(model, tmp_path, capsys):
-    write_image(tmp_path / "a.png", np.zeros((400, 300), np.uint8))
-    assert run("predict", tmp_path / "a.png", "--model", model) == 0
-    assert capsys.readouterr().err == (
-        "1 of 1 photo(s) are large, and were taken to show nothing but a face. If they show "
-        "more, add --crop-faces.\n"
+def test_options_that_contradict_are_wrong_usage(album, capsys):
+    assert usage_error(capsys, "predict", "b.png", "--force") == (
+        "fer-sklearn predict: error: argument --force: only with --output"
+    )
+    assert usage_error(capsys, "predict", "b.png", "-o", "a.csv", "--format", "jsonl") == (
+        "fer-sklearn predict: error: argument --format: is for what is printed; the suffix of "
+        "--output names its own"
     )
 
 
-def test_predict_needs_a_photo_in_a_folder(model, tmp_path, capsys):
-    assert run("predict", tmp_path, "--model", model) == 1
-    assert capsys.readouterr().err == (
-        f"fer-sklearn: error: {tmp_path}: there is no photo in this folder\n"
+# The file
+
+
+def test_a_file_is_written_and_gone_on_with(album, capsys):
+    assert run("predict", "b.png", "--output", "rows.csv") == 0
+    assert capsys.readouterr() == (
+        "",
+        "Written to rows.csv: 1 photo(s), 1 face(s), 0 photo(s) without a face.\n",
     )
+    assert run("predict", "b.png", "album", "no.png", "-o", "rows.csv") == 1
+    _, err = capsys.readouterr()
+    assert "Written to rows.csv: 4 photo(s), 3 face(s), 1 photo(s) without a face." in err
+    assert run("predict", "b.png", "album", "no.png", "-o", "rows.csv") == 1
+    _, err = capsys.readouterr()
+    assert err.startswith("rows.csv has 3 photo(s) already; going on after them.\n")
+    assert err.endswith("fer-sklearn: error: 1 of 4 photo(s) could not be read\n")
+    with open("rows.csv") as file:
+        assert len(csv_rows(file.read())) == 5
 
 
-def test_a_model_that_crops_does_so_photo_by_photo(photos, tmp_path, capsys):
-    path = tmp_path / "a.fer"
-    options = ["--model", "hog-svm", "--crop-faces", "--limit", "35"]
-    assert run("train", photos, *options, "-o", path) == 0
-    blank = tmp_path / "blank.png"
-    write_image(blank, np.full((60, 60), 128, np.uint8))
+def test_another_call_is_refused_unless_forced(album, capsys):
+    assert run("predict", "album", "--output", "rows.jsonl") == 0
     capsys.readouterr()
-    assert run("predict", blank, "--model", path, "--format", "json") == 0
-    assert json.loads(capsys.readouterr().out)[0]["status"] == "no face found"
+    assert run("predict", "b.png", "--output", "rows.jsonl") == 1
+    assert capsys.readouterr().err == (
+        "fer-sklearn: error: output='rows.jsonl' holds 'album/a.png' as photo 1, which is 'b.png' "
+        "here. Call it as before, choose another output, or add --force to begin anew.\n"
+    )
+    assert run("predict", "b.png", "--output", "rows.jsonl", "--force") == 0
 
 
-def test_a_photo_alone_is_told_by_the_shipped_model(tmp_path, capsys):
+@pytest.mark.parametrize(("name", "kept"), [("r.csv", "r.csv"), ("r.parquet", "r.parquet.partial")])
+def test_an_interruption_keeps_what_is_written(album, capsys, monkeypatch, name, kept):
+    pytest.importorskip("pyarrow")
+    for i in range(20):
+        write_image(f"album/sub/{i:02}.png", photo(1, i))
+    monkeypatch.setattr("fer_sklearn.photos._results._MAX_SECONDS", 0.0)
+    reader = Reader()
+    plain = reader.classify
+
+    def classify(pictures):
+        if len(reader.batches) == 8:
+            raise KeyboardInterrupt
+        return plain(pictures)
+
+    reader.classify = classify
+    monkeypatch.setattr(_predict, "_reader", lambda args: reader)
+    assert run("predict", "album", "--output", name) == 130
+    assert capsys.readouterr().err == (
+        f"{kept} keeps 8 photo(s); the same command goes on after them.\nfer-sklearn: interrupted\n"
+    )
+    monkeypatch.setattr(_predict, "_reader", lambda args: Reader())
+    assert run("predict", "album", "--output", name) == 0
+    assert "Written to " + name + ": 22 photo(s), 22 face(s), 1 photo" in capsys.readouterr().err
+
+
+# Pictures
+
+
+def test_pictures_are_drawn_beside_the_rows(album, capsys):
+    before = read_image("album/a.png")
+    assert run("predict", "album", "--annotate", "out/faces") == 0
+    assert _files("out") == ["faces/a-faces.png", "faces/sub/a-faces.png"]
+    assert read_image("out/faces/a-faces.png").shape[2] == 3
+    assert (read_image("album/a.png") == before).all()
+
+
+def test_pictures_of_one_name_do_not_replace_each_other(album, capsys):
+    os.makedirs("other/album")
+    write_image("other/album/a.png", photo())
+    write_image("other/b.png", photo())
+    os.rename("b.png", "b.gif")  # a PNG all the same
+    arguments = ["album", "other/album", "b.gif", "other/b.png", "album/a.png", "other/b.png"]
+    assert run("predict", *arguments, "--annotate", "out") == 0
+    assert _files("out") == [
+        "a-faces.png",
+        "album-2/a-faces.png",
+        "album/a-faces.png",
+        "album/sub/a-faces.png",
+        "b-faces.png",
+        "b.gif.faces.png",
+    ]
+
+
+def test_a_picture_never_replaces_its_photo(album, capsys):
+    before = read_image("b.png")
+    assert run("predict", "b.png", "no.png", "--annotate", ".") == 1
+    assert (read_image("b.png") == before).all()
+    assert sorted(os.listdir(".")) == ["album", "b-faces.png", "b.png"]
+
+
+def test_patterns_keep_their_folders(album, capsys):
+    assert run("predict", "album/**/*.png", "--annotate", "out") == 0
+    assert _files("out") == ["a-faces.png", "sub/a-faces.png"]
+    assert run("predict", "album/**/*.png", "--annotate", "album/out") == 1
+    assert "lies in album, whose photos are read" in capsys.readouterr().err
+    assert run("predict", "*.png", "--annotate", "new") == 0
+    assert _files("new") == ["b-faces.png"]
+
+
+def _files(root):
+    found = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
+    return sorted(os.path.relpath(path, root) for path in found)
+
+
+# Real models
+
+
+def test_the_astronaut_is_shown_where_no_path_is_given(tmp_path, capsys):
+    assert run("predict", "--format", "csv", "--annotate", tmp_path) == 0
+    out, err = capsys.readouterr()
+    (row,) = csv_rows(out)
+    assert (row["source"], row["emotion"]) == ("astronaut", "happy")
+    assert "Next, type: fer-sklearn predict PHOTO" in err
+    assert _files(tmp_path) == ["astronaut-faces.png"]
+
+
+def test_a_photo_is_told_by_the_shipped_model(tmp_path, capsys):
     from skimage.data import astronaut
 
     write_image(tmp_path / "astronaut.png", astronaut())
     write_image(tmp_path / "blank.png", np.full((60, 60), 128, np.uint8))
     assert run("predict", tmp_path, "--format", "json") == 0
     first, second = json.loads(capsys.readouterr().out)
+    assert list(first) == [*COLUMNS[:8], *SEVEN, "status"]
     assert (first["emotion"], first["status"]) == ("happy", "ok")
-    assert first["probability"] > 0.5
-    assert second["status"] == "no face found"
+    assert first["happy"] > 0.5
+    assert (second["emotion"], second["status"]) == (None, "no face")
 
 
 def test_faces_need_not_be_found(photos, capsys):
@@ -98,3 +283,23 @@ def test_faces_need_not_be_found(photos, capsys):
     rows = json.loads(capsys.readouterr().out)
     expected = load_pretrained("tiny").predict(sorted(map(str, folder.iterdir())))
     assert [row["emotion"] for row in rows] == expected.tolist()
+
+
+def test_a_model_file_is_used(model, photos, capsys):
+    folder = photos / "test" / "happy"
+    assert run("predict", folder, "--model", model, "--no-crop-faces", "--format", "json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["source"] for row in rows] == sorted(map(str, folder.iterdir()))
+    assert {row["status"] for row in rows} == {"ok"}
+    assert {row["happy"] for row in rows} == {None}  # an SVM without probabilities
+
+
+def test_a_model_file_that_crops_finds_faces_its_way(photos, tmp_path, capsys):
+    path = tmp_path / "a.fer"
+    options = ["--model", "hog-svm", "--crop-faces", "--limit", "35"]
+    assert run("train", photos, *options, "-o", path) == 0
+    blank = tmp_path / "blank.png"
+    write_image(blank, np.full((60, 60), 128, np.uint8))
+    capsys.readouterr()
+    assert run("predict", blank, "--model", path, "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["status"] == "no face"

@@ -102,10 +102,13 @@ def test_start_up_lines_are_taken_out(enabled, expected, capfdbinary, monkeypatc
     assert capfdbinary.readouterr().err == expected
 
 
-def test_no_library_speaks_on_the_terminal(cnn, photos):
+@pytest.mark.parametrize("which", ["cnn", "shipped"])
+def test_no_library_speaks_on_the_terminal(cnn, photos, which):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    model = cnn if which == "cnn" else "tiny"
+    command = [sys.executable, "-m", "fer_sklearn", "predict", photos / "test" / "sad"]
     done = subprocess.run(
-        [sys.executable, "-m", "fer_sklearn", "predict", photos / "test" / "sad", "--model", cnn],
+        [*command, "--no-crop-faces", "--model", model],
         capture_output=True,
         text=True,
         env=environment,

@@ -1,0 +1,46 @@
+"""``fer-sklearn webcam``: the emotions before a camera."""
+
+from ._recording import StopSignals, add_recording_options, record
+
+__all__ = ["add_parser", "run"]
+
+_EXAMPLES = """\
+examples:
+  fer-sklearn webcam
+  fer-sklearn webcam 1 --page
+  fer-sklearn webcam rtsp://camera.local/stream --no-show --output today.csv
+  fer-sklearn webcam --seconds 60 --annotate me.mp4 --plot me.png
+
+Where the installed OpenCV has windows, one is opened (Q closes it); elsewhere
+a page in the browser shows the same. The newest frame is always the one that
+is worked on. Ctrl-C ends it, with all files whole and a summary; the exit
+code is then 0. If the camera goes away, it is 1.
+"""
+
+
+def add_parser(commands):
+    """Describe the command."""
+    parser = commands.add_parser(
+        "webcam",
+        help="tell the emotions before a camera",
+        description="Tell the emotions before a camera or in a stream, until it is stopped.",
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument(
+        "camera",
+        metavar="CAMERA",
+        nargs="?",
+        default="0",
+        help="number of a camera, or address of a stream (default: 0, the first camera)",
+    )
+    add_recording_options(parser, show="auto")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args):
+    """Watch a camera until it is stopped, which is how it is meant to end."""
+    source = int(args.camera) if args.camera.isdecimal() else args.camera
+    with StopSignals() as stop:
+        record(args, source, live=None, stop=stop)
+    return 0

@@ -1,0 +1,179 @@
+"""Films and cameras that tests make, and a reader that finds coloured squares for faces."""
+
+import struct
+import time
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+
+COLORS = {"happy": (230, 40, 40), "sad": (40, 40, 230)}
+SIDE = 40
+
+
+def squares(*places, size=(240, 320)):
+    """Draw squares, each at (x of its centre, y, label), on grey; later ones cover earlier."""
+    image = np.full((*size, 3), 128, np.uint8)
+    for x, y, label in places:
+        corner = round(x - SIDE / 2), round(y - SIDE / 2)
+        cv2.rectangle(image, corner, (corner[0] + SIDE, corner[1] + SIDE), COLORS[label], -1)
+    return image
+
+
+def write_film(path, images, *, rate=25, codec="mp4v"):
+    """Write RGB pictures as a film, and return its path."""
+    height, width = images[0].shape[:2]
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (width, height))
+    for image in images:
+        film.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    film.release()
+    return path
+
+
+def moving(n_frames, *, start=60, step=3, label="happy"):
+    """Return pictures of one square on its way to the right."""
+    return [squares((start + step * i, 120, label)) for i in range(n_frames)]
+
+
+def read_film(path):
+    """Return the RGB pictures of a film."""
+    capture, images = cv2.VideoCapture(str(path)), []
+    while True:
+        is_whole, image = capture.read()
+        if not is_whole:
+            return images
+        images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+def turn_by_quarter(path):
+    """Make an MP4 one that was taken with the phone upright: to be turned when it is shown."""
+    data = bytearray(path.read_bytes())
+    # In `tkhd` of version 0, the matrix comes 40 bytes after version and flags.
+    start = data.index(b"tkhd") + 4 + 40
+    data[start : start + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+def slow_down(path, n_fast, factor):
+    """Make the frames of an MP4 after the first `n_fast` last `factor` times as long."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"stts") - 4
+    (n_frames, length) = struct.unpack(">II", data[start + 16 : start + 24])
+    table = struct.pack(">IIII", n_fast, length, n_frames - n_fast, length * factor)
+    data[start + 12 : start + 24] = struct.pack(">I", 2) + table
+    # OpenCV writes the boxes that hold this one last, so that only their sizes change.
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"):
+        size = data.index(name) - 4
+        data[size : size + 4] = struct.pack(">I", struct.unpack(">I", data[size : size + 4])[0] + 8)
+    # And the list of what to show of the film ends where it ended before.
+    shown = data.index(b"elst") + 12
+    (duration,) = struct.unpack(">I", data[shown : shown + 4])
+    data[shown : shown + 4] = struct.pack(">I", duration * factor)
+    path.write_bytes(data)
+
+
+class SquareReader:
+    """Stands in for a FaceReader: squares are faces, and their colour is the emotion."""
+
+    classes = ("happy", "sad")
+
+    def __init__(self, *, seconds=0.0):
+        self.seconds = seconds
+        self.widths = []
+
+    def find(self, photo):
+        time.sleep(self.seconds)
+        self.widths.append(photo.shape[1])
+        boxes = []
+        for color in COLORS.values():
+            mask = (np.abs(photo.astype(int) - color).sum(axis=2) < 120).astype(np.uint8)
+            stats = cv2.connectedComponentsWithStats(mask)[2][1:]
+            boxes += [row[:4].astype(float) for row in stats if row[4] > SIDE * SIDE / 3]
+        boxes = np.array(boxes).reshape(-1, 4)
+        return SimpleNamespace(boxes=boxes, scores=np.full(len(boxes), 5.0))
+
+    def cut(self, photo, faces):
+        return [
+            photo[int(top) : int(top + height), int(left) : int(left + width)]
+            for left, top, width, height in faces.boxes
+        ]
+
+    def classify(self, pictures):
+        reds = [picture[..., 0].mean() > picture[..., 2].mean() for picture in pictures]
+        labels = np.array(["happy" if red else "sad" for red in reds])
+        probabilities = [[0.9, 0.1] if red else [0.2, 0.8] for red in reds]
+        return labels, np.array(probabilities).reshape(-1, 2)
+
+
+class Camera:
+    """Stands in for the ``cv2.VideoCapture`` of a camera.
+
+    Its frames are black, with the number of the frame in the red channel.
+
+    Parameters
+    ----------
+    rate : float
+        Frames a second, on the clock.
+    n_frames : int or None
+        After so many it is unplugged; None for never.
+    bad : collection of int
+        Readings, from 0, that fail although it is still there.
+    draw : callable or None
+        From the number of a frame to an RGB picture.
+    """
+
+    def __init__(self, *, rate=100, n_frames=None, bad=(), draw=None):
+        self.rate, self.n_frames, self.bad, self.draw = rate, n_frames, set(bad), draw
+        self.n_read = self.n_given = 0
+        self.released = False
+
+    def isOpened(self):
+        return True
+
+    def get(self, name):
+        return {cv2.CAP_PROP_FPS: float(self.rate)}.get(name, 0.0)
+
+    def read(self):
+        time.sleep(1 / self.rate)
+        self.n_read += 1
+        if self.n_read - 1 in self.bad or self.n_given == self.n_frames:
+            return False, None
+        image = np.zeros((24, 32, 3), np.uint8)
+        image[..., 0] = self.n_given % 256
+        if self.draw is not None:
+            image = self.draw(self.n_given)
+        self.n_given += 1
+        return True, image[..., ::-1].copy()
+
+    def retrieve(self):
+        raise NotImplementedError("cameras are read frame by frame")
+
+    def release(self):
+        self.released = True
+
+
+class Film(Camera):
+    """Stands in for the capture of a film, and counts what was converted."""
+
+    def __init__(self, n_frames, *, times=None, told=None):
+        super().__init__(rate=25, n_frames=n_frames)
+        self.times = times
+        self.told = n_frames if told is None else told
+        self.n_retrieved = 0
+
+    def get(self, name):
+        if name == cv2.CAP_PROP_FRAME_COUNT:
+            return float(self.told)
+        if name == cv2.CAP_PROP_POS_MSEC and self.times is not None:
+            return self.times[self.n_given - 1]
+        return super().get(name)
+
+    def grab(self):
+        if self.n_given == self.n_frames:
+            return False
+        self.n_given += 1
+        return True
+
+    def retrieve(self):
+        self.n_retrieved += 1
+        return True, np.full((24, 32, 3), (self.n_given - 1) % 256, np.uint8)

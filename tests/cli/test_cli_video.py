@@ -1,0 +1,246 @@
+"""`fer-sklearn video` and `fer-sklearn webcam`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from films import Camera, SquareReader, moving, read_film, squares, write_film
+from running import csv_rows, run, usage_error
+
+from fer_sklearn.cli import _recording
+
+# A film of squares, told as slowly as real faces are, and stopped in the middle.
+_PROGRAM = """
+import sys
+from films import Camera, SquareReader, squares
+from fer_sklearn.cli import _recording, _webcam, main
+
+_recording.load_model = lambda name: SquareReader(seconds=0.02)
+if sys.argv[1] == "webcam":
+    camera = Camera(rate=50, draw=lambda i: squares((60 + i % 200, 60, "happy")))
+    record = _webcam.record
+    _webcam.record = lambda args, source, **options: record(args, camera, **options)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    return write_film(tmp_path_factory.mktemp("films") / "one.mp4", moving(50))
+
+
+@pytest.fixture
+def square_reader(monkeypatch):
+    """Let squares be faces."""
+    monkeypatch.setattr(_recording, "load_model", lambda name: SquareReader())
+
+
+@pytest.fixture
+def camera(monkeypatch, square_reader):
+    """A camera of 100 frames a second, which is unplugged after 40."""
+    camera = Camera(rate=100, n_frames=40, draw=lambda i: squares((60 + i, 60, "sad")))
+    monkeypatch.setattr("fer_sklearn.video._sources._PATIENCE", 0.2)
+    monkeypatch.setattr("cv2.VideoCapture", lambda source: camera)
+    return camera
+
+
+@pytest.mark.usefixtures("square_reader")
+def test_a_film_is_summed_up(film, capsys):
+    assert run("video", film) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0] == f"{film}: 2.0 s, 50 frames, 50 searched, 1 face(s)"
+    assert lines[1].split() == ["face", "seconds", "first", "last", "emotion", "happy", "sad"]
+    assert lines[2].split()[:5] == ["1", "2.0", "0.0", "2.0", "happy"]
+    assert err == ""
+
+
+@pytest.mark.usefixtures("square_reader")
+def test_all_files_are_written(film, tmp_path, capsys):
+    outputs = [tmp_path / "a.csv", tmp_path / "a.mp4", tmp_path / "a.png"]
+    options = [("--output", "--annotate", "--plot")[i] for i in range(3)]
+    arguments = [part for pair in zip(options, outputs, strict=True) for part in pair]
+    assert run("video", film, *arguments, "--format", "json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)[0]["emotion"] == "happy"
+    assert err.splitlines() == [f"Written to {path}" for path in outputs]
+    assert len(csv_rows(outputs[0].read_text())) == 50
+    assert len(read_film(outputs[1])) == 50
+    assert outputs[2].stat().st_size > 5000
+
+    assert run("video", film, *arguments) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert run("video", film, *arguments, "--force", "--every", "10") == 0
+    assert len(csv_rows(outputs[0].read_text())) == 5
+
+
+@pytest.mark.usefixtures("square_reader")
+def test_a_film_without_faces_says_so(tmp_path, capsys):
+    film = write_film(tmp_path / "a.mp4", [squares()] * 5)
+    assert run("video", film, "--plot", tmp_path / "a.png", "--format", "json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == []
+    assert err == "No face was found; there is nothing to plot\n"
+
+
+@pytest.mark.usefixtures("square_reader")
+def test_a_truncated_film_is_summed_up_and_fails(tmp_path, capsys):
+    film = write_film(tmp_path / "cut.avi", moving(75, step=2), codec="MJPG")
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    assert run("video", film, "--output", tmp_path / "a.csv", "--format", "csv") == 1
+    out, err = capsys.readouterr()
+    (row,) = csv_rows(out)
+    assert row["emotion"] == "happy"
+    assert err.splitlines()[0] == f"Written to {tmp_path / 'a.csv'}"
+    assert err.splitlines()[1].startswith(f"fer-sklearn: error: {film}: truncated or damaged after")
+
+
+@pytest.mark.usefixtures("square_reader")
+def test_a_film_that_is_not_there_is_told_in_a_line(tmp_path, capfd):
+    assert run("video", tmp_path / "a.mp4") == 1
+    err = capfd.readouterr().err
+    assert err == f"fer-sklearn: error: {tmp_path / 'a.mp4'}: there is no such file\n"
+
+
+def test_what_is_no_film_is_told_in_a_line(tmp_path):
+    """In a process of its own, as FFmpeg reads once whether it may speak."""
+    (tmp_path / "a.mp4").write_bytes(b"no film")
+    process = _start(tmp_path, "video", "a.mp4")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert out == ""
+    assert err.startswith("fer-sklearn: error: a.mp4: not a film that OpenCV can read")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("square_reader")
+def test_an_absent_camera_is_told_in_a_line(capfd):
+    assert run("webcam", "77", "--no-show") == 1
+    err = capfd.readouterr().err
+    assert err.startswith("fer-sklearn: error: camera 77 cannot be opened: it is absent, ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("camera")
+def test_a_camera_that_goes_away_is_summed_up(tmp_path, capsys):
+    timeline = tmp_path / "a.csv"
+    assert run("webcam", "--no-show", "--output", timeline) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("camera 0: ")
+    assert "1 face(s)" in out
+    assert err.splitlines()[-1].startswith("fer-sklearn: error: camera 0 gives no more frames")
+    assert len(csv_rows(timeline.read_text())) > 1
+
+
+def test_a_camera_is_watched_for_some_seconds(camera, capsys):
+    assert run("webcam", "0", "--no-show", "--seconds", "0.2") == 0
+    assert camera.n_given < 40
+    assert camera.released
+
+
+@pytest.mark.usefixtures("camera")
+def test_without_windows_a_page_is_served(monkeypatch, capsys):
+    monkeypatch.setattr("fer_sklearn.video.why_no_window", lambda: "there is no display")
+    assert run("webcam", "--seconds", "0.1") == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "No window can be opened: there is no display."
+    assert second.startswith("Open http://127.0.0.1:")
+
+
+@pytest.mark.usefixtures("camera")
+def test_a_window_that_cannot_be_had(monkeypatch, capsys):
+    monkeypatch.setattr("fer_sklearn.video.why_no_window", lambda: "there is no display")
+    assert run("webcam", "--window") == 1
+    assert capsys.readouterr().err == (
+        "fer-sklearn: error: --window cannot be had: there is no display. Use --page instead.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--every", "0"], "'0' is not a whole number above 0"),
+        (["--smoothing", "-1"], "'-1' is not a number of seconds, 0 or more"),
+        (["--seconds", "0"], "'0' is not a number of seconds above 0"),
+        (["--page", "--no-show"], "not allowed with argument"),
+    ],
+)
+def test_options_are_checked(capsys, options, message):
+    assert message in usage_error(capsys, "video", "a.mp4", *options)
+
+
+def _start(tmp_path, *arguments):
+    """Start the program in a process of its own."""
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+
+
+def _wait_for_rows(path, n_rows):
+    until = time.monotonic() + 120
+    while not path.exists() or len(path.read_text().splitlines()) < n_rows:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends signals to another process")
+@pytest.mark.parametrize(
+    ("command", "number", "code"),
+    [
+        ("video", signal.SIGINT, 130),
+        ("video", signal.SIGTERM, 143),
+        ("webcam", signal.SIGINT, 0),
+        ("webcam", signal.SIGTERM, 0),
+    ],
+)
+def test_a_signal_leaves_whole_files_and_a_summary(tmp_path, command, number, code):
+    source = "0"
+    if command == "video":
+        source = write_film(tmp_path / "long.mp4", moving(100, step=1) * 20)
+    timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"
+    outputs = ["--no-show", "--output", timeline, "--annotate", annotated]
+    process = _start(tmp_path, command, source, *outputs)
+    try:
+        _wait_for_rows(timeline, 20)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == code, err
+    assert "happy" in out
+    rows = csv_rows(timeline.read_text())
+    assert all(len(row) == 11 and None not in row.values() for row in rows)
+    n_shown = len(read_film(annotated))
+    if command == "video":
+        assert n_shown == len({row["frame"] for row in rows}) < 2000
+    else:
+        assert n_shown > 15
+    assert "Traceback" not in err
+
+
+def test_stop_on_the_page_ends_it(tmp_path):
+    process = _start(tmp_path, "webcam", "0", "--page")
+    try:
+        line = process.stderr.readline()
+        address = line.split()[1]
+        stop = urllib.request.Request(f"{address}stop", data=b"", method="POST")
+        with urllib.request.urlopen(stop, timeout=60) as answer:
+            assert answer.status < 300
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert out.startswith("the capture: ")
