@@ -152,7 +152,7 @@ def timed(function):
 
 
 def as_table(comparisons):
-    lines = ["| what | time, of the other's | aim |", "| --- | ---: | ---: |"]
+    lines = ["| what | time, as a share of the other's | aim |", "| --- | ---: | ---: |"]
     for row in comparisons:
         if "ratio" in row:
             measured = f"{row['ratio']:.3f}"

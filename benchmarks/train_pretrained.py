@@ -5,7 +5,7 @@
 
 Each learns from others: "teacher" from the labels and from the votes of FER+, "student" from
 what "teacher" answers beside them, "default", which starts as "student" and sees blended
-images, from what both answer, and "tiny" from what "default" answers. What is missing is
+images, from what both answer, and "tiny" from what "teacher" answers. What is missing is
 trained first, in --work.
 
 Killed at any time, the same command goes on after the last whole epoch, and ends with the
@@ -66,7 +66,7 @@ SOURCES = {
     "teacher": {"votes": 0.5},
     "student": {"votes": 0.2, "teacher": 0.5},
     "default": {"votes": 0.2, "teacher": 0.25, "student": 0.25},
-    "tiny": {"default": 0.7},
+    "tiny": {"teacher": 0.7},
 }
 STARTS = {"default": "student"}  # Where first weights come from, if they are not drawn.
 _SEED_OF_TEACHERS = 0  # Other seeds of a network learn from one and the same teacher.

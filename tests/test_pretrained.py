@@ -11,8 +11,8 @@ from sklearn.model_selection import GridSearchCV
 from fer_sklearn import EMOTIONS, evaluate, load_fer2013, load_image_folder, load_pretrained
 from fer_sklearn.weights import SHIPPED, read_weights
 
-# On PublicTest; half a point under the figures in benchmarks/results/pretrained.json.
-FLOORS = {"default": 0.69, "tiny": 0.64}
+# On PublicTest; at most half a point under the figures in benchmarks/results/pretrained.json.
+FLOORS = {"default": 0.695, "tiny": 0.655}
 
 
 @pytest.fixture(scope="module", params=SHIPPED)
