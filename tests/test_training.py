@@ -11,6 +11,7 @@ import pytest
 from joblib import Parallel, delayed, parallel_config
 
 from fer_sklearn import FERCNNClassifier, make_faces
+from fer_sklearn.augmentation import resolve_augmentation
 from fer_sklearn.networks import (
     NetworkSpec,
     TrainingState,
@@ -189,10 +190,20 @@ def test_every_image_comes_once_a_pass(monkeypatch):
     numbered[:, 0, 0] = np.arange(96)
     data = TrainingData(numbered, np.arange(96) % 7)
     spec, rate = _spec()
-    train(spec, data, epochs=2, batch_size=36, seed=0, learning_rate=rate, augmentation={})
+    settings = resolve_augmentation({})
+    train(spec, data, epochs=2, batch_size=36, seed=0, learning_rate=rate, augmentation=settings)
     first, second = seen[:96], seen[96:192]
     assert sorted(first) == sorted(second) == list(range(96))
     assert first != second
+
+
+def test_mixing_reaches_training(small_faces):
+    X, y = small_faces
+    histories = [
+        FERCNNClassifier(epochs=1, augmentation={"mixup": alpha}, random_state=0).fit(X, y).history_
+        for alpha in (0.0, 1.0)
+    ]
+    assert histories[0]["loss"] != histories[1]["loss"]
 
 
 # Other backends
