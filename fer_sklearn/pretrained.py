@@ -34,7 +34,7 @@ def load_pretrained(name="default", *, crop_faces=False, runtime="keras"):
         face.
     runtime : {"keras", "litert"}, default="keras"
         What computes: Keras, whose network can be trained on, or LiteRT, which only
-        predicts, starts in a tenth of the time, and is faster on a few faces. Their
+        predicts, starts without TensorFlow, and is faster on a few faces. Their
         probabilities agree to two thousandths.
 
     Returns

@@ -5,7 +5,7 @@ import numpy as np
 from .faces import FaceCropper, crop_face, detect_faces
 from .pretrained import fastest_runtime, load_pretrained
 
-__all__ = ["FaceReader"]
+__all__ = ["FaceReader", "as_reader"]
 
 # Faces are cut out at this side where the model does not say what it scales them to.
 _SIDE = 48
@@ -107,6 +107,13 @@ class FaceReader:
         resize = getattr(self._model, "named_steps", {}).get("resize")
         size = getattr(resize, "size", _SIDE)
         return size if isinstance(size, tuple) else (size, size)
+
+
+def as_reader(model, detector):
+    """Return `model` if it finds faces itself, else a reader that does so for it."""
+    if all(hasattr(model, name) for name in ("find", "cut", "classify")):
+        return model
+    return FaceReader(model, detector=detector)
 
 
 def _taken_apart(model):

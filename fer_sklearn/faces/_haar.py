@@ -9,6 +9,7 @@ from .._photos import resize, thin_out
 from ..images import to_gray
 from ._cascades import agreement, cascade, find_eyes
 from ._found import Faces
+from ._parameters import ByParameters
 
 __all__ = ["HaarDetector"]
 
@@ -44,7 +45,7 @@ class _View:
     least_sum: float
 
 
-class HaarDetector:
+class HaarDetector(ByParameters):
     """Find frontal faces with OpenCV's Haar cascade ``frontalface_alt2``.
 
     Boosted cascade of Viola & Jones 2001, trained by Lienhart 2002. Large photos are
@@ -109,16 +110,6 @@ class HaarDetector:
         self.min_neighbors = min_neighbors
         self.verify = verify
         self.tilted = tilted
-
-    def __repr__(self):
-        parameters = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({parameters})"
-
-    def __eq__(self, other):
-        return type(other) is type(self) and vars(other) == vars(self)
-
-    def __hash__(self):
-        return hash(tuple(vars(self).values()))
 
     def __call__(self, photo):
         """Find the faces of one photo.

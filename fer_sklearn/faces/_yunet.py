@@ -10,6 +10,7 @@ import numpy as np
 from .._photos import resize, thin_out
 from ._fetch import checked_bytes, yunet_path
 from ._found import Faces
+from ._parameters import ByParameters
 
 __all__ = ["YuNetDetector"]
 
@@ -23,7 +24,7 @@ _OVERLAP = 0.3
 _loaded = threading.local()
 
 
-class YuNetDetector:
+class YuNetDetector(ByParameters):
     """Find faces with OpenCV's ``FaceDetectorYN`` and a YuNet model file.
 
     YuNet is a network of 75 thousand parameters by Wu, Peng & Yu 2023 ("YuNet: A tiny
@@ -60,16 +61,6 @@ class YuNetDetector:
         self.model = None if model is None else os.fspath(model)
         self.min_score = min_score
         self.max_side = max_side
-
-    def __repr__(self):
-        parameters = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({parameters})"
-
-    def __eq__(self, other):
-        return type(other) is type(self) and vars(other) == vars(self)
-
-    def __hash__(self):
-        return hash(tuple(vars(self).values()))
 
     def __call__(self, photo):
         """Find the faces of one photo.

@@ -4,11 +4,12 @@ import sys
 from contextlib import closing
 from numbers import Integral
 
+from ..recognition import as_reader
 from ._results import iter_photo_batches, row_columns
 from ._rowfile import RowFile, check_output
 from ._sources import count_sources, iter_sources
 
-__all__ = ["as_reader", "iter_photo_rows", "photo_bar", "predict_photos"]
+__all__ = ["iter_photo_rows", "photo_bar", "predict_photos"]
 
 
 def predict_photos(
@@ -154,15 +155,6 @@ def _photo_rows(sources, reader, options):
     with closing(iter_photo_batches(sources, reader, **options)) as batches:
         for results in batches:
             yield [result.rows(reader.classes) for result in results]
-
-
-def as_reader(model, detector):
-    """Return `model` if it finds faces itself, else a reader that does so for it."""
-    if all(hasattr(model, name) for name in ("find", "cut", "classify")):
-        return model
-    from ..recognition import FaceReader
-
-    return FaceReader(model, detector=detector)
 
 
 def _check_numbers(batch_size, n_jobs):

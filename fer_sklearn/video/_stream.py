@@ -5,6 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
+from ..recognition import as_reader
 from ._sources import open_source
 from ._tracking import FaceTracker
 
@@ -137,7 +138,7 @@ class VideoStream:
         FaceTracker([], smoothing=smoothing, max_gap=max_gap)  # before a camera is opened
         self._source = open_source(source, live=live, every=every, all_frames=all_frames, stop=stop)
         try:
-            self._reader = _face_reader(model, detector)
+            self._reader = as_reader(model, detector)
         except BaseException:
             self.close()
             raise
@@ -192,11 +193,3 @@ class VideoStream:
         found = self._reader.find(frame.image)
         labels, probabilities = self._reader.classify(self._reader.cut(frame.image, found))
         return self._tracker.update(frame.seconds, found.boxes, found.scores, labels, probabilities)
-
-
-def _face_reader(model, detector):
-    if hasattr(model, "classify"):
-        return model
-    from ..recognition import FaceReader
-
-    return FaceReader(model, detector=detector)
