@@ -308,3 +308,14 @@ def _wait_for_size(path, size, process):
 
 def _photos_of_fixture():
     return [f"photo{i}.png" for i in range(9)]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_shorter_row_leaves_nothing_of_the_longer_one(tmp_path, suffix):
+    mended, output, anew = tmp_path / "a.png", tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    mended.write_bytes(b"not an image, for which the reason is long")
+    assert predict_photos([mended], Reader(), output=output).unreadable == 1
+    write_image(mended, photo(0))
+    assert predict_photos([mended], Reader(), output=output).no_face == 1
+    predict_photos([mended], Reader(), output=anew)
+    assert output.read_bytes() == anew.read_bytes()
