@@ -37,6 +37,17 @@ CNN_GRID = {
     "classifier__learning_rate": [3e-4, 1e-3],
 }
 
+# Milder than augmentation=True, which twenty epochs are too short for.
+_RECOMMENDED_AUGMENTATION = {
+    "flip": 0.5,
+    "rotation": 10.0,
+    "shift": 0.08,
+    "zoom": 0.12,
+    "brightness": 0.1,
+    "contrast": 0.2,
+    "erasing": 0.25,
+}
+
 
 def make_hog_svm_pipeline(classifier=None, *, hog=None, size=48, crop_faces=False, memory=None):
     """Make the pipeline photos → grey images → HOG features → SVM.
@@ -132,7 +143,7 @@ def make_cnn_pipeline(classifier=None, *, size=48, normalize="unit", crop_faces=
     ----------
     classifier : estimator or None, default=None
         The last step. None is the recipe that the benchmark uses, a ``resnet_se`` trained
-        for 20 epochs on augmented images: about an hour on FER2013 with two cores, half
+        for 20 epochs on augmented images: half an hour on FER2013 with two cores, half
         of it with ``dtype_policy="mixed_bfloat16"`` where the processor has that.
         ``FERCNNClassifier()`` is a smaller network.
     size : int or (int, int), default=48
@@ -191,9 +202,9 @@ def _recommended_cnn():
         epochs=20,
         batch_size=128,
         optimizer="sgd",
-        learning_rate=0.06,
+        learning_rate=0.08,
         learning_rate_schedule="cosine",
-        weight_decay=2.5e-4,
+        weight_decay=4e-3,
         label_smoothing=0.1,
-        augmentation=True,
+        augmentation=dict(_RECOMMENDED_AUGMENTATION),
     )
