@@ -1,27 +1,14 @@
 """Networks that predict without TensorFlow, hence from the first second of a process."""
 
-import os
-import queue
-
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ._prediction import PredictionMixin
+from ._runtimes import LiteRTNetwork, is_litert_installed
 from ._validation import ImageTagsMixin
 from .weights import read_litert
 
 __all__ = ["LiteRTClassifier", "is_litert_installed"]
-
-_MOST_THREADS = 4
-
-
-def is_litert_installed():
-    """Tell whether the LiteRT runtime is there, as it is wherever it is built for."""
-    try:
-        import ai_edge_litert.interpreter  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 class LiteRTClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEstimator):
@@ -80,12 +67,12 @@ class LiteRTClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         FileNotFoundError
             If there is no such file.
         """
-        self._model, described = read_litert(self.source)
+        model, described = read_litert(self.source)
         self.classes_ = np.array(described["classes"])
         self.image_shape_ = tuple(described["image_shape"])
         self.n_features_in_ = self.image_shape_[0] * self.image_shape_[1]
         self.pixel_range_ = tuple(described["pixel_range"])
-        self._idle = queue.LifoQueue()
+        self._predict_batch = LiteRTNetwork(model, n_threads=self.n_threads)
         return self
 
     def fit(self, X, y=None):
@@ -103,37 +90,3 @@ class LiteRTClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "classes_")
-
-    def __getstate__(self):
-        state = super().__getstate__().copy()
-        state.pop("_idle", None)  # interpreters cannot be copied, and are made when needed
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if "_model" in state:
-            self._idle = queue.LifoQueue()
-
-    def _predict_batch(self, images):
-        """Run the network on an interpreter that no other thread uses."""
-        try:
-            interpreter = self._idle.get_nowait()
-        except queue.Empty:
-            interpreter = self._make_interpreter()
-        (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
-        if given["shape"][0] != len(images):
-            interpreter.resize_tensor_input(given["index"], images.shape)
-            interpreter.allocate_tensors()
-        interpreter.set_tensor(given["index"], images)
-        interpreter.invoke()
-        probabilities = interpreter.get_tensor(answer["index"])
-        self._idle.put(interpreter)
-        return probabilities
-
-    def _make_interpreter(self):
-        from ai_edge_litert.interpreter import Interpreter
-
-        n_threads = self.n_threads or min(os.cpu_count() or 1, _MOST_THREADS)
-        interpreter = Interpreter(model_content=self._model, num_threads=n_threads)
-        interpreter.allocate_tensors()
-        return interpreter
