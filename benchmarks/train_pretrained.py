@@ -26,7 +26,7 @@ from _common import RESULTS, load_bunch, write_result
 from _votes import vote_probabilities
 
 from fer_sklearn import FERCNNClassifier, evaluate_predictions, load_pretrained, make_cnn_pipeline
-from fer_sklearn.export import to_litert
+from fer_sklearn.exporting import to_litert
 from fer_sklearn.weights import SHIPPED, read_weights, shipped_path, write_weights
 
 AUGMENTATION = {
@@ -152,18 +152,25 @@ def run(args):
     print({k: v["accuracy"] for k, v in entry["public"].items()}, f"-> {path}", flush=True)
     record(args, entry)
     if args.ship and args.name in SHIPPED:
-        ship(args.name, path)
+        ship(args.name, path, entry["public"])
 
 
 def weights_of(name, seed, args):
     return args.work / f"{name}-{seed}.npz"
 
 
-def ship(name, path):
+def ship(name, path, public):
     """Put weights into the package, with the same network as a LiteRT model beside them."""
     weights = read_weights(path)
     litert = to_litert(load_pretrained(path)[-1].model_)
-    write_weights(shipped_path(name), weights.arrays, weights.description, litert=litert)
+    description = weights.description | {
+        "accuracy": {
+            "FER2013, PublicTest, with mirror images": round(public["flips"]["accuracy"], 4),
+            "FER2013, PublicTest, without": round(public["plain"]["accuracy"], 4),
+        },
+        "licence": "MIT; the images it was trained on, FER2013, have terms of their own",
+    }
+    write_weights(shipped_path(name), weights.arrays, description, litert=litert)
 
 
 def mixed_targets(parts, train, args):
