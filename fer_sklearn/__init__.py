@@ -55,6 +55,8 @@ _EXPORTS = {
     "plot_faces": "plotting",
     "benchmark_models": "benchmark",
     "benchmark_table": "benchmark",
+    "export": "exporting",
+    "load_exported": "exported",
     "load": "persistence",
     "save": "persistence",
 }

@@ -2,6 +2,7 @@
 
 __all__ = [
     "DatasetFormatError",
+    "ExportError",
     "ImageReadError",
     "MissingExtraError",
     "NoFaceError",
@@ -32,3 +33,7 @@ class NoFaceWarning(UserWarning):
 
 class MissingExtraError(ImportError):
     """A function needs an optional dependency that is not installed."""
+
+
+class ExportError(RuntimeError):
+    """An exported file does not answer as the model does, and was not kept."""

@@ -10,7 +10,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 
 from fer_sklearn import load_pretrained
-from fer_sklearn.export import to_litert
+from fer_sklearn.exporting import to_litert
 from fer_sklearn.litert import LiteRTClassifier
 from fer_sklearn.weights import SHIPPED, read_weights, write_weights
 

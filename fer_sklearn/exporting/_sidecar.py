@@ -1,0 +1,121 @@
+"""The JSON file beside an exported network: what goes in, what comes out, how it was checked."""
+
+import hashlib
+import json
+from importlib.metadata import version
+
+from .. import __version__
+from ..faces import FaceCropper
+from ..weights import SHIPPED, read_description
+
+__all__ = ["describe", "describe_files", "write_sidecar"]
+
+_VERSION = 1
+_STEPS = {
+    "gray": "(9798 red + 19235 green + 3735 blue + 16384) / 32768, rounded down (ITU-R BT.601)",
+    "resize": "areas averaged where both sides shrink, else cubics (slope -0.75), rounded",
+}
+_NORMALIZE = {
+    "unit": "pixels / 255",
+    "standard": "pixels / 255, then minus the image's mean, divided by its standard deviation",
+}
+
+
+def describe(parts, model, *, format, precision, accuracy, licence):
+    """Describe an exported network.
+
+    Parameters
+    ----------
+    parts : Parts
+    model : keras.Model
+        As :func:`serving_model` made it.
+    format, precision : str
+    accuracy : object or None
+        What its maker measured; None is what is known of a shipped network.
+    licence : str or None
+        The same.
+
+    Returns
+    -------
+    dict
+        Of what JSON can hold.
+    """
+    classifier = parts.classifier
+    shipped = _shipped(classifier)
+    batch, *sides, channels = model.input_shape
+    kind = "pixels" if not parts.takes_faces else "rgb" if channels == 3 else "gray"
+    return {
+        "format": format,
+        "precision": precision,
+        "version": _VERSION,
+        "written_with": {
+            name: __version__ if name == "fer_sklearn" else version(name)
+            for name in ("fer_sklearn", "tensorflow", "keras")
+        },
+        "labels": [str(label) for label in classifier.classes_],
+        "input": {
+            "kind": kind,
+            "layout": "NHWC",
+            "shape": [batch, *sides, channels],
+            "dtype": "uint8" if precision == "int8" else "float32",
+            "range": [0, 255] if parts.takes_faces else list(map(float, classifier.pixel_range_)),
+            "model_size": list(classifier.image_shape_),
+        },
+        "output": {
+            "shape": [batch, len(classifier.classes_)],
+            "dtype": "uint8" if precision == "int8" else "float32",
+            "meaning": "probabilities, in the order of labels",
+        },
+        "preprocessing": _preprocessing(parts, kind, sides),
+        "mirror_average": classifier.test_time_flip,
+        "crop": _crop(parts),
+        "accuracy": shipped.get("accuracy") if accuracy is None else accuracy,
+        "licence": shipped.get("licence") if licence is None else licence,
+    }
+
+
+def describe_files(folder, paths):
+    """Return size and checksum of each file, by its name within `folder`."""
+    return {
+        path.relative_to(folder).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in sorted(paths)
+    }
+
+
+def write_sidecar(path, description):
+    """Write the JSON file."""
+    text = json.dumps(description, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _shipped(classifier):
+    """Return what a shipped network says of itself, if it is one and was not trained on."""
+    name = classifier.initial_weights
+    untouched = isinstance(name, str) and name in SHIPPED and classifier.n_iter_ == 0
+    return read_description(name) if untouched else {}
+
+
+def _preprocessing(parts, kind, sides):
+    """Tell which steps the graph takes itself, and which come before it."""
+    steps = {"normalize": _NORMALIZE[parts.method]}
+    if not parts.takes_faces:
+        inside = ["normalize"] if parts.normalizer is not None else []
+        return {"steps": steps if inside else {}, "in_the_graph": inside, "before_it": []}
+    steps = {**_STEPS, **steps}
+    inside = ["normalize"] if kind == "gray" else ["gray", "normalize"]
+    if kind == "rgb" and tuple(sides) != tuple(parts.classifier.image_shape_):
+        inside.insert(1, "resize")
+    before = [name for name in steps if name not in inside]
+    return {"steps": steps, "in_the_graph": inside, "before_it": before}
+
+
+def _crop(parts):
+    """Tell how a face is cut out of a photo before all this."""
+    if not parts.takes_faces:
+        return None
+    cropper = parts.cropper or FaceCropper()
+    detector = cropper.detector if isinstance(cropper.detector, str) else "a function of its maker"
+    return {"detector": detector, "margin": float(cropper.margin), "align": bool(cropper.align)}

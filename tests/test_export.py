@@ -1,0 +1,295 @@
+"""What is exported answers as the pipeline does, tells how, and is there whole or not at all."""
+
+import hashlib
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from fer_sklearn import (
+    FERCNNClassifier,
+    PixelNormalizer,
+    export,
+    load_pretrained,
+    make_cnn_pipeline,
+    make_hog_svm_pipeline,
+)
+from fer_sklearn._photos import resize
+from fer_sklearn.exceptions import ExportError, MissingExtraError
+from fer_sklearn.exporting import _formats
+from fer_sklearn.exporting._graph import serving_model
+from fer_sklearn.exporting._parts import take_apart
+
+FOLDERS = ("saved_model", "tfjs")
+FILES = {"tflite": "model.tflite", "onnx": "model.onnx"}
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_pretrained("tiny", crop_faces=True)
+
+
+@pytest.fixture(scope="module")
+def small(small_faces):
+    """A network of a pipeline for images of 24 × 24 pixels, hardly trained."""
+    X, y = small_faces
+    return make_cnn_pipeline(FERCNNClassifier(epochs=1, random_state=0), size=24).fit(
+        X[:70], y[:70]
+    )
+
+
+def sidecar(path):
+    beside = path / "fer_sklearn.json" if path.is_dir() else path.with_name(f"{path.name}.json")
+    return json.loads(beside.read_text(encoding="utf-8"))
+
+
+# The graph.
+
+
+@pytest.mark.parametrize("size", [(48, 48), (96, 96), (100, 90), (30, 30), (131, 170), (192, 96)])
+def test_the_graph_prepares_faces_of_any_size_as_the_pipeline_does(tiny, faces, size):
+    parts = take_apart(tiny)
+    rgb = np.stack([resize(face, size) for face in faces[0][:8]])
+    rgb = np.stack([rgb, 255 - rgb // 2, rgb // 3 * 2], axis=-1)
+    answers = serving_model(parts)(rgb.astype(np.float32), training=False).numpy()
+    np.testing.assert_allclose(answers, parts.predict_proba(rgb), atol=1e-5)
+    swapped = serving_model(parts)(rgb[..., ::-1].astype(np.float32), training=False).numpy()
+    assert abs(swapped - answers).max() > 1e-3
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_graph_standardises_and_averages_as_the_pipeline_does(small_faces, flip):
+    X, y = small_faces
+    classifier = FERCNNClassifier(epochs=1, random_state=0, test_time_flip=flip)
+    pipeline = make_cnn_pipeline(classifier, size=24, normalize="standard").fit(X[:70], y[:70])
+    flat = np.concatenate([X[:9], np.full((1, 24, 24), 7, np.uint8)])
+    rgb = np.repeat(flat[..., None], 3, axis=-1)
+    answers = serving_model(take_apart(pipeline))(rgb.astype(np.float32), training=False).numpy()
+    np.testing.assert_allclose(answers, pipeline.predict_proba(rgb), atol=1e-5)
+
+
+# Every format.
+
+
+@pytest.mark.parametrize("format", [*FOLDERS, *FILES])
+def test_every_format_agrees_and_tells_what_goes_in(tiny, tmp_path, format):
+    if format == "onnx":
+        pytest.importorskip("tf2onnx")
+    path = tmp_path / FILES.get(format, "folder")
+    told = export(tiny, path, format=format, accuracy={"mine": 0.5})
+    assert told["check"]["faces"] == 64
+    assert told["check"]["largest_difference"] < 1e-4
+    assert told == sidecar(path)
+    assert told["labels"] == tiny.classes_.tolist()
+    assert told["input"]["range"] == [0, 255]
+    assert told["crop"] == {"detector": "haar", "margin": 0.0, "align": False}
+    assert told["mirror_average"] is True
+    assert told["accuracy"] == {"mine": 0.5}
+    assert told["licence"].startswith("MIT")
+    assert "gray" in told["preprocessing"]["in_the_graph"]
+    root = path if path.is_dir() else tmp_path
+    for name, file in told["files"].items():
+        content = (root / name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (
+            file["bytes"],
+            file["sha256"],
+        )
+    expected = {path.name} if path.is_dir() else {path.name, f"{path.name}.json"}
+    assert {file.name for file in tmp_path.iterdir()} == expected
+
+
+def test_the_suffix_tells_the_format_and_a_shipped_model_its_accuracy(tiny, tmp_path):
+    told = export(tiny, tmp_path / "m.tflite", input_size=96, batch_size=2)
+    assert told["input"]["shape"] == [2, 96, 96, 3]
+    assert told["preprocessing"]["in_the_graph"] == ["gray", "resize", "normalize"]
+    assert 0.6 < told["accuracy"]["FER2013, PublicTest, with mirror images"] < 0.8
+
+
+@pytest.mark.parametrize("precision", ["float16", "dynamic_int8", "int8"])
+def test_quantised_files_are_smaller_and_tell_how_many_labels_stay(
+    tiny, faces, tmp_path, precision
+):
+    plain = export(tiny, tmp_path / "plain.tflite")["files"]["plain.tflite"]["bytes"]
+    told = export(
+        tiny, tmp_path / "q.tflite", precision=precision, images=faces[0], min_agreement=0.9
+    )
+    assert told["files"]["q.tflite"]["bytes"] < 0.7 * plain
+    assert 0.9 <= told["check"]["label_agreement"] <= 1
+    assert told["check"]["faces"] == 70
+    assert told["input"]["dtype"] == ("uint8" if precision == "int8" else "float32")
+    assert told["input"]["kind"] == ("gray" if precision == "int8" else "rgb")
+
+
+def test_a_classifier_without_steps_takes_what_it_was_trained_on(small_faces, tmp_path):
+    X, y = small_faces
+    X = (X / np.float32(255) - 0.5) * 4
+    classifier = FERCNNClassifier(epochs=1, random_state=0).fit(X[:70], y[:70])
+    told = export(classifier, tmp_path / "c.tflite")
+    assert told["input"]["kind"] == "pixels"
+    assert told["input"]["range"] == [pytest.approx(X[:70].min()), pytest.approx(X[:70].max())]
+    assert told["input"]["shape"] == [1, 24, 24, 1]
+    assert told["crop"] is None
+
+
+def test_a_network_in_half_precision_leaves_in_full(small_faces, tmp_path):
+    X, y = small_faces
+    classifier = FERCNNClassifier(epochs=1, dtype_policy="mixed_bfloat16", random_state=0)
+    pipeline = make_pipeline(PixelNormalizer(), classifier).fit(X[:70], y[:70])
+    assert export(pipeline, tmp_path / "m.tflite")["check"]["largest_difference"] < 1e-4
+    assert classifier.dtype_policy == "mixed_bfloat16"
+
+
+def test_a_search_exports_its_best(small_faces, tmp_path):
+    X, y = small_faces
+    grid = {"learning_rate": [1e-3]}
+    search = GridSearchCV(FERCNNClassifier(epochs=1, random_state=0), grid, cv=2)
+    with pytest.raises(TypeError, match=r"has a GridSearchCV.*Fit the search first"):
+        export(search, tmp_path / "s.tflite")
+    export(search.fit(X[:70], y[:70]), tmp_path / "s.tflite")
+
+
+# What does not agree is not kept.
+
+
+def sabotage(monkeypatch, tamper):
+    honest = _formats.to_litert
+    monkeypatch.setattr(_formats, "to_litert", lambda model, **how: tamper(honest, model, how))
+
+
+def test_other_answers_are_refused(small, small_faces, tmp_path, monkeypatch):
+    other = make_cnn_pipeline(FERCNNClassifier(epochs=1, random_state=1), size=24)
+    other.fit(small_faces[0][:70], small_faces[1][:70])
+    size = {"size": (24, 24), "batch_size": 1}
+    wrong = serving_model(take_apart(other), **size)
+    sabotage(monkeypatch, lambda honest, model, how: honest(wrong, **how))
+    with pytest.raises(ExportError, match=r"differs from the model by .* expected at most 0\.0001"):
+        export(small, tmp_path / "m.tflite")
+    with pytest.raises(ExportError, match=r"the label that the model gives.*min_agreement=0\.97"):
+        export(small, tmp_path / "m.tflite", precision="float16")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_too_small_is_refused(small, tmp_path, monkeypatch):
+    sabotage(monkeypatch, lambda honest, model, how: honest(model, **how)[:1000])
+    with pytest.raises(ExportError, match=r"has 1,000 bytes; .* weights as float32 need"):
+        export(small, tmp_path / "m.tflite")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nan_is_refused(small_faces, tmp_path):
+    X, y = small_faces
+    pipeline = make_cnn_pipeline(FERCNNClassifier(epochs=1, random_state=0), size=24)
+    network = pipeline.fit(X[:70], y[:70])[-1].model_
+    network.set_weights([*network.get_weights()[:-1], np.full(7, np.nan, np.float32)])
+    with pytest.raises(ExportError, match=r"answers NaN or infinity"):
+        export(pipeline, tmp_path / "m.tflite")
+    assert not list(tmp_path.iterdir())
+
+
+# Bad input.
+
+
+class Doubled(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+def doubled_network(meta):
+    given = keras.Input(meta["input_shape"])
+    x = keras.layers.Flatten()(Doubled(name="mine")(given))
+    return keras.Model(given, keras.layers.Dense(meta["n_classes"], activation="softmax")(x))
+
+
+def test_a_layer_of_ones_own_is_refused_or_translated(small_faces, tmp_path):
+    X, y = small_faces
+    classifier = FERCNNClassifier(architecture=doubled_network, epochs=1, random_state=0)
+    pipeline = make_cnn_pipeline(classifier, size=24).fit(X[:70], y[:70])
+    with pytest.raises(
+        ValueError, match=r"'mine' \(test_export\.Doubled\).*allow_custom_layers=True"
+    ):
+        export(pipeline, tmp_path / "m.tflite")
+    assert not list(tmp_path.iterdir())
+    export(pipeline, tmp_path / "m.tflite", allow_custom_layers=True)
+
+
+def test_what_cannot_be_exported_says_what_can(small_faces, tmp_path):
+    X, y = small_faces
+    path = tmp_path / "m.tflite"
+    hog = make_hog_svm_pipeline(size=24).fit(X[:70], y[:70])
+    with pytest.raises(TypeError, match=r"has a HOGExtractor.*Only networks can be exported"):
+        export(hog, path)
+    with pytest.raises(TypeError, match=r"Export load_pretrained\(runtime='keras'\) instead"):
+        export(load_pretrained("tiny", runtime="litert"), path)
+    with pytest.raises(NotFittedError, match=r"estimator is not fitted.*Call fit first"):
+        export(make_cnn_pipeline(), path)
+    with pytest.raises(TypeError, match=r"has the steps FERCNNClassifier, PixelNormalizer"):
+        export(make_pipeline(FERCNNClassifier(), PixelNormalizer()), path)
+    equalized = make_cnn_pipeline(FERCNNClassifier(epochs=1), size=24, normalize="equalize")
+    with pytest.raises(ValueError, match=r"normalize has method='equalize'.*'unit' or 'standard'"):
+        export(equalized.fit(X[:70], y[:70]), path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("m.bin", {}, r"format=None, and path=.*ends neither in '\.tflite' nor"),
+        ("m.bin", {"format": "tflite"}, r"has the suffix '\.bin'; expected '\.tflite'"),
+        ("m", {"format": "tfljs"}, r"format='tfljs' is unknown.*Did you mean 'tfjs'\?"),
+        ("m", {"format": "tfjs", "precision": "int8"}, r"precision='int8' is for format='tflite'"),
+        ("m", {"format": "tfjs", "batch_size": 2}, r"batch_size=2 is for format='tflite' alone"),
+        ("m.tflite", {"precision": "int4"}, r"precision='int4' is unknown"),
+        ("m.tflite", {"precision": "int8"}, r"precision='int8' needs images"),
+        ("m.tflite", {"images": [0] * 9}, r"images has 9 faces; expected 64 at least"),
+        ("m.tflite", {"min_agreement": 97}, r"min_agreement=97 must be a number from 0 to 1"),
+        ("m.tflite", {"batch_size": 0}, r"batch_size=0 must be an int of 1 or more"),
+        ("m.tflite", {"input_size": 100}, r"input_size=100 must be whole multiples of .* 24×24"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_named(small, tmp_path, name, options, message):
+    with pytest.raises(ValueError, match=message):
+        export(small, tmp_path / name, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_that_is_wrong_is_told_at_once(small, tmp_path):
+    with pytest.raises(ValueError, match=r"min_agreement=2 .*batch_size=0 "):
+        export(small, tmp_path / "m.tflite", min_agreement=2, batch_size=0)
+
+
+def test_a_missing_extra_names_the_line_to_type(small, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'fer_sklearn\[onnx\]'"):
+        export(small, tmp_path / "m.onnx")
+
+
+def test_what_exists_is_kept_unless_it_may_be_replaced(small, tmp_path):
+    path = tmp_path / "m.tflite"
+    export(small, path)
+    before = path.read_bytes()
+    (tmp_path / "n.tflite.json").write_text("{}")
+    for taken in ("m.tflite", "n.tflite"):
+        with pytest.raises(FileExistsError, match=r"exists already.*overwrite=True"):
+            export(small, tmp_path / taken)
+    assert path.read_bytes() == before
+    export(small, path, precision="float16", overwrite=True)
+    assert len(path.read_bytes()) < len(before)
+    with pytest.raises(FileNotFoundError, match=r"folder that does not exist"):
+        export(small, tmp_path / "no" / "m.tflite")
+
+
+def test_a_folder_of_others_is_never_replaced(small, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "letter.txt").write_text("dear")
+    with pytest.raises(FileExistsError, match=r"is no earlier export.*not overwritten"):
+        export(small, folder, format="saved_model", overwrite=True)
+    assert (folder / "letter.txt").read_text() == "dear"
+    export(small, tmp_path / "mine2", format="saved_model")
+    export(small, tmp_path / "mine2", format="saved_model", overwrite=True)
+    assert {file.name for file in tmp_path.iterdir()} == {"mine", "mine2"}
