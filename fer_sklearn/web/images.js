@@ -1,0 +1,138 @@
+// Pictures in OpenCV: what fer_sklearn's images.py and _photos.py do, to the pixel.
+//
+// A photo is an ImageData: RGBA, opaque. Only the part of it that is looked at becomes a matrix
+// of OpenCV, so that 50 megapixels need not fit into its memory.
+
+/** OpenCV.js, once `useOpenCV` was called. */
+export let cv = null;
+
+export function useOpenCV(module) {
+  cv = module;
+}
+
+const workspaces = [];
+
+/** Do some work, and free the matrices that it kept. Returns what the work does: no matrices. */
+export function released(work) {
+  workspaces.push([]);
+  try {
+    return work();
+  } finally {
+    for (const object of workspaces.pop()) object.delete();
+  }
+}
+
+/** Have an object of OpenCV freed when the work around is done. */
+export function kept(object) {
+  workspaces.at(-1).push(object);
+  return object;
+}
+
+/** Round halves to even, as Python does. */
+export function round(number) {
+  const below = Math.floor(number);
+  const rest = number - below;
+  return rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below;
+}
+
+/** Leave out rows and columns of a photo that is to be scaled by `scale`, far below 1. */
+export function thinOut(photo, scale) {
+  const step = Math.max(1, Math.floor(0.5 / scale));
+  const height = Math.ceil(photo.height / step);
+  const width = Math.ceil(photo.width / step);
+  return copied(photo, height, width, (y) => y * step, (x) => x * step);
+}
+
+/** Copy a part of a photo; beyond the photo, its border is continued. */
+export function cutWindow(photo, top, left, height, width) {
+  const inside = (at, end) => Math.min(Math.max(at, 0), end - 1);
+  return copied(photo, height, width,
+    (y) => inside(top + y, photo.height), (x) => inside(left + x, photo.width));
+}
+
+function copied(photo, height, width, rowOf, columnOf) {
+  const matrix = kept(new cv.Mat(height, width, cv.CV_8UC4));
+  const { data } = photo;
+  // One number a pixel instead of four.
+  const from = new Uint32Array(data.buffer, data.byteOffset, data.length / 4);
+  const to = new Uint32Array(matrix.data.buffer, matrix.data.byteOffset, height * width);
+  const columns = Uint32Array.from({ length: width }, (_, x) => columnOf(x));
+  for (let y = 0; y < height; y++) {
+    const start = rowOf(y) * photo.width;
+    for (let x = 0; x < width; x++) to[y * width + x] = from[start + columns[x]];
+  }
+  return matrix;
+}
+
+export function toGray(matrix) {
+  const gray = kept(new cv.Mat());
+  cv.cvtColor(matrix, gray, cv.COLOR_RGBA2GRAY);
+  return gray;
+}
+
+/** Scale a matrix: areas are averaged, or cubics interpolated. */
+export function resize(matrix, height, width) {
+  if (matrix.rows === height && matrix.cols === width) return matrix;
+  const scaled = kept(new cv.Mat(height, width, matrix.type()));
+  if (height <= matrix.rows && width <= matrix.cols)
+    cv.resize(matrix, scaled, new cv.Size(width, height), 0, 0, cv.INTER_AREA);
+  else interpolate(matrix, scaled);
+  return scaled;
+}
+
+/** Interpolate by cubics. OpenCV.js would round the weights, where Python's OpenCV does not. */
+function interpolate(from, to) {
+  const channels = from.channels();
+  const columns = cubics(from.cols, to.cols);
+  const rows = cubics(from.rows, to.rows);
+  const across = new Float64Array(from.rows * to.cols * channels);
+  const width = to.cols * channels;
+  for (let y = 0; y < from.rows; y++) {
+    const row = from.data.subarray(y * from.cols * channels);
+    for (let x = 0; x < width; x++) {
+      const channel = x % channels;
+      for (const [place, weight] of columns[(x - channel) / channels])
+        across[y * width + x] += weight * row[place * channels + channel];
+    }
+  }
+  const { data } = to;
+  for (let y = 0; y < to.rows; y++) {
+    for (let x = 0; x < width; x++) {
+      let sum = 0;
+      for (const [place, weight] of rows[y]) sum += weight * across[place * width + x];
+      data[y * width + x] = Math.min(Math.max(round(sum), 0), 255);
+    }
+  }
+}
+
+/** For each place of the result, four places of the source and their weights (Keys 1981). */
+function cubics(n, target) {
+  return Array.from({ length: target }, (_, index) => {
+    const centre = (index + 0.5) * n / target - 0.5;
+    const first = Math.floor(centre) - 1;
+    return [0, 1, 2, 3].map((tap) => {
+      const place = Math.min(Math.max(first + tap, 0), n - 1);
+      return [place, cubic(Math.abs(centre - first - tap))];
+    });
+  });
+}
+
+function cubic(d) {
+  const a = -0.75;
+  return d <= 1 ? ((a + 2) * d - (a + 3)) * d * d + 1 : ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
+}
+
+/** Turn a matrix about a point, counter-clockwise, then move it; the result has its own size. */
+export function turn(matrix, centre, angle, height, width, shift = [0, 0]) {
+  const turned = kept(new cv.Mat());
+  const motion = kept(cv.getRotationMatrix2D(new cv.Point(...centre), angle, 1));
+  motion.data64F[2] += shift[0];
+  motion.data64F[5] += shift[1];
+  cv.warpAffine(matrix, turned, motion, new cv.Size(width, height), cv.INTER_LINEAR,
+    cv.BORDER_REPLICATE);
+  return { turned, motion: Array.from(motion.data64F) };
+}
+
+export function toImageData(matrix) {
+  return new ImageData(new Uint8ClampedArray(matrix.data), matrix.cols, matrix.rows);
+}

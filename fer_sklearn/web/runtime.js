@@ -1,0 +1,96 @@
+// Load TensorFlow.js and OpenCV.js in the worker, from where page.json says, each file checked
+// against its hash.
+
+import { CASCADES, loadCascade } from "./cascades.js";
+import { useOpenCV } from "./images.js";
+
+const here = (path) => new URL(path, import.meta.url).href;
+
+/**
+ * Load everything that answers need.
+ *
+ * @param {object} runtime - of page.json
+ * @param {(share: number) => void} onProgress - called with what part of the bytes has come
+ * @returns {Promise<object>} tf, and the network
+ */
+export async function loadRuntime(runtime, onProgress) {
+  const { scripts, wasm, cascades, model } = runtime;
+  const files = [...scripts, wasm, ...cascades, ...model];
+  const total = files.reduce((sum, file) => sum + file.bytes, 0);
+  let come = 0;
+  const load = (file) => fetchBytes(file, (bytes) => {
+    come += bytes;
+    onProgress(Math.min(1, come / total));
+  });
+
+  const loadAll = (some) => Promise.all(some.map(load));
+  const [codes, binary, xmls, network] = await Promise.all([
+    loadAll(scripts), load(wasm), loadAll(cascades), loadAll(model),
+  ]);
+  codes.forEach(run);
+  const tf = await startTensorFlow(binary);
+  useOpenCV(await startedOpenCV());
+  CASCADES.forEach((name, index) => loadCascade(name, xmls[index]));
+  return { tf, network: await readNetwork(tf, network) };
+}
+
+async function fetchBytes({ url, integrity }, onBytes) {
+  const name = url.split("/").at(-1);
+  let response;
+  try {
+    response = await fetch(here(url), integrity ? { integrity } : {});
+  } catch (error) {
+    throw new Error(
+      `${name} could not be loaded, or is not the file that was meant. Check the connection, ` +
+      `and load the page again. (${error.message})`);
+  }
+  if (!response.ok)
+    throw new Error(`${name} is missing (${response.status}). Copy the whole folder there.`);
+  const parts = [];
+  const reader = response.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    onBytes(value.length);
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+/** Run a script as browsers run one that is no module: modules cannot import such scripts. */
+function run(bytes) {
+  (0, eval)(new TextDecoder().decode(bytes));
+}
+
+async function startTensorFlow(binary) {
+  const { tf } = globalThis;
+  // Threads need headers that a plain server does not send.
+  tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
+  const url = URL.createObjectURL(new Blob([binary], { type: "application/wasm" }));
+  // All three must be named; the one with vector instructions is taken.
+  const names = ["", "-simd", "-threaded-simd"].map((kind) => `tfjs-backend-wasm${kind}.wasm`);
+  tf.wasm.setWasmPaths(Object.fromEntries(names.map((name) => [name, url])));
+  const isStarted = await tf.setBackend("wasm");
+  URL.revokeObjectURL(url);
+  if (!isStarted) throw new Error("WebAssembly did not start. Update the browser, or use another.");
+  return tf;
+}
+
+async function startedOpenCV() {
+  const { cv } = globalThis;
+  // It is a promise of itself, for which one would wait forever.
+  delete cv.then;
+  if (!cv.calledRun) await new Promise((resolve) => { cv.onRuntimeInitialized = resolve; });
+  return cv;
+}
+
+async function readNetwork(tf, [json, ...shards]) {
+  const description = JSON.parse(new TextDecoder().decode(json));
+  const specs = description.weightsManifest.flatMap((group) => group.weights);
+  return tf.loadGraphModel(tf.io.fromMemory({
+    modelTopology: description.modelTopology,
+    signature: description.signature,
+    weightSpecs: specs,
+    weightData: await new Blob(shards).arrayBuffer(),
+  }));
+}

@@ -1,0 +1,352 @@
+"""The page that `write_web` makes, in a real Chromium, against Python."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data, transform
+from web_browser import Server, as_files, chromium, page_opener, read, write_film
+
+from fer_sklearn import FaceCropper, FaceReader, make_faces
+from fer_sklearn.exporting import _web
+from fer_sklearn.exporting._npm import MissingNodeError, install_packages
+from fer_sklearn.faces import _cascades, _haar
+
+PROBABILITY = 1e-4
+# Nothing of the page goes there; the test sees whether its policy lets it.
+ANYTHING = "fetch({url!r}, {{mode: 'no-cors'}}).then(() => 'sent', () => 'refused')"
+
+
+# --- what is served, and to what
+
+
+@pytest.fixture(scope="module")
+def packages():
+    """The folder of the npm packages."""
+    try:
+        return install_packages()
+    except MissingNodeError as error:
+        pytest.skip(f"needs the npm packages: {error}")
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    from fer_sklearn import load_pretrained
+
+    return load_pretrained()
+
+
+@pytest.fixture(scope="module")
+def model(pretrained):
+    """The network as it is exported, and what the side-car says of it."""
+    from fer_sklearn.exporting._graph import serving_model
+    from fer_sklearn.exporting._parts import take_apart
+    from fer_sklearn.exporting._sidecar import describe
+
+    parts = take_apart(pretrained)
+    network = serving_model(parts)
+    told = describe(
+        parts, network, format="web", precision="float32", accuracy={"faces": 0.5}, licence=None
+    )
+    return network, told
+
+
+@pytest.fixture(scope="module")
+def folder(model, packages, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    _web.write_web(*model, folder, vendor=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    with Server(folder) as server:
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    film = tmp_path_factory.mktemp("film") / "film.y4m"
+    write_film(film)
+    with chromium(film) as browser:
+        yield browser
+
+
+@pytest.fixture
+def opened(browser):
+    with page_opener(browser) as open_page:
+        yield open_page
+
+
+def _difference(shown, probabilities):
+    return np.abs(np.array([face["probabilities"] for face in shown]) - probabilities).max()
+
+
+# --- photos
+
+
+def _pictures():
+    """Sixteen drawn faces, and sixteen real ones, in grey and in colour, some with much around."""
+    drawn = make_faces(16, random_state=1, return_X_y=True)[0]
+    subset = (255 * data.lfw_subset()[:6]).astype(np.uint8)
+    enlarged = [
+        cv2.resize(face, (side, side))
+        for face, side in zip(subset, range(60, 180, 20), strict=True)
+    ]
+    astronaut = data.astronaut()
+    cut = [astronaut[20 : 20 + side, 120 : 120 + side] for side in range(150, 400, 50)]
+    shrunk = [cv2.resize(astronaut, (side, side - 20)) for side in range(200, 480, 60)]
+    return [*drawn, *enlarged, *cut, *shrunk]
+
+
+def test_the_astronaut_and_32_faces_are_read_as_python_reads_them(opened, server, pretrained):
+    pictures = [data.astronaut(), *_pictures()]
+    assert len(pictures) == 33
+    page = opened(server.url)
+    shown = read(page, as_files(pictures))
+    reader = FaceReader(pretrained)
+    answers, cuts = [], []
+    for picture, told in zip(pictures, shown, strict=True):
+        found = reader.find(picture)
+        boxes = [face["box"] for face in told["faces"] if not face["whole"]]
+        assert np.allclose(np.reshape(boxes, (-1, 4)), found.boxes, atol=1e-9)
+        scores = [face["score"] for face in told["faces"] if not face["whole"]]
+        assert np.allclose(scores, found.scores)
+        answers += told["faces"]
+        cuts += reader.cut(picture, found) or [FaceCropper(detector=[None]).transform([picture])[0]]
+    labels, probabilities = reader.classify(cuts)
+    assert len(answers) == len(cuts) >= 33
+    assert sum(face["whole"] for face in answers) < 20
+    assert [face["label"] for face in answers] == labels.tolist()
+    assert _difference(answers, probabilities) < PROBABILITY
+    # A comparison that takes a neighbour's answer for the right one would prove nothing.
+    assert _difference(answers, np.roll(probabilities, 1, axis=0)) > 0.1
+    assert all(
+        np.abs(np.reshape(face["pixels"], (48, 48, 4))[..., :3] - _rgb(cut)).max() <= 1
+        for face, cut in zip(answers, cuts, strict=True)
+    )
+    assert page.locator(".face .row").count() == 7 * len(answers)
+    assert page.logged == []
+
+
+def _rgb(picture):
+    picture = picture.astype(int)
+    return picture if picture.ndim == 3 else picture[..., None]
+
+
+def test_large_and_turned_photos_have_the_boxes_of_python(opened, server):
+    astronaut = data.astronaut()
+    large = cv2.resize(astronaut, (1024, 1024), interpolation=cv2.INTER_CUBIC)
+    large = cv2.copyMakeBorder(large, 0, 0, 1500, 500, cv2.BORDER_REPLICATE)
+    leaning = (255 * transform.rotate(astronaut, 25, mode="edge")).astype(np.uint8)
+    shown = read(opened(server.url), as_files([large, leaning]))
+    detector = _haar.HaarDetector()
+    for picture, told, tolerance in zip([large, leaning], shown, (1e-9, 4), strict=True):
+        found = detector(picture)
+        (face,) = told["faces"]
+        assert np.allclose([face["box"]], found.boxes, atol=tolerance)
+        assert (face["eyes"] is None) == np.isnan(found.eyes).any()
+
+
+def test_what_is_no_face_or_no_image_is_told(opened, server, pretrained, tmp_path):
+    page = opened(server.url)
+    text = {"name": "notes.png", "mimeType": "image/png", "buffer": b"no image at all"}
+    bricks = data.brick()
+    broken, faceless, astronaut = read(page, [text, *as_files([bricks, data.astronaut()])])
+    assert "not an image" in broken["error"]
+    assert "not an image" in page.locator("article", has_text="notes.png").inner_text()
+    assert faceless["faces"] == []
+    assert len(astronaut["faces"]) == 1
+    card = page.locator("article", has_text="No face was found")
+    card.get_by_role("button", name="whole picture").click()
+    page.evaluate("ferSklearn.idle")
+    whole = page.evaluate("ferSklearn.shown[1].faces.map(({probabilities}) => ({probabilities}))")
+    with pytest.warns(UserWarning, match="No face"):
+        cut = FaceCropper().transform([bricks])
+    assert _difference(whole, pretrained.predict_proba(cut)) < PROBABILITY
+    assert "the whole picture was read" in page.locator("article").nth(1).inner_text()
+    page.get_by_role("button", name="Clear").click()
+    assert page.locator("article").count() == 0
+
+
+def test_a_photo_is_turned_as_the_camera_noted(opened, server):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    file = io.BytesIO()
+    turned = Image.fromarray(np.rot90(data.astronaut()).copy())
+    turned.save(file, format="JPEG", quality=98, subsampling=0, exif=exif)
+    jpeg = {"name": "phone.jpg", "mimeType": "image/jpeg", "buffer": file.getvalue()}
+    (told,) = read(opened(server.url), [jpeg])
+    (face,) = told["faces"]
+    assert np.allclose(face["box"], _haar.HaarDetector()(data.astronaut()).boxes[0], atol=4)
+    assert face["label"] == "happy"
+
+
+def test_the_page_asks_for_and_sends_nothing_elsewhere(opened, server, folder, tmp_path):
+    asked_before = len(server.paths)
+    page = opened(server.url)
+    page.evaluate("ferSklearn.ready")
+    assert page.asked_elsewhere == []
+    assert all((folder / path.lstrip("/")).exists() for path in server.paths[asked_before:])
+    with Server(tmp_path) as other:
+        send = ANYTHING.format(url=other.url)
+        assert page.evaluate(send) == "refused"
+        (worker,) = page.workers
+        assert worker.evaluate(send) == "refused"
+        assert other.paths == []
+        other.shutdown()
+
+
+# --- the camera
+
+
+def test_the_camera_is_answered_and_stopped(opened, server):
+    page = opened(server.url, permissions=["camera"])
+    page.get_by_role("button", name="Turn the camera on").click()
+    page.wait_for_function("ferSklearn.camera.answersPerSecond > 1")
+    page.locator("#camera-faces .emotion", has_text="happy").wait_for()
+    assert re.fullmatch(r"\d+ answers a second", page.locator("#speed").inner_text())
+    assert page.locator("#camera-boxes .box").count() == 1
+    assert "happy" in page.locator("#said").inner_text()
+    # On the right, because the picture is shown mirrored.
+    left = page.locator(".box").evaluate("(box) => parseFloat(box.style.left)")
+    assert left > 50
+    page.get_by_role("button", name="Stop").click()
+    assert page.locator("#camera").is_hidden()
+    assert page.evaluate("document.activeElement.id") == "turn-on"
+    assert page.logged == []
+
+
+def test_a_refused_camera_gives_advice(opened, server):
+    page = opened(server.url)
+    page.evaluate(
+        """() => { navigator.mediaDevices.getUserMedia = () =>
+             Promise.reject(new DOMException("Permission denied", "NotAllowedError")); }"""
+    )
+    page.get_by_role("button", name="Turn the camera on").click()
+    advice = page.get_by_role("alert")
+    advice.filter(has_text="The camera was refused").wait_for()
+    assert "Allow it for this page" in advice.inner_text()
+    assert page.locator("#camera").is_hidden()
+
+
+# --- for everyone
+
+
+def test_the_keyboard_reaches_everything(opened, server):
+    page = opened(server.url)
+    choosers, reached = [], []
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
+    for _ in range(2):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+    assert reached == ["choose", "turn-on"]
+    width = page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)")
+    assert width >= 2
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_function("ferSklearn.ready")
+    assert [chooser.is_multiple() for chooser in choosers] == [True]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_of_it(opened, server, scheme, tmp_path):
+    phone = {"width": 360, "height": 740}
+    page = opened(server.url, viewport=phone, color_scheme=scheme, has_touch=True)
+    read(page, as_files([data.astronaut()]))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    shot = tmp_path / f"{scheme}.png"
+    page.screenshot(path=shot)
+    corner = np.asarray(Image.open(shot).convert("L"))[5, 5]
+    assert corner > 200 if scheme == "light" else corner < 60
+
+
+# --- without npm
+
+
+def test_the_kept_hashes_are_those_of_the_packages(packages):
+    assert _web.read_hashes() == _web.hash_packages(packages)
+
+
+def test_without_packages_the_page_takes_them_from_a_cdn(opened, model, packages, tmp_path):
+    _web.write_web(*model, tmp_path, vendor=False)
+    assert not (tmp_path / "vendor").exists()
+    fetched, spoiled = [], []
+
+    def cdn(route):
+        package, version_and_file = re.fullmatch(
+            r"https://cdn\.jsdelivr\.net/npm/(@[^@]+)@(.+)", route.request.url
+        ).groups()
+        file = packages / package / version_and_file.split("/", 1)[1]
+        fetched.append(file.name)
+        body = file.read_bytes() + (b" " if file.name in spoiled else b"")
+        route.fulfill(body=body, headers={"Access-Control-Allow-Origin": "*"})
+
+    with Server(tmp_path) as server:
+        (told,) = read(opened(server.url, elsewhere=cdn), as_files([data.astronaut()]))
+        assert told["faces"][0]["label"] == "happy"
+        assert len(fetched) == 5
+        spoiled.append("tf-core.min.js")
+        page = opened(server.url, elsewhere=cdn)
+        (told,) = read(page, as_files([data.astronaut()]))
+        assert "tf-core.min.js could not be loaded" in told["error"]
+        assert "tf-core.min.js" in page.get_by_role("alert").inner_text()
+        server.shutdown()
+
+
+def test_npm_is_asked_for_only_where_it_is_wanted(model, tmp_path, monkeypatch):
+    def missing():
+        raise MissingNodeError("npm was not found")
+
+    monkeypatch.setattr(_web, "install_packages", missing)
+    with pytest.raises(MissingNodeError, match="npm was not found"):
+        _web.write_web(*model, tmp_path, vendor=True)
+    assert list(tmp_path.iterdir()) == []
+    _web.write_web(*model, tmp_path, vendor="auto")
+    page = json.loads((tmp_path / "page.json").read_text())
+    assert page["runtime"]["wasm"]["url"].startswith("https://cdn.jsdelivr.net/npm/@tensorflow/")
+
+
+# --- what Python holds the page to
+
+
+def test_the_page_has_the_detector_s_numbers():
+    def numbers(name):
+        text = (_web._PAGE / name).read_text(encoding="utf-8")
+        return dict(re.findall(r"\b([A-Z][A-Z_]+) = ([\d.]+)[,;]", text))
+
+    detector = _haar.HaarDetector()
+    parameters = ("MIN_SIZE", "MAX_SIDE", "SCALE_FACTOR", "MIN_NEIGHBORS")
+    for name, text in numbers("faces.js").items():
+        python = detector if name in parameters else _haar
+        key = name.lower() if name in parameters else f"_{name}"
+        assert float(text) == getattr(python, key), name
+    assert len(numbers("faces.js")) == 15
+    for name, text in numbers("cascades.js").items():
+        assert float(text) == pytest.approx(getattr(_cascades, f"_{name}")), name
+
+
+def test_the_policy_forbids_what_is_elsewhere():
+    text = (_web._PAGE / "index.html").read_text(encoding="utf-8")
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', text)
+    assert policy.startswith("default-src 'none';")
+    assert _web._CONNECT in policy
+    assert not re.search(r"http|unsafe-inline|\*", policy)
+    assert re.findall(r"<script(?! type=\"module\" src=)|\son\w+=|style=", text) == []
+
+
+def test_a_network_of_grey_pixels_is_refused(tmp_path):
+    import keras
+
+    network = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Flatten()])
+    with pytest.raises(ValueError, match="gives faces in colour"):
+        _web.write_web(network, {}, tmp_path)
+    with pytest.raises(ValueError, match="vendor='yes' is unknown"):
+        _web.write_web(network, {}, tmp_path, vendor="yes")
+    assert list(Path(tmp_path).iterdir()) == []
