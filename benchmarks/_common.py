@@ -2,6 +2,8 @@
 
 import json
 import platform
+import statistics
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,6 +30,26 @@ def environment():
         "packages": {name: version(name) for name in _PACKAGES},
         "machine": platform.machine(),
     }
+
+
+def timed(function):
+    """Return how many seconds a call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def medians_by_turns(stopwatches, rounds):
+    """Return the median of each of several timings that take turns.
+
+    A busy machine then slows all alike, so that their ratio holds where seconds do not. A
+    stopwatch is a function that does its work once and returns how many seconds that took; the
+    first time counts for nothing.
+    """
+    for stopwatch in stopwatches:
+        stopwatch()
+    laps = [[stopwatch() for stopwatch in stopwatches] for _ in range(rounds)]
+    return [statistics.median(lap) for lap in zip(*laps, strict=True)]
 
 
 def write_result(name, result, folder=RESULTS):

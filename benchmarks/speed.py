@@ -14,13 +14,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from _common import RESULTS, write_result
+from _common import RESULTS, medians_by_turns, timed, write_result
 from skimage.data import astronaut
 
 from fer_sklearn import load_pretrained, make_faces
@@ -133,9 +132,7 @@ def run(command):
 
 def compare(question, ours, theirs, rounds, *, aim):
     """Time both by turns, once for nothing, and return medians and their ratio."""
-    ours(), theirs()
-    pairs = [(timed(ours), timed(theirs)) for _ in range(rounds)]
-    own, other = (statistics.median(side) for side in zip(*pairs, strict=True))
+    own, other = medians_by_turns([lambda: timed(ours), lambda: timed(theirs)], rounds)
     return {
         "question": question,
         "fer_sklearn_seconds": own,
@@ -143,12 +140,6 @@ def compare(question, ours, theirs, rounds, *, aim):
         "ratio": own / other,
         "aim": aim,
     }
-
-
-def timed(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def as_table(comparisons):

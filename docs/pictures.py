@@ -1,17 +1,26 @@
 """Draw the pictures of the README: ``python docs/pictures.py``."""
 
+import shutil
+import tempfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from skimage.data import astronaut
 
 from fer_sklearn import (
     EMOTION_COLORS,
     EMOTIONS,
     HOGSVMClassifier,
+    export,
+    load_pretrained,
     make_faces,
     make_hog_svm_pipeline,
 )
+from fer_sklearn.images import write_image
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -37,6 +46,33 @@ def draw_answers(faces, labels, probabilities, emotions):
     return figure
 
 
+def photograph_page(path):
+    """Have the page of ``export(…, format="web")`` read two photos, and save what is to be seen.
+
+    Needs Chromium, npm and playwright.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        export(load_pretrained(), f"{folder}/page", format="web")
+        photos = {"astronaut.png": astronaut(), "portrait.png": astronaut()[10:230, 110:330]}
+        for name, photo in photos.items():
+            write_image(f"{folder}/{name}", photo)
+        handler = partial(SimpleHTTPRequestHandler, directory=f"{folder}/page")
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        chromium = shutil.which("chromium") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 900, "height": 890}, device_scale_factor=1.5)
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.set_input_files("#files", [f"{folder}/{name}" for name in photos])
+        page.wait_for_function("window.ferSklearn?.shown.every((one) => one.faces)")
+        page.wait_for_timeout(1000)  # until the bars have grown
+        page.screenshot(path=path)
+        browser.close()
+        server.shutdown()
+
+
 def main():
     model = make_hog_svm_pipeline(HOGSVMClassifier(probability=True, random_state=0))
     model.fit(*make_faces(1400, random_state=0, return_X_y=True))
@@ -52,6 +88,7 @@ def main():
     )
     IMAGES.mkdir(exist_ok=True)
     figure.savefig(IMAGES / "faces.png", dpi=110)
+    photograph_page(IMAGES / "page.png")
 
 
 if __name__ == "__main__":

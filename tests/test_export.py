@@ -17,6 +17,7 @@ from fer_sklearn import (
     export,
     load_pretrained,
     make_cnn_pipeline,
+    make_faces,
     make_hog_svm_pipeline,
 )
 from fer_sklearn._photos import resize
@@ -111,16 +112,15 @@ def test_the_suffix_tells_the_format_and_a_shipped_model_its_accuracy(tiny, tmp_
 
 
 @pytest.mark.parametrize("precision", ["float16", "dynamic_int8", "int8"])
-def test_quantised_files_are_smaller_and_tell_how_many_labels_stay(
-    tiny, faces, tmp_path, precision
-):
+def test_quantised_files_are_smaller_and_tell_what_stays(tiny, tmp_path, precision):
+    images = make_faces(256, random_state=1).images
     plain = export(tiny, tmp_path / "plain.tflite")["files"]["plain.tflite"]["bytes"]
     told = export(
-        tiny, tmp_path / "q.tflite", precision=precision, images=faces[0], min_agreement=0.9
+        tiny, tmp_path / "q.tflite", precision=precision, images=images, min_agreement=0.9
     )
     assert told["files"]["q.tflite"]["bytes"] < 0.7 * plain
     assert 0.9 <= told["check"]["label_agreement"] <= 1
-    assert told["check"]["faces"] == 70
+    assert told["check"]["faces"] == (64 if precision == "int8" else 256)
     assert told["input"]["dtype"] == ("uint8" if precision == "int8" else "float32")
     assert told["input"]["kind"] == ("gray" if precision == "int8" else "rgb")
 
@@ -246,6 +246,7 @@ def test_what_cannot_be_exported_says_what_can(small_faces, tmp_path):
         ("m.tflite", {"precision": "int4"}, r"precision='int4' is unknown"),
         ("m.tflite", {"precision": "int8"}, r"precision='int8' needs images"),
         ("m.tflite", {"images": [0] * 9}, r"images has 9 faces; expected 64 at least"),
+        ("m.tflite", {"images": [0] * 99, "precision": "int8"}, r"99 faces; expected 256 at least"),
         ("m.tflite", {"min_agreement": 97}, r"min_agreement=97 must be a number from 0 to 1"),
         ("m.tflite", {"batch_size": 0}, r"batch_size=0 must be an int of 1 or more"),
         ("m.tflite", {"input_size": 100}, r"input_size=100 must be whole multiples of .* 24×24"),

@@ -10,7 +10,7 @@ import os
 import sys
 
 from .. import __version__
-from . import _benchmark, _evaluate, _info, _predict, _train, _tune, _video, _webcam
+from . import _benchmark, _evaluate, _export, _info, _predict, _train, _tune, _video, _webcam
 from ._terminal import CommandError, one_line, quiet_start_up, warnings_as_lines
 
 __all__ = ["main"]
@@ -28,6 +28,7 @@ first steps:
   fer-sklearn benchmark                     compare two models, no data needed
   fer-sklearn train fer2013.zip --model hog-svm --output hog.fer
   fer-sklearn evaluate hog.fer fer2013.zip
+  fer-sklearn export page/ --format web     a page that does it in the browser
 
 "fer-sklearn COMMAND --help" explains the options of a command.
 """
@@ -98,7 +99,8 @@ def _make_parser():
     )
     parser.add_argument("--version", "-V", action="version", version=f"fer-sklearn {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
-    for module in (_predict, _video, _webcam, _train, _evaluate, _tune, _benchmark, _info):
+    modules = (_predict, _video, _webcam, _train, _evaluate, _export, _tune, _benchmark, _info)
+    for module in modules:
         command = module.add_parser(commands)
         command.formatter_class = _HelpFormatter
         command.add_argument(

@@ -21,7 +21,7 @@ __all__ = [
 # What TensorFlow's libraries say at import before they read TF_CPP_MIN_LOG_LEVEL, and LiteRT.
 _START_UP = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:\S+ +\d+ \S+\.cc:"
-    rb"|INFO: Created TensorFlow Lite"
+    rb"|INFO: Created TensorFlow Lite|fully_quantize: "
 )
 
 

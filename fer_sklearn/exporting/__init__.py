@@ -2,5 +2,6 @@
 
 from ._export import export
 from ._litert import to_litert
+from ._tfjs import run_tfjs
 
-__all__ = ["export", "to_litert"]
+__all__ = ["export", "run_tfjs", "to_litert"]

@@ -19,6 +19,8 @@ __all__ = ["export"]
 
 _FEWEST_IMAGES = 64
 _MOST_COMPARED = 512
+# Integers learn their ranges from the images but for every fourth, on which they are compared.
+_SHARE_KEPT = 4
 
 
 def export(
@@ -64,8 +66,8 @@ def export(
         needs `images`.
     images : batch of photos or None, default=None
         Faces like those that the network will see, a few hundred of those it was trained on for
-        example. ``"int8"`` learns the range of each layer from them, and up to 512 of them are
-        compared in place of 64 drawn faces.
+        example. Up to 512 of them are compared in place of 64 drawn faces. ``"int8"`` learns
+        the range of each layer from three in four of them, and is compared on the others.
     min_agreement : float, default=0.97
         Least share of labels, in [0, 1], that must stay the same under quantisation; float32
         must agree to 1e-4 in probability instead.
@@ -144,8 +146,10 @@ def export(
     probed = [probes(parts, images, size=size, channels=channels)]
     if kind.takes_any_size and parts.takes_faces:  # scaled faces are compared too
         probed.append(probes(parts, images, size=(2 * size[0], 2 * size[1]), channels=channels))
+    learned = np.arange(len(probed[0][1])) % _SHARE_KEPT > 0
+    compared = ~learned if precision == "int8" else learned | True
     with placing(target, kind.suffix) as written:
-        kind.write(model, written, Order(precision, probed[0][1], description, vendor))
+        kind.write(model, written, Order(precision, probed[0][1][learned], description, vendor))
         network = written / kind.network
         files = [file for file in network.rglob("*") if file.is_file()] or [network]
         root = written if kind.suffix is None else written.parent
@@ -153,7 +157,7 @@ def export(
         n_bytes = sum(file["bytes"] for file in description["files"].values())
         check_size(n_bytes, parts.classifier.model_.count_params(), precision)
         for for_model, for_graph in reversed(probed):  # of which the first is told of
-            chosen = _evenly(len(for_graph), _MOST_COMPARED)
+            chosen = _evenly(np.flatnonzero(compared), _MOST_COMPARED)
             answers, runtime = kind.run(network, for_graph[chosen], description)
             expected = parts.predict_proba(for_model[chosen])
             agreement = check_answers(
@@ -164,9 +168,9 @@ def export(
     return description
 
 
-def _evenly(n, most):
-    """Return positions of `most` of n items, evenly spread, or of all if there are fewer."""
-    return np.linspace(0, n - 1, min(n, most)).astype(int)
+def _evenly(items, most):
+    """Return `most` of the items, evenly spread, or all if there are fewer."""
+    return items[np.linspace(0, len(items) - 1, min(len(items), most)).astype(int)]
 
 
 def _resolve_format(format, path):
@@ -226,10 +230,11 @@ def _check_parameters(format, precision, images, min_agreement, batch_size, inpu
             "precision='int8' needs images: some hundred faces like those that the network will "
             "see, of which it learns the range of each layer."
         )
-    if images is not None and len(images) < _FEWEST_IMAGES:
+    fewest = _FEWEST_IMAGES * (_SHARE_KEPT if precision == "int8" else 1)
+    if images is not None and len(images) < fewest:
         problems.append(
-            f"images has {len(images)} faces; expected {_FEWEST_IMAGES} at least, better some "
-            f"hundred."
+            f"images has {len(images)} faces; expected {fewest} at least for precision="
+            f"{precision!r}."
         )
     if keras.backend.backend() != "tensorflow":
         problems.append(

@@ -25,7 +25,7 @@ function about({ labels, accuracy, licence }) {
   const figures = isNumber ? { "of the test images": accuracy } : accuracy ?? {};
   const shares = Object.entries(figures)
     .filter(([, share]) => typeof share === "number" && share > 0 && share <= 1)
-    .map(([name, share]) => `${(100 * share).toFixed(1)} % (${name})`);
+    .map(([name, share]) => `${(100 * share).toFixed(1)}\u00a0% (${name})`);
   return [
     `The network tells ${labels.slice(0, -1).join(", ")} and ${labels.at(-1)} apart.`,
     shares.length ? `It was right in ${shares.join(", ")}.` : "",

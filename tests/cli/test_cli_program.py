@@ -15,7 +15,7 @@ from fer_sklearn.cli._terminal import quiet_start_up
 from fer_sklearn.cli._tune import SCORES
 from fer_sklearn.evaluation import SCORING
 
-COMMANDS = ("train", "evaluate", "tune", "predict", "benchmark", "info")
+COMMANDS = ("train", "evaluate", "tune", "predict", "export", "benchmark", "info")
 
 
 @pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)])

@@ -1,0 +1,128 @@
+"""How long an exported network takes in Chromium, without its window."""
+
+import json
+import queue
+import shutil
+import subprocess
+import tempfile
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+_BINARIES = ("chromium", "chromium-browser", "google-chrome")
+_OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run")
+_PATIENCE = 120  # seconds for one answer, the first of which loads everything
+
+_PAGE = """\
+<!doctype html>
+<script type="module">
+const tell = (result) => fetch("/result", { method: "POST", body: JSON.stringify(result) });
+try {
+  const { runtime } = await (await fetch("page.json")).json();
+  for (const { url } of runtime.scripts.filter(({ url }) => url.includes("/tf-")))
+    (0, eval)(await (await fetch(url)).text());
+  tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
+  tf.wasm.setWasmPaths("/vendor/");
+  await tf.setBackend("wasm");
+  const model = await tf.loadGraphModel("model/model.json");
+  const values = new Float32Array(await (await fetch("/face")).arrayBuffer());
+  const face = tf.tensor(values, [1, 48, 48, 3]);
+  for (;;) {
+    await fetch("/turn");
+    const start = performance.now();
+    const answer = model.predict(face);
+    const probabilities = await answer.data();
+    await tell({ seconds: (performance.now() - start) / 1000, answer: [...probabilities] });
+    answer.dispose();
+  }
+} catch (error) {
+  tell({ error: String(error.stack ?? error) });
+}
+</script>
+"""
+
+
+def find_chromium():
+    """Return the path of Chromium, None where it is not installed."""
+    return next(filter(None, map(shutil.which, _BINARIES)), None)
+
+
+@contextmanager
+def browser_stopwatch(folder, face, expected):
+    """Show an export of the format ``"web"`` to Chromium, whose page answers one face.
+
+    Parameters
+    ----------
+    folder : Path
+        Its packages must be in it.
+    face : ndarray of shape (1, 48, 48, 3), float32
+    expected : ndarray of shape (n_classes,)
+        The answer, to 1e-4.
+
+    Yields
+    ------
+    function
+        Has the page answer once, and returns how many seconds that took it.
+    """
+    turns, results = queue.Queue(), queue.Queue()
+    handler = partial(_Handler, turns, results, face.tobytes(), directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def stopwatch():
+        turns.put(None)
+        result = results.get(timeout=_PATIENCE)
+        if "error" in result:
+            raise RuntimeError(f"The page failed: {result['error']}")
+        difference = max(abs(a - b) for a, b in zip(result["answer"], expected, strict=True))
+        if difference > 1e-4:
+            raise RuntimeError(f"The page's answer differs by {difference:.2g}.")
+        return result["seconds"]
+
+    with tempfile.TemporaryDirectory() as profile:
+        address = f"http://127.0.0.1:{server.server_port}/stopwatch"
+        command = [find_chromium(), *_OPTIONS, f"--user-data-dir={profile}", address]
+        browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            yield stopwatch
+        finally:
+            browser.terminate()
+            browser.wait()
+            server.shutdown()
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """The folder's files, and what the page and the stopwatch say to each other."""
+
+    def __init__(self, turns, results, face, *args, **kwargs):
+        self._turns, self._results = turns, results
+        self._own = {"/stopwatch": (_PAGE.encode(), "text/html"), "/face": (face, "")}
+        super().__init__(*args, **kwargs)
+
+    def do_GET(self):
+        """Answer with a file, or once it is the page's turn."""
+        if self.path == "/turn":
+            self._turns.get()
+            self._send(b"", "text/plain")
+        elif self.path in self._own:
+            self._send(*self._own[self.path])
+        else:
+            super().do_GET()
+
+    def do_POST(self):
+        """Take a result."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._results.put(json.loads(body))
+        self._send(b"", "text/plain")
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+    def _send(self, content, kind):
+        self.send_response(200)
+        self.send_header("Content-Type", kind or "application/octet-stream")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)

@@ -1,0 +1,98 @@
+"""How many answers a second the web page gives before a camera, in Chromium without its window.
+
+    python benchmarks/page.py
+
+The camera is Chromium's own, which shows a film of a face that moves. Writes
+benchmarks/results/page.json. Needs Chromium, npm, and playwright, which drives the former.
+"""
+
+import argparse
+import functools
+import http.server
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import cv2
+import numpy as np
+from _chromium import find_chromium
+from _common import RESULTS, write_result
+from playwright.sync_api import sync_playwright
+from skimage.data import astronaut
+
+from fer_sklearn import export, load_pretrained
+
+_WIDTH, _HEIGHT, _FRAMES = 640, 480, 90
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / "film.y4m"
+        write_film(film)
+        for name in ("default", "tiny"):
+            page = Path(folder) / name
+            export(load_pretrained(name), page, format="web", vendor=True)
+            rows.append({"model": name, **measure(page, film, args.seconds)})
+            print(rows[-1], flush=True)
+    write_result("page", {"camera": f"{_WIDTH}×{_HEIGHT}", "rows": rows}, args.output)
+
+
+def write_film(path):
+    """Write a film of the astronaut, moving from side to side, as raw video."""
+    photo = astronaut()
+    with open(path, "wb") as file:
+        file.write(f"YUV4MPEG2 W{_WIDTH} H{_HEIGHT} F30:1 Ip A1:1 C420jpeg\n".encode())
+        for index in range(_FRAMES):
+            shift = 40 * np.sin(2 * np.pi * index / _FRAMES)
+            move = np.float32([[1, 0, 60 + shift], [0, 1, 0]])
+            frame = cv2.warpAffine(photo, move, (_WIDTH, _HEIGHT))
+            file.write(b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420).tobytes())
+
+
+def measure(folder, film, seconds):
+    """Turn the camera on, and read the page's own figure after a while."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    options = ["--no-sandbox", "--use-fake-device-for-media-stream"]
+    options += ["--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=options)
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.wait_for_function("window.ferSklearn")
+        start = time.perf_counter()
+        page.evaluate("ferSklearn.ready")
+        loaded = time.perf_counter() - start
+        page.click("#turn-on")
+        page.wait_for_selector("#camera-faces li")
+        figures = []
+        for _ in range(5):
+            time.sleep(seconds / 5)
+            figures.append(page.evaluate("ferSklearn.camera.answersPerSecond"))
+        emotion = page.inner_text("#camera-faces li").split()[0]
+        browser.close()
+    server.shutdown()
+    return {
+        "answers_a_second": float(np.median(figures)),
+        "seconds_to_load": loaded,
+        "emotion": emotion,
+    }
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+if __name__ == "__main__":
+    main()
