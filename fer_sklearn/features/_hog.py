@@ -6,11 +6,10 @@ from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
-from .._validation import ImageTagsMixin, check_pair, check_pixels
+from .._validation import check_pair
+from ._descriptor import ImageDescriptor
 
 __all__ = ["HOGExtractor", "hog_batch"]
 
@@ -83,7 +82,7 @@ def hog_batch(
     return features.reshape(len(images), -1)
 
 
-class HOGExtractor(ImageTagsMixin, TransformerMixin, BaseEstimator):
+class HOGExtractor(ImageDescriptor):
     """Describe faces by histograms of oriented gradients (HOG).
 
     Stateless: `transform` works without `fit`, which only records the image size. Equal to
@@ -144,45 +143,13 @@ class HOGExtractor(ImageTagsMixin, TransformerMixin, BaseEstimator):
         self.block_norm = block_norm
         self.transform_sqrt = transform_sqrt
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Check the parameters and record the image size.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-            Grey images, uint8 or float.
-        y : ignored
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            For images smaller than one block, or any input that is no stack of images.
-        """
-        check_pixels(self, X, reset=True, keep_float64=True)
+    def _check_size(self):
         _block_grid(self.image_shape_, *self._cell_and_block())
-        return self
 
-    def transform(self, X):
-        """Compute the features.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-            Grey images, uint8 or float.
-
-        Returns
-        -------
-        ndarray of shape (n, n_features), float32
-        """
-        self._validate_params()
+    def _describe(self, images):
         cell, block = self._cell_and_block()
         return hog_batch(
-            check_pixels(self, X, reset=False, keep_float64=True),
+            images,
             orientations=self.orientations,
             pixels_per_cell=cell,
             cells_per_block=block,
@@ -190,25 +157,11 @@ class HOGExtractor(ImageTagsMixin, TransformerMixin, BaseEstimator):
             transform_sqrt=self.transform_sqrt,
         )
 
-    def get_feature_names_out(self, input_features=None):
-        """Name the features after their block, cell (row and column each) and bin.
-
-        Parameters
-        ----------
-        input_features : ignored
-            Features are not pixels, so the names of the pixels do not matter.
-
-        Returns
-        -------
-        ndarray of shape (n_features,), object
-        """
-        check_is_fitted(self, "image_shape_")
+    def _feature_names(self):
+        """Name each feature after its block and cell, row and column, and its bin."""
         cell, block = self._cell_and_block()
         sizes = (*_block_grid(self.image_shape_, cell, block), *block, self.orientations)
-        return np.array(
-            ["block{}_{}_cell{}_{}_bin{}".format(*position) for position in np.ndindex(*sizes)],
-            dtype=object,
-        )
+        return ["block{}_{}_cell{}_{}_bin{}".format(*position) for position in np.ndindex(*sizes)]
 
     def _cell_and_block(self):
         return (
@@ -218,9 +171,7 @@ class HOGExtractor(ImageTagsMixin, TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.requires_fit = False
         tags.input_tags.positive_only = self.transform_sqrt
-        tags.transformer_tags.preserves_dtype = []
         return tags
 
 

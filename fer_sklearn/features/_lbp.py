@@ -6,11 +6,10 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 
-from .._validation import ImageTagsMixin, check_pair, check_pixels
+from .._validation import check_pair
+from ._descriptor import ImageDescriptor
 
 __all__ = ["LBPExtractor", "lbp_batch", "lbp_codes"]
 
@@ -111,7 +110,7 @@ def lbp_batch(images, *, radius=1.0, grid=(8, 8)):
     return np.sqrt(features, out=features)
 
 
-class LBPExtractor(ImageTagsMixin, TransformerMixin, BaseEstimator):
+class LBPExtractor(ImageDescriptor):
     """Describe faces by local binary patterns (LBP), counted in a grid of cells.
 
     Patterns do not change with brightness and contrast, and tell texture where HOG tells
@@ -153,73 +152,19 @@ class LBPExtractor(ImageTagsMixin, TransformerMixin, BaseEstimator):
         self.radius = radius
         self.grid = grid
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Check the parameters and record the image size.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-            Grey images, uint8 or float.
-        y : ignored
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            For images with fewer pixels than cells, or any input that is no stack of images.
-        """
-        check_pixels(self, X, reset=True, keep_float64=True)
+    def _check_size(self):
         _cell_size(self.image_shape_, self._grid())
-        return self
 
-    def transform(self, X):
-        """Compute the features.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-            Grey images, uint8 or float.
-
-        Returns
-        -------
-        ndarray of shape (n, n_features), float32
-            In [0, 1].
-        """
-        self._validate_params()
-        images = check_pixels(self, X, reset=False, keep_float64=True)
+    def _describe(self, images):
         return lbp_batch(images, radius=self.radius, grid=self._grid())
 
-    def get_feature_names_out(self, input_features=None):
-        """Name the features after their cell (row and column) and pattern.
-
-        Parameters
-        ----------
-        input_features : ignored
-            Features are not pixels, so the names of the pixels do not matter.
-
-        Returns
-        -------
-        ndarray of shape (n_features,), object
-        """
-        check_is_fitted(self, "image_shape_")
+    def _feature_names(self):
+        """Name each feature after its cell, row and column, and its pattern."""
         sizes = (*self._grid(), _N_PATTERNS)
-        return np.array(
-            ["cell{}_{}_pattern{}".format(*position) for position in np.ndindex(*sizes)],
-            dtype=object,
-        )
+        return ["cell{}_{}_pattern{}".format(*position) for position in np.ndindex(*sizes)]
 
     def _grid(self):
         return check_pair("grid", self.grid, "(rows, columns)")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.transformer_tags.preserves_dtype = []
-        return tags
 
 
 def _between(moved, row, column, down, across):
