@@ -4,9 +4,9 @@
     python benchmarks/train_pretrained.py --data fer2013.zip --votes ferplus.csv --name tiny
 
 Each learns from others: "teacher" from the labels and from the votes of FER+, "student" from
-what "teacher" answers beside them, "default", which starts as "student" and sees blended
-images, from what both answer, and "tiny" from what "teacher" answers. What is missing is
-trained first, in --work.
+what "teacher" answers beside them, "third", which starts as "student" and sees blended
+images, from what both answer, and "tiny" from what "teacher" answers. "default" is the mean
+of three of "third", of the seeds 0, 1 and 2. What is missing is trained first, in --work.
 
 Killed at any time, the same command goes on after the last whole epoch, and ends with the
 same weights. KERAS_BACKEND=jax trains the same network on a GPU.
@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _averaging import estimate_statistics, mean_weights
 from _common import RESULTS, load_bunch, write_result
 from _votes import vote_probabilities
 
@@ -51,7 +52,7 @@ WIDE = {"architecture": "resnet_se_wide", "epochs": 56}
 RECIPES = {
     "teacher": WIDE | {"label_smoothing": 0.05},
     "student": WIDE,
-    "default": WIDE
+    "third": WIDE
     | {"epochs": 40, "learning_rate": 0.06, "augmentation": AUGMENTATION | {"mixup": 0.2}},
     # A small network fits little enough: it is helped by more of the same, not by less.
     "tiny": {
@@ -65,10 +66,12 @@ RECIPES = {
 SOURCES = {
     "teacher": {"votes": 0.5},
     "student": {"votes": 0.2, "teacher": 0.5},
-    "default": {"votes": 0.2, "teacher": 0.25, "student": 0.25},
+    "third": {"votes": 0.2, "teacher": 0.25, "student": 0.25},
     "tiny": {"teacher": 0.7},
 }
-STARTS = {"default": "student"}  # Where first weights come from, if they are not drawn.
+STARTS = {"third": "student"}  # Where first weights come from, if they are not drawn.
+MEANS = {"default": ("third", (0, 1, 2))}  # What is the mean of which networks and seeds.
+_IMAGES_OF_STATISTICS = 8192
 _SEED_OF_TEACHERS = 0  # Other seeds of a network learn from one and the same teacher.
 
 
@@ -88,7 +91,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
     parser.add_argument("--votes", help="FER+ votes as CSV, by the images' names")
-    parser.add_argument("--name", choices=RECIPES, default="default")
+    parser.add_argument("--name", choices=[*RECIPES, *MEANS], default="default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="instead of the recipe's; for a trial")
     parser.add_argument("--work", type=Path, default=Path("pretrained"))
@@ -98,13 +101,31 @@ def parse_arguments():
 
 
 def run(args):
+    if args.name in MEANS:
+        average(args)
+    else:
+        train(args)
+
+
+def average(args):
+    """Make the mean of several networks; train those that are missing."""
+    member, seeds = MEANS[args.name]
+    paths = [weights_of(member, seed, args) for seed in seeds]
+    for seed, path in zip(seeds, paths, strict=True):
+        if not path.exists():
+            train(argparse.Namespace(**vars(args) | {"name": member, "seed": seed}))
+    description = read_weights(paths[0]).description | {"seed": list(seeds)}
+    finish(args, mean_weights(paths), description, {"mean_of": member, "seeds": list(seeds)})
+
+
+def train(args):
     for source in SOURCES[args.name]:
         if source in RECIPES and not weights_of(source, _SEED_OF_TEACHERS, args).exists():
-            run(argparse.Namespace(**vars(args) | {"name": source, "seed": _SEED_OF_TEACHERS}))
+            train(argparse.Namespace(**vars(args) | {"name": source, "seed": _SEED_OF_TEACHERS}))
     recipe = COMMON | RECIPES[args.name]
     if args.epochs:
         recipe["epochs"] = args.epochs
-    train, public = (load_bunch(args.data, subset) for subset in ("train", "public"))
+    images = load_bunch(args.data, "train")
     start = STARTS.get(args.name)
     classifier = FERCNNClassifier(
         **recipe,
@@ -117,42 +138,62 @@ def run(args):
     print(f"{args.name}, seed {args.seed}: {recipe}", flush=True)
     began = time.perf_counter(), time.process_time()
     parts = shares(args.name, args.votes)
-    targets = mixed_targets(parts, train, args)
-    pipeline.fit(train.images, train.target, classifier__soft_targets=targets)
+    targets = mixed_targets(parts, images, args)
+    pipeline.fit(images.images, images.target, classifier__soft_targets=targets)
     seconds = time.perf_counter() - began[0], time.process_time() - began[1]
 
-    path = weights_of(args.name, args.seed, args)
-    write_weights(
-        path,
+    finish(
+        args,
         classifier.model_.get_weights(),
         {
             "architecture": recipe["architecture"],
             "image_shape": classifier.image_shape_,
             "classes": classifier.classes_.tolist(),
             "pixel_range": classifier.pixel_range_,
-            "trained_on": f"FER2013, training split, {len(train.images)} images",
+            "trained_on": f"FER2013, training split, {len(images.images)} images",
             "seed": args.seed,
         },
+        {
+            "recipe": recipe,
+            "targets": parts,
+            "training_accuracy": classifier.history_["accuracy"][-1],
+            "last_run_seconds": round(seconds[0]),
+            "last_run_cpu_seconds": round(seconds[1]),
+            "history": {k: np.round(v, 5).tolist() for k, v in classifier.history_.items()},
+        },
     )
+
+
+def finish(args, arrays, description, entry):
+    """Write the weights of a network, score what was written, and note it."""
+    images, public = (load_bunch(args.data, subset) for subset in ("train", "public"))
+    path = weights_of(args.name, args.seed, args)
+    write_weights(path, arrays, description)
+    if args.name in SHIPPED:
+        write_weights(path, counted_anew(path, images.images, args.seed), description)
     shipped = load_pretrained(path)  # in full precision, from weights in half
     entry = {
-        "recipe": recipe,
-        "targets": parts,
-        "parameters": classifier.model_.count_params(),
+        "parameters": shipped[-1].model_.count_params(),
         "file_bytes": path.stat().st_size,
-        "training_accuracy": classifier.history_["accuracy"][-1],
-        "last_run_seconds": round(seconds[0]),
-        "last_run_cpu_seconds": round(seconds[1]),
         "public": {
             name: score(shipped.set_params(classifier__test_time_flip=flip), public)
             for name, flip in (("plain", False), ("flips", True))
         },
-        "history": {k: np.round(v, 5).tolist() for k, v in classifier.history_.items()},
+        **entry,
     }
     print({k: v["accuracy"] for k, v in entry["public"].items()}, f"-> {path}", flush=True)
     record(args, entry)
     if args.ship and args.name in SHIPPED:
         ship(args.name, path, entry["public"])
+
+
+def counted_anew(path, images, seed):
+    """Return weights with statistics of images that are neither turned nor blended."""
+    pipeline = load_pretrained(path)
+    chosen = np.random.default_rng(seed).permutation(len(images))[:_IMAGES_OF_STATISTICS]
+    network = pipeline[-1].model_
+    estimate_statistics(network, pipeline[:-1].transform(images[chosen])[..., np.newaxis])
+    return network.get_weights()
 
 
 def weights_of(name, seed, args):
@@ -165,8 +206,8 @@ def ship(name, path, public):
     litert = to_litert(load_pretrained(path)[-1].model_)
     description = weights.description | {
         "accuracy": {
-            "FER2013, PublicTest, with mirror images": round(public["flips"]["accuracy"], 4),
-            "FER2013, PublicTest, without": round(public["plain"]["accuracy"], 4),
+            "FER2013, PublicTest, with mirror images": round(public["flips"]["accuracy"], 5),
+            "FER2013, PublicTest, without": round(public["plain"]["accuracy"], 5),
         },
         "licence": "MIT; the images it was trained on, FER2013, have terms of their own",
     }
