@@ -12,7 +12,7 @@ from fer_sklearn import EMOTIONS, evaluate, load_fer2013, load_image_folder, loa
 from fer_sklearn.weights import SHIPPED, read_weights
 
 # On PublicTest; at most half a point under the figures in benchmarks/results/pretrained.json.
-FLOORS = {"default": 0.695, "tiny": 0.655}
+FLOORS = {"default": 0.698, "tiny": 0.658}
 
 
 @pytest.fixture(scope="module", params=SHIPPED)
