@@ -3,7 +3,7 @@
     python benchmarks/hog_svm_vs_cnn.py --data fer2013.zip
 
 Writes benchmarks/results/hog_svm_vs_cnn.json, a Markdown table beside it, and a picture of
-each confusion matrix. About three quarters of an hour on two cores.
+each confusion matrix. Under half an hour on two cores.
 """
 
 import argparse

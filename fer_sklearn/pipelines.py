@@ -143,8 +143,8 @@ def make_cnn_pipeline(classifier=None, *, size=48, normalize="unit", crop_faces=
     ----------
     classifier : estimator or None, default=None
         The last step. None is the recipe that the benchmark uses, a ``resnet_se`` trained
-        for 20 epochs on augmented images: half an hour on FER2013 with two cores, half
-        of it with ``dtype_policy="mixed_bfloat16"`` where the processor has that.
+        for 20 epochs on augmented images: half an hour on FER2013 with two cores, a third
+        less with ``dtype_policy="mixed_bfloat16"`` where the processor has that.
         ``FERCNNClassifier()`` is a smaller network.
     size : int or (int, int), default=48
         Height and width of the images.

@@ -72,7 +72,7 @@ def add_model_options(parser):
         required=True,
         choices=("hog-svm", "cnn"),
         help="hog-svm: gradient histograms and a support vector machine, minutes on FER2013; "
-        "cnn: a neural network, better, and an hour or so",
+        "cnn: a neural network, better, and half an hour or so",
     )
     both = parser.add_argument_group("options of both models")
     both.add_argument(
