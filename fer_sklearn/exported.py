@@ -17,12 +17,13 @@ from ._validation import (
 )
 from .preprocessing import resize_gray
 
-__all__ = ["SIDECAR", "ExportedClassifier", "load_exported", "sidecar_path"]
+__all__ = ["SIDECAR", "SIDECAR_VERSION", "ExportedClassifier", "load_exported", "sidecar_path"]
 
 #: The name of the JSON file in a folder of an export.
 SIDECAR = "fer_sklearn.json"
+#: Grows when what the JSON file says changes its meaning.
+SIDECAR_VERSION = 1
 
-_VERSION = 1
 _BATCH = 32  # more are not faster
 
 
@@ -200,10 +201,10 @@ def _read(path):
             f"path={str(path)!r}: the JSON file {str(beside)!r} is damaged, or fer_sklearn.export "
             f"did not write it. Export again."
         ) from None
-    if version > _VERSION:
+    if version > SIDECAR_VERSION:
         raise ValueError(
             f"path={str(path)!r} was exported by a newer fer_sklearn (version {version} of the "
-            f"JSON file; this one reads {_VERSION}). Type: pip install --upgrade fer_sklearn"
+            f"JSON file; this one reads {SIDECAR_VERSION}). Type: pip install --upgrade fer_sklearn"
         )
     if format not in ("tflite", "onnx"):
         raise ValueError(

@@ -13,7 +13,7 @@ from ._graph import serving_model
 from ._litert import LITERT_PRECISIONS
 from ._parts import take_apart
 from ._place import check_target, placing
-from ._sidecar import describe, describe_files, write_sidecar
+from ._sidecar import describe, describe_files, write_json
 
 __all__ = ["export"]
 
@@ -146,8 +146,9 @@ def export(
     probed = [probes(parts, images, size=size, channels=channels)]
     if kind.takes_any_size and parts.takes_faces:  # scaled faces are compared too
         probed.append(probes(parts, images, size=(2 * size[0], 2 * size[1]), channels=channels))
-    learned = np.arange(len(probed[0][1])) % _SHARE_KEPT > 0
-    compared = ~learned if precision == "int8" else learned | True
+    positions = np.arange(len(probed[0][1]))
+    learned = positions % _SHARE_KEPT > 0
+    compared = positions[~learned] if precision == "int8" else positions
     with placing(target, kind.suffix) as written:
         kind.write(model, written, Order(precision, probed[0][1][learned], description, vendor))
         network = written / kind.network
@@ -157,14 +158,14 @@ def export(
         n_bytes = sum(file["bytes"] for file in description["files"].values())
         check_size(n_bytes, parts.classifier.model_.count_params(), precision)
         for for_model, for_graph in reversed(probed):  # of which the first is told of
-            chosen = _evenly(np.flatnonzero(compared), _MOST_COMPARED)
+            chosen = _evenly(compared, _MOST_COMPARED)
             answers, runtime = kind.run(network, for_graph[chosen], description)
             expected = parts.predict_proba(for_model[chosen])
             agreement = check_answers(
                 expected, answers, exact=precision == "float32", min_agreement=min_agreement
             )
         description["check"] = {"runtime": runtime, **agreement}
-        write_sidecar(sidecar_path(written), description)
+        write_json(sidecar_path(written), description)
     return description
 
 

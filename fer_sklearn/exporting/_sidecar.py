@@ -5,12 +5,12 @@ import json
 from importlib.metadata import version
 
 from .. import __version__
+from ..exported import SIDECAR_VERSION
 from ..faces import FaceCropper
 from ..weights import SHIPPED, read_description
 
-__all__ = ["describe", "describe_files", "write_sidecar"]
+__all__ = ["describe", "describe_files", "write_json"]
 
-_VERSION = 1
 _STEPS = {
     "gray": "(9798 red + 19235 green + 3735 blue + 16384) / 32768, rounded down (ITU-R BT.601)",
     "resize": "areas averaged where both sides shrink, else cubics (slope -0.75), rounded",
@@ -47,7 +47,7 @@ def describe(parts, model, *, format, precision, accuracy, licence):
     return {
         "format": format,
         "precision": precision,
-        "version": _VERSION,
+        "version": SIDECAR_VERSION,
         "written_with": {
             name: __version__ if name == "fer_sklearn" else version(name)
             for name in ("fer_sklearn", "tensorflow", "keras")
@@ -85,9 +85,9 @@ def describe_files(folder, paths):
     }
 
 
-def write_sidecar(path, description):
-    """Write the JSON file."""
-    text = json.dumps(description, indent=2, ensure_ascii=False)
+def write_json(path, content):
+    """Write a JSON file that people can read too."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 

@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 from ..exceptions import MissingExtraError
+from ..exported import SIDECAR
 from ..plotting._colors import label_colors
 from ._npm import MissingNodeError, install_packages
+from ._sidecar import write_json
 from ._tfjs import write_tfjs
 
 __all__ = ["hash_packages", "read_hashes", "write_web"]
@@ -16,7 +18,6 @@ __all__ = ["hash_packages", "read_hashes", "write_web"]
 _PAGE = Path(__file__).parent.parent / "web"
 _PAGE_SUFFIXES = (".html", ".css", ".js", ".svg")
 _HASHES = _PAGE / "hashes.json"
-_SIDECAR = "fer_sklearn.json"
 _CASCADES = ("frontalface_alt2", "frontalface_alt", "eye")
 
 # In the order in which the browser runs them: the later ones of TensorFlow.js extend the first.
@@ -84,8 +85,8 @@ def write_web(model, description, folder, *, vendor="auto"):
     runtime = _name_on_cdn(folder) if packages is None else _copy_packages(packages, folder)
     runtime |= {"cascades": _copy_cascades(folder), "model": _list_model(folder)}
     page = {"colors": label_colors(description["labels"]), "runtime": runtime}
-    _write_json(folder / "page.json", page)
-    _write_json(folder / _SIDECAR, description)
+    write_json(folder / "page.json", page)
+    write_json(folder / SIDECAR, description)
 
 
 def hash_packages(packages):
@@ -216,7 +217,3 @@ def _hashed(file):
     data = file.read_bytes()
     digest = base64.b64encode(hashlib.sha384(data).digest()).decode("ascii")
     return {"bytes": len(data), "integrity": f"sha384-{digest}"}
-
-
-def _write_json(path, content):
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
