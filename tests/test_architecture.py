@@ -15,7 +15,6 @@ MAX_LINES = 400
 # A file or sub-package imports only from lower floors. Siblings do not import each other;
 # the files of a sub-package may.
 FLOORS = {
-    "_confusion": 0,
     "_atomic": 0,
     "_data_home": 0,
     "_fused": 0,
@@ -23,11 +22,11 @@ FLOORS = {
     "emotions": 0,
     "exceptions": 0,
     "_optional": 0.5,
-    "_report": 1,
     "_validation": 1,
     "images": 1,
     "_labels": 1.5,
     "_prediction": 1.5,
+    "_probabilities": 1.5,
     "_runtimes": 1.5,
     "_photos": 1.5,
     "architectures": 2,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._tables import html_table, markdown_table, text_table
+from .._tables import html_table, markdown_table, text_table
 
 __all__ = ["Estimate", "EvaluationReport"]
 

@@ -1,4 +1,4 @@
-"""How well a classifier recognises emotions: numbers, each with its uncertainty."""
+"""Reports of fitted classifiers and of predictions that are already made."""
 
 from numbers import Integral, Real
 
@@ -6,22 +6,16 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _num_samples
 
+from .._labels import encode_labels
 from ._confusion import (
     CLASS_METRICS,
     OVERALL_METRICS,
     bootstrap_confusion_matrices,
     percentile_interval,
 )
-from ._labels import encode_labels
 from ._report import Estimate, EvaluationReport
 
-__all__ = [
-    "SCORING",
-    "Estimate",
-    "EvaluationReport",
-    "evaluate",
-    "evaluate_predictions",
-]
+__all__ = ["SCORING", "evaluate", "evaluate_predictions"]
 
 #: What ``cross_validate`` and ``GridSearchCV`` take as ``scoring``. With several scores
 #: ``GridSearchCV`` also needs ``refit``, such as ``refit="macro_f1"``.
