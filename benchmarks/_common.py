@@ -7,7 +7,9 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from fer_sklearn import load_fer2013
+import numpy as np
+
+from fer_sklearn import duplicate_groups, load_fer2013
 
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("fer_sklearn", "scikit-learn", "scikit-image", "numpy", "tensorflow", "keras")
@@ -21,6 +23,12 @@ def load_bunch(path, subset):
 def load_split(path, subset):
     """Return images and labels of one subset of FER2013."""
     return load_fer2013(path, subset=subset, return_X_y=True)
+
+
+def also_in_training(X_train, X):
+    """Tell which images of `X` are exact copies of training images."""
+    groups = duplicate_groups(np.concatenate([X_train, X]))
+    return np.isin(groups[len(X_train) :], groups[: len(X_train)])
 
 
 def environment():

@@ -11,12 +11,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from _common import RESULTS, load_split, write_result
+from _common import RESULTS, also_in_training, load_split, write_result
 from sklearn.calibration import calibration_curve
 
 from fer_sklearn import (
     ConfusionMatrixDisplay,
-    duplicate_groups,
     evaluate_predictions,
     load_pretrained,
     plot_faces,
@@ -63,12 +62,6 @@ def measure(name, X, y, seen, errors):
     if errors:
         draw_surest_errors(X, y, labels, confidence, errors / f"{name}.png")
     return entry
-
-
-def also_in_training(X_train, X):
-    """Tell which images of `X` are exact copies of training images."""
-    groups = duplicate_groups(np.concatenate([X_train, X]))
-    return np.isin(groups[len(X_train) :], groups[: len(X_train)])
 
 
 def calibration(correct, confidence):

@@ -7,6 +7,7 @@ Each learns from others: "teacher" from the labels and from the votes of FER+, "
 what "teacher" answers beside them, "third", which starts as "student" and sees blended
 images, from what both answer, and "tiny" from what "teacher" answers. "default" is the mean
 of three of "third", of the seeds 0, 1 and 2. What is missing is trained first, in --work.
+What ships, "default" and "tiny", gets a temperature that makes its probabilities true.
 
 Killed at any time, the same command goes on after the last whole epoch, and ends with the
 same weights. KERAS_BACKEND=jax trains the same network on a GPU.
@@ -23,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 from _averaging import estimate_statistics, mean_weights
-from _common import RESULTS, load_bunch, write_result
+from _common import RESULTS, also_in_training, load_bunch, write_result
+from _temperature import fit_temperature, scale_logits
 from _votes import vote_probabilities
 
 from fer_sklearn import FERCNNClassifier, evaluate_predictions, load_pretrained, make_cnn_pipeline
@@ -171,6 +173,10 @@ def finish(args, arrays, description, entry):
     write_weights(path, arrays, description)
     if args.name in SHIPPED:
         write_weights(path, counted_anew(path, images.images, args.seed), description)
+        arrays, temperature = tempered(path, images, public)
+        description = description | {"temperature": temperature}
+        write_weights(path, arrays, description)
+        entry = {"temperature": temperature, **entry}
     shipped = load_pretrained(path)  # in full precision, from weights in half
     entry = {
         "parameters": shipped[-1].model_.count_params(),
@@ -194,6 +200,20 @@ def counted_anew(path, images, seed):
     network = pipeline[-1].model_
     estimate_statistics(network, pipeline[:-1].transform(images[chosen])[..., np.newaxis])
     return network.get_weights()
+
+
+def tempered(path, train, public):
+    """Return weights whose probabilities are as sure as they are right, and the temperature.
+
+    It is found on those images of PublicTest that do not stand in training too, and on one
+    answer an image, since applications ask for one or for the mean of two.
+    """
+    pipeline = load_pretrained(path).set_params(classifier__test_time_flip=False)
+    unseen = ~also_in_training(train.images, public.images)
+    temperature = fit_temperature(pipeline, public.images[unseen], public.target[unseen])
+    network = pipeline[-1].model_
+    scale_logits(network, temperature)
+    return network.get_weights(), temperature
 
 
 def weights_of(name, seed, args):
