@@ -46,6 +46,8 @@ _EXPORTS = {
     "iter_video": "video",
     "draw_faces": "drawing",
     "SCORING": "evaluation",
+    "compare": "evaluation",
+    "coverage_accuracy_curve": "evaluation",
     "evaluate": "evaluation",
     "evaluate_predictions": "evaluation",
     "EMOTION_COLORS": "plotting",

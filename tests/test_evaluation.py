@@ -10,6 +10,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
+    cohen_kappa_score,
     confusion_matrix,
     f1_score,
     precision_recall_fscore_support,
@@ -43,8 +44,22 @@ def test_overall_numbers_are_those_of_scikit_learn():
         "balanced_accuracy": balanced_accuracy_score(y_true, y_pred),
         "macro_f1": f1_score(y_true, y_pred, average="macro"),
         "weighted_f1": f1_score(y_true, y_pred, average="weighted"),
+        "cohen_kappa": cohen_kappa_score(y_true, y_pred),
     }
-    assert {name: e.value for name, e in report.overall.items()} == pytest.approx(expected)
+    assert {name: report.overall[name].value for name in expected} == pytest.approx(expected)
+
+
+def test_kappa_of_one_label_alone_is_nan():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = evaluate_predictions(["sad", "sad"], ["sad", "sad"], labels=EMOTIONS)
+    assert np.isnan(report.overall["cohen_kappa"]).all()
+    assert report.overall["accuracy"].value == 1
+
+
+def test_kappa_of_blind_guesses_is_0():
+    y_true, y_pred = ["sad", "sad", "happy", "happy"], ["sad", "happy", "sad", "happy"]
+    assert evaluate_predictions(y_true, y_pred).overall["cohen_kappa"].value == 0
 
 
 def test_numbers_of_each_emotion_are_those_of_scikit_learn():
@@ -167,7 +182,7 @@ def test_frame_is_tidy():
     report = evaluate_predictions(y_true, y_pred)
     frame = report.to_frame()
     assert list(frame.columns) == ["metric", "emotion", "value", "low", "high"]
-    assert len(frame) == 4 + 4 * 7
+    assert len(frame) == 8 + 4 * 7
     row = frame[(frame.metric == "recall") & (frame.emotion == "sad")].iloc[0]
     assert tuple(row[["value", "low", "high"]]) == report.per_emotion["sad"]["recall"]
     assert frame[frame.metric == "support"].value.sum() == 400
@@ -189,7 +204,7 @@ def test_json_is_strict_and_says_null_for_nan():
 def test_repr_is_an_aligned_table():
     y_true, y_pred = _predictions()
     _, overall, per_emotion, confusion = repr(evaluate_predictions(y_true, y_pred)).split("\n\n")
-    for table, n_rows in ((overall, 4), (per_emotion, 7), (confusion, 7)):
+    for table, n_rows in ((overall, 5), (per_emotion, 7), (confusion, 7)):
         _caption, *lines = table.splitlines()
         assert len(lines) == 1 + n_rows
         assert len({len(line) for line in lines}) == 1
@@ -200,7 +215,7 @@ def test_markdown_rows_have_the_columns_of_their_header():
     y_true, y_pred = _predictions(labels=("a|b", "c"))
     tables = evaluate_predictions(y_true, y_pred).to_markdown()
     blocks = [b.splitlines() for b in tables.split("\n\n") if b.startswith("|")]
-    assert [len(block) for block in blocks] == [6, 4, 4]
+    assert [len(block) for block in blocks] == [7, 4, 4]
     for block in blocks:
         assert len({line.replace("\\|", "").count("|") for line in block}) == 1
 
@@ -209,6 +224,19 @@ def test_html_escapes_labels():
     report = evaluate_predictions(["<b>", "sad"], ["<b>", "sad"])
     assert "<th>&lt;b&gt;</th>" in report._repr_html_()
     assert "<b>" not in report._repr_html_()
+
+
+def test_html_shades_each_cell_by_its_share_of_the_row():
+    html = evaluate_predictions(["a"] * 4 + ["b"], ["a"] * 3 + ["b"] * 2)._repr_html_()
+    assert '0.45)">3<br><small>75 %</small>' in html
+    assert '0.15)">1<br><small>25 %</small>' in html
+    assert '0.60)">1<br><small>100 %</small>' in html
+    assert '0.00)">0<br><small>0 %</small>' in html
+
+
+def test_html_of_a_label_without_images():
+    html = evaluate_predictions(["a"], ["a"], labels=["a", "b"])._repr_html_()
+    assert "nan" not in html
 
 
 def test_scoring_gives_the_numbers_of_the_report(fitted):

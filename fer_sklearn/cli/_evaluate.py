@@ -26,7 +26,9 @@ def add_parser(commands):
         "evaluate",
         help="measure a saved model on labelled images",
         description="Measure a saved model on labelled images that it was not trained on: "
-        "accuracy, precision, recall and F1 with 95 % intervals, and the confusion matrix.",
+        "accuracy, Cohen's kappa, precision, recall and F1 with 95 % intervals, the confusion "
+        "matrix and, where the model gives probabilities, top-2 accuracy, log loss and "
+        "calibration error.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)

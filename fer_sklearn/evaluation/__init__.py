@@ -1,12 +1,24 @@
 """How well a classifier recognises emotions: numbers, each with its uncertainty."""
 
+from .._coverage import CoverageCurve
+from ._compare import compare
+from ._comparison import Comparison, PairedDifference, PairedTest
+from ._curve import coverage_accuracy_curve
 from ._evaluate import SCORING, evaluate, evaluate_predictions
+from ._probabilistic import ImageScores
 from ._report import Estimate, EvaluationReport
 
 __all__ = [
     "SCORING",
+    "Comparison",
+    "CoverageCurve",
     "Estimate",
     "EvaluationReport",
+    "ImageScores",
+    "PairedDifference",
+    "PairedTest",
+    "compare",
+    "coverage_accuracy_curve",
     "evaluate",
     "evaluate_predictions",
 ]

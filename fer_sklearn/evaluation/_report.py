@@ -1,6 +1,5 @@
 """The report of an evaluation: numbers with intervals, and how they are shown."""
 
-import html
 import json
 import math
 from dataclasses import dataclass
@@ -8,7 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._tables import html_table, markdown_table, text_table
+from .._tables import markdown_table, text_table
+from ._html import html_page, shaded_table
+from ._probabilistic import PROBABILITY_METRICS, ImageScores
+from ._text import heading, interval, nan_to_none, number, with_interval
 
 __all__ = ["Estimate", "EvaluationReport"]
 
@@ -30,7 +32,10 @@ class EvaluationReport:
     labels : ndarray of shape (k,)
         The labels, in the order of all that follows.
     overall : dict of str to Estimate
-        ``"accuracy"``, ``"balanced_accuracy"``, ``"macro_f1"`` and ``"weighted_f1"``.
+        Of the predicted labels, ``"accuracy"``, ``"balanced_accuracy"``, ``"macro_f1"``,
+        ``"weighted_f1"`` and ``"cohen_kappa"``. Of the probabilities, ``"top_2_accuracy"``,
+        ``"log_loss"`` (natural logarithm; 0 is perfect) and ``"expected_calibration_error"``
+        (0 is perfect); NaN where no probabilities are known.
     per_emotion : dict of label to dict of str to Estimate
         ``"precision"``, ``"recall"`` and ``"f1"`` of every label.
     support : ndarray of shape (k,), int
@@ -43,14 +48,26 @@ class EvaluationReport:
         Bootstrap resamples behind the intervals.
     confidence_level : float
         Share of the resamples that each interval spans.
+    y_true, y_pred : ndarray of shape (n_samples,), unsigned int
+        True and predicted label of each image, as positions in `labels`. :func:`compare` needs
+        them; tables, dictionaries and JSON leave them out, and `scores` too.
+    scores : ImageScores or None
+        What the probabilities say of each image: ``top_2``, ``log_loss``, ``confidence`` and
+        ``correct``, each an ndarray of shape (n_samples,). None where they are not known.
 
     Notes
     -----
     What is not defined is NaN, not 0: the recall of a label without support, the precision
     of a label that was never predicted, and the F1 of a label that is both. Means over
-    labels leave NaN out, and so do intervals over resamples. On the full sample, all
-    numbers equal scikit-learn's with ``zero_division=nan``; the four overall ones equal
-    its defaults.
+    labels leave NaN out, and so do intervals over resamples. Kappa is NaN where all images
+    have one label and it is predicted for all. On the full sample, all numbers of a label
+    equal scikit-learn's with ``zero_division=nan``; the overall ones equal its defaults.
+
+    Cohen's kappa (1960) is the accuracy beyond that of chance. The numbers of probabilities
+    look at nothing else: their label is the most probable one, whatever `y_pred` says. The
+    expected calibration error has 15 bins of equal width, by the largest probability (Guo et
+    al. 2017, arXiv:1706.04599). It is never negative, so resampling raises it: of a
+    well-calibrated model, the interval may lie above the value.
     """
 
     labels: np.ndarray
@@ -61,6 +78,9 @@ class EvaluationReport:
     confusion_interval: np.ndarray
     n_resamples: int
     confidence_level: float
+    y_true: np.ndarray
+    y_pred: np.ndarray
+    scores: ImageScores | None
 
     @property
     def n_samples(self):
@@ -130,10 +150,12 @@ class EvaluationReport:
         -------
         str
         """
-        return json.dumps(_nan_to_none(self.to_dict()), indent=indent, allow_nan=False)
+        return json.dumps(nan_to_none(self.to_dict()), indent=indent, allow_nan=False)
 
     def to_markdown(self):
         """Return the three tables in Markdown.
+
+        As in print, numbers of probabilities are left out where none are known.
 
         Returns
         -------
@@ -147,8 +169,12 @@ class EvaluationReport:
         return "\n\n".join([self._headline(), *(text_table(*table) for table in self._tables())])
 
     def _repr_html_(self):
-        tables = "".join(html_table(*table) for table in self._tables())
-        return f"<p>{html.escape(self._headline())}</p>{tables}"
+        *plain, (caption, header, rows) = self._tables()
+        names = [name for name, *_ in rows]
+        confusion = shaded_table(
+            f"{caption}; shares of the row", header, names, self.confusion_matrix
+        )
+        return html_page([self._headline()], *plain, confusion)
 
     def _headline(self):
         return (
@@ -162,13 +188,14 @@ class EvaluationReport:
     def _tables(self):
         """Return (caption, header, rows) of the overall, per-label and confusion tables."""
         overall = [
-            (_heading(name), _number(estimate.value), _interval(estimate))
+            (heading(name), number(estimate.value), interval(estimate))
             for name, estimate in self.overall.items()
+            if self.scores is not None or name not in PROBABILITY_METRICS
         ]
         per_emotion = [
             (
                 str(label),
-                *(_with_interval(estimate) for estimate in estimates.values()),
+                *(with_interval(estimate) for estimate in estimates.values()),
                 str(count),
             )
             for (label, estimates), count in zip(
@@ -185,7 +212,7 @@ class EvaluationReport:
             ("Overall", ("metric", "value", self._interval_name()), overall),
             (
                 f"Each label, with {self._interval_name()}s",
-                ("label", *map(_heading, metrics), "support"),
+                ("label", *map(heading, metrics), "support"),
                 per_emotion,
             ),
             (
@@ -194,30 +221,3 @@ class EvaluationReport:
                 confusion,
             ),
         ]
-
-
-def _nan_to_none(value):
-    if isinstance(value, dict):
-        return {key: _nan_to_none(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_nan_to_none(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _heading(metric):
-    return metric.replace("_", " ").replace("f1", "F1")
-
-
-def _number(value):
-    return "–" if math.isnan(value) else f"{value:.3f}"
-
-
-def _with_interval(estimate):
-    defined = not math.isnan(estimate.value)
-    return f"{_number(estimate.value)} ({_interval(estimate)})" if defined else "–"
-
-
-def _interval(estimate):
-    if math.isnan(estimate.low):
-        return "–"
-    return f"{_number(estimate.low)}–{_number(estimate.high)}"

@@ -1,0 +1,400 @@
+"""Evaluation of probabilities: the numbers against scikit-learn, and who says what."""
+
+import json
+import time
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, top_k_accuracy_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import LinearSVC
+
+from fer_sklearn import EMOTIONS, HOGSVMClassifier, load_pretrained, make_hog_svm_pipeline
+from fer_sklearn._probabilities import expected_calibration_error, reliability_bins
+from fer_sklearn.evaluation import coverage_accuracy_curve, evaluate, evaluate_predictions
+from fer_sklearn.uncertainty import AbstainingClassifier
+
+PROBABILITY_METRICS = ("top_2_accuracy", "log_loss", "expected_calibration_error")
+
+
+def make_answers(n=400, seed=0, labels=EMOTIONS, sharpness=2.0):
+    """Return true labels, the most probable ones and probabilities, which are calibrated."""
+    rng = np.random.default_rng(seed)
+    true = rng.integers(len(labels), size=n)
+    scores = rng.normal(size=(n, len(labels)))
+    scores[np.arange(n), true] += sharpness
+    proba = np.exp(sharpness * scores)
+    proba /= proba.sum(axis=1, keepdims=True)
+    names = np.array(labels)
+    return names[true], names[proba.argmax(axis=1)], proba
+
+
+class Counting(ClassifierMixin, BaseEstimator):
+    """A classifier that counts how often it computes; `predict` works as `way` says."""
+
+    def __init__(self, way="argmax"):
+        self.way = way
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        self.computed_ = []
+        return self
+
+    def predict_proba(self, X):
+        self.computed_.append(len(X))
+        scores = np.exp(np.asarray(X, dtype=float))
+        return scores / scores.sum(axis=1, keepdims=True)
+
+    def predict(self, X):
+        if self.way == "last":
+            return np.repeat(self.classes_[-1], len(X))
+        images = X if self.way == "argmax" else np.asarray(X) * -1
+        return self.classes_[self.predict_proba(images).argmax(axis=1)]
+
+
+@pytest.fixture
+def X():
+    return np.random.default_rng(0).normal(size=(30, 3))
+
+
+@pytest.fixture
+def y():
+    return np.array(["a", "b", "c"] * 10)
+
+
+def values(report, names=PROBABILITY_METRICS):
+    return [report.overall[name].value for name in names]
+
+
+def test_numbers_are_those_of_scikit_learn():
+    y_true, y_pred, proba = make_answers()
+    report = evaluate_predictions(y_true, y_pred, y_proba=proba)
+    right = np.array(EMOTIONS)[proba.argmax(axis=1)] == y_true
+    expected = [
+        top_k_accuracy_score(y_true, proba, k=2, labels=EMOTIONS),
+        log_loss(y_true, proba, labels=EMOTIONS),
+        expected_calibration_error(reliability_bins(right, proba.max(axis=1))),
+    ]
+    assert values(report) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_certain_errors_are_clipped_as_scikit_learn_clips_them(dtype):
+    y_true, proba = ["a", "b", "b"], np.array([[1, 0], [1, 0], [0, 1]], dtype=dtype)
+    report = evaluate_predictions(y_true, ["a", "a", "b"], y_proba=proba)
+    assert report.overall["log_loss"].value == pytest.approx(log_loss(y_true, proba), rel=1e-6)
+
+
+def test_ties_are_broken_as_scikit_learn_breaks_them():
+    rng = np.random.default_rng(0)
+    proba = rng.integers(1, 4, size=(200, 4)).astype(float)
+    proba /= proba.sum(axis=1, keepdims=True)
+    y_true = rng.choice(list("abcd"), 200)
+    report = evaluate_predictions(y_true, y_true, y_proba=proba)
+    expected = top_k_accuracy_score(y_true, proba, k=2)
+    assert report.overall["top_2_accuracy"].value == pytest.approx(expected)
+
+
+def test_calibration_error_by_hand():
+    # In one bin 0.8 is said and half is right, in another 0.6 is said and all is right.
+    proba = [[0.8, 0.2], [0.8, 0.2], [0.6, 0.4], [0.4, 0.6]]
+    report = evaluate_predictions(["a", "b", "a", "b"], ["a", "a", "a", "b"], y_proba=proba)
+    assert report.overall["expected_calibration_error"].value == pytest.approx(0.35)
+
+
+def test_calibration_error_has_the_bins_of_the_reliability_diagram():
+    rng = np.random.default_rng(0)
+    # On the edges of bins, which belong to the lower one, and within.
+    confidence = rng.choice([*np.linspace(0, 1, 16)[8:], *rng.uniform(0.5, 1, 8)], 300)
+    right = rng.random(300) < confidence
+    proba = np.column_stack([confidence, 1 - confidence])
+    y_true = np.where(right, "a", "b")
+    report = evaluate_predictions(y_true, ["a"] * 300, y_proba=proba)
+    assert report.overall["expected_calibration_error"].value == pytest.approx(
+        expected_calibration_error(reliability_bins(right, confidence))
+    )
+
+
+def test_intervals_are_those_of_a_plain_bootstrap():
+    y_true, y_pred, proba = make_answers(300, sharpness=3)
+    report = evaluate_predictions(y_true, y_pred, y_proba=proba, n_resamples=3000)
+    right, confidence = y_true == y_pred, proba.max(axis=1)
+    rng, resampled = np.random.default_rng(1), []
+    for _ in range(250):
+        rows = rng.integers(0, 300, 300)
+        resampled.append(
+            [
+                top_k_accuracy_score(y_true[rows], proba[rows], k=2, labels=EMOTIONS),
+                log_loss(y_true[rows], proba[rows], labels=EMOTIONS),
+                expected_calibration_error(reliability_bins(right[rows], confidence[rows])),
+            ]
+        )
+    found = [report.overall[name][1:] for name in PROBABILITY_METRICS]
+    expected = np.quantile(resampled, [0.025, 0.975], axis=0).T
+    widths = np.ptp(expected, axis=1, keepdims=True)
+    assert (np.abs(found - expected) < 0.2 * widths).all()
+
+
+def test_probabilities_leave_the_other_numbers_alone():
+    y_true, y_pred, proba = make_answers()
+    without = evaluate_predictions(y_true, y_pred)
+    report = evaluate_predictions(y_true, y_pred, y_proba=proba)
+    assert report.per_emotion == without.per_emotion
+    assert report.overall["accuracy"] == without.overall["accuracy"]
+
+
+def test_all_intervals_of_a_full_test_half_take_under_a_second():
+    y_true, y_pred, proba = make_answers(3589)
+    seconds = []
+    for _ in range(3):  # another process may get in the way of one
+        start = time.perf_counter()
+        evaluate_predictions(y_true, y_pred, y_proba=proba, n_resamples=1000)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1
+
+
+def test_a_label_that_is_missing_from_a_fold():
+    labels = list("abcd")
+    y_true, y_pred, proba = make_answers(labels=labels)
+    fold = y_true != "d"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = evaluate_predictions(
+            y_true[fold], y_pred[fold], y_proba=proba[fold], labels=labels
+        )
+    assert np.isnan(report.per_emotion["d"]["recall"]).all()
+    assert report.overall["log_loss"].value == pytest.approx(
+        log_loss(y_true[fold], proba[fold], labels=labels)
+    )
+    assert np.isfinite(values(report)).all()
+
+
+def test_without_probabilities_their_numbers_are_nan_and_not_printed():
+    report = evaluate_predictions(["a", "b"], ["a", "a"])
+    assert np.isnan([report.overall[name] for name in PROBABILITY_METRICS]).all()
+    assert report.scores is None
+    assert json.loads(report.to_json())["overall"]["log_loss"]["value"] is None
+    assert report.to_frame().set_index("metric").value[["log_loss"]].isna().all()
+    for text in (repr(report), report.to_markdown(), report._repr_html_()):
+        assert "log loss" not in text
+
+
+def test_with_probabilities_their_numbers_are_printed():
+    y_true, y_pred, proba = make_answers()
+    report = evaluate_predictions(y_true, y_pred, y_proba=proba)
+    shown = f"{report.overall['log_loss'].value:.3f}"
+    for text in (repr(report), report.to_markdown(), report._repr_html_()):
+        assert "log loss" in text
+        assert shown in text
+
+
+def test_the_report_keeps_what_was_said_of_each_image():
+    y_true, y_pred, proba = make_answers()
+    report = evaluate_predictions(y_true, y_pred, y_proba=proba)
+    assert report.y_true.dtype == np.uint8
+    np.testing.assert_array_equal(report.labels[report.y_true], y_true)
+    np.testing.assert_array_equal(report.labels[report.y_pred], y_pred)
+    np.testing.assert_array_equal(report.scores.confidence, proba.max(axis=1))
+    np.testing.assert_array_equal(report.scores.correct, y_true == y_pred)
+    assert report.scores.log_loss.mean() == pytest.approx(report.overall["log_loss"].value)
+    assert not {"y_true", "y_pred", "scores"} & set(report.to_dict())
+
+
+def test_evaluate_takes_labels_and_probabilities_of_the_estimator(X, y):
+    model = LogisticRegression().fit(X, y)
+    report = evaluate(model, X, y)
+    assert report.overall["accuracy"].value == pytest.approx(model.score(X, y))
+    assert report.overall["log_loss"].value == pytest.approx(log_loss(y, model.predict_proba(X)))
+
+
+def test_the_shipped_network_predicts_once(faces, monkeypatch):
+    model = load_pretrained("tiny", runtime="litert")
+    network = model[-1]
+    expected = log_loss(faces[1], model.predict_proba(faces[0]), labels=EMOTIONS)
+    calls, whole = [], type(network)._answers
+
+    def counted(self, pixels):
+        calls.append(len(pixels))
+        return whole(self, pixels)
+
+    monkeypatch.setattr(type(network), "_answers", counted)
+    report = evaluate(model, *faces)
+    assert sum(calls) == len(faces[0])
+    assert report.overall["log_loss"].value == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_predict_by_its_own_probabilities_costs_nothing_more(X, y):
+    model = Counting().fit(X, y)
+    report = evaluate(model, X, y)
+    assert model.computed_ == [30]
+    np.testing.assert_array_equal(report.labels[report.y_pred], model.predict(X))
+
+
+def test_calibrated_probabilities_cost_nothing_more(X, y):
+    model = CalibratedClassifierCV(Counting(), cv=2, ensemble=False).fit(X, y)
+    inner = model.calibrated_classifiers_[0].estimator
+    inner.computed_.clear()
+    report = evaluate(model, X, y)
+    assert inner.computed_ == [30]
+    assert report.overall["accuracy"].value == pytest.approx(model.score(X, y))
+
+
+def test_a_predict_on_other_images_is_computed(X, y):
+    model = Counting("negative").fit(X, y)
+    report = evaluate(model, X, y)
+    assert model.computed_ == [30, 30]
+    np.testing.assert_array_equal(report.labels[report.y_pred], model.predict(X))
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, make_pipeline])
+def test_labels_are_what_predict_says_and_not_the_most_probable(X, y, wrap):
+    model = wrap(Counting("last")).fit(X, y)
+    report = evaluate(model, X, y)
+    assert report.confusion_matrix[:, 2].tolist() == [10, 10, 10]
+    most_probable = Counting().fit(X, y).predict(X)
+    np.testing.assert_array_equal(report.scores.correct, y == most_probable)
+    assert report.overall["log_loss"].value == pytest.approx(log_loss(y, model.predict_proba(X)))
+
+
+def test_a_machine_that_was_calibrated_apart(small_faces):
+    X, y = small_faces
+    model = make_hog_svm_pipeline(HOGSVMClassifier(probability=True, random_state=0))
+    model.fit(X[:140], y[:140])
+    report = evaluate(model, X, y)
+    assert report.overall["accuracy"].value == pytest.approx(model.score(X, y))
+    assert report.overall["log_loss"].value == pytest.approx(log_loss(y, model.predict_proba(X)))
+
+
+def test_a_classifier_that_abstains(small_faces):
+    X, y = small_faces
+    model = AbstainingClassifier(
+        make_hog_svm_pipeline(HOGSVMClassifier(probability=True)), threshold=0.7
+    )
+    model.fit(X[:140], y[:140])
+    report = evaluate(model, X, y, labels=[*EMOTIONS, "uncertain"])
+    assert report.overall["accuracy"].value == pytest.approx((model.predict(X) == y).mean())
+    assert report.confusion_matrix[:, -1].sum() == (model.predict(X) == "uncertain").sum() > 0
+    assert report.overall["log_loss"].value == pytest.approx(log_loss(y, model.predict_proba(X)))
+    with pytest.raises(ValueError, match=r"^predict\(X\) has .*'uncertain'.* name every label in"):
+        evaluate(model, X, y)
+
+
+class HalvingWithoutState(TransformerMixin, BaseEstimator):
+    """A transformer that learns nothing and says nothing of it."""
+
+    def __init__(self):
+        self.n_calls = 0
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        self.n_calls += 1
+        return np.asarray(X) / 2
+
+
+@pytest.mark.parametrize(
+    "last", [RandomForestClassifier(5, random_state=0), LogisticRegression(), Counting("last")]
+)
+def test_the_steps_of_a_pipeline_run_once(X, y, last):
+    step = HalvingWithoutState()
+    model = make_pipeline("passthrough", step, last).fit(X, y)
+    step.n_calls = 0
+    report = evaluate(model, X, y)
+    assert step.n_calls == 1
+    assert report.overall["accuracy"].value == pytest.approx(model.score(X, y))
+    assert report.overall["log_loss"].value == pytest.approx(log_loss(y, model.predict_proba(X)))
+
+
+def test_a_search_predicts_with_its_best_model(X, y):
+    step = HalvingWithoutState()
+    search = GridSearchCV(
+        make_pipeline(FunctionTransformer(step.transform), LogisticRegression()),
+        {"logisticregression__C": [1e-3, 1.0]},
+        cv=2,
+    ).fit(X, y)
+    step = search.best_estimator_[0].func.__self__
+    step.n_calls = 0
+    report = evaluate(search, X, y)
+    assert step.n_calls == 1
+    assert report.overall["log_loss"].value == pytest.approx(log_loss(y, search.predict_proba(X)))
+
+
+def test_columns_follow_the_estimator_and_not_the_order_of_labels(X, y):
+    model = LogisticRegression().fit(X, y)
+    plain, turned = evaluate(model, X, y), evaluate(model, X, y, labels=["c", "a", "b"])
+    assert values(turned) == pytest.approx(values(plain))
+
+
+def test_a_label_that_the_estimator_never_saw_has_probability_0(X, y):
+    model = LogisticRegression().fit(X, y)
+    y = np.where(np.arange(30) < 6, "new", y)
+    report = evaluate(model, X, y, labels=["a", "b", "c", "new"])
+    proba = np.column_stack([model.predict_proba(X), np.zeros(30)])
+    assert report.overall["log_loss"].value == pytest.approx(log_loss(y, proba))
+    assert report.overall["top_2_accuracy"].value == pytest.approx(
+        top_k_accuracy_score(y, proba, k=2)
+    )
+    assert not report.scores.correct[:6].any()
+
+
+def test_an_estimator_without_probabilities_is_measured_without_them(X, y):
+    model = make_pipeline(LinearSVC()).fit(X, y)
+    report = evaluate(model, X, y)
+    assert report.overall["accuracy"].value == pytest.approx(model.score(X, y))
+    assert np.isnan(values(report)).all()
+
+
+def test_probabilities_can_be_required(X, y):
+    with pytest.raises(TypeError, match=r"^estimator is LinearSVC, which has no predict_proba;"):
+        evaluate(make_pipeline(LinearSVC()).fit(X, y), X, y, probabilities=True)
+
+
+def test_probabilities_can_be_spared(X, y):
+    model = Counting("last").fit(X, y)
+    assert evaluate(model, X, y, probabilities=False).scores is None
+    assert model.computed_ == []
+
+
+@pytest.mark.parametrize("probabilities", ["yes", 2, None])
+def test_bad_choice_of_probabilities_is_told(X, y, probabilities):
+    with pytest.raises(ValueError, match=r"^The 'probabilities' parameter of .*evaluate must be"):
+        evaluate(DummyClassifier().fit(X, y), X, y, probabilities=probabilities)
+
+
+class Unnormalised(DummyClassifier):
+    def predict_proba(self, X):
+        return np.full((len(X), len(self.classes_)), 0.5)
+
+
+def test_an_estimator_whose_probabilities_do_not_sum_to_one_is_told(X, y):
+    with pytest.raises(ValueError, match=r"^predict_proba\(X\)\[0\] is \[0\.5 0\.5 0\.5\]; .* sum"):
+        evaluate(Unnormalised().fit(X, y), X, y)
+
+
+@pytest.mark.parametrize(
+    ("y_proba", "message"),
+    [
+        ([[0.5, 0.5], [0.9, 0.3]], r"^y_proba\[1\] is \[0\.9 0\.3\]; expected a sum of 1;"),
+        ([[0.5, 0.5], [np.nan, 1]], r"^y_proba\[1\] is \[nan  1\.\]; expected numbers from 0"),
+        ([[0.5, 0.5]], r"^y_proba has shape \(1, 2\); expected \(2, 2\)"),
+        ([0.5, 0.5], r"^y_proba has shape \(2,\); expected \(2, 2\)"),
+        (
+            [[0.5, 0.2, 0.3], [0.1, 0.1, 0.8]],
+            r"^y_proba has 3 column\(s\) for 2 label\(s\), 'a', 'b'; .* labels=estimator\.classes_",
+        ),
+    ],
+)
+def test_bad_probabilities_are_told(y_proba, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate_predictions(["a", "b"], ["a", "b"], y_proba=y_proba)
+    with pytest.raises(ValueError, match=message):
+        coverage_accuracy_curve(["a", "b"], y_proba)
