@@ -1,21 +1,21 @@
-"""Plotting: what stands in the pictures, and that all of it can be read."""
+"""Confusion matrices, learning curves and colours: right, and easy to read."""
 
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
-from skimage.color import rgb2lab
+from pictures import COLOR_BLINDNESS, assert_readable, color_distance
 from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
 from fer_sklearn import EMOTIONS
-from fer_sklearn.exceptions import ImageReadError
 from fer_sklearn.plotting import (
     EMOTION_COLORS,
     ConfusionMatrixDisplay,
     LearningCurvesDisplay,
-    plot_faces,
 )
 
 Y_TRUE = ["happy", "happy", "happy", "happy", "sad", "sad"]
@@ -27,26 +27,6 @@ HISTORY = {
     "val_accuracy": [0.3, 0.4, 0.4],
 }
 
-# Severe protanopia, deuteranopia and tritanopia in linear RGB (Machado et al. 2009).
-COLOR_BLINDNESS = {
-    "none": np.eye(3),
-    "protanopia": [
-        [0.152286, 1.052583, -0.204868],
-        [0.114503, 0.786281, 0.099216],
-        [-0.003882, -0.048116, 1.051998],
-    ],
-    "deuteranopia": [
-        [0.367322, 0.860646, -0.227968],
-        [0.280085, 0.672501, 0.047413],
-        [-0.011820, 0.042940, 0.968881],
-    ],
-    "tritanopia": [
-        [1.255528, -0.076749, -0.178779],
-        [-0.078411, 0.930809, 0.147602],
-        [0.004733, 0.691367, 0.303900],
-    ],
-}
-
 
 @pytest.fixture(autouse=True)
 def _close_figures():
@@ -54,36 +34,33 @@ def _close_figures():
     plt.close("all")
 
 
-def _assert_nothing_clipped(figure):
-    """Every text of the figure lies within it."""
-    figure.canvas.draw()
-    width, height = figure.canvas.get_width_height()
-    texts = []
-    for ax in figure.axes:
-        texts += [*ax.texts, ax.title, ax.xaxis.label, ax.yaxis.label]
-        for axis in (ax.xaxis, ax.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            # Ticks beyond the axis exist, but are not drawn.
-            texts += [t.label1 for t in axis.get_major_ticks() if low <= t.get_loc() <= high]
-    shown = [text for text in texts if text.get_text() and text.get_visible()]
-    assert shown
-    for text in shown:
-        box = text.get_window_extent()
-        inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
-        assert inside, text.get_text()
-
-
 @pytest.mark.parametrize("kind", list(COLOR_BLINDNESS))
 def test_emotion_colors_can_be_told_apart(kind):
     assert tuple(EMOTION_COLORS) == EMOTIONS
-    rgb = np.array([to_rgb(color) for color in EMOTION_COLORS.values()])
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    seen = np.clip(linear @ np.transpose(COLOR_BLINDNESS[kind]), 0, 1)
-    seen = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
-    lab = rgb2lab(seen)
-    distances = np.linalg.norm(lab[:, None] - lab[None], axis=-1)
     # Neighbouring colours are told apart from 2.3 on; 15 is easy at a glance.
-    assert distances[np.triu_indices(7, k=1)].min() > 15
+    assert color_distance(EMOTION_COLORS.values(), kind) > 15
+
+
+def test_the_check_of_colors_sees_red_and_green():
+    red_and_green = ["#a04000", "#5a5a00"]
+    assert color_distance(red_and_green, "none") > 30
+    assert color_distance(red_and_green, "deuteranopia") < 10
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "text", "fault"),
+    [
+        (0.9, 0.5, "far too long to stand here", "clipped: 'far too long"),
+        (0.5, 0.52, "over it", "on each other: 'in the middle' and 'over it'"),
+        (0.5, 0.8, "tiny", None),
+    ],
+)
+def test_the_check_of_text_sees_what_cannot_be_read(x, y, text, fault):
+    figure = plt.figure(figsize=(3, 2))
+    figure.text(0.3, 0.5, "in the middle")
+    figure.text(x, y, text, fontsize=10 if fault else 3)
+    with pytest.raises(AssertionError, match=fault or "too small: 'tiny'"):
+        assert_readable(figure)
 
 
 def test_confusion_cells_tell_share_of_row_and_count():
@@ -128,18 +105,46 @@ def test_confusion_text_contrasts_with_its_cell():
     assert dark_on_light.get_color() == "#222222"
 
 
-@pytest.mark.parametrize("labels", [EMOTIONS, ["a", "a label with a rather long name"]])
-def test_no_label_of_a_confusion_matrix_is_clipped(labels):
+LONG_NAMES = [f"a rather long name of {name}" for name in EMOTIONS]
+
+
+@pytest.mark.parametrize("labels", [EMOTIONS, LONG_NAMES, ["a", LONG_NAMES[0]], range(12)])
+def test_a_confusion_matrix_is_readable(labels):
     k = len(labels)
-    display = ConfusionMatrixDisplay(np.full((k, k), 12345), display_labels=labels)
-    _assert_nothing_clipped(display.plot(title="A title").figure_)
+    display = ConfusionMatrixDisplay(np.full((k, k), 1234), display_labels=labels)
+    assert_readable(display.plot(title="A title").figure_)
 
 
-def test_confusion_counts_fit_into_their_cells():
-    display = ConfusionMatrixDisplay(np.full((7, 7), 12345), display_labels=EMOTIONS).plot()
-    display.figure_.canvas.draw()
+@pytest.mark.parametrize("size", [(3.5, 3.5), (6.4, 4.8), (3.5, 5)])
+def test_a_confusion_matrix_is_readable_in_a_column(size):
+    _, ax = plt.subplots(figsize=size, layout="constrained")
+    display = ConfusionMatrixDisplay(np.diag([895] * 7), display_labels=EMOTIONS).plot(ax=ax)
+    assert_readable(display.figure_)
     cell = display.ax_.get_window_extent().width / 7
     assert max(text.get_window_extent().width for text in display.text_.ravel()) < cell
+
+
+def test_counts_are_never_cut():
+    _, ax = plt.subplots(figsize=(2, 2))
+    display = ConfusionMatrixDisplay(np.full((9, 9), 123_456_789)).plot(ax=ax)
+    assert {text.get_text() for text in display.text_.ravel()} == {"11 %\n123456789"}
+    cell = ax.get_window_extent().width / 9
+    assert max(text.get_window_extent().width for text in display.text_.ravel()) < cell
+
+
+def test_names_of_columns_are_slanted_only_where_they_are_too_wide():
+    def rotation(names):
+        display = ConfusionMatrixDisplay(np.eye(7, dtype=int), display_labels=names).plot()
+        return {tick.get_rotation() for tick in display.ax_.get_xticklabels()}
+
+    assert rotation(EMOTIONS) == {0}
+    assert rotation(LONG_NAMES) == {45}
+
+
+def test_a_confusion_matrix_is_readable_in_plain_axes():
+    _, ax = plt.subplots()
+    display = ConfusionMatrixDisplay(np.diag([895] * 7), display_labels=EMOTIONS).plot(ax=ax)
+    assert_readable(display.figure_)
 
 
 def test_confusion_matrix_must_be_square():
@@ -172,7 +177,7 @@ def test_learning_curves_draw_every_epoch():
         assert list(training.get_ydata()) == HISTORY[name]
         assert list(validation.get_ydata()) == HISTORY[f"val_{name}"]
         assert training.get_linestyle() != validation.get_linestyle()
-    _assert_nothing_clipped(display.figure_)
+    assert_readable(display.figure_)
 
 
 def test_learning_curves_without_validation_or_accuracy():
@@ -197,6 +202,48 @@ def test_learning_curves_draw_on_the_axes_they_are_given():
     assert list(display.axes_) == list(axes)
 
 
+def test_learning_curves_are_readable_in_a_column():
+    figure, axes = plt.subplots(1, 2, figsize=(3.5, 2.2), layout="constrained")
+    falling = np.linspace(2, 1, 200)
+    history = {"loss": falling, "val_loss": falling, "accuracy": 2 - falling}
+    LearningCurvesDisplay.from_history(history, axes=axes)
+    assert_readable(figure)
+
+
+class _Learner(DummyClassifier):
+    def fit(self, X, y):
+        self.history_ = HISTORY
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda model: model,
+        lambda model: make_pipeline("passthrough", model),
+        lambda model: GridSearchCV(make_pipeline(model), {}, cv=2),
+    ],
+    ids=["classifier", "pipeline", "search"],
+)
+def test_learning_curves_of_a_fitted_estimator(wrap):
+    model = wrap(_Learner())
+    with pytest.raises(NotFittedError):
+        LearningCurvesDisplay.from_estimator(model)
+    _, axes = plt.subplots(1, 2)
+    model.fit([[0]] * 6, Y_TRUE)
+    display = LearningCurvesDisplay.from_estimator(model, axes=axes)
+    assert display.history is HISTORY
+    assert list(display.axes_) == list(axes)
+
+
+def test_learning_curves_need_an_estimator_that_learns_by_epochs():
+    model = make_pipeline(DummyClassifier()).fit([[0]] * 6, Y_TRUE)
+    with pytest.raises(
+        TypeError, match=r"^estimator is a DummyClassifier, which has no history_; expected a "
+    ):
+        LearningCurvesDisplay.from_estimator(model)
+
+
 def test_learning_curves_need_loss_or_accuracy():
     with pytest.raises(
         ValueError,
@@ -217,63 +264,3 @@ def test_learning_curves_need_enough_axes():
         ValueError, match=r"^axes has 1 item\(s\); expected 2, for loss and accuracy\.$"
     ):
         LearningCurvesDisplay.from_history(HISTORY, axes=ax)
-
-
-def test_faces_are_drawn_with_titles_and_frames():
-    images = np.arange(3 * 36, dtype=np.uint8).reshape(3, 6, 6)
-    figure = plot_faces(images, ["happy", "sad", "Mary"], n_cols=2)
-    assert [ax.get_title() for ax in figure.axes] == ["happy", "sad", "Mary"]
-    assert figure.axes[0].get_gridspec().get_geometry() == (2, 2)
-    assert to_rgb(figure.axes[0].spines["top"].get_edgecolor()) == to_rgb(EMOTION_COLORS["happy"])
-    assert not figure.axes[2].spines["top"].get_visible()
-    for ax, image in zip(figure.axes, images, strict=True):
-        np.testing.assert_array_equal(ax.images[0].get_array(), image)
-        assert ax.images[0].get_clim() == (0, 255)
-    _assert_nothing_clipped(figure)
-
-
-@pytest.mark.parametrize("shape", [(2, 36), (2, 6, 6), (2, 6, 6, 1), (2, 6, 6, 3)])
-def test_faces_in_every_form(shape):
-    figure = plot_faces(np.full(shape, 0.5))
-    assert len(figure.axes) == 2
-    assert figure.axes[0].images[0].get_array().shape[:2] == (6, 6)
-
-
-def test_standardised_faces_are_stretched():
-    face = np.array([[-2.0, 0.0], [1.0, 2.0]])
-    (ax,) = plot_faces([face]).axes
-    np.testing.assert_allclose(ax.images[0].get_array(), [[0, 0.5], [0.75, 1]])
-
-
-def test_a_flat_standardised_face_is_black():
-    (ax,) = plot_faces([np.full((2, 2), -3.0)]).axes
-    np.testing.assert_array_equal(ax.images[0].get_array(), np.zeros((2, 2)))
-
-
-def test_a_missing_file_is_told_by_name(tmp_path):
-    with pytest.raises(ImageReadError, match=r"nobody\.png"):
-        plot_faces([tmp_path / "nobody.png"])
-
-
-@pytest.mark.parametrize(
-    ("images", "options", "message"),
-    [
-        (
-            np.zeros((2, 4, 4)),
-            {"titles": ["sad"]},
-            "titles has 1 item(s) for 2 image(s); expected one each.",
-        ),
-        (np.zeros((2, 4, 4)), {"n_cols": 0}, "n_cols=0 must be at least 1."),
-        ([], {}, "images is empty: found 0 photo(s), expected at least one."),
-        (
-            [np.zeros((4, 4)), np.zeros((4, 4, 2))],
-            {},
-            "images[1] has shape (4, 4, 2); expected a grey image (h, w) or a colour image "
-            "(h, w, 3).",
-        ),
-    ],
-)
-def test_bad_faces_are_told(images, options, message):
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
-        plot_faces(images, **options)
-    assert str(caught.value) == message

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from ._style import new_figure
 
@@ -14,7 +16,7 @@ _TRAINING, _VALIDATION = "#0072B2", "#D55E00"
 class LearningCurvesDisplay:
     """Loss and accuracy of a training run by epoch, training beside validation.
 
-    Made by :meth:`from_history`.
+    Made by :meth:`from_estimator` or :meth:`from_history`.
 
     Parameters
     ----------
@@ -38,6 +40,33 @@ class LearningCurvesDisplay:
 
     def __init__(self, history):
         self.history = history
+
+    @classmethod
+    def from_estimator(cls, estimator, **plot_options):
+        """Draw the curves of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted FERCNNClassifier, pipeline or search
+            A pipeline is asked for its last step, a search such as
+            :class:`~sklearn.model_selection.GridSearchCV` for its best estimator.
+        **plot_options
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        LearningCurvesDisplay
+
+        Raises
+        ------
+        TypeError
+            If it does not learn by epochs, thus has no ``history_``.
+        sklearn.exceptions.NotFittedError
+            If it was not fitted.
+        ValueError
+            If its history is empty, as that of weights that were loaded.
+        """
+        return cls(_find_history(estimator)).plot(**plot_options)
 
     @classmethod
     def from_history(cls, history, **plot_options):
@@ -98,6 +127,21 @@ class LearningCurvesDisplay:
         return self
 
 
+def _find_history(estimator):
+    """Return the history of a fitted estimator, or of what it is made of."""
+    check_is_fitted(estimator)
+    inner = getattr(estimator, "best_estimator_", estimator)
+    if isinstance(inner, Pipeline):
+        inner = inner[-1]
+    if not hasattr(inner, "history_"):
+        raise TypeError(
+            f"estimator is a {type(inner).__name__}, which has no history_; expected a fitted "
+            f"FERCNNClassifier, or a Pipeline that ends in one. An estimator that does not learn "
+            f"by epochs has no such curves; see sklearn.model_selection.LearningCurveDisplay."
+        )
+    return inner.history_
+
+
 def _history_mapping(history):
     if not isinstance(history, Mapping):
         history = getattr(history, "history", None)
@@ -121,7 +165,7 @@ def _draw_curves(ax, name, history):
             epochs = range(1, len(values) + 1)
             ax.plot(epochs, values, style, color=color, label=label, marker=marker, linewidth=1.8)
     ax.set(xlabel="Epoch", ylabel=name.capitalize())
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, fontsize="small", handlelength=1.5)

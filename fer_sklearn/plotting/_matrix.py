@@ -3,9 +3,12 @@
 import numpy as np
 
 from .._labels import encode_labels
-from ._style import new_figure
+from ._style import new_figure, shrink_text, text_width
 
 __all__ = ["ConfusionMatrixDisplay"]
+
+# Points below which names of columns are slanted; share of a cell that text may fill.
+_SMALLEST_NAME, _FILLED = 7.5, 0.94
 
 
 class ConfusionMatrixDisplay:
@@ -143,17 +146,19 @@ class ConfusionMatrixDisplay:
         shares = np.divide(counts, row_sums, out=np.zeros((k, k)), where=row_sums > 0)
         self.ax_, self.figure_ = ax, ax.figure
         self.im_ = ax.imshow(shares, cmap=cmap, vmin=0, vmax=1)
+        ax.set_xticks(range(k), names)
+        ax.set_yticks(range(k), names)
+        ax.set(xlabel="Predicted", ylabel="True", title=title or "")
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        width = _FILLED * _fit_column_names(ax, k)
         self.text_ = np.array(
             [
                 [self._write_cell(i, j, shares, counts, row_sums[i, 0] > 0) for j in range(k)]
                 for i in range(k)
             ]
         )
-        ax.set_xticks(range(k), names, rotation=45, ha="right", rotation_mode="anchor")
-        ax.set_yticks(range(k), names)
-        ax.set(xlabel="Predicted", ylabel="True", title=title or "")
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
+        _fit_cells(self.text_, width)
         return self
 
     def _write_cell(self, i, j, shares, counts, supported):
@@ -175,3 +180,31 @@ def _readable_on(color):
     """White or near-black, whichever contrasts more with a colour (WCAG 2 luminance)."""
     luminance = np.dot([0.2126, 0.7152, 0.0722], np.asarray(color[:3]) ** 2.2)
     return "white" if luminance < 0.21 else "#222222"
+
+
+def _fit_column_names(ax, k):
+    """Write the names of the columns side by side, or slanted; return the inches of a cell."""
+    width = _cell_width(ax, k)
+    names = ax.get_xticklabels()
+    size = names[0].get_fontsize() * _FILLED * width / max(map(text_width, names))
+    if size >= _SMALLEST_NAME:
+        ax.tick_params(axis="x", labelsize=min(size, names[0].get_fontsize()))
+        return width
+    for name in names:
+        name.set(rotation=45, ha="right", rotation_mode="anchor")
+    return _cell_width(ax, k)
+
+
+def _cell_width(ax, k):
+    # The layout makes room for labels when it draws, and nearly all of it the first time.
+    for _ in range(2):
+        ax.figure.draw_without_rendering()
+    return ax.get_window_extent().width / ax.figure.dpi / k
+
+
+def _fit_cells(texts, width):
+    """Bring what stands in the cells to one size that fits the widest."""
+    widest = max(texts.ravel(), key=text_width)
+    shrink_text(widest, width)
+    for text in texts.ravel():
+        text.set_fontsize(widest.get_fontsize())
