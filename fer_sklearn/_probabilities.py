@@ -6,6 +6,7 @@ import numpy as np
 
 __all__ = [
     "ReliabilityBins",
+    "bin_positions",
     "check_probabilities",
     "expected_calibration_error",
     "predicted_probabilities",
@@ -107,6 +108,26 @@ class ReliabilityBins(NamedTuple):
     count: np.ndarray
 
 
+def bin_positions(confidence, *, n_bins=15):
+    """Return the bin of each confidence.
+
+    Parameters
+    ----------
+    confidence : array-like of shape (n,), float
+        In [0, 1].
+    n_bins : int, default=15
+        Bins of equal width between 0 and 1, each open below and closed above, as Guo et al.
+        (2017) have them.
+
+    Returns
+    -------
+    ndarray of shape (n,), int
+        From 0 to ``n_bins - 1``.
+    """
+    edges = np.linspace(0, 1, n_bins + 1)
+    return np.searchsorted(edges[1:-1], confidence, side="left")
+
+
 def reliability_bins(correct, confidence, *, n_bins=15):
     """Sort predictions by their confidence, and see how many of each bin are right.
 
@@ -117,16 +138,14 @@ def reliability_bins(correct, confidence, *, n_bins=15):
     confidence : array-like of shape (n,), float
         Its probability, in [0, 1].
     n_bins : int, default=15
-        Bins of equal width between 0 and 1, each open below and closed above, as Guo et al.
-        (2017) have them.
+        As in :func:`bin_positions`.
 
     Returns
     -------
     ReliabilityBins
     """
     correct, confidence = np.asarray(correct, dtype=float), np.asarray(confidence, dtype=float)
-    edges = np.linspace(0, 1, n_bins + 1)
-    place = np.searchsorted(edges[1:-1], confidence, side="left")
+    place = bin_positions(confidence, n_bins=n_bins)
     count = np.bincount(place, minlength=n_bins)
     occupied = count > 0
     sums = (np.bincount(place, values, minlength=n_bins) for values in (confidence, correct))

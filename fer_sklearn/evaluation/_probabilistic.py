@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
+from .._probabilities import bin_positions
+
 __all__ = ["PROBABILITY_METRICS", "ImageScores", "image_scores", "metrics_of_sums", "summands"]
 
 _N_BINS = 15
@@ -78,9 +80,7 @@ def summands(scores):
         confidence is above the truth.
     """
     n = len(scores.confidence)
-    # The bins of reliability_bins: open below, closed above.
-    edges = np.linspace(0, 1, _N_BINS + 1)[1:-1]
-    bins = np.searchsorted(edges, scores.confidence, side="left")
+    bins = bin_positions(scores.confidence, n_bins=_N_BINS)
     columns = np.column_stack([np.zeros(n, dtype=int), np.ones(n, dtype=int), 2 + bins])
     values = np.column_stack([scores.top_2, scores.log_loss, scores.confidence - scores.correct])
     starts = np.arange(0, 3 * n + 1, 3)

@@ -4,7 +4,7 @@ from numbers import Integral
 
 import numpy as np
 
-from .._probabilities import expected_calibration_error, reliability_bins
+from .._probabilities import bin_positions, expected_calibration_error, reliability_bins
 from ._scored import score_estimator, score_predictions
 from ._style import model_style, new_figure, show_percent
 
@@ -169,8 +169,7 @@ class ReliabilityDisplay:
 
     def _draw_histogram(self, inset, confidence, style):
         edges = np.linspace(0, 1, self.n_bins + 1)
-        # Bins are closed above, as those of reliability_bins.
-        place = np.searchsorted(edges[1:-1], confidence, side="left")
+        place = bin_positions(confidence, n_bins=self.n_bins)
         shares = np.bincount(place, minlength=self.n_bins) / len(confidence)
         inset.stairs(shares, edges, fill=True, color=style.color, alpha=0.25)
         return inset.stairs(shares, edges, color=style.color, linestyle=style.linestyle)
