@@ -45,6 +45,7 @@ _EXPORTS = {
     "analyze_video": "video",
     "iter_video": "video",
     "draw_faces": "drawing",
+    "AbstainingClassifier": "uncertainty",
     "SCORING": "evaluation",
     "compare": "evaluation",
     "coverage_accuracy_curve": "evaluation",

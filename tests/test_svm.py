@@ -218,3 +218,16 @@ def test_a_part_of_fer2013_is_learned(fer2013_path):
     X_public, y_public = X_public[::4], y_public[::4]
     classifier = HOGSVMClassifier().fit(X[part], y[part])
     assert classifier.score(X_public, y_public) >= 0.42
+
+
+@pytest.mark.parametrize("probability", [False, True])
+def test_a_class_weighs_by_its_name(features, probability):
+    settings = {"gamma": 0.2, "probability": probability, "random_state": 0}
+    weighted = HOGSVMClassifier(class_weight={"sad": 4.0}, **settings).fit(*features)
+    assert weighted.classes_[weighted.svm_.class_weight_ == 4.0].tolist() == ["sad"]
+    assert set(weighted.predict(features[0])) <= set(weighted.classes_)
+
+
+def test_a_weight_of_no_class_is_refused(faces):
+    with pytest.raises(ValueError, match=r"unknown key\(s\) 'sed'.* Did you mean 'sad'"):
+        HOGSVMClassifier(class_weight={"sed": 4.0}).fit(*faces)

@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .._validation import ImageTagsMixin, check_pixels
+from .._validation import ImageTagsMixin, check_known_keys, check_pixels
 from ..features import HOGExtractor
 from ..features._pca import make_pca
 from ._shared import check_several_classes, is_probabilistic, kernel_coefficient
@@ -71,7 +71,7 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
     pca_ : PCA or None
         None where nothing was to be reduced.
     svm_ : SVC or LinearSVC
-        The fitted machine.
+        The fitted machine; its labels are positions in `classes_`.
     calibrator_ : CalibratedClassifierCV or None
         Where `probability` was set.
     n_iter_ : int
@@ -148,10 +148,11 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
             weight = _check_sample_weight(weight, features, ensure_non_negative=True)
             counted = weight > 0
             features, y, weight = features[counted], y[counted], weight[counted]
-        self.classes_ = np.unique(y)
+        # Positions: CalibratedClassifierCV hands those on, whatever the labels are.
+        self.classes_, y = np.unique(y, return_inverse=True)
         check_several_classes(self.classes_)
         if self.probability:
-            _check_calibratable(y, self.classes_)
+            _check_calibratable(np.bincount(y), self.classes_)
         random_state = check_random_state(self.random_state)
         self.pca_ = make_pca(features.shape, self.n_components, random_state)
         if self.pca_ is not None:
@@ -180,7 +181,7 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         ndarray of shape (n,)
         """
         features = self._reduced(X)
-        return self.svm_.predict(features)
+        return self.classes_[self.svm_.predict(features)]
 
     def decision_function(self, X):
         """Return the distances from the separating planes, before any calibration.
@@ -251,7 +252,7 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
             return LinearSVC(
                 C=self.C,
                 dual="auto",
-                class_weight=self.class_weight,
+                class_weight=self._weight_of_positions(),
                 # LinearSVC has no value for "no bound".
                 max_iter=self.max_iter if self.max_iter >= 0 else 1_000_000,
                 random_state=random_state.randint(np.iinfo(np.int32).max),
@@ -259,12 +260,19 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         return SVC(
             C=self.C,
             gamma=kernel_coefficient(self.gamma, features, weight),
-            class_weight=self.class_weight,
+            class_weight=self._weight_of_positions(),
             # predict then follows decision_function, also where classes win equally often.
             break_ties=True,
             cache_size=_CACHE_SIZE,
             max_iter=self.max_iter,
         )
+
+    def _weight_of_positions(self):
+        if not isinstance(self.class_weight, dict):
+            return self.class_weight
+        labels = self.classes_.tolist()
+        check_known_keys("class_weight", self.class_weight, labels)
+        return {i: self.class_weight.get(label, 1.0) for i, label in enumerate(labels)}
 
 
 def _is_images(X):
@@ -274,10 +282,9 @@ def _is_images(X):
     return isinstance(X, (list, tuple)) and len(X) > 0 and np.ndim(X[0]) > 1
 
 
-def _check_calibratable(y, classes):
-    counts = [int(np.count_nonzero(y == label)) for label in classes]
+def _check_calibratable(counts, classes):
     if min(counts) < 2:
-        rarest = classes.tolist()[int(np.argmin(counts))]
+        rarest = classes.tolist()[np.argmin(counts)]
         raise ValueError(
             f"probability=True calibrates by cross-validation and needs two samples of each "
             f"class, but y has one of class {rarest!r}. Set probability=False, or leave that "
