@@ -44,10 +44,6 @@ CHANGES = {
         },
         True,
     ),
-    "Adam at 0.001": ({"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.05}, True),
-    "wider: resnet_se_wide": ({"architecture": "resnet_se_wide"}, True),
-    "smaller: resnet_se_tiny": ({"architecture": "resnet_se_tiny"}, True),
-    "float32": ({"dtype_policy": "float32"}, True),
 }
 
 
