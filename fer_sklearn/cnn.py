@@ -57,6 +57,10 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         Epochs to wait for a better one.
     dropout : float or None, default=None
         Replaces the architecture's own dropout rate.
+    loss : {"crossentropy", "focal"}, default="crossentropy"
+        What training makes small. ``"focal"`` weights each image's cross-entropy by
+        ``(1 - p) ** 2``, `p` being the probability of its label, so that what is learnt
+        already counts little (Lin et al. 2017, arXiv:1708.02002).
     label_smoothing : float, default=0.0
         The share of each target that is spread over all classes (Szegedy et al. 2016).
     initial_weights : None, str or Path, default=None
@@ -142,6 +146,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         "early_stopping": ["boolean"],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "dropout": [None, Interval(Real, 0, 1, closed="left")],
+        "loss": [StrOptions({"crossentropy", "focal"})],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "callbacks": [None, list, tuple],
         "warm_start": ["boolean"],
@@ -172,6 +177,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         early_stopping=False,
         patience=10,
         dropout=None,
+        loss="crossentropy",
         label_smoothing=0.0,
         initial_weights=None,
         frozen_stages=0,
@@ -198,6 +204,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         self.early_stopping = early_stopping
         self.patience = patience
         self.dropout = dropout
+        self.loss = loss
         self.label_smoothing = label_smoothing
         self.initial_weights = initial_weights
         self.frozen_stages = frozen_stages

@@ -40,6 +40,7 @@ def network_spec(estimator, *, frozen_stages=0, cosine_steps=None):
         estimator.label_smoothing,
         estimator.dtype_policy,
         frozen_stages,
+        estimator.loss,
     )
     return spec, learning_rate
 

@@ -32,6 +32,7 @@ __all__ = [
 _MAX_IDLE = 16
 _LOANS_A_CLEANING = 8
 _WARM_UP = 0.05  # the share of all steps over which a cosine schedule rises
+_FOCUS = 2.0  # gamma of the focal loss, as its authors recommend
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class NetworkSpec:
     label_smoothing: float
     dtype_policy: str
     frozen_stages: int = 0
+    loss: str = "crossentropy"  # or "focal"
 
     def build(self, weights=None):
         """Build the network, uncompiled; without `weights`, its own mean nothing yet."""
@@ -59,6 +61,14 @@ class NetworkSpec:
             keras.config.set_dtype_policy(before)
         freeze_stages(model, self.frozen_stages)
         return model
+
+    def make_loss(self):
+        if self.loss == "crossentropy":
+            return keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
+        # Keras's alpha of 0.25 is for objects on a background; 1 keeps cross-entropy's scale.
+        return keras.losses.CategoricalFocalCrossentropy(
+            alpha=1.0, gamma=_FOCUS, label_smoothing=self.label_smoothing
+        )
 
     def key(self):
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -173,7 +183,7 @@ class _CompiledModel:
         self.model.set_weights(self._uncompiled.get_weights())  # frozen layers keep these
         self.model.compile(
             optimizer=keras.optimizers.deserialize(json.loads(spec.optimizer)),
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=spec.label_smoothing),
+            loss=spec.make_loss(),
             metrics=["accuracy"],
             # XLA is slower than plain graphs in TensorFlow on a CPU; JAX needs it.
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",

@@ -144,15 +144,16 @@ def test_another_training_has_another_file(data, tmp_path):
         {"learning_rate": 0.06},
         {"random_state": 1},
         {"dropout": 0.1},
+        {"loss": "focal"},
         {"optimizer": keras.optimizers.Adam(0.01), "learning_rate_schedule": None},
         {"optimizer": keras.optimizers.Adam(0.02), "learning_rate_schedule": None},
     ):
         FERCNNClassifier(**(parameters | changed)).fit(X, y)
     FERCNNClassifier(**parameters).fit(X, y, sample_weight=np.linspace(0.5, 1, len(y)))
     FERCNNClassifier(**parameters).fit(X[1:], y[1:])
-    assert len(list(tmp_path.iterdir())) == 8
+    assert len(list(tmp_path.iterdir())) == 9
     FERCNNClassifier(**parameters, verbose=1).fit(X, y)  # the outcome does not depend on it
-    assert len(list(tmp_path.iterdir())) == 8
+    assert len(list(tmp_path.iterdir())) == 9
 
 
 def test_a_search_keeps_its_fits_apart(data, tmp_path):

@@ -114,6 +114,7 @@ def test_half_precision_trains_and_answers_in_float32(small_faces):
         {"optimizer": keras.optimizers.RMSprop(1e-3)},
         {"learning_rate_schedule": "cosine"},
         {"label_smoothing": 0.1},
+        {"loss": "focal"},
         {"class_weight": "balanced"},
         {"augmentation": True},
     ],
@@ -125,6 +126,23 @@ def test_settings_that_change_training(small_faces, parameters):
         changed = quick(**parameters).fit(*small_faces)
     assert changed.history_["loss"] != plain.history_["loss"]
     assert np.isfinite(changed.history_["loss"]).all()
+
+
+def test_focal_loss_is_the_published_one(small_faces):
+    X, y = small_faces
+    # At such a rate nothing is learnt between the loss and the probabilities.
+    classifier = quick(
+        architecture=tiny_network, loss="focal", learning_rate=1e-12, epochs=1, batch_size=280
+    ).fit(X, y)
+    p = classifier.predict_proba(X)[np.arange(len(y)), np.searchsorted(classifier.classes_, y)]
+    expected = -np.mean((1 - p) ** 2 * np.log(p))
+    assert classifier.history_["loss"] == [pytest.approx(expected, rel=1e-4)]
+
+
+def test_losses_do_not_share_a_compiled_model(small_faces):
+    before = quick().fit(*small_faces).history_["loss"]
+    quick(loss="focal").fit(*small_faces)
+    assert quick().fit(*small_faces).history_["loss"] == before
 
 
 def test_cosine_schedule_ends_at_rest(small_faces):
