@@ -238,7 +238,7 @@ class PixelNormalizer(ImageTagsMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_features_in_,), object
+        ndarray of shape (n_features,), object
         """
         check_is_fitted(self, "n_features_in_")
         return _check_feature_names_in(self, input_features)

@@ -44,17 +44,14 @@ learning contests, arXiv:1307.0414.
 def load_fer2013(path, *, subset="train", return_X_y=False):
     """Load FER2013 from a table, a folder or a zip archive.
 
-    ==================  =================================================================
-    form                subset of an image
-    ==================  =================================================================
-    ``fer2013.csv``,    the column ``Usage``; blanks in column names are ignored. A table
-    ``icml_face_``      without that column, as ``train.csv``, is all training
-    ``data.csv``
-    folder of images    the start of the file name, ``Training_``, ``PublicTest_`` or
-    ``.../<emotion>/*`` ``PrivateTest_``; else a folder above, ``train``, ``PublicTest``,
-                        ``PrivateTest``
-    zip archive         as the table or the folder in it; nothing is unpacked to disk
-    ==================  =================================================================
+    Where the subset of an image is read:
+
+    - ``fer2013.csv`` and ``icml_face_data.csv``: in the column ``Usage``; blanks in column
+      names are ignored. A table without that column, as ``train.csv``, is all training.
+    - A folder of images, ``.../<emotion>/*``: at the start of the file name, ``Training_``,
+      ``PublicTest_`` or ``PrivateTest_``; else in a folder above, ``train``, ``PublicTest``,
+      ``PrivateTest``.
+    - A zip archive: as for the table or the folder in it; nothing is unpacked to disk.
 
     In a folder or archive that holds both, ``fer2013.csv`` and ``icml_face_data.csv`` are
     preferred to images, and images to ``train.csv``.

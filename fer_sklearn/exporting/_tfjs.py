@@ -71,7 +71,7 @@ def run_tfjs(folder, images):
     Parameters
     ----------
     folder : Path
-        As :func:`write_tfjs` filled it.
+        As ``export(…, format="tfjs")`` fills it.
     images : ndarray of float32, shape (n, h, w, channels)
         What the model takes.
 

@@ -1,0 +1,176 @@
+"""Settings of the documentation: ``python -m sphinx -W -b html docs docs/_build/html``.
+
+The build needs no network: nothing is fetched, and nothing in the pages is.
+"""
+
+import inspect
+import os
+import re
+import sys
+from pathlib import Path
+
+# Read once by TensorFlow and matplotlib, hence before anything imports them.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["MPLBACKEND"] = "Agg"
+# The matrices of the examples are small: several threads would only get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from docutils import nodes
+
+import fer_sklearn
+
+project = "fer_sklearn"
+author = "the fer_sklearn developers"
+copyright = author
+version = release = fer_sklearn.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_design",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "examples", "**.ipynb_checkpoints", "auto_examples/**.ipynb"]
+templates_path = ["_templates"]
+# `X` in a docstring is a parameter or a value.
+default_role = "literal"
+nitpicky = True
+nitpick_ignore_regex = [
+    # Objects of other projects, whose inventories would need a network.
+    ("py:.*", r"(sklearn|keras|matplotlib|numpy|np|pandas|joblib|functools|json)\..*"),
+]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+toc_object_entries_show_parents = "hide"
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "backreferences_dir": "api/generated",
+    "doc_module": ("fer_sklearn",),
+    "within_subsection_order": "FileNameSortKey",
+    "image_srcset": ["2x"],
+    "thumbnail_size": (400, 300),
+    "download_all_examples": False,
+    "show_memory": False,
+    "write_computation_times": False,  # its page would fetch scripts from elsewhere
+    "show_signature": False,
+    "remove_config_comments": True,
+    "capture_repr": ("_repr_html_", "__repr__"),
+    "ignore_repr_types": r"matplotlib|Display",
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "fer_sklearn"
+html_favicon = str(Path(fer_sklearn.__file__).parent / "web" / "icon.svg")
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "header_links_before_dropdown": 6,
+    "logo": {"text": "fer_sklearn", "image_light": html_favicon, "image_dark": html_favicon},
+    "navbar_align": "left",
+    "navbar_persistent": [],
+    "navbar_end": ["search-button", "theme-switcher"],
+    "show_nav_level": 1,
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "secondary_sidebar_items": ["page-toc"],
+}
+_pages_of_their_own = ("index", "getting_started", "model_card", "notebooks/*", "changelog")
+html_sidebars = {name: [] for name in (*_pages_of_their_own, "contributing")}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+
+def skip_foreign(app, what, name, obj, skip, options):
+    """Leave out methods that scikit-learn or Python gives to every class: they say it there."""
+    if re.fullmatch(r"set_(output|\w+_request)", name):
+        return True
+    own = (getattr(obj, "__module__", None) or "").startswith("fer_sklearn")
+    return True if what == "class" and callable(obj) and not own else None
+
+
+def describe_constant(app, what, name, obj, options, lines):
+    """Take what is said of a constant from its ``#:`` comment, wherever it is defined."""
+    if what != "data" or name.endswith(".__version__"):
+        return
+    attribute = name.rpartition(".")[2]
+    for module in [m for m in sorted(sys.modules) if m.startswith("fer_sklearn.")]:
+        if sys.modules[module].__dict__.get(attribute) is not obj:
+            continue
+        source = inspect.getsource(sys.modules[module])
+        comment = re.search(rf"((?:^#: ?.*\n)+){attribute} = ", source, flags=re.MULTILINE)
+        if comment:
+            lines[:] = [line.removeprefix("#:").strip() for line in comment[1].splitlines()]
+            return
+    raise ValueError(f"{name} has no comment that begins with '#:' where it is defined")
+
+
+def find_object(objects, name):
+    """Return the (name, entry) of a public object by its name, with or without its module."""
+    candidates = [name, f"fer_sklearn.{name}"]
+    candidates += [found for found in objects if found.endswith(f".{name}")]
+    return next(((found, objects[found]) for found in candidates if found in objects), None)
+
+
+def resolve_short_name(app, env, node, contnode):
+    """Resolve a reference such as :class:`Window` to ``fer_sklearn.video.Window``."""
+    if node.get("refdomain") != "py":
+        return None
+    found = find_object(env.get_domain("py").objects, node["reftarget"])
+    if found is None:
+        return None
+    uri = app.builder.get_relative_uri(node["refdoc"], found[1].docname)
+    return nodes.reference("", "", contnode, refuri=f"{uri}#{found[1].node_id}", internal=True)
+
+
+def link_code(app, doctree, docname):
+    """Make `FaceCropper` in prose a link to its page; elsewhere the text is plain Markdown."""
+    objects = app.env.get_domain("py").objects
+    for literal in list(doctree.findall(nodes.literal)):
+        name = re.fullmatch(r"([A-Za-z_]\w+)(\(.*\))?", literal.astext())
+        entry = objects.get(f"fer_sklearn.{name[1]}") if name else None
+        inside = (nodes.reference, nodes.title, nodes.term)
+        if entry is None or entry.docname == docname or _is_within(literal, inside):
+            continue
+        uri = app.builder.get_relative_uri(docname, entry.docname)
+        link = nodes.reference("", "", refuri=f"{uri}#{entry.node_id}", internal=True)
+        literal.replace_self(link)
+        link += literal
+
+
+def _is_within(node, kinds):
+    while node is not None:
+        if isinstance(node, kinds):
+            return True
+        node = node.parent
+    return False
+
+
+def link_gallery(app, docname, source):
+    """Lead links to the script of an example, which readers of the files want, to its page."""
+    link = r"\(((?:\.\./)*)examples/(plot_\w+)\.py\)"
+    source[0] = re.sub(link, r"(\1auto_examples/\2.rst)", source[0])
+
+
+def setup(app):
+    """Connect the functions above."""
+    app.connect("source-read", link_gallery)
+    app.connect("autodoc-skip-member", skip_foreign)
+    app.connect("autodoc-process-docstring", describe_constant, priority=1)
+    app.connect("missing-reference", resolve_short_name)
+    app.connect("doctree-resolved", link_code)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,80 @@
+"""
+Copies that flatter a model
+===========================
+
+FER2013 has many images twice. If one copy is learned from and the other is asked about, the
+model need only remember. Scores then promise what new faces will not keep.
+"""
+
+# sphinx_gallery_thumbnail_number = 2
+
+# %%
+# A data set with copies
+# ----------------------
+#
+# Very noisy drawn faces, of which every third is there three times, shuffled among the others.
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from fer_sklearn import duplicate_groups, duplicate_report, make_faces, plot_faces
+
+originals, emotions = make_faces(210, noise=40, random_state=0, return_X_y=True)
+rng = np.random.default_rng(0)
+order = rng.permutation(np.concatenate([np.arange(210), np.arange(0, 210, 3).repeat(2)]))
+X, y = originals[order], emotions[order]
+duplicate_report(X, y)
+
+# %%
+# ``duplicate_groups`` gives identical images the same number. Three groups of the data:
+
+groups = duplicate_groups(X)
+threefold = np.flatnonzero(np.bincount(groups) == 3)[:3]
+shown = np.concatenate([np.flatnonzero(groups == group) for group in threefold])
+plot_faces(X[shown], [f"group {group}" for group in groups[shown]], n_cols=9)
+
+# %%
+# Two ways to split
+# -----------------
+#
+# ``StratifiedKFold`` knows nothing of copies. ``StratifiedGroupKFold`` keeps a group in one fold.
+# The third score is the truth: faces that were never in the data.
+
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_validate
+from sklearn.neighbors import KNeighborsClassifier
+
+from fer_sklearn import LSSVMClassifier, make_hog_svm_pipeline
+
+new_faces, new_emotions = make_faces(700, noise=40, random_state=1, return_X_y=True)
+models = {
+    "nearest face": make_hog_svm_pipeline(KNeighborsClassifier(1)),
+    "HOG-SVM": make_hog_svm_pipeline(),
+    "least-squares SVM": make_hog_svm_pipeline(LSSVMClassifier()),
+}
+splits = {
+    "copies in both parts": StratifiedKFold(5, shuffle=True, random_state=0),
+    "copies kept together": StratifiedGroupKFold(5, shuffle=True, random_state=0),
+}
+scores = {split: [] for split in [*splits, "new faces"]}
+for model in models.values():
+    for split, folds in splits.items():
+        result = cross_validate(model, X, y, groups=groups, cv=folds, return_estimator=True)
+        scores[split].append(result["test_score"].mean())
+    fitted = result["estimator"]
+    scores["new faces"].append(np.mean([one.score(new_faces, new_emotions) for one in fitted]))
+
+# %%
+# What copies promise
+# -------------------
+
+figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
+colors = ("#D55E00", "#0072B2", "#333333")
+for number, ((split, values), color) in enumerate(zip(scores.items(), colors, strict=True)):
+    positions = np.arange(len(models)) + 0.26 * (number - 1)
+    bars = ax.bar(positions, values, width=0.24, color=color, label=split)
+    ax.bar_label(bars, [f"{value:.0%}" for value in values], fontsize=9)
+ax.set_xticks(range(len(models)), models)
+ax.set(ylim=(0, 1.05), yticks=[0, 0.5, 1], ylabel="accuracy")
+ax.legend(frameon=False, ncols=3, loc="upper center")
+ax.spines[["top", "right"]].set_visible(False)
+plt.show()

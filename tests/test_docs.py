@@ -1,0 +1,212 @@
+"""The documentation builds without a warning, shows all that is public, and its links lead."""
+
+import os
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pytest
+
+import fer_sklearn
+from fer_sklearn import read_image
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(fer_sklearn.__file__).parent
+# Public modules whose names are machinery: no promise is made about them.
+MACHINERY = {
+    *("callbacks", "checkpoints", "cli", "fitting", "networks", "training", "training_data"),
+}
+GENERATED = ("_build", "auto_examples", "generated", "__pycache__")
+
+pytestmark = pytest.mark.timeout(1500)  # on a busy machine; two or three minutes on an idle one
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with the finished site, built once from a copy, and what Sphinx said."""
+    for extension in ("sphinx", "sphinx_gallery", "numpydoc", "myst_parser", "sphinx_design"):
+        pytest.importorskip(extension, reason="needs the extra: pip install '.[docs]'")
+    root = tmp_path_factory.mktemp("docs")
+    shutil.copytree(ROOT / "docs", root / "docs", ignore=shutil.ignore_patterns(*GENERATED))
+    shutil.copytree(ROOT / "benchmarks" / "results", root / "benchmarks" / "results")
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-b", "html", "docs", "site"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONWARNINGS": "default"},
+    )
+    return root / "site", done
+
+
+class _Page(HTMLParser):
+    """What a page links to and what can be linked to in it."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.anchors = [], set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.anchors.update(attributes[name] for name in ("id", "name") if attributes.get(name))
+        for name in ("href", "src"):
+            if attributes.get(name) and tag != "link":
+                self.links.append(attributes[name])
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    """Every page by its path; the theme keeps a template among its static files."""
+    paths = [path for path in site[0].rglob("*.html") if "_static" not in path.parts]
+    return {path.resolve(): _Page(path) for path in paths}
+
+
+@pytest.fixture(scope="module")
+def documented(site):
+    """The full names of all objects that the reference describes, by their public modules."""
+    from sphinx.util.inventory import InventoryFile
+
+    inventory = InventoryFile.loads((site[0] / "objects.inv").read_bytes(), uri="")
+    kinds = ("py:function", "py:class", "py:exception", "py:data", "py:attribute")
+    names = {name for kind in kinds for name in inventory.data.get(kind, {})}
+    return {name for name in names if "._" not in name or name == "fer_sklearn.__version__"}
+
+
+def test_the_site_builds_without_a_warning(site):
+    folder, done = site
+    assert done.returncode == 0, done.stderr[-5000:]
+    assert "build succeeded." in done.stdout
+    assert (folder / "index.html").is_file()
+
+
+def broken_links(pages):
+    """Return every link inside the site that leads nowhere, as "page: link"."""
+    broken = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = target / "index.html" if target.is_dir() else target
+            anchor = unquote(parts.fragment)
+            lost = anchor and target in pages and anchor not in pages[target].anchors
+            if not target.is_file() or lost:
+                broken.append(f"{path.name}: {link}")
+    return broken
+
+
+def test_links_inside_the_site_lead_somewhere(pages):
+    assert len(pages) > 100
+    assert broken_links(pages) == []
+
+
+def test_links_to_the_outside_are_well_formed(pages):
+    outside = {link for page in pages.values() for link in page.links if urlsplit(link).scheme}
+    outside = {link for link in outside if urlsplit(link).scheme not in ("data", "javascript")}
+    assert any("arxiv.org" in link or "kaggle.com" in link for link in outside)
+    for link in outside:
+        parts = urlsplit(link)
+        assert parts.scheme == "https", link
+        assert "." in parts.netloc, link
+        assert not any(character.isspace() or character in "<>\"'`" for character in link), link
+
+
+def test_the_check_of_links_finds_what_is_broken(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<h1 id="top">A</h1><a href="b.html#here"></a><a href="b.html#there"></a>'
+        '<a href="#top"></a><img src="no.png"><a href="https://a.example/x"></a>'
+    )
+    (tmp_path / "b.html").write_text('<p id="here"></p>')
+    pages = {path.resolve(): _Page(path) for path in tmp_path.glob("*.html")}
+    assert broken_links(pages) == ["a.html: b.html#there", "a.html: no.png"]
+
+
+def test_everything_exported_is_in_the_reference(documented):
+    exported = {f"fer_sklearn.{name}" for name in fer_sklearn.__all__}
+    assert exported - documented == set()
+
+
+def _public_modules():
+    names = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if _is_module(path)}
+    return sorted(names - MACHINERY)
+
+
+def _is_module(path):
+    is_public = not path.name.startswith("_")
+    return is_public and (path.suffix == ".py" or (path / "__init__.py").is_file())
+
+
+@pytest.mark.parametrize("name", _public_modules())
+def test_every_name_of_a_module_is_in_the_reference(name, documented):
+    module = import_module(f"fer_sklearn.{name}")
+    missing = [
+        public
+        for public in module.__all__
+        if public not in fer_sklearn.__all__ and f"fer_sklearn.{name}.{public}" not in documented
+    ]
+    assert missing == []
+
+
+def test_everything_in_the_reference_is_public(documented):
+    unknown = []
+    for name in documented:
+        parts = name.split(".")
+        if parts[1] in fer_sklearn.__all__:
+            continue
+        module = import_module(f"fer_sklearn.{parts[1]}")
+        if parts[1] not in _public_modules() or parts[2] not in module.__all__:
+            unknown.append(name)
+    assert unknown == []
+
+
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("plot_*.py"))
+
+
+def test_there_are_ten_examples_or_more():
+    assert len(EXAMPLES) >= 10
+
+
+def _shows_something(path):
+    picture = read_image(path)
+    return min(picture.shape[:2]) >= 80 and picture.std() > 5
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_has_its_picture(site, example):
+    images = site[0] / "_images"
+    pictures = sorted(images.glob(f"sphx_glr_{example.stem}_0*.png"))
+    assert pictures
+    assert all(_shows_something(path) for path in pictures)
+    assert _shows_something(images / f"sphx_glr_{example.stem}_thumb.png")
+    page = (site[0] / "auto_examples" / f"{example.stem}.html").read_text(encoding="utf-8")
+    assert "Traceback" not in page
+    assert "Total running time" in page
+
+
+def test_a_blank_picture_is_noticed(tmp_path):
+    from fer_sklearn.images import write_image
+
+    write_image(tmp_path / "blank.png", np.full((100, 100), 255, np.uint8))
+    assert not _shows_something(tmp_path / "blank.png")
+
+
+def test_pages_of_examples_lead_to_the_reference(site):
+    page = (site[0] / "auto_examples" / f"{EXAMPLES[0].stem}.html").read_text(encoding="utf-8")
+    assert "../api/generated/fer_sklearn." in page
+
+
+def test_nothing_is_fetched_from_elsewhere(pages):
+    """A page of the site works without a network: scripts, styles and pictures are in it."""
+    for path in pages:
+        page = path.read_text(encoding="utf-8")
+        for tag in ("<script src=", '<link rel="stylesheet"', "<img "):
+            for part in page.split(tag)[1:]:
+                assert "://" not in part.split(">")[0], f"{path.name}: {tag}{part[:120]}"
