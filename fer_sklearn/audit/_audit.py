@@ -1,0 +1,196 @@
+"""The audit of a data set."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils._param_validation import HasMethods, Interval, validate_params
+from sklearn.utils.validation import _num_samples
+
+from .._labels import encode_labels
+from .._probabilities import check_probabilities
+from ..datasets import duplicate_groups
+from ..preprocessing import resize_gray
+from ._confident import LabelErrors, likely_label_errors
+from ._out_of_sample import out_of_sample_probabilities
+from ._report import AuditReport
+
+__all__ = ["audit_dataset"]
+
+# Images are compared with blank ones, and shown, at this size.
+_SIDE = 48
+
+
+@validate_params(
+    {
+        "estimator": [None, HasMethods(["fit", "predict"])],
+        "cv": [Interval(Integral, 2, None, closed="left"), HasMethods(["split"])],
+        "label_errors": ["boolean"],
+        "blank_contrast": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+        "n_jobs": [None, Integral],
+    },
+    prefer_skip_nested_validation=True,
+)
+def audit_dataset(
+    X,
+    y,
+    *,
+    estimator=None,
+    pred_probs=None,
+    labels=None,
+    cv=5,
+    label_errors=True,
+    blank_contrast=4.0,
+    random_state=0,
+    n_jobs=None,
+):
+    """Look for images that should not be learnt from as they are.
+
+    Four problems: blank images; copies of others; copies that carry different labels; and
+    likely label errors, where a classifier that has seen neither the image nor a copy of it
+    contradicts the label with more than usual certainty (confident learning).
+
+    Parameters
+    ----------
+    X : list of photos or array-like of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w)
+        Paths or pixels: integers in 0..255 or floats in [0, 1] or [0, 255], before any
+        normalisation.
+    y : array-like of shape (n,)
+        Labels, text or numbers, of two kinds or more.
+    estimator : classifier or None, default=None
+        Who judges the labels: a classifier of `X` with `predict_proba`, cloned and fitted
+        anew for each fold. None is a least-squares SVM on HOG features, minutes and two
+        gigabytes of memory for FER2013 on two cores; both grow fast with the number of images.
+    pred_probs : array-like of shape (n, n_labels) or None, default=None
+        Ready probabilities in place of `estimator`, from a model that has not seen the images,
+        such as ``cross_val_predict(..., method="predict_proba")`` returns, or
+        ``load_pretrained().predict_proba(X)`` of photos of your own.
+    labels : array-like of shape (n_labels,) or None, default=None
+        The label of each column of `pred_probs`. None takes the sorted labels of `y`.
+    cv : int or splitter, default=5
+        Folds. An integer keeps copies together (``StratifiedGroupKFold``); a splitter is given
+        the groups of copies, and must too.
+    label_errors : bool, default=True
+        False looks for blank images and copies alone, which takes a second.
+    blank_contrast : float, default=4.0
+        An image is blank where its grey pixels' standard deviation is at most this, in grey
+        levels of 0..255.
+    random_state : int, RandomState instance or None, default=0
+        Shuffles the folds.
+    n_jobs : int or None, default=None
+        Folds at a time, as everywhere in scikit-learn.
+
+    Returns
+    -------
+    AuditReport
+        Prints as tables; ``to_frame()``, ``to_markdown()``, ``plot()``, ``keep()``.
+
+    Raises
+    ------
+    ValueError
+        If `X` and `y` differ in length or are empty, a label is missing or not among `labels`,
+        a label has fewer different images than there are folds or is missing from a training
+        part, `pred_probs` are no probabilities, or both `pred_probs` and `estimator` are given.
+    TypeError
+        If `estimator` has no ``predict_proba``.
+    ImageReadError
+        If a file is missing or not an image.
+
+    Notes
+    -----
+    Likely errors are suggestions: a weak classifier contradicts many good labels of rare looks.
+    The first in order are the surest; look at them before you drop any. The method finds labels
+    that look like other labels, not images that show nothing or two faces.
+
+    See Also
+    --------
+    duplicate_report : Counts copies between the subsets of a data set as well.
+    likely_label_errors : The method on its own.
+
+    References
+    ----------
+    Northcutt, Jiang & Chuang (2021), Confident Learning: Estimating Uncertainty in Dataset
+    Labels, Journal of Artificial Intelligence Research 70.
+
+    Examples
+    --------
+    >>> from fer_sklearn import make_faces
+    >>> X, y = make_faces(140, random_state=0, return_X_y=True)
+    >>> X[3] = 0
+    >>> y[5] = "happy" if y[5] != "happy" else "sad"
+    >>> report = audit_dataset(X, y)
+    >>> report.blank.tolist(), 5 in report.label_errors
+    ([3], True)
+    """
+    n_images, n_labels = _num_samples(X), _num_samples(y)
+    if n_images != n_labels:
+        raise ValueError(
+            f"X holds {n_images} image(s) and y {n_labels} label(s); expected one label an image."
+        )
+    if pred_probs is not None and estimator is not None:
+        raise ValueError(
+            "estimator and pred_probs are both given; expected one. pred_probs are taken as they "
+            "are, estimator is cross-validated to get them."
+        )
+    labels, codes, _ = encode_labels(y, y, labels, names=("y", "the same y"))
+    images = resize_gray(X, (_SIDE, _SIDE))
+    groups = duplicate_groups(X)
+    proba, errors = None, LabelErrors(*np.empty((2, 0), dtype=int))
+    if label_errors:
+        _check_several(labels)
+        if pred_probs is None:
+            proba = out_of_sample_probabilities(
+                X,
+                codes,
+                labels,
+                groups,
+                estimator=estimator,
+                cv=cv,
+                random_state=random_state,
+                n_jobs=n_jobs,
+            )
+        else:
+            proba = check_probabilities(pred_probs, n_images, len(labels), name="pred_probs")
+        errors = likely_label_errors(codes, proba)
+    return AuditReport(
+        labels=labels,
+        codes=codes,
+        images=images,
+        groups=groups,
+        blank=np.flatnonzero(_contrast(images) <= blank_contrast),
+        copies=_copies(groups),
+        conflicts=_conflicts(groups, codes),
+        label_errors=errors.indices,
+        suggested=errors.suggested,
+        pred_probs=proba,
+    )
+
+
+def _check_several(labels):
+    if len(labels) < 2:
+        raise ValueError(
+            f"y has one label, {labels.tolist()[0]!r}, so that none can be mistaken for another; "
+            f"expected two or more. Set label_errors=False to look for the rest."
+        )
+
+
+def _contrast(images):
+    """Return the standard deviation of each image's pixels, without a float copy of all."""
+    pixels = images.reshape(len(images), -1)
+    mean = pixels.mean(axis=1)
+    # The sum of squares of a face, 48 * 48 * 255 ** 2, fits into 32 bits.
+    squares = np.einsum("ij,ij->i", pixels, pixels, dtype=np.uint32, casting="unsafe")
+    return np.sqrt(np.maximum(squares / pixels.shape[1] - mean**2, 0))
+
+
+def _copies(groups):
+    """Return the images that equal an earlier one."""
+    first = np.unique(groups, return_index=True)[1]
+    return np.setdiff1d(np.arange(len(groups)), first)
+
+
+def _conflicts(groups, codes):
+    """Return the members of each group of copies that carry different labels."""
+    pairs = np.unique(np.stack([groups, codes]), axis=1)
+    contradictory = np.flatnonzero(np.bincount(pairs[0]) > 1)
+    return [np.flatnonzero(groups == number) for number in contradictory]

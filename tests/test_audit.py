@@ -1,0 +1,358 @@
+"""Audits of data sets: blank images, copies, contradictions, likely label errors."""
+
+import numpy as np
+import pytest
+from joblib import parallel_config
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupShuffleSplit, KFold, StratifiedKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+
+from fer_sklearn import EMOTIONS, HOGExtractor, duplicate_report, load_fer2013, make_faces
+from fer_sklearn.audit import audit_dataset
+
+N_WRONG = 14
+
+
+def hog_logistic():
+    return make_pipeline(HOGExtractor(), LogisticRegression(max_iter=200))
+
+
+def confident(codes, n_classes=7):
+    """Probabilities of 0.9 for each label, the rest shared."""
+    proba = np.full((len(codes), n_classes), 0.1 / (n_classes - 1))
+    proba[np.arange(len(codes)), codes] = 0.9
+    return proba
+
+
+class PixelBayes(GaussianNB):
+    """A quick classifier of pixels."""
+
+    def fit(self, X, y):
+        return super().fit(X.reshape(len(X), -1), y)
+
+    def predict_proba(self, X):
+        return super().predict_proba(X.reshape(len(X), -1))
+
+
+@pytest.fixture(scope="module")
+def spoiled():
+    """280 drawn faces with known problems, and what these are."""
+    X, y = make_faces(280, noise=3, random_state=0, return_X_y=True)
+    X[3], X[40] = 0, 255
+    X[50] = X[51]
+    X[60] = X[61] = X[62]
+    y[50] = y[51]
+    y[60:63] = "happy", "happy", "sad"
+    wrong = np.random.default_rng(0).choice(np.arange(70, 280), N_WRONG, replace=False)
+    y[wrong] = [EMOTIONS[EMOTIONS.index(label) - 3] for label in y[wrong]]
+    return X, y, wrong
+
+
+@pytest.fixture(scope="module")
+def report(spoiled):
+    X, y, _ = spoiled
+    return audit_dataset(X, y)
+
+
+# The audit
+
+
+def test_same_images_as_cleanlab_finds_by_a_real_classifier(report):
+    filters = pytest.importorskip("cleanlab.filter")
+    mask = filters.find_label_issues(
+        report.codes, report.pred_probs, filter_by="confident_learning", n_jobs=1
+    )
+    np.testing.assert_array_equal(np.sort(report.label_errors), np.flatnonzero(mask))
+
+
+def test_finds_what_is_wrong(report, spoiled):
+    wrong = spoiled[2]
+    assert report.blank.tolist() == [3, 40]
+    assert report.copies.tolist() == [51, 61, 62]
+    assert [members.tolist() for members in report.conflicts] == [[60, 61, 62]]
+    assert np.isin(wrong, report.label_errors).mean() > 0.7
+    assert np.isin(report.label_errors[: N_WRONG // 2], [*wrong, 62]).mean() > 0.8
+
+
+def test_counts_are_those_of_the_duplicate_report(report, spoiled):
+    X, y, _ = spoiled
+    counted = duplicate_report(X, y)
+    assert counted.copies == {"all": len(report.copies)}
+    assert counted.conflicts == {"all": len(report.conflicts)}
+
+
+def test_the_surest_come_first(report):
+    own = report.pred_probs[report.label_errors, report.codes[report.label_errors]]
+    margin = report.confidence - own
+    assert (np.diff(margin) <= 0).all()
+    assert (margin > 0).all()
+
+
+def test_an_image_is_judged_by_who_has_seen_no_copy_of_it():
+    # Each face twice, with one and the same label drawn by chance: a classifier that has
+    # seen the copy is right each time, one that has not is right by chance.
+    X, _ = make_faces(60, random_state=0, return_X_y=True)
+    X, y = np.repeat(X, 2, axis=0), np.repeat(np.random.default_rng(0).choice(["a", "b"], 60), 2)
+    report = audit_dataset(X, y, estimator=hog_logistic())
+    assert 0.2 < (report.pred_probs.argmax(axis=1) == report.codes).mean() < 0.8
+    np.testing.assert_allclose(report.pred_probs[::2], report.pred_probs[1::2], atol=1e-9)
+
+
+def test_the_same_seed_gives_the_same_audit(spoiled, report):
+    X, y, _ = spoiled
+    with parallel_config("threading"):
+        again = audit_dataset(X, y, n_jobs=2)
+    np.testing.assert_array_equal(again.pred_probs, report.pred_probs)
+    np.testing.assert_array_equal(again.label_errors, report.label_errors)
+
+
+def test_ready_probabilities_in_an_order_of_their_own():
+    X, y = make_faces(14, random_state=0, return_X_y=True)
+    labels = np.array(sorted(set(y), reverse=True))
+    codes = np.array([labels.tolist().index(label) for label in y])
+    proba = confident(codes)
+    proba[[0, 1]] = proba[[1, 0]]
+    report = audit_dataset(X, y, pred_probs=proba, labels=labels)
+    assert sorted(report.label_errors) == [0, 1]
+    frame = report.to_frame().set_index("index")
+    assert frame.loc[0, "label"] == y[0]
+    assert frame.loc[0, "suggested"] == y[1]
+
+
+def test_an_estimator_that_names_its_classes_in_another_order(spoiled):
+    class Reversed(PixelBayes):
+        def fit(self, X, y):
+            super().fit(X, y)
+            self.classes_ = self.classes_[::-1]
+            return self
+
+        def predict_proba(self, X):
+            return super().predict_proba(X)[:, ::-1]
+
+    X, y, _ = spoiled
+    one, other = (
+        audit_dataset(X, y, estimator=estimator, cv=2).pred_probs
+        for estimator in (PixelBayes(), Reversed())
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_without_label_errors(spoiled):
+    X, y, _ = spoiled
+    report = audit_dataset(X, y, label_errors=False)
+    assert report.blank.tolist() == [3, 40]
+    assert report.pred_probs is None
+    assert len(report.label_errors) == len(report.confidence) == 0
+    assert "label errors" not in repr(report)
+    assert "labels not judged" in repr(report)
+    assert set(report.to_frame()["problem"]) == {"blank", "copy", "conflict"}
+
+
+@pytest.mark.parametrize("form", ["flat", "channel", "colour", "unit", "list", "files"])
+def test_images_of_any_form(spoiled, form, tmp_path):
+    X, y, _ = spoiled
+    X, y = X[40:70], y[40:70]
+    forms = {
+        "flat": lambda: X.reshape(len(X), -1),
+        "channel": lambda: X[..., np.newaxis],
+        "colour": lambda: np.repeat(X[..., np.newaxis], 3, axis=3),
+        "unit": lambda: X / np.float32(255),
+        "list": lambda: list(X),
+        "files": lambda: write_files(X, tmp_path),
+    }
+    report = audit_dataset(forms[form](), y, label_errors=False)
+    assert report.blank.tolist() == [0]
+    assert report.copies.tolist() == [11, 21, 22]
+
+
+def write_files(X, folder):
+    from PIL import Image
+
+    paths = [folder / f"{i}.png" for i in range(len(X))]
+    for image, path in zip(X, paths, strict=True):
+        Image.fromarray(image).save(path)
+    return paths
+
+
+def test_how_little_contrast_is_blank():
+    X, y = make_faces(20, random_state=0, return_X_y=True)
+    X[0] = np.arange(48 * 48).reshape(48, 48) % 2 * 6  # a standard deviation of 3
+    assert audit_dataset(X, y, label_errors=False).blank.tolist() == [0]
+    assert audit_dataset(X, y, label_errors=False, blank_contrast=2.9).blank.tolist() == []
+    assert len(audit_dataset(X, y, label_errors=False, blank_contrast=200).blank) == 20
+
+
+def test_fer2013(fer2013_path):
+    X, y = load_fer2013(fer2013_path, return_X_y=True)
+    report = audit_dataset(X, y, label_errors=False)
+    assert len(report.blank) == 12
+    assert len(report.copies) == 1236
+    assert len(report.conflicts) == 39
+
+
+# What it says
+
+
+def test_frame(report):
+    frame = report.to_frame()
+    assert list(frame.columns) == ["index", "label", "problem", "suggested", "confidence", "group"]
+    assert frame["problem"].value_counts().to_dict() == {
+        "blank": 2,
+        "copy": 3,
+        "conflict": 3,
+        "label error": len(report.label_errors),
+    }
+    errors = frame[frame["problem"] == "label error"]
+    assert errors["index"].tolist() == report.label_errors.tolist()
+    assert (errors["label"] != errors["suggested"]).all()
+    assert errors["confidence"].between(0, 1).all()
+    others = frame[frame["problem"] != "label error"]
+    assert others["confidence"].isna().all()
+    assert others["suggested"].isna().all()
+    assert frame.loc[frame["problem"] == "conflict", "group"].nunique() == 1
+
+
+def test_frame_of_a_clean_data_set():
+    X, y = make_faces(14, random_state=0, return_X_y=True)
+    frame = audit_dataset(X, y, label_errors=False).to_frame()
+    assert len(frame) == 0
+    assert "problem" in frame
+
+
+def test_tables(report):
+    text = repr(report)
+    n = len(report.label_errors)
+    first = text.splitlines()[0]
+    assert first == (
+        f"280 images: 2 blank images, 3 copies of others, 1 group of copies with different "
+        f"labels, {n} likely label errors"
+    )
+    all_of_them = next(line for line in text.splitlines() if line.startswith("all"))
+    assert all_of_them.split() == ["all", "280", "2", "3", "3", str(n)]
+    assert "| all | 280 | 2 | 3 | 3 |" in report.to_markdown()
+    assert "<table>" in report._repr_html_()
+    assert len({len(line) for line in text.split("\n\n")[1].splitlines()[1:]}) == 1  # aligned
+
+
+def test_html_escapes_labels():
+    X, y = make_faces(14, random_state=0, return_X_y=True)
+    report = audit_dataset(X, np.where(y == "happy", "<b>", y), label_errors=False)
+    assert "<b>" not in report._repr_html_()
+
+
+def test_what_is_kept(report, spoiled):
+    X, _, _ = spoiled
+    assert np.flatnonzero(~report.keep()).tolist() == [3, 40, 51, 60, 61, 62]
+    assert np.flatnonzero(~report.keep(drop=["copy"])).tolist() == [51, 61, 62]
+    assert report.keep(drop=[]).all()
+    everything = report.keep(drop=["label error"])
+    assert np.flatnonzero(~everything).tolist() == sorted(report.label_errors)
+    np.testing.assert_array_equal(X[report.keep()], X[report.clean_indices])
+
+
+def test_picture(report):
+    figure = report.plot()
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    headings = [ax.get_ylabel() for ax in shown if ax.get_ylabel()]
+    assert [heading.split("\n")[-1] for heading in headings] == [
+        "(2)",
+        "(1)",
+        f"({len(report.label_errors)})",
+    ]
+    titles = [ax.get_title() for ax in shown]
+    assert "happy\nsad" in titles
+    assert len(shown) == 2 + 1 + min(30, len(report.label_errors))
+    first = 2 + 1
+    np.testing.assert_array_equal(
+        shown[first].images[0].get_array(), report.images[report.label_errors[0]]
+    )
+
+
+def test_nothing_to_draw():
+    X, y = make_faces(14, random_state=0, return_X_y=True)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        audit_dataset(X, y, label_errors=False).plot()
+
+
+def test_no_columns(report):
+    with pytest.raises(ValueError, match="n_cols=0 must be at least 1"):
+        report.plot(n_cols=0)
+
+
+# Bad input
+
+
+def test_unknown_problem(report):
+    with pytest.raises(ValueError, match=r"problem='copies' is unknown.*Did you mean 'copy'"):
+        report.keep(drop=["copies"])
+    with pytest.raises(ValueError, match=r"pass \['copy'\]"):
+        report.keep(drop="copy")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": ["happy"] * 29}, r"X holds 30 image\(s\) and y 29 label\(s\)"),
+        ({"X": [], "y": []}, "is empty"),
+        ({"y": ["happy"] * 30}, "y has one label, 'happy'"),
+        ({"y": [*["a", "b"] * 14, None, "a"]}, r"y\[28\] is None"),
+        ({"labels": ["happy", "sad"]}, "not among labels"),
+        ({"pred_probs": np.full((30, 7), 0.5)}, r"pred_probs\[0\].*a sum of 1"),
+        ({"pred_probs": np.full((29, 7), 1 / 7)}, r"pred_probs has shape \(29, 7\)"),
+        ({"pred_probs": np.full((30, 6), 1 / 6)}, r"expected \(30, 7\)"),
+        ({"pred_probs": np.full((30, 7), 1 / 7), "estimator": hog_logistic()}, "expected one"),
+        ({"cv": 1}, "'cv' parameter"),
+        ({"blank_contrast": -1}, "'blank_contrast' parameter"),
+        ({"cv": 5, "y": [*["a", "b"] * 14, "c", "c"]}, r"at least 5 different.*'c' 2"),
+    ],
+)
+def test_bad_input(change, message):
+    X, y = make_faces(30, size=16, random_state=0, return_X_y=True)
+    with pytest.raises(ValueError, match=message):
+        audit_dataset(**({"X": X, "y": y} | change))
+
+
+def test_copies_of_one_image_are_not_enough_for_five_folds():
+    X, y = make_faces(70, random_state=0, return_X_y=True)
+    X[y == "disgust"] = X[y == "disgust"][0]
+    with pytest.raises(ValueError, match=r"different images of each label.*'disgust' 1"):
+        audit_dataset(X, y)
+
+
+@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
+def test_a_class_missing_from_a_training_part(spoiled):
+    X, y, _ = spoiled
+    order = np.argsort(y)
+    with pytest.raises(ValueError, match=r"training part of fold 0 has no image of 'angry'"):
+        audit_dataset(X[order], y[order], cv=KFold(7))
+
+
+@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
+def test_a_splitter_that_tears_copies_apart(spoiled):
+    X, y, _ = spoiled
+    with pytest.raises(ValueError, match=r"trains fold \d on copies of"):
+        audit_dataset(X, y, cv=StratifiedKFold(5, shuffle=True, random_state=0))
+
+
+def test_a_splitter_that_does_not_test_all(spoiled):
+    X, y, _ = spoiled
+    with pytest.raises(ValueError, match="never or several times"):
+        audit_dataset(X, y, cv=GroupShuffleSplit(3, random_state=0))
+
+
+def test_an_estimator_without_probabilities(spoiled):
+    X, y, _ = spoiled
+    with pytest.raises(TypeError, match=r"no predict_proba.*CalibratedClassifierCV"):
+        audit_dataset(X, y, estimator=make_pipeline(HOGExtractor(), LinearSVC()))
+
+
+def test_an_estimator_of_other_classes(spoiled):
+    class Smiles(PixelBayes):
+        def fit(self, X, y):
+            return super().fit(X, y == "happy")
+
+    X, y, _ = spoiled
+    with pytest.raises(ValueError, match="expected the labels of y"):
+        audit_dataset(X, y, estimator=Smiles())
