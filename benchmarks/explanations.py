@@ -1,0 +1,230 @@
+"""Measure whether maps of relevance are true to the shipped models, and what these look at.
+
+    python benchmarks/explanations.py --data fer2013.zip
+
+Three checks that a map can fail, on PublicTest:
+
+masking    hiding the most relevant tenth of the pixels should cost more accuracy than hiding
+           a tenth drawn at random, and than hiding the tenth that matters in another image;
+           with the mean grey of the image and with its blurred self in their place.
+shuffled   shuffling the weights of the output layer, of the last stage too, or of all layers
+           should change the map: the rank correlation with the map of the trained network
+           (Adebayo et al. 2018, arXiv:1810.03292), beside that of two images' maps.
+regions    what swapping each part of the face between images costs, for each emotion.
+
+Writes benchmarks/results/explanations.json and explanations.md. A quarter of an hour on two idle
+cores, half of it for the occlusion maps, which the default model gets on --occluded images
+alone. --pictures draws maps over faces into a folder of your own: the images are not ours to
+pass on.
+"""
+
+import argparse
+import pickle
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from _common import RESULTS, load_split, write_result
+from scipy.stats import rankdata
+
+from fer_sklearn import load_pretrained
+from fer_sklearn.architectures import split_stages
+from fer_sklearn.explain import (
+    grad_cam,
+    mask_pixels,
+    most_relevant,
+    occlusion_map,
+    region_importance,
+)
+from fer_sklearn.plotting import plot_heatmaps
+from fer_sklearn.weights import SHIPPED
+
+_SHARE = 0.1
+_FILLS = ("mean", "blur")
+_RESAMPLES = 2000
+_SHUFFLED_IMAGES = 200
+_REPEATS = 3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
+    parser.add_argument("--images", type=int, help="draw that many of PublicTest, to try it out")
+    parser.add_argument("--occluded", type=int, default=500, help="images for default's occlusion")
+    parser.add_argument("--pictures", type=Path, help="folder for pictures of the maps")
+    args = parser.parse_args()
+    X, y = load_split(args.data, "public")
+    chosen = np.random.default_rng(0).permutation(len(X))[: args.images]
+    X, y = X[chosen], y[chosen]
+    models = {}
+    for name in SHIPPED:
+        n_occluded = len(X) if name == "tiny" else args.occluded
+        models[name] = measure(load_pretrained(name), X, y, n_occluded)
+        if args.pictures:
+            draw(load_pretrained(name), X, y, args.pictures / f"explanations_{name}.png")
+    result = {"scored_on": "PublicTest", "images": len(X), "share": _SHARE, "models": models}
+    write_result("explanations", result)
+    (RESULTS / "explanations.md").write_text(tables(models), encoding="utf-8")
+
+
+def methods(n_occluded):
+    """Return the functions that make maps, by name, and how many images each gets."""
+    return {
+        "hires_cam": (grad_cam, None),
+        "grad_cam": (partial(grad_cam, method="grad_cam"), None),
+        "occlusion": (occlusion_map, n_occluded),
+    }
+
+
+def measure(model, X, y, n_occluded):
+    entry = {"masking": {}, "shuffled": {}}
+    correct = model.predict(X) == y
+    for name, (explain, n) in methods(n_occluded).items():
+        print(f"{name} ...", flush=True)
+        heatmaps = explain(model, X[:n]).heatmaps
+        entry["masking"][name] = masking(model, X[:n], y[:n], correct[:n], heatmaps)
+        if name != "occlusion":
+            entry["shuffled"][name] = shuffled(model, explain, X[:_SHUFFLED_IMAGES])
+    print("regions ...", flush=True)
+    regions = region_importance(model, X, y, n_repeats=_REPEATS, random_state=0)
+    entry["regions"] = {
+        "baseline": regions.baseline,
+        "drops": regions.to_frame().to_dict(orient="records"),
+    }
+    return entry
+
+
+def masking(model, X, y, correct, heatmaps):
+    """Return what hiding a tenth of the pixels costs, by how they are chosen."""
+    rng = np.random.default_rng(0)
+    relevant = most_relevant(heatmaps, share=_SHARE)
+    masks = {
+        "relevant": relevant,
+        "random": most_relevant(rng.random(X.shape), share=_SHARE),
+        "another_image": np.roll(relevant, 1, axis=0),
+    }
+    samples = rng.integers(len(X), size=(_RESAMPLES, len(X)))
+    entry = {"images": len(X), "accuracy": estimate(correct, samples)}
+    for fill in _FILLS:
+        left = {
+            name: model.predict(mask_pixels(X, mask, fill=fill)) == y
+            for name, mask in masks.items()
+        }
+        hit = left.pop("relevant").astype(float)
+        entry[fill] = {"relevant": estimate(correct - hit, samples)} | {
+            name: {
+                "drop": estimate(correct - other.astype(float), samples),
+                "relevant_costs_more_by": estimate(other - hit, samples),
+            }
+            for name, other in left.items()
+        }
+    return entry
+
+
+def estimate(values, samples):
+    """Return a mean with its 95 % bootstrap interval."""
+    means = np.asarray(values, dtype=float)[samples].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return {"value": float(np.mean(values)), "low": float(low), "high": float(high)}
+
+
+def shuffled(model, explain, X):
+    """Return the rank correlation of maps with those of networks whose weights are shuffled."""
+    original = explain(model, X)
+    entry = {"another_image": correlation(original.heatmaps, np.roll(original.heatmaps, 1, 0))}
+    n_stages = len(split_stages(model[-1].model_))
+    for name, n in {"output_layer": 1, "last_stage": 2, "all_layers": n_stages}.items():
+        maps = explain(with_shuffled_weights(model, n), X, target=original.targets).heatmaps
+        entry[name] = correlation(original.heatmaps, maps)
+    return entry
+
+
+def with_shuffled_weights(model, n_stages, seed=0):
+    """Return a copy whose last stages have the weights of each array in another order."""
+    copy = pickle.loads(pickle.dumps(model))
+    rng = np.random.default_rng(seed)
+    for stage in split_stages(copy[-1].model_)[-n_stages:]:
+        for layer in stage:
+            layer.set_weights([shuffled_array(array, rng) for array in layer.get_weights()])
+    return copy
+
+
+def shuffled_array(array, rng):
+    return rng.permutation(array.ravel()).reshape(array.shape)
+
+
+def correlation(first, second):
+    """Return the mean Spearman correlation of maps, image by image; 0 where one is constant."""
+    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
+    first, second = (r - r.mean(axis=1, keepdims=True) for r in ranks)
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return float(np.mean((first * second).sum(axis=1) / np.where(lengths > 0, lengths, 1)))
+
+
+def tables(models):
+    """Return the three tables as Markdown."""
+    lines = [
+        "Accuracy lost, in points, where a tenth of the pixels is hidden, with 95 % intervals; "
+        "`more` is how much more the relevant tenth costs than that one.",
+        "",
+        "| model | map | images | hidden by | relevant tenth | random tenth | more "
+        "| another image's | more |",
+        "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for model, entry in models.items():
+        for method, masked in entry["masking"].items():
+            for fill in _FILLS:
+                found = masked[fill]
+                cells = [points(found["relevant"])]
+                for other in ("random", "another_image"):
+                    cells.append(f"{100 * found[other]['drop']['value']:.1f}")
+                    cells.append(points(found[other]["relevant_costs_more_by"]))
+                lines.append(
+                    f"| {model} | {method} | {masked['images']:,} | {fill} | {' | '.join(cells)} |"
+                )
+    lines += ["", "Rank correlation with the map of the trained network.", ""]
+    lines += ["| model | map | output layer shuffled | last stage too | all layers "]
+    lines[-1] += "| another image's map |"
+    lines += ["| --- | --- | ---: | ---: | ---: | ---: |"]
+    for model, entry in models.items():
+        for method, found in entry["shuffled"].items():
+            order = ("output_layer", "last_stage", "all_layers", "another_image")
+            cells = " | ".join(f"{found[name]:.2f}" for name in order)
+            lines.append(f"| {model} | {method} | {cells} |")
+    for model, entry in models.items():
+        lines += ["", f"Recall lost by `{model}`, in points, where a part of the face is swapped."]
+        lines += ["", *region_table(entry["regions"]["drops"])]
+    return "\n".join(lines) + "\n"
+
+
+def region_table(drops):
+    emotions = list(dict.fromkeys(row["emotion"] for row in drops))
+    lines = [f"| part | {' | '.join(emotions)} |", f"| --- |{' ---: |' * len(emotions)}"]
+    for region in dict.fromkeys(row["region"] for row in drops):
+        cells = [f"{100 * row['mean']:.1f}" for row in drops if row["region"] == region]
+        lines.append(f"| {region} | {' | '.join(cells)} |")
+    return lines
+
+
+def points(numbers):
+    value, low, high = (100 * number for number in numbers.values())
+    return f"{value:.1f} ({low:.1f} to {high:.1f})"
+
+
+def draw(model, X, y, path):
+    """Draw three rightly told faces of each emotion under three kinds of maps."""
+    right = model.predict(X) == y
+    rows = [np.flatnonzero(right & (y == emotion))[:3] for emotion in model.classes_]
+    chosen = np.concatenate(rows)
+    faces, labels = X[chosen], y[chosen]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for name, (explain, _) in methods(None).items():
+        heatmaps = explain(model, faces).heatmaps
+        figure = plot_heatmaps(faces, heatmaps, labels, n_cols=7, signed=name == "occlusion")
+        figure.savefig(path.with_stem(f"{path.stem}_{name}"), dpi=100)
+        plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

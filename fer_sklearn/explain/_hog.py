@@ -1,0 +1,252 @@
+"""Histograms of oriented gradients, and the weights of a linear classifier on them, drawn."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC, NuSVC
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import check_pair
+from ..features import HOGExtractor
+from ..svm import HOGSVMClassifier
+from ._network import unwrapped
+from ._strokes import draw_strokes, spread_cells
+
+__all__ = ["HOGWeights", "hog_picture", "hog_weights"]
+
+
+class HOGWeights(NamedTuple):
+    """What :func:`hog_weights` returns.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The labels, in the order of all that follows.
+    positive, negative : ndarray of shape (n_classes, scale * h, scale * w), float32
+        Strokes in [0, 1], as bright as edges of their direction speak for the label, and
+        against it. Both of one label are on one scale.
+    relevance : ndarray of shape (n_classes, h, w), float32
+        How much weight each cell has at all, whatever its sign: in [0, 1], 1 in the cell with
+        most.
+    """
+
+    classes: np.ndarray
+    positive: np.ndarray
+    negative: np.ndarray
+    relevance: np.ndarray
+
+
+def hog_picture(X, *, hog=None, scale=8):
+    """Draw the HOG features of faces as strokes.
+
+    Each cell shows a star of strokes along its edges: as bright as the feature is large, the
+    mean of the blocks that the cell is in. It is what a classifier gets to see.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w), or photos
+        Grey images; photos in colour or of several sizes if `hog` is a Pipeline that begins
+        with GrayscaleResizer.
+    hog : HOGExtractor, fitted estimator or None, default=None
+        Whose features are drawn: an extractor, fitted or not, or an estimator with one in it,
+        such as a Pipeline, whose steps before it then run. None is ``HOGExtractor()``.
+    scale : int, default=8
+        Pixels of the picture for one of the image.
+
+    Returns
+    -------
+    ndarray of shape (n, scale * h, scale * w), float32
+        In [0, 1], 1 where the largest feature of each image is.
+
+    Examples
+    --------
+    >>> from fer_sklearn import HOGExtractor, make_faces
+    >>> from fer_sklearn.explain import hog_picture
+    >>> X, y = make_faces(2, random_state=0, return_X_y=True)
+    >>> hog_picture(X, hog=HOGExtractor(pixels_per_cell=6)).shape
+    (2, 384, 384)
+    """
+    if hog is None:
+        hog = HOGExtractor()
+    elif not isinstance(hog, HOGExtractor):
+        hog, X = _run_to_hog(hog, X)
+    fitted = clone(hog).fit(X)
+    blocks = _blocks(fitted.transform(X), fitted)
+    cells = _sum_by_cell(blocks) / _sum_by_cell(np.ones_like(blocks[:1]))
+    strokes = draw_strokes(cells, fitted.image_shape_, _cell(hog), _checked_scale(scale))
+    return _to_unit(strokes, axis=(1, 2))
+
+
+def hog_weights(estimator, *, scale=8):
+    """Draw the weights of a linear classifier on HOG features, for each label.
+
+    Parameters
+    ----------
+    estimator : fitted Pipeline or HOGSVMClassifier
+        A HOGExtractor, then steps that are linear, such as PCA or StandardScaler, through
+        which weights are taken back, then a classifier with ``coef_``: LinearSVC,
+        LogisticRegression, ``HOGSVMClassifier(kernel="linear")``. Also inside a search or a
+        CalibratedClassifierCV of one estimator.
+    scale : int, default=8
+        Pixels of the picture for one of the image.
+
+    Returns
+    -------
+    HOGWeights
+
+    Raises
+    ------
+    TypeError
+        If there is no HOGExtractor as a step of its own, or a classifier without ``coef_``, as
+        every kernel but the linear one is.
+    ValueError
+        For a step between the two that is not linear, or weights of pairs of labels.
+
+    Examples
+    --------
+    >>> from sklearn.svm import LinearSVC
+    >>> from fer_sklearn import make_faces, make_hog_svm_pipeline
+    >>> from fer_sklearn.explain import hog_weights
+    >>> X, y = make_faces(70, random_state=0, return_X_y=True)
+    >>> weights = hog_weights(make_hog_svm_pipeline(LinearSVC()).fit(X, y))
+    >>> weights.positive.shape, weights.relevance.shape
+    ((7, 384, 384), (7, 48, 48))
+    """
+    hog, weights = weights_of_features(estimator)
+    blocks, pixels = _blocks(weights, hog), _cell(hog)
+    net = _sum_by_cell(blocks)
+    signed = np.concatenate([np.maximum(net, 0), np.maximum(-net, 0)])
+    strokes = draw_strokes(signed, hog.image_shape_, pixels, _checked_scale(scale))
+    strokes = _to_unit(strokes.reshape(2, len(net), *strokes.shape[1:]), axis=(0, 2, 3))
+    lengths = np.sqrt(_sum_by_cell(blocks**2).sum(axis=-1))
+    relevance = _to_unit(spread_cells(lengths, hog.image_shape_, pixels), axis=(1, 2))
+    return HOGWeights(np.asarray(estimator.classes_), *strokes, relevance)
+
+
+def weights_of_features(estimator):
+    """Return the HOGExtractor of an estimator, and its weights of each feature of HOG.
+
+    Returns
+    -------
+    hog : HOGExtractor
+    weights : ndarray of shape (n_classes, n_features), float64
+        The estimator's scores are these times the features, plus a constant for each label.
+    """
+    steps, classifier = _take_apart(estimator)
+    _, hog, between = _split_at_hog(steps, estimator)
+    check_is_fitted(hog, "image_shape_")
+    weights = _label_weights(classifier)
+    for step in reversed(between):
+        weights = weights @ _matrix(step).T
+    return hog, weights
+
+
+def _take_apart(estimator):
+    """Return the steps of an estimator in order, those inside others too, and the last one."""
+    steps = []
+    while True:
+        if isinstance(estimator, Pipeline):
+            steps += [s for _, s in estimator.steps[:-1] if s not in (None, "passthrough")]
+            estimator = estimator.steps[-1][1]
+        elif isinstance(estimator, HOGSVMClassifier):
+            check_is_fitted(estimator)
+            inner = (estimator.hog_, estimator.pca_)
+            return [*steps, *(step for step in inner if step is not None)], estimator.svm_
+        else:
+            inner = unwrapped(estimator)
+            if inner is None:
+                return steps, estimator
+            estimator = inner
+
+
+def _split_at_hog(steps, estimator):
+    """Return the steps before the HOGExtractor, the extractor, and those after it."""
+    for i, step in enumerate(steps):
+        if isinstance(step, HOGExtractor):
+            return steps[:i], step, steps[i + 1 :]
+    names = ", ".join(type(step).__name__ for step in steps)
+    raise TypeError(
+        f"{type(estimator).__name__} has no HOGExtractor among its steps ({names}); expected a "
+        f"pipeline as make_hog_svm_pipeline() makes it. For any other classifier use "
+        f"occlusion_map or region_importance."
+    )
+
+
+def _run_to_hog(estimator, X):
+    """Return the extractor inside an estimator, and what reaches it."""
+    steps, last = _take_apart(estimator)
+    before, hog, _ = _split_at_hog([*steps, last], estimator)
+    for step in before:
+        X = step.transform(X)
+    return hog, X
+
+
+def _label_weights(classifier):
+    """Return one row of weights for each label."""
+    name, remedy = type(classifier).__name__, "Fit LinearSVC() or LogisticRegression() instead"
+    if not hasattr(classifier, "coef_"):
+        raise TypeError(
+            f"estimator ends in a {name}, which has no weights of features (coef_), as every "
+            f"kernel but the linear one. {remedy}, or HOGSVMClassifier(kernel='linear'); or use "
+            f"occlusion_map or region_importance, which take any classifier."
+        )
+    weights, n_classes = np.asarray(classifier.coef_, dtype=np.float64), len(classifier.classes_)
+    if n_classes == 2 and len(weights) == 1:
+        return np.concatenate([-weights, weights])
+    if isinstance(classifier, (SVC, NuSVC)) or len(weights) != n_classes:
+        raise ValueError(
+            f"estimator ends in a {name} with {len(weights)} rows of weights for pairs of its "
+            f"{n_classes} labels; expected one for each label. {remedy}."
+        )
+    return weights
+
+
+def _matrix(step):
+    """Return what a linear step multiplies features by: (n_features_in, n_features_out)."""
+    n_features = step.n_features_in_
+    rng = np.random.default_rng(0)
+    probe = np.concatenate([np.zeros((1, n_features)), np.eye(n_features)])
+    start, *rows = np.asarray(step.transform(probe), dtype=np.float64)
+    matrix = np.array(rows) - start
+    some = rng.normal(size=(5, n_features))
+    if np.allclose(step.transform(some), start + some @ matrix, rtol=1e-3, atol=1e-5):
+        return matrix
+    raise ValueError(
+        f"estimator has the step {type(step).__name__} after HOG, which is not linear, so that "
+        f"weights cannot be taken back through it. Leave it out, or use occlusion_map or "
+        f"region_importance, which take any classifier."
+    )
+
+
+def _blocks(values, hog):
+    """View features or their weights as (n, block rows, columns, cell rows, columns, bins)."""
+    cell, block = _cell(hog), check_pair("cells_per_block", hog.cells_per_block, "(rows, columns)")
+    grid = [
+        side // pixels - cells + 1
+        for side, pixels, cells in zip(hog.image_shape_, cell, block, strict=True)
+    ]
+    return np.asarray(values, np.float64).reshape(len(values), *grid, *block, hog.orientations)
+
+
+def _sum_by_cell(blocks):
+    """Sum over the blocks that each cell is in: (n, cell rows, cell columns, bins)."""
+    n, rows, columns, down, across, bins = blocks.shape
+    sums = np.zeros((n, rows + down - 1, columns + across - 1, bins))
+    for i, j in np.ndindex(down, across):
+        sums[:, i : i + rows, j : j + columns] += blocks[:, :, :, i, j]
+    return sums
+
+
+def _cell(hog):
+    return check_pair("pixels_per_cell", hog.pixels_per_cell, "(rows, columns)")
+
+
+def _checked_scale(scale):
+    return check_pair("scale", scale, "pixels of the picture for one of the image")[0]
+
+
+def _to_unit(values, axis):
+    highest = values.max(axis=axis, keepdims=True)
+    return (values / np.where(highest > 0, highest, 1)).astype(np.float32)
