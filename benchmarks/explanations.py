@@ -12,10 +12,10 @@ shuffled   shuffling the weights of the output layer, of the last stage too, or 
            (Adebayo et al. 2018, arXiv:1810.03292), beside that of two images' maps.
 regions    what swapping each part of the face between images costs, for each emotion.
 
-Writes benchmarks/results/explanations.json and explanations.md. A quarter of an hour on two idle
-cores, half of it for the occlusion maps, which the default model gets on --occluded images
-alone. --pictures draws maps over faces into a folder of your own: the images are not ours to
-pass on.
+Writes benchmarks/results/explanations.json and a Markdown table for each check. A quarter of an
+hour on two idle cores, half of it for the occlusion maps, which the default model gets on
+--occluded images alone; --images takes fewer of PublicTest for all. --pictures draws maps over
+faces into a folder of your own: the images are not ours to pass on.
 """
 
 import argparse
@@ -50,7 +50,7 @@ _REPEATS = 3
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    parser.add_argument("--images", type=int, help="draw that many of PublicTest, to try it out")
+    parser.add_argument("--images", type=int, help="that many of PublicTest, drawn at random")
     parser.add_argument("--occluded", type=int, default=500, help="images for default's occlusion")
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the maps")
     args = parser.parse_args()
@@ -65,7 +65,9 @@ def main():
             draw(load_pretrained(name), X, y, args.pictures / f"explanations_{name}.png")
     result = {"scored_on": "PublicTest", "images": len(X), "share": _SHARE, "models": models}
     write_result("explanations", result)
-    (RESULTS / "explanations.md").write_text(tables(models), encoding="utf-8")
+    for subject, table in TABLES.items():
+        path = RESULTS / f"explanations_{subject}.md"
+        path.write_text("\n".join(table(models)) + "\n", encoding="utf-8")
 
 
 def methods(n_occluded):
@@ -162,14 +164,11 @@ def correlation(first, second):
     return float(np.mean((first * second).sum(axis=1) / np.where(lengths > 0, lengths, 1)))
 
 
-def tables(models):
-    """Return the three tables as Markdown."""
+def masking_table(models):
+    """Set what each map's tenth costs beside what other tenths do, with 95 % intervals."""
     lines = [
-        "Accuracy lost, in points, where a tenth of the pixels is hidden, with 95 % intervals; "
-        "`more` is how much more the relevant tenth costs than that one.",
-        "",
-        "| model | map | images | hidden by | relevant tenth | random tenth | more "
-        "| another image's | more |",
+        "| model | map | images | hidden by | relevant tenth | random tenth | beyond it "
+        "| another image's | beyond it |",
         "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for model, entry in models.items():
@@ -180,25 +179,29 @@ def tables(models):
                 for other in ("random", "another_image"):
                     cells.append(f"{100 * found[other]['drop']['value']:.1f}")
                     cells.append(points(found[other]["relevant_costs_more_by"]))
-                lines.append(
-                    f"| {model} | {method} | {masked['images']:,} | {fill} | {' | '.join(cells)} |"
-                )
-    lines += ["", "Rank correlation with the map of the trained network.", ""]
-    lines += ["| model | map | output layer shuffled | last stage too | all layers "]
-    lines[-1] += "| another image's map |"
-    lines += ["| --- | --- | ---: | ---: | ---: | ---: |"]
+                row = f"| `{model}` | {method} | {masked['images']:,} | {fill} | "
+                lines.append(f"{row}{' | '.join(cells)} |")
+    return lines
+
+
+def shuffled_table(models):
+    """Set the rank correlations of maps beside each other."""
+    lines = [
+        "| model | map | output layer shuffled | last stage too | all layers "
+        "| another image's map |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
     for model, entry in models.items():
         for method, found in entry["shuffled"].items():
             order = ("output_layer", "last_stage", "all_layers", "another_image")
             cells = " | ".join(f"{found[name]:.2f}" for name in order)
-            lines.append(f"| {model} | {method} | {cells} |")
-    for model, entry in models.items():
-        lines += ["", f"Recall lost by `{model}`, in points, where a part of the face is swapped."]
-        lines += ["", *region_table(entry["regions"]["drops"])]
-    return "\n".join(lines) + "\n"
+            lines.append(f"| `{model}` | {method} | {cells} |")
+    return lines
 
 
-def region_table(drops):
+def region_table(models):
+    """Set what each part of the face is worth to `default` by emotion."""
+    drops = models["default"]["regions"]["drops"]
     emotions = list(dict.fromkeys(row["emotion"] for row in drops))
     lines = [f"| part | {' | '.join(emotions)} |", f"| --- |{' ---: |' * len(emotions)}"]
     for region in dict.fromkeys(row["region"] for row in drops):
@@ -210,6 +213,9 @@ def region_table(drops):
 def points(numbers):
     value, low, high = (100 * number for number in numbers.values())
     return f"{value:.1f} ({low:.1f} to {high:.1f})"
+
+
+TABLES = {"masking": masking_table, "shuffled": shuffled_table, "regions": region_table}
 
 
 def draw(model, X, y, path):
