@@ -52,7 +52,12 @@ def main():
     args = parse_arguments()
     train, public = (load_split(args.data, subset) for subset in ("train", "public"))
     train = limited(*train, args.limit)
-    result = {"scored_on": "PublicTest", "trained_on": len(train[1]), "models": {}}
+    result = {
+        "scored_on": "PublicTest",
+        "trained_on": len(train[1]),
+        "epochs_of_the_cnn": args.epochs,
+        "models": {},
+    }
     path = args.output / "imbalance.json"
     if path.exists():
         result["models"] = json.loads(path.read_text(encoding="utf-8"))["models"]
@@ -69,7 +74,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
     parser.add_argument("--only", nargs="+", choices=MODELS, metavar="MODEL", help="svm, cnn")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="train on so many images, for a trial")
     parser.add_argument("--work", type=Path, default=Path("imbalance"), help="for checkpoints")
