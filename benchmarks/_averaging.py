@@ -8,7 +8,7 @@ arXiv:2203.05482).
 import keras
 import numpy as np
 
-from fer_sklearn.architectures import leaf_layers
+from fer_sklearn.cnn.architectures import leaf_layers
 from fer_sklearn.weights import read_weights
 
 __all__ = ["estimate_statistics", "mean_weights"]

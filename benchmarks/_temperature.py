@@ -4,7 +4,7 @@ import keras
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
-from fer_sklearn.architectures import leaf_layers
+from fer_sklearn.cnn.architectures import leaf_layers
 
 __all__ = ["fit_temperature", "scale_logits"]
 

@@ -15,8 +15,8 @@ import numpy as np
 from _common import write_result
 
 from fer_sklearn import make_faces
-from fer_sklearn.architectures import build_model
-from fer_sklearn.augmentation import DEFAULT_AUGMENTATION, augment
+from fer_sklearn.cnn.architectures import build_model
+from fer_sklearn.cnn.augmentation import DEFAULT_AUGMENTATION, augment
 
 AIM = 0.25
 BATCH = 64

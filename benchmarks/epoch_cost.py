@@ -17,7 +17,7 @@ import numpy as np
 from _common import write_result
 
 from fer_sklearn import FERCNNClassifier, make_faces
-from fer_sklearn.architectures import build_model
+from fer_sklearn.cnn.architectures import build_model
 
 _BATCH = 128
 _OPTIMIZER = {"learning_rate": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 4e-3}

@@ -29,7 +29,7 @@ from _common import RESULTS, load_split, write_result
 from scipy.stats import rankdata
 
 from fer_sklearn import load_pretrained
-from fer_sklearn.architectures import split_stages
+from fer_sklearn.cnn.architectures import split_stages
 from fer_sklearn.explain import (
     grad_cam,
     mask_pixels,

@@ -35,7 +35,7 @@ from fer_sklearn import (
     load_pretrained,
     make_hog_svm_pipeline,
 )
-from fer_sklearn.augmentation import augment, resolve_augmentation
+from fer_sklearn.cnn.augmentation import augment, resolve_augmentation
 from fer_sklearn.weights import SHIPPED
 
 _N_RESAMPLES = 1000

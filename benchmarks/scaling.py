@@ -36,8 +36,8 @@ from fer_sklearn import (
     make_hog_svm_pipeline,
     predict_photos,
 )
+from fer_sklearn.dask import register_dask
 from fer_sklearn.images import write_image
-from fer_sklearn.scaling import register_dask
 
 _GRID = {"hog__pixels_per_cell": [6, 8], "classifier__C": [1.0, 5.0]}
 _SIDES = ("one process", "one worker", "two workers")

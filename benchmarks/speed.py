@@ -23,8 +23,8 @@ from _common import RESULTS, medians_by_turns, timed, write_result
 from skimage.data import astronaut
 
 from fer_sklearn import load_pretrained, make_faces
+from fer_sklearn.face_reader import FaceReader
 from fer_sklearn.images import write_image
-from fer_sklearn.recognition import FaceReader
 
 _MANY = 4096
 _FRAME = (480, 640)

@@ -72,7 +72,7 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "fer_sklearn"
-html_favicon = str(Path(fer_sklearn.__file__).parent / "web" / "icon.svg")
+html_favicon = str(Path(fer_sklearn.__file__).parent / "exporting" / "web" / "icon.svg")
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
 html_show_sourcelink = False

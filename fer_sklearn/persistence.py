@@ -15,7 +15,7 @@ import numpy
 import sklearn
 
 from . import __version__
-from ._atomic import replacing
+from ._utils.files import replacing
 
 __all__ = ["load", "save"]
 

@@ -5,9 +5,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from ._photos import ImageOutputMixin, iter_photos, resize
-from ._validation import ImageTagsMixin, as_photo_list, check_choice, check_pair, check_pixels
-from .images import to_gray, to_uint8
+from ._utils.pixels import ImageOutputMixin, ImageTagsMixin, as_photo_list, check_pixels
+from ._utils.validation import check_choice, check_pair
+from .images import iter_photos, resize, to_gray, to_uint8
 
 __all__ = ["GrayscaleResizer", "PixelNormalizer", "normalize_pixels", "resize_gray"]
 

@@ -1,7 +1,7 @@
 """The models that ship with the package: fitted pipelines, offline, from the first minute."""
 
-from ._validation import check_choice
-from .litert import LiteRTClassifier, is_litert_installed
+from ._utils.validation import check_choice
+from .inference import LiteRTClassifier, is_litert_installed
 from .pipelines import make_cnn_pipeline
 from .weights import read_description
 
@@ -42,7 +42,7 @@ def load_pretrained(name="default", *, crop_faces=False, runtime="keras"):
     sklearn.pipeline.Pipeline
         Fitted steps ``crop`` (if asked for), ``resize``, ``normalize`` and ``classifier``,
         a :class:`~fer_sklearn.FERCNNClassifier` or a
-        :class:`~fer_sklearn.litert.LiteRTClassifier`. It takes what
+        :class:`~fer_sklearn.inference.LiteRTClassifier`. It takes what
         :class:`~fer_sklearn.GrayscaleResizer` takes: faces or photos of any size, grey or
         in colour. Its labels are the seven of ``fer_sklearn.EMOTIONS``.
 

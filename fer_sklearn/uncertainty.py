@@ -14,8 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
-from ._labels import encode_labels
-from ._probabilities import predicted_probabilities
+from ._utils._labels import encode_labels
+from ._utils._probabilities import predicted_probabilities
 
 __all__ = ["AbstainingClassifier", "SelectiveScores"]
 

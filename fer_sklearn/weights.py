@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._validation import suggestion
+from ._utils.validation import suggestion
 
 __all__ = [
     "SHIPPED",

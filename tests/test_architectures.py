@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from fer_sklearn.architectures import ARCHITECTURES, architecture_key, build_model
+from fer_sklearn.cnn.architectures import ARCHITECTURES, architecture_key, build_model
 
 META = {"input_shape": (48, 48, 1), "n_classes": 7}
 # The others have a file of their own, test_backbones.py.

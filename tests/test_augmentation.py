@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_sklearn.augmentation import DEFAULT_AUGMENTATION, augment, mix_up, resolve_augmentation
+from fer_sklearn.cnn.augmentation import DEFAULT_AUGMENTATION, augment, mix_up, resolve_augmentation
 
 NOTHING = dict.fromkeys(DEFAULT_AUGMENTATION, 0.0)
 

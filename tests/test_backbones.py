@@ -10,13 +10,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from fer_sklearn import FERCNNClassifier
-from fer_sklearn.architectures import (
+from fer_sklearn.cnn._compiled import draw_weights
+from fer_sklearn.cnn.architectures import (
     build_model,
     efficientnet_b0,
     leaf_layers,
     mobilenet_v3_small,
 )
-from fer_sklearn.networks import draw_weights
 
 META = {"input_shape": (28, 28, 1), "n_classes": 7}
 BUILDERS = {"mobilenet_v3_small": mobilenet_v3_small, "efficientnet_b0": efficientnet_b0}

@@ -15,8 +15,8 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from fer_sklearn import FERCNNClassifier, make_faces
-from fer_sklearn.checkpoints import Checkpoint, fingerprint
-from fer_sklearn.networks import TrainingState
+from fer_sklearn.cnn._checkpoints import Checkpoint, fingerprint
+from fer_sklearn.cnn._compiled import TrainingState
 
 PARAMETERS = {
     "epochs": 4,

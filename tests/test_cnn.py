@@ -9,7 +9,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import StratifiedKFold, check_cv, cross_val_score
 
 from fer_sklearn import FERCNNClassifier, make_faces
-from fer_sklearn import training as training_module
+from fer_sklearn.cnn import _training as training_module
 
 SIZE = 24
 # Enough to learn 280 drawn faces.
@@ -204,7 +204,7 @@ def test_held_out_images_are_stratified_and_not_augmented(small_faces, monkeypat
 
     train = training_module.train
     monkeypatch.setattr(training_module, "augment", counting)
-    monkeypatch.setattr("fer_sklearn.fitting.train", remember)
+    monkeypatch.setattr("fer_sklearn.cnn._fit.train", remember)
     classifier = quick(validation_fraction=0.25, augmentation=True, batch_size=35)
     classifier.fit(X[order], y[order])
     assert np.bincount(seen["validation"].codes).tolist() == [10] * 7

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fer_sklearn import EMOTIONS
-from fer_sklearn._coverage import coverage_accuracy
 from fer_sklearn.evaluation import coverage_accuracy_curve
+from fer_sklearn.evaluation._coverage import coverage_accuracy
 
 
 def _answers():

@@ -18,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from fer_sklearn import EMOTIONS, HOGSVMClassifier, load_pretrained, make_hog_svm_pipeline
-from fer_sklearn._probabilities import expected_calibration_error, reliability_bins
+from fer_sklearn._utils._probabilities import expected_calibration_error, reliability_bins
 from fer_sklearn.evaluation import coverage_accuracy_curve, evaluate, evaluate_predictions
 from fer_sklearn.uncertainty import AbstainingClassifier
 

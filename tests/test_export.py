@@ -20,11 +20,11 @@ from fer_sklearn import (
     make_faces,
     make_hog_svm_pipeline,
 )
-from fer_sklearn._photos import resize
 from fer_sklearn.exceptions import ExportError, MissingExtraError
 from fer_sklearn.exporting import _formats
 from fer_sklearn.exporting._graph import serving_model
 from fer_sklearn.exporting._parts import take_apart
+from fer_sklearn.images import resize
 
 FOLDERS = ("saved_model", "tfjs")
 FILES = {"tflite": "model.tflite", "onnx": "model.onnx"}

@@ -11,9 +11,9 @@ from keras import layers
 from tfjs_cases import CASES
 
 from fer_sklearn import load_pretrained
-from fer_sklearn.architectures import ARCHITECTURES, build_model
+from fer_sklearn.cnn.architectures import ARCHITECTURES, build_model
 from fer_sklearn.exporting._frozen import freeze
-from fer_sklearn.exporting._npm import MissingNodeError, find_node, install_packages
+from fer_sklearn.exporting._node import MissingNodeError, find_node, install_packages
 from fer_sklearn.exporting._tfjs import read_back, run_tfjs, write_tfjs
 from fer_sklearn.exporting._tfjs_operations import OPERATIONS
 

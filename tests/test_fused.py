@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from fer_sklearn import FERCNNClassifier
-from fer_sklearn._fused import FusedBatchNormalization, fuse
-from fer_sklearn.networks import NetworkSpec, _CompiledModel, describe_optimizer
+from fer_sklearn.cnn._compiled import NetworkSpec, _CompiledModel, describe_optimizer
+from fer_sklearn.cnn._fused import FusedBatchNormalization, fuse
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="TensorFlow's operation"

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from fer_sklearn import load_pretrained
 from fer_sklearn.exporting import to_litert
-from fer_sklearn.litert import LiteRTClassifier
+from fer_sklearn.inference import LiteRTClassifier
 from fer_sklearn.weights import SHIPPED, read_weights, write_weights
 
 

@@ -10,9 +10,8 @@ from matplotlib.colors import to_hex
 from numpy.testing import assert_allclose
 from pictures import assert_readable
 
-from fer_sklearn.emotions import EMOTIONS
+from fer_sklearn.emotions import EMOTIONS, label_colors
 from fer_sklearn.plotting import EMOTION_COLORS, EmotionTimelineDisplay
-from fer_sklearn.plotting._colors import label_colors
 
 
 @pytest.fixture(autouse=True)

@@ -20,10 +20,10 @@ from fer_sklearn import (
     HOGSVMClassifier,
     make_cnn_pipeline,
     make_hog_svm_pipeline,
-    scaling,
 )
+from fer_sklearn import dask as dask_module
+from fer_sklearn.dask import register_dask
 from fer_sklearn.exceptions import MissingExtraError
-from fer_sklearn.scaling import register_dask
 
 distributed = pytest.importorskip("distributed")
 
@@ -147,8 +147,8 @@ def test_data_is_sent_once(client, small_faces, monkeypatch):
         sent.append(what)
         return plain(self, what, function, **options)
 
-    plain = scaling._Keeper._submit
-    monkeypatch.setattr(scaling._Keeper, "_submit", submit)
+    plain = dask_module._Keeper._submit
+    monkeypatch.setattr(dask_module._Keeper, "_submit", submit)
     with parallel_config(backend="dask"):
         cross_val_score(hog_svm(), X, y, cv=6)
     assert sum(item is X for item in sent) == 1
@@ -162,7 +162,7 @@ def test_data_is_sent_once(client, small_faces, monkeypatch):
 def test_jobs_inside_jobs_use_it_too(client):
     with parallel_config(backend="dask"):
         names = Parallel()(delayed(backend_in_use)() for _ in range(2))
-    assert names == ["fer_sklearn.scaling"] * 2
+    assert names == ["fer_sklearn.dask"] * 2
 
 
 def backend_in_use():
@@ -267,14 +267,14 @@ def test_without_a_client_there_is_no_cluster(monkeypatch):
 
     monkeypatch.setattr("joblib._dask.get_client", none)
     with pytest.raises(ValueError, match="first create a Dask Client"):
-        scaling._Backend()
+        dask_module._Backend()
 
 
 def test_a_cluster_without_workers_is_waited_for(tmp_path):
     with distributed.Client(
         n_workers=0, processes=False, dashboard_address=":0", local_directory=tmp_path
     ) as client:
-        backend = scaling._Backend(client=client, wait_for_workers_timeout=0.5)
+        backend = dask_module._Backend(client=client, wait_for_workers_timeout=0.5)
         with pytest.raises(TimeoutError, match=r"has no worker after 0\.5 seconds"):
             backend.effective_n_jobs(-1)
         backend.wait_for_workers_timeout = 30

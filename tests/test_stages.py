@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fer_sklearn.architectures import (
+from fer_sklearn.cnn.architectures import (
     build_model,
     freeze_stages,
     leaf_layers,

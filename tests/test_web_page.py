@@ -14,7 +14,7 @@ from web_browser import Server, as_files, chromium, page_opener, read, write_fil
 
 from fer_sklearn import FaceCropper, FaceReader, make_faces
 from fer_sklearn.exporting import _web
-from fer_sklearn.exporting._npm import MissingNodeError, install_packages
+from fer_sklearn.exporting._node import MissingNodeError, install_packages
 from fer_sklearn.faces import _cascades, _haar
 
 PROBABILITY = 1e-4

@@ -14,7 +14,7 @@ word, in a grid search too.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from fer_sklearn.architectures import ARCHITECTURES, build_model, split_stages
+from fer_sklearn.cnn.architectures import ARCHITECTURES, build_model, split_stages
 
 notebooks = {
     "conv4_dense3": "(a) four blocks, three dense layers, 28×28",

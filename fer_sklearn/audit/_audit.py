@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 from sklearn.utils.validation import _num_samples
 
-from .._labels import encode_labels
-from .._probabilities import check_probabilities
+from .._utils._labels import encode_labels
+from .._utils._probabilities import check_probabilities
 from ..datasets import duplicate_groups
 from ..preprocessing import resize_gray
 from ._confident import LabelErrors, likely_label_errors

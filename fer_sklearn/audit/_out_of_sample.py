@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils import _safe_indexing
 
-from .._probabilities import predicted_probabilities
+from .._utils._probabilities import predicted_probabilities
 from ..pipelines import make_hog_svm_pipeline
 from ..svm import LSSVMClassifier
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._tables import html_table, markdown_table, text_table
-from .._validation import check_choice
+from .._utils.tables import html_table, markdown_table, text_table
+from .._utils.validation import check_choice
 from ._picture import draw_report
 
 __all__ = ["PROBLEMS", "AuditReport"]

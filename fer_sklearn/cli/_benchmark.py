@@ -109,7 +109,7 @@ def _models(args):
 
 
 def _compare(models, train, test):
-    from ..benchmark import benchmark_models
+    from ..evaluation import benchmark_models
 
     def start(name):
         note(f"Training {name} on {len(train.target):,} images, scoring {len(test.target):,} …")
@@ -134,7 +134,7 @@ def _render(entries, form, synthetic):
     if form == "csv":
         return render(list(_tidy(entries)), "csv")
     if form == "markdown":
-        from ..benchmark import benchmark_table
+        from ..evaluation import benchmark_table
 
         table = benchmark_table(entries)
         return f"{_SYNTHETIC}\n\n{table}" if synthetic else table

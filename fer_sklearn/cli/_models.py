@@ -199,7 +199,7 @@ def told_by_epoch(pipeline):
         yield
         return
     if sys.stderr.isatty():
-        from ._epochs import EpochBar
+        from ..cnn import EpochBar
 
         pipeline.set_params(classifier__callbacks=[EpochBar()])
     else:

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from .._tables import markdown_table
+from .._utils.tables import markdown_table
 from ._terminal import note
 
 __all__ = ["FORMATS", "add_format", "choose_format", "emit", "render"]

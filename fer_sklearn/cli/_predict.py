@@ -107,7 +107,7 @@ def run(args):
 def _check(args):
     """Refuse what cannot be written before any work is done."""
     if args.output:
-        from ..photos._rowfile import check_output
+        from ..photos._rows import check_output
 
         path = check_output(args.output)
         if args.format and path.suffix.lower() != f".{args.format}":
@@ -120,7 +120,7 @@ def _check(args):
 
 
 def _reader(args):
-    from ..recognition import FaceReader
+    from ..face_reader import FaceReader
 
     return FaceReader(load_model(args.model), detector=args.detector)
 
@@ -155,7 +155,7 @@ class _Job:
 
     def write(self, output, force):
         """Write rows to a file, or go on with it; return the counts of the whole file."""
-        from ..photos._rowfile import RowFile
+        from ..photos._rows import RowFile
 
         file = RowFile(output, self._columns, overwrite=force, remedy="add --force")
         try:

@@ -143,7 +143,7 @@ def _search(args, *, refit):
 
 def _grid(args, model):
     """Return the grid asked for, or the default one; end on settings that do not exist."""
-    from .._validation import suggestion
+    from .._utils.validation import suggestion
     from ..pipelines import CNN_GRID, HOG_SVM_GRID
 
     if not args.grid:

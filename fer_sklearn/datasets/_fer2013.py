@@ -5,7 +5,7 @@ import re
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._validation import check_choice, suggestion
+from .._utils.validation import check_choice, suggestion
 from ..emotions import EMOTIONS, FER2013_CODES, canonical_emotion
 from ..exceptions import DatasetFormatError
 from ._sources import check_exists, decode_members, is_image, open_source

@@ -4,9 +4,9 @@ import os
 import zipfile
 from pathlib import Path
 
-from .._data_home import data_home as data_folder
-from .._optional import import_optional
-from .._validation import check_choice
+from .._utils.files import data_home as data_folder
+from .._utils.optional import import_optional
+from .._utils.validation import check_choice
 from ..exceptions import DatasetFormatError, MissingExtraError
 from ._fer2013 import SUBSETS, load_fer2013
 

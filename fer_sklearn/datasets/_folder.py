@@ -6,7 +6,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._validation import check_choice
+from .._utils.validation import check_choice
 from ..emotions import EMOTIONS, canonical_emotion
 from ..exceptions import DatasetFormatError, ImageReadError
 from ..images import decode_color, decode_gray

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .._photos import as_photo
-from ..plotting._colors import label_colors
+from ..emotions import label_colors
+from ..images import as_photo
 from ._canvas import outline
 from ._layout import font_size, place_plates
 from ._plate import Reading, draw_plate, plate_size

@@ -1,8 +1,9 @@
 """How well a classifier recognises emotions: numbers, each with its uncertainty."""
 
-from .._coverage import CoverageCurve
+from ._benchmark import BenchmarkEntry, benchmark_models, benchmark_table
 from ._compare import compare
 from ._comparison import Comparison, PairedDifference, PairedTest
+from ._coverage import CoverageCurve
 from ._curve import coverage_accuracy_curve
 from ._evaluate import SCORING, evaluate, evaluate_predictions
 from ._probabilistic import ImageScores
@@ -10,6 +11,7 @@ from ._report import Estimate, EvaluationReport
 
 __all__ = [
     "SCORING",
+    "BenchmarkEntry",
     "Comparison",
     "CoverageCurve",
     "Estimate",
@@ -17,6 +19,8 @@ __all__ = [
     "ImageScores",
     "PairedDifference",
     "PairedTest",
+    "benchmark_models",
+    "benchmark_table",
     "compare",
     "coverage_accuracy_curve",
     "evaluate",

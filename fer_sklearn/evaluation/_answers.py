@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples
 
-from .._probabilities import check_probabilities, predicted_probabilities
+from .._utils._probabilities import check_probabilities, predicted_probabilities
 
 __all__ = ["Answers", "Probabilities", "ask", "named_columns", "true_columns"]
 

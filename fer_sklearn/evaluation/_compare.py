@@ -8,8 +8,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import validate_params
 
 from ._comparison import Comparison, PairedDifference, PairedTest
-from ._confusion import CONFUSION_METRICS
 from ._evaluate import RESAMPLING
+from ._metrics import CONFUSION_METRICS
 from ._probabilistic import metrics_of_sums, summands
 from ._report import EvaluationReport
 from ._resampling import percentile_interval, resampled_sums

@@ -5,9 +5,9 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .._tables import markdown_table, text_table
-from ._html import html_page
-from ._text import heading, interval, nan_to_none, number, p_text
+from .._utils._html import html_page
+from .._utils._text import heading, interval, nan_to_none, number, p_text
+from .._utils.tables import markdown_table, text_table
 
 __all__ = ["Comparison", "PairedDifference", "PairedTest"]
 

@@ -1,8 +1,8 @@
 """Accuracy at every coverage: what is right where unsure images are refused."""
 
-from .._coverage import coverage_accuracy
-from .._labels import encode_labels
+from .._utils._labels import encode_labels
 from ._answers import named_columns
+from ._coverage import coverage_accuracy
 
 __all__ = ["coverage_accuracy_curve"]
 

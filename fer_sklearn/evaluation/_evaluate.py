@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import _num_samples
 
-from .._labels import encode_labels
+from .._utils._labels import encode_labels
 from ._answers import ask, named_columns
 from ._measure import measure
 

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ._answers import true_columns
-from ._confusion import CLASS_METRICS, CONFUSION_METRICS, confusion_counts
+from ._metrics import CLASS_METRICS, CONFUSION_METRICS, confusion_counts
 from ._probabilistic import PROBABILITY_METRICS, image_scores, metrics_of_sums, summands
 from ._report import Estimate, EvaluationReport
 from ._resampling import percentile_interval, resampled_confusions, resampled_sums

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-from .._probabilities import bin_positions
+from .._utils._probabilities import bin_positions
 
 __all__ = ["PROBABILITY_METRICS", "ImageScores", "image_scores", "metrics_of_sums", "summands"]
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._tables import markdown_table, text_table
-from ._html import html_page, shaded_table
+from .._utils._html import html_page, shaded_table
+from .._utils._text import heading, interval, nan_to_none, number, with_interval
+from .._utils.tables import markdown_table, text_table
 from ._probabilistic import PROBABILITY_METRICS, ImageScores
-from ._text import heading, interval, nan_to_none, number, with_interval
 
 __all__ = ["Estimate", "EvaluationReport"]
 

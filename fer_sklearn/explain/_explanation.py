@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._validation import suggestion
+from .._utils.validation import suggestion
 
 __all__ = ["Explanation", "label_positions", "target_positions"]
 

@@ -4,7 +4,8 @@ import numpy as np
 from scipy.ndimage import zoom
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_choice, check_pixel_range, check_pixels, to_unit_floats
+from .._utils.pixels import check_pixel_range, check_pixels, to_unit_floats
+from .._utils.validation import check_choice
 from ._explanation import Explanation, target_positions
 from ._network import find_network
 

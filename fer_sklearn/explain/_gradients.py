@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 from sklearn.utils import gen_batches
 
-from .._validation import suggestion
+from .._utils.validation import suggestion
 
 __all__ = ["SplitNetwork", "activation_maps", "split_network"]
 

@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC, NuSVC
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_pair
+from .._utils.validation import check_pair
 from ..features import HOGExtractor
 from ..svm import HOGSVMClassifier
 from ._network import unwrapped

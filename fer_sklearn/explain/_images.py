@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from .._validation import as_photo_list
+from .._utils.pixels import as_photo_list
 from ..faces import FaceCropper
 from ..preprocessing import GrayscaleResizer
 

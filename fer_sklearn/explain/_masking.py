@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from .._validation import check_choice
+from .._utils.validation import check_choice
 
 __all__ = ["filling", "mask_pixels", "most_relevant"]
 

@@ -4,8 +4,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from ..exported import ExportedClassifier
-from ..litert import LiteRTClassifier
+from ..inference import ExportedClassifier, LiteRTClassifier
 
 __all__ = ["find_network", "unwrapped"]
 

@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import gen_batches
 
-from .._probabilities import predicted_probabilities
+from .._utils._probabilities import predicted_probabilities
 from ._explanation import Explanation, target_positions
 from ._images import make_images
 from ._masking import filling

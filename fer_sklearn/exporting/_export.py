@@ -5,8 +5,8 @@ from numbers import Integral, Real
 import keras
 import numpy as np
 
-from .._validation import check_choice, check_pair
-from ..exported import sidecar_path
+from .._utils.validation import check_choice, check_pair
+from ..inference import sidecar_path
 from ._check import check_answers, check_size, probes
 from ._formats import FORMATS, Order
 from ._graph import serving_model

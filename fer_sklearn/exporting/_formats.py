@@ -6,12 +6,12 @@ from importlib.metadata import version
 
 import numpy as np
 
-from .._optional import import_optional
-from .._runtimes import LiteRTNetwork, ONNXNetwork, is_litert_installed
+from .._utils.optional import import_optional
 from ..exceptions import MissingExtraError
+from ..inference import LiteRTNetwork, ONNXNetwork, is_litert_installed
 from ._keras_formats import ONNX_MODULES, run_saved_model, write_onnx, write_saved_model
 from ._litert import to_litert
-from ._npm import MissingNodeError
+from ._node import MissingNodeError
 from ._tfjs import read_back, run_tfjs, write_tfjs
 from ._web import write_web
 

@@ -7,11 +7,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ..architectures import leaf_layers
 from ..cnn import FERCNNClassifier
+from ..cnn._fit import network_spec
+from ..cnn.architectures import leaf_layers
 from ..faces import FaceCropper
-from ..fitting import network_spec
-from ..litert import LiteRTClassifier
+from ..inference import LiteRTClassifier
 from ..preprocessing import GrayscaleResizer, PixelNormalizer
 
 __all__ = ["Parts", "take_apart"]

@@ -6,7 +6,7 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..exported import SIDECAR, sidecar_path
+from ..inference import SIDECAR, sidecar_path
 
 __all__ = ["check_target", "placing"]
 

@@ -5,8 +5,8 @@ import json
 from importlib.metadata import version
 
 from .. import __version__
-from ..exported import SIDECAR_VERSION
 from ..faces import FaceCropper
+from ..inference import SIDECAR_VERSION
 from ..weights import SHIPPED, read_description
 
 __all__ = ["describe", "describe_files", "write_json"]

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
-from ..architectures import leaf_layers
+from ..cnn.architectures import leaf_layers
 from ._frozen import freeze
-from ._npm import MissingNodeError, find_node, install_packages
+from ._node import MissingNodeError, find_node, install_packages
 from ._tfjs_operations import NUMBER_TYPES, lack
 
 __all__ = ["read_back", "run_tfjs", "write_tfjs"]

@@ -6,16 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+from ..emotions import label_colors
 from ..exceptions import MissingExtraError
-from ..exported import SIDECAR
-from ..plotting._colors import label_colors
-from ._npm import MissingNodeError, install_packages
+from ..inference import SIDECAR
+from ._node import MissingNodeError, install_packages
 from ._sidecar import write_json
 from ._tfjs import write_tfjs
 
 __all__ = ["hash_packages", "read_hashes", "write_web"]
 
-_PAGE = Path(__file__).parent.parent / "web"
+_PAGE = Path(__file__).parent / "web"
 _PAGE_SUFFIXES = (".html", ".css", ".js", ".svg")
 _HASHES = _PAGE / "hashes.json"
 _CASCADES = ("frontalface_alt2", "frontalface_alt", "eye")

@@ -3,8 +3,8 @@
 from ._crop import crop_face
 from ._cropper import FaceCropper
 from ._detect import detect_faces
+from ._faces import Faces
 from ._fetch import fetch_yunet
-from ._found import Faces
 from ._haar import HaarDetector
 from ._yunet import YuNetDetector
 

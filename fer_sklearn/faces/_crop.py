@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .._photos import resize
+from ..images import resize
 
 __all__ = ["crop_face", "crop_turned"]
 

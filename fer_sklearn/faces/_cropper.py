@@ -9,9 +9,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval
 
-from .._photos import ImageOutputMixin, iter_photos, resize
-from .._validation import ImageTagsMixin, as_photo_list, check_choice, check_pair
+from .._utils.pixels import ImageOutputMixin, ImageTagsMixin, as_photo_list
+from .._utils.validation import check_choice, check_pair
 from ..exceptions import NoFaceError, NoFaceWarning
+from ..images import iter_photos, resize
 from ._crop import crop_face
 from ._detect import detect_faces, faces_of_photos, is_boxes, resolve_detector
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .._photos import as_photo
-from .._validation import suggestion
-from ._found import Faces, as_faces
+from .._utils.validation import suggestion
+from ..images import as_photo
+from ._faces import Faces, as_faces
 from ._haar import HaarDetector
 from ._yunet import YuNetDetector
 

@@ -4,8 +4,7 @@ import hashlib
 import urllib.request
 from pathlib import Path
 
-from .._atomic import replacing
-from .._data_home import data_home
+from .._utils.files import data_home, replacing
 
 __all__ = ["checked_bytes", "fetch_yunet", "yunet_path"]
 

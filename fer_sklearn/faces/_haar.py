@@ -5,10 +5,9 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from .._photos import resize, thin_out
-from ..images import to_gray
+from ..images import resize, thin_out, to_gray
 from ._cascades import agreement, cascade, find_eyes
-from ._found import Faces
+from ._faces import Faces
 from ._parameters import ByParameters
 
 __all__ = ["HaarDetector"]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .._photos import resize, thin_out
+from ..images import resize, thin_out
+from ._faces import Faces
 from ._fetch import checked_bytes, yunet_path
-from ._found import Faces
 from ._parameters import ByParameters
 
 __all__ = ["YuNetDetector"]

@@ -1,8 +1,8 @@
 """Descriptors: from grey images to numbers that a classical classifier can use."""
 
+from ._combine import MirroredFeatures
 from ._hog import HOGExtractor, hog_batch
 from ._lbp import LBPExtractor, lbp_batch
-from ._mirror import MirroredFeatures
 from ._pca import BalancedPCA
 
 __all__ = [

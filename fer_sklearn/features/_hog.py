@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._validation import check_pair
-from ._descriptor import ImageDescriptor
+from .._utils.validation import check_pair
+from ._base import ImageDescriptor
 
 __all__ = ["HOGExtractor", "hog_batch"]
 

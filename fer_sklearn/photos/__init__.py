@@ -1,6 +1,6 @@
 """Emotions in many photos: found ahead in threads, classified in batches, row by row."""
 
 from ._predict import iter_photo_rows, predict_photos
-from ._rowfile import PhotoSummary
+from ._rows import PhotoSummary
 
 __all__ = ["PhotoSummary", "iter_photo_rows", "predict_photos"]

@@ -2,8 +2,8 @@
 
 from itertools import islice
 
-from .._atomic import replacing
-from .._optional import import_optional
+from .._utils.files import replacing
+from .._utils.optional import import_optional
 from ._formats import DamagedFileError, JSONLines
 
 __all__ = ["import_parquet", "lines_to_parquet", "parquet_to_lines"]

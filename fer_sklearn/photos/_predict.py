@@ -4,9 +4,9 @@ import sys
 from contextlib import closing
 from numbers import Integral
 
-from ..recognition import as_reader
+from ..face_reader import as_reader
 from ._results import iter_photo_batches, row_columns
-from ._rowfile import RowFile, check_output
+from ._rows import RowFile, check_output
 from ._sources import count_sources, iter_sources
 
 __all__ = ["iter_photo_rows", "photo_bar", "predict_photos"]

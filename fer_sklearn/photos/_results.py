@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._photos import as_photo
-from ..images import read_image
+from ..images import as_photo, read_image
 
 __all__ = ["NO_FACE", "OK", "UNREADABLE", "PhotoResult", "iter_photo_batches", "row_columns"]
 

@@ -1,13 +1,13 @@
 """Pictures of models, predictions and faces. matplotlib loads at first use."""
 
+from ..emotions import EMOTION_COLORS
+from ._confusion_matrix import ConfusionMatrixDisplay
 from ._coverage import CoverageAccuracyDisplay
-from ._curves import LearningCurvesDisplay
 from ._faces import plot_faces, plot_predictions, plot_samples
 from ._heatmaps import plot_heatmaps
-from ._matrix import ConfusionMatrixDisplay
+from ._learning_curves import LearningCurvesDisplay
 from ._precision_recall import PrecisionRecallDisplay
 from ._reliability import ReliabilityDisplay
-from ._style import EMOTION_COLORS
 from ._timeline import EmotionTimelineDisplay
 
 __all__ = [

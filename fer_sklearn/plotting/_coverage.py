@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .._coverage import CoverageCurve, coverage_accuracy
-from ._scored import score_estimator, score_predictions
+from ..evaluation._coverage import CoverageCurve, coverage_accuracy
+from ._base import score_estimator, score_predictions
 from ._style import model_lines, model_style, new_figure, show_percent
 
 __all__ = ["CoverageAccuracyDisplay"]

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from .._validation import check_choice
-from ._colors import label_colors
+from .._utils.validation import check_choice
+from ..emotions import EMOTION_COLORS, label_colors
+from ._base import encode_true_labels, score_predictions
 from ._grid import Tile, check_titles, draw_tile, draw_tiles, face_array, face_list
-from ._scored import encode_true_labels, score_predictions
-from ._style import EMOTION_COLORS, fit_text, new_figure, text_width
+from ._style import fit_text, new_figure, text_width
 
 __all__ = ["plot_faces", "plot_predictions", "plot_samples"]
 

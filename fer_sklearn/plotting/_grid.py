@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._validation import as_photo_list
+from .._utils.pixels import as_photo_list
 from ..images import read_image
 from ._style import fit_text, new_figure, text_width
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from ._colors import label_colors
-from ._scored import score_estimator, score_predictions
+from ..emotions import label_colors
+from ._base import score_estimator, score_predictions
 from ._style import new_figure
 
 __all__ = ["PrecisionRecallDisplay"]

@@ -4,8 +4,8 @@ from numbers import Integral
 
 import numpy as np
 
-from .._probabilities import bin_positions, expected_calibration_error, reliability_bins
-from ._scored import score_estimator, score_predictions
+from .._utils._probabilities import bin_positions, expected_calibration_error, reliability_bins
+from ._base import score_estimator, score_predictions
 from ._style import model_style, new_figure, show_percent
 
 __all__ = ["ReliabilityDisplay"]

@@ -2,10 +2,7 @@
 
 from typing import NamedTuple
 
-from ..emotions import EMOTIONS
-
 __all__ = [
-    "EMOTION_COLORS",
     "ModelStyle",
     "fit_text",
     "model_lines",
@@ -15,16 +12,6 @@ __all__ = [
     "shrink_text",
     "text_width",
 ]
-
-#: One colour an emotion, in every picture. From Okabe & Ito 2008 ("Color Universal
-#: Design"): told apart with each of the three kinds of colour blindness too.
-EMOTION_COLORS = dict(
-    zip(
-        EMOTIONS,
-        ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#333333", "#0072B2", "#56B4E9"),
-        strict=True,
-    )
-)
 
 # Models in one picture differ by marker and dashes too, for colours may be lost in print.
 _MODEL_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#333333", "#E69F00")

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ._colors import label_colors
+from ..emotions import label_colors
 from ._style import new_figure
 
 __all__ = ["EmotionTimelineDisplay"]

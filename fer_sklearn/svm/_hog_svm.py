@@ -14,10 +14,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .._validation import ImageTagsMixin, check_known_keys, check_pixels
+from .._utils.pixels import ImageTagsMixin, check_pixels
+from .._utils.validation import check_known_keys
 from ..features import HOGExtractor
 from ..features._pca import make_pca
-from ._shared import check_several_classes, is_probabilistic, kernel_coefficient
+from ._base import check_several_classes, is_probabilistic, kernel_coefficient
 
 __all__ = ["HOGSVMClassifier"]
 

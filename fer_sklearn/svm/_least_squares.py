@@ -16,8 +16,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ..features._pca import make_pca
+from ._base import check_several_classes, is_probabilistic, kernel_coefficient
 from ._cholesky import Cholesky
-from ._shared import check_several_classes, is_probabilistic, kernel_coefficient
 
 __all__ = ["LSSVMClassifier"]
 

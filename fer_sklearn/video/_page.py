@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from ..plotting._colors import label_colors
+from ..emotions import label_colors
 
 __all__ = ["StreamPage"]
 

@@ -5,7 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
-from ..recognition import as_reader
+from ..face_reader import as_reader
 from ._sources import open_source
 from ._tracking import FaceTracker
 

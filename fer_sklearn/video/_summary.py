@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from .._tables import text_table
+from .._utils.tables import text_table
 
 __all__ = ["Counter", "FaceSummary", "VideoSummary"]
 

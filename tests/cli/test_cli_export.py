@@ -24,7 +24,7 @@ def shown(text):
 @pytest.fixture
 def no_node(monkeypatch):
     """Take Node.js away, so that a test needs neither it nor a connection."""
-    from fer_sklearn.exporting._npm import MissingNodeError
+    from fer_sklearn.exporting._node import MissingNodeError
 
     def run_tfjs(folder, images):
         raise MissingNodeError("no Node.js")

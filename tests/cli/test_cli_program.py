@@ -9,10 +9,10 @@ import pytest
 from running import run, usage_error
 
 from fer_sklearn import weights
-from fer_sklearn.architectures import ARCHITECTURES as ALL_ARCHITECTURES
 from fer_sklearn.cli._models import ARCHITECTURES, SHIPPED
 from fer_sklearn.cli._terminal import quiet_start_up
 from fer_sklearn.cli._tune import SCORES
+from fer_sklearn.cnn.architectures import ARCHITECTURES as ALL_ARCHITECTURES
 from fer_sklearn.evaluation import SCORING
 
 COMMANDS = ("train", "evaluate", "tune", "predict", "export", "benchmark", "info")

@@ -8,15 +8,10 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
-from ._validation import (
-    check_labels,
-    check_pixel_range,
-    check_pixels,
-    check_soft_targets,
-    unit_range,
-)
+from .._utils.pixels import check_pixel_range, check_pixels, unit_range
+from .._utils.validation import check_labels, check_soft_targets
+from ..weights import is_weights_file, read_weights
 from .architectures import resolve_architecture
-from .weights import is_weights_file, read_weights
 
 __all__ = ["TrainingData", "check_training_data", "hold_out", "take_up"]
 

@@ -10,25 +10,16 @@ Images come in three equivalent forms, and leave this module in one:
 ====================  ==========================================================
 """
 
-import difflib
 import math
-from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils.validation import validate_data
 
 __all__ = [
+    "ImageOutputMixin",
     "ImageTagsMixin",
     "as_photo_list",
-    "check_choice",
-    "check_known_keys",
-    "check_labels",
-    "check_pair",
     "check_pixel_range",
     "check_pixels",
-    "check_soft_targets",
-    "check_unit_fraction",
-    "suggestion",
     "to_unit_floats",
     "unit_range",
 ]
@@ -44,50 +35,21 @@ class ImageTagsMixin:
         return tags
 
 
-def suggestion(name, choices):
-    """Return ``" Did you mean 'x'?"`` where `name` looks like one of `choices`, else ``""``."""
-    close = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+class ImageOutputMixin:
+    """A `set_output` for transformers whose output is images, hence never a table."""
 
+    def set_output(self, *, transform=None):
+        """Do nothing: images stay an array, also where a whole pipeline is configured.
 
-def check_choice(parameter, value, choices):
-    """Return `value` if it is one of `choices`, else say which there are."""
-    if isinstance(value, str) and value in choices:
-        return value
-    raise ValueError(
-        f"{parameter}={value!r} is unknown; expected one of "
-        f"{', '.join(map(repr, choices))}.{suggestion(value, choices)}"
-    )
+        Parameters
+        ----------
+        transform : ignored
 
-
-def check_known_keys(parameter, mapping, choices):
-    """Raise if `mapping` has a key that is none of `choices`; name all of them at once."""
-    unknown = [key for key in mapping if key not in choices]
-    if unknown:
-        hints = "".join(suggestion(key, choices) for key in unknown)
-        raise ValueError(
-            f"{parameter} has the unknown key(s) {', '.join(map(repr, unknown))}; "
-            f"expected some of {', '.join(map(repr, choices))}.{hints}"
-        )
-
-
-def check_pair(parameter, value, meaning):
-    """Return a size, given as a positive int or a pair of them, as a pair."""
-    pair = (value, value) if isinstance(value, Integral) else value
-    if (
-        isinstance(pair, (tuple, list))
-        and len(pair) == 2
-        and all(isinstance(side, Integral) and side >= 1 for side in pair)
-    ):
-        return int(pair[0]), int(pair[1])
-    raise ValueError(f"{parameter}={value!r} must be a positive int, or a pair of them, {meaning}.")
-
-
-def check_unit_fraction(parameter, value, *, low=0.0, high=1.0):
-    """Return `value` if it is a real number in ``[low, high)``."""
-    if isinstance(value, Real) and not isinstance(value, bool) and low <= value < high:
-        return float(value)
-    raise ValueError(f"{parameter}={value!r} must be a number in [{low}, {high}).")
+        Returns
+        -------
+        self
+        """
+        return self
 
 
 def check_pixels(estimator, X, y="no_validation", *, reset, keep_float64=False):
@@ -123,6 +85,8 @@ def check_pixels(estimator, X, y="no_validation", *, reset, keep_float64=False):
         For mixed sizes, colour, NaN, empty input, integers beyond 0..255, an image size
         other than the fitted one, or labels of another length.
     """
+    from sklearn.utils.validation import validate_data
+
     rows, shape = _to_rows(X)
     fitted = None if reset else getattr(estimator, "image_shape_", None)
     if shape and fitted and shape != fitted:
@@ -182,56 +146,6 @@ def check_pixel_range(pixels, fitted, name):
             f"was fitted on pixels from {fitted_low:.4g} to {fitted_high:.4g}. Prepare both "
             f"alike, best with the same PixelNormalizer in one Pipeline."
         )
-
-
-def check_labels(y, classes, *, origin="the first fit"):
-    """Return the positions of the labels `y` in the sorted array `classes`.
-
-    `origin` says in an error where `classes` come from.
-
-    Raises
-    ------
-    ValueError
-        If there is only one class, or a label that is none of `classes`.
-    """
-    if len(classes) < 2:
-        raise ValueError(
-            f"y has only one class, {classes[:1].tolist()[0]!r}; expected at least two classes."
-        )
-    codes = np.searchsorted(classes, y).clip(max=len(classes) - 1)
-    unknown = np.unique(np.asarray(y)[classes[codes] != y])
-    if len(unknown):
-        raise ValueError(
-            f"y has the label(s) {', '.join(map(repr, unknown.tolist()))}, which were not among "
-            f"the classes of {origin}, {classes.tolist()}. Rename or leave them out, fit a new "
-            f"estimator, or name all classes in the first partial_fit."
-        )
-    return codes
-
-
-def check_soft_targets(soft_targets, n_samples, classes):
-    """Return the probabilities that are to be learnt as float32, checked.
-
-    Raises
-    ------
-    ValueError
-        For another shape than ``(n_samples, len(classes))``, or rows that are no
-        probabilities.
-    """
-    targets = np.asarray(soft_targets, dtype=np.float32)
-    expected = (n_samples, len(classes))
-    if targets.shape != expected:
-        raise ValueError(
-            f"soft_targets has shape {targets.shape}; expected {expected}, a row an image and "
-            f"a column for each of {classes.tolist()}."
-        )
-    wrong = ~((targets >= 0).all(axis=1) & (np.abs(targets.sum(axis=1) - 1) < 1e-3))
-    if wrong.any():
-        raise ValueError(
-            f"soft_targets has {wrong.sum()} row(s), the first {np.flatnonzero(wrong)[0]}, that "
-            f"are not probabilities; expected numbers from 0 to 1 that sum to 1."
-        )
-    return targets
 
 
 def as_photo_list(X, *, name="X"):

@@ -9,7 +9,7 @@ from joblib import register_parallel_backend
 # There is no public name for it. It imports without dask, and cannot be used then.
 from joblib._dask import DaskDistributedBackend
 
-from ._optional import import_optional
+from ._utils.optional import import_optional
 
 __all__ = ["register_dask"]
 
@@ -51,7 +51,7 @@ def register_dask():
 
     Examples
     --------
-    >>> from fer_sklearn.scaling import register_dask
+    >>> from fer_sklearn.dask import register_dask
     >>> register_dask()  # doctest: +SKIP
     >>> with Client(cluster), parallel_config(backend="dask"):  # doctest: +SKIP
     ...     search.fit(X, y)

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ._validation import check_pixel_range, check_pixels, to_unit_floats
+from .pixels import check_pixel_range, check_pixels, to_unit_floats
 
 __all__ = ["PredictionMixin"]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ._validation import check_known_keys, check_unit_fraction
+from .._utils.validation import check_known_keys, check_unit_fraction
 
 __all__ = ["DEFAULT_AUGMENTATION", "augment", "mix_up", "resolve_augmentation"]
 

@@ -8,12 +8,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from ._prediction import PredictionMixin
-from ._validation import ImageTagsMixin
-from .fitting import initial_state, network_spec, train_one_epoch, train_through
-from .networks import TrainingState, compile_prediction
-from .training_data import check_training_data, hold_out, take_up
-from .weights import read_weights
+from .._utils.pixels import ImageTagsMixin
+from .._utils.prediction import PredictionMixin
+from ..weights import read_weights
+from ._compiled import TrainingState, compile_prediction
+from ._data import check_training_data, hold_out, take_up
+from ._fit import initial_state, network_spec, train_one_epoch, train_through
 
 __all__ = ["FERCNNClassifier"]
 
@@ -24,7 +24,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
     Parameters
     ----------
     architecture : str or callable, default="conv3"
-        A key of ``fer_sklearn.architectures.ARCHITECTURES``, such as ``"resnet_se"`` or
+        A key of ``fer_sklearn.cnn.architectures.ARCHITECTURES``, such as ``"resnet_se"`` or
         ``"mobilenet_v3_small"``, or a function ``(meta)`` or ``(meta, dropout)`` that
         returns an uncompiled ``keras.Model``. First weights are drawn from `random_state`,
         save those of layers with ``trainable=False``, which are kept.
@@ -46,7 +46,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
     augmentation : None, bool or mapping, default=None
         Random changes to training batches: True for the defaults, or some of ``flip``,
         ``rotation``, ``shift``, ``zoom``, ``crop``, ``brightness``, ``contrast``,
-        ``erasing`` and ``mixup``; see :mod:`fer_sklearn.augmentation`.
+        ``erasing`` and ``mixup``; see :mod:`fer_sklearn.cnn.augmentation`.
     validation_fraction : float or None, default=None
         The share of images to hold out, stratified and shuffled, and to score after each
         epoch. None holds out 0.1 if `early_stopping`, else nothing.

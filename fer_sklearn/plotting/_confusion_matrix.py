@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._labels import encode_labels
+from .._utils._labels import encode_labels
 from ._style import new_figure, shrink_text, text_width
 
 __all__ = ["ConfusionMatrixDisplay"]

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import ImageTagsMixin, check_pixels
+from .._utils.pixels import ImageTagsMixin, check_pixels
 
 __all__ = ["ImageDescriptor"]
 

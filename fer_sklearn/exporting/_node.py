@@ -7,11 +7,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from .._data_home import data_home
+from .._utils.files import data_home
 
 __all__ = ["MissingNodeError", "find_node", "find_npm", "install_packages"]
 
-_PINNED = Path(__file__).parent.parent / "web"
+_PINNED = Path(__file__).parent / "web"
 _FILES = ("package.json", "package-lock.json")
 _OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 _TIME_LIMIT = 600  # seconds; 100 MB are fetched

@@ -4,7 +4,7 @@ import html
 
 import numpy as np
 
-from .._tables import html_table
+from .tables import html_table
 
 __all__ = ["html_page", "shaded_table"]
 

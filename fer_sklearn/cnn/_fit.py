@@ -7,12 +7,12 @@ The functions read the estimator's parameters and what it has learned of its dat
 import copy
 from numbers import Integral
 
+from ..weights import is_weights_file, read_weights
+from ._callbacks import EarlyStopping, EpochLines
+from ._checkpoints import Checkpoint, fingerprint
+from ._compiled import NetworkSpec, TrainingState, describe_optimizer
+from ._training import train
 from .augmentation import resolve_augmentation
-from .callbacks import EarlyStopping, EpochLines
-from .checkpoints import Checkpoint, fingerprint
-from .networks import NetworkSpec, TrainingState, describe_optimizer
-from .training import train
-from .weights import is_weights_file, read_weights
 
 __all__ = ["initial_state", "network_spec", "train_one_epoch", "train_through"]
 

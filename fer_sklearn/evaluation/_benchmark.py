@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import joblib
 
-from ._tables import markdown_table
-from .evaluation import EvaluationReport, evaluate
+from .._utils.tables import markdown_table
+from ._evaluate import evaluate
+from ._report import EvaluationReport
 
 __all__ = ["BenchmarkEntry", "benchmark_models", "benchmark_table"]
 

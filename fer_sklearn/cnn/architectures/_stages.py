@@ -32,7 +32,7 @@ def split_stages(model):
 
     Examples
     --------
-    >>> from fer_sklearn.architectures import build_model, split_stages
+    >>> from fer_sklearn.cnn.architectures import build_model, split_stages
     >>> model = build_model("conv3", {"input_shape": (48, 48, 1), "n_classes": 7})
     >>> for stage in split_stages(model):
     ...     print([type(layer).__name__ for layer in stage])
@@ -71,7 +71,7 @@ def freeze_stages(model, n):
 
     Examples
     --------
-    >>> from fer_sklearn.architectures import build_model, freeze_stages
+    >>> from fer_sklearn.cnn.architectures import build_model, freeze_stages
     >>> model = build_model("conv3", {"input_shape": (48, 48, 1), "n_classes": 7})
     >>> freeze_stages(model, 2)
     >>> [layer.trainable for layer in model.layers if layer.weights]

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import ImageTagsMixin, check_pixels
+from .._utils.pixels import ImageTagsMixin, check_pixels
 from ._hog import HOGExtractor
 
 __all__ = ["MirroredFeatures"]

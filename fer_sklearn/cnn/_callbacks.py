@@ -5,7 +5,7 @@ import time
 import keras
 import numpy as np
 
-from .networks import TrainingState, copied_weights, derive_seeds, optimizer_values
+from ._compiled import TrainingState, copied_weights, derive_seeds, optimizer_values
 
 __all__ = ["CheckpointEachEpoch", "EarlyStopping", "EpochLines", "ReseedEachEpoch"]
 

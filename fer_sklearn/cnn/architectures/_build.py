@@ -5,7 +5,7 @@ from functools import partial
 
 import keras
 
-from .._validation import suggestion
+from ..._utils.validation import suggestion
 from ._backbones import efficientnet_b0, mobilenet_v3_small
 from ._files import check_path, load_file
 from ._plain import conv3, conv4_dense3, conv4_wide, vgg_elu
@@ -65,7 +65,7 @@ def build_model(architecture, meta, dropout=None, weights=None):
     Examples
     --------
     >>> from functools import partial
-    >>> from fer_sklearn.architectures import build_model, mobilenet_v3_small
+    >>> from fer_sklearn.cnn.architectures import build_model, mobilenet_v3_small
     >>> meta = {"input_shape": (48, 48, 1), "n_classes": 7}
     >>> build_model("conv3", meta).output_shape
     (None, 7)

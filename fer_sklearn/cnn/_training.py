@@ -9,10 +9,10 @@ import itertools
 import numpy as np
 from scikeras.wrappers import KerasClassifier
 
-from ._validation import to_unit_floats
+from .._utils.pixels import to_unit_floats
+from ._callbacks import CheckpointEachEpoch, ReseedEachEpoch
+from ._compiled import borrow, optimizer_values
 from .augmentation import augment, mix_up
-from .callbacks import CheckpointEachEpoch, ReseedEachEpoch
-from .networks import borrow, optimizer_values
 
 __all__ = ["train"]
 

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from .exceptions import MissingExtraError
+from ..exceptions import MissingExtraError
 
 
 def import_optional(module, *, extra, purpose):

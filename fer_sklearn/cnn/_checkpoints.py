@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ._atomic import replacing
-from .networks import TrainingState
+from .._utils.files import replacing
+from ._compiled import TrainingState
 
 __all__ = ["Checkpoint", "fingerprint"]
 

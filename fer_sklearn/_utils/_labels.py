@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 
-from ._validation import suggestion
+from .validation import suggestion
 
 __all__ = ["encode_labels"]
 

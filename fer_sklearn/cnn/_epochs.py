@@ -2,7 +2,7 @@
 
 import sys
 
-from ..callbacks import EpochLines
+from ._callbacks import EpochLines
 
 __all__ = ["EpochBar"]
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._labels import encode_labels
-from .._probabilities import check_probabilities, predicted_probabilities
+from .._utils._labels import encode_labels
+from .._utils._probabilities import check_probabilities, predicted_probabilities
 
 __all__ = ["Scored", "encode_true_labels", "score_estimator", "score_predictions"]
 

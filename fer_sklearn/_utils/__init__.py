@@ -1,0 +1,1 @@
+"""What several rooms need; nothing here is public."""
