@@ -105,10 +105,13 @@ def _imports(tree, depth):
 
 
 def _outside_functions(tree):
-    """Yield the nodes that run when the file is imported."""
+    """Yield the nodes that run when the file is imported, hence nothing for type checkers alone."""
     pending = list(tree.body)
     while pending:
         node = pending.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            pending.extend(node.orelse)
+            continue
         yield node
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             pending.extend(ast.iter_child_nodes(node))
@@ -235,6 +238,7 @@ def test_the_rules_find_what_they_forbid(source, room, depth, expected):
         ("from ._sources import open_source", "datasets", 1),
         ("from .architectures import build_model\nimport keras", "cnn", 1),
         ("def f():\n    import matplotlib.pyplot as plt", "plotting", 0),
+        ("if TYPE_CHECKING:\n    from matplotlib.axes import Axes", "plotting", 0),
         ("def f():\n    warnings.simplefilter('ignore')", "svm", 0),
     ],
 )
