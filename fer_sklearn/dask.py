@@ -6,9 +6,7 @@ from uuid import uuid4
 
 from joblib import register_parallel_backend
 
-# There is no public name for it. It imports without dask, and cannot be used then.
-from joblib._dask import DaskDistributedBackend
-
+from ._utils.compat import DaskDistributedBackend
 from ._utils.optional import import_optional
 
 __all__ = ["register_dask"]

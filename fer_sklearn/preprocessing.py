@@ -1,9 +1,8 @@
 """From photos or faces to grey images of one size, and from those to normalised pixels."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from ._utils.pixels import ImageOutputMixin, ImageTagsMixin, as_photo_list, check_pixels
 from ._utils.validation import check_choice, check_pair
@@ -147,7 +146,7 @@ def _gives_rows(normalizer):
     return getattr(normalizer, "n_dims_", 2) == 2
 
 
-class PixelNormalizer(ImageTagsMixin, TransformerMixin, BaseEstimator):
+class PixelNormalizer(ImageTagsMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Normalise the pixels of grey images, each image by itself.
 
     Stateless: `transform` works without `fit`, which only records the image size. The
@@ -240,8 +239,7 @@ class PixelNormalizer(ImageTagsMixin, TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n_features,), object
         """
-        check_is_fitted(self, "n_features_in_")
-        return _check_feature_names_in(self, input_features)
+        return super().get_feature_names_out(input_features)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

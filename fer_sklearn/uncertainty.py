@@ -5,17 +5,17 @@ from numbers import Integral, Real
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold, check_cv
-from sklearn.utils import _safe_indexing, column_or_1d, get_tags, indexable
-from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils import column_or_1d, get_tags, indexable
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from ._utils._labels import encode_labels
 from ._utils._probabilities import predicted_probabilities
+from ._utils.compat import HasMethods, Interval, check_method_params, fit_context, safe_indexing
 
 __all__ = ["AbstainingClassifier", "SelectiveScores"]
 
@@ -123,7 +123,7 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.uncertain_label = uncertain_label
         self.n_jobs = n_jobs
 
-    @_fit_context(prefer_skip_nested_validation=False)  # the inner one's are its own
+    @fit_context(prefer_skip_nested_validation=False)  # the inner one's are its own
     def fit(self, X, y=None, **fit_params):
         """Fit a clone of `estimator`, and choose the threshold.
 
@@ -291,9 +291,9 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 def _fit_and_answer(estimator, X, y, train, test, fit_params):
     # cross_val_predict would hand numbers in place of the labels to fit, which then match
     # neither a class_weight by name nor the labels of a shipped model.
-    params = _check_method_params(X, params=fit_params, indices=train)
-    estimator.fit(_safe_indexing(X, train), _safe_indexing(y, train), **params)
-    return _confidence(estimator, _safe_indexing(X, test))
+    params = check_method_params(X, params=fit_params, indices=train)
+    estimator.fit(safe_indexing(X, train), safe_indexing(y, train), **params)
+    return _confidence(estimator, safe_indexing(X, test))
 
 
 def _confidence(estimator, X):

@@ -1,6 +1,7 @@
 """Holds the package to its design: which file imports which, and what an import loads."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,9 @@ FORBIDDEN_CALLS = {
     "sys.modules.update": "a sys.modules edit",
     "sys.modules.setdefault": "a sys.modules edit",
 }
+# What other packages call private: `_names`, though not `__dunders__`, and these modules.
+PRIVATE = re.compile(r"_(?!_)|__(?!.*__$)")
+PRIVATE_MODULES = {("keras", "src"), ("numpy", "core"), ("tensorflow", "python")}
 FORBIDDEN_ON_IMPORT = {
     "warnings.filterwarnings": "a global warning filter",
     "warnings.simplefilter": "a global warning filter",
@@ -157,10 +161,26 @@ def _state_violations(tree):
             yield f"{node.lineno}: {called} is {FORBIDDEN_ON_IMPORT[called]}"
 
 
-def violations(source, room, depth=0):
+def _private_import_violations(tree):
+    """Only ``_utils/compat.py`` imports what other packages call private."""
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if any(PRIVATE.match(part) for part in parts) or tuple(parts[:2]) in PRIVATE_MODULES:
+                yield f"{node.lineno}: {name} is private; take it from _utils/compat.py"
+
+
+def violations(source, room, depth=0, *, allows_private=False):
     """Return what the source of a file in `room` does against the design, a line each."""
     tree = ast.parse(source)
     found = [*_import_violations(tree, room, depth), *_state_violations(tree)]
+    if not allows_private:
+        found.extend(_private_import_violations(tree))
     n_lines = len(source.splitlines())
     if n_lines > MAX_LINES:
         found.append(f"{n_lines} lines; split it")
@@ -180,7 +200,9 @@ def _room(parts):
 @pytest.mark.parametrize(("path", "parts"), list(_files()))
 def test_file_keeps_to_the_design(path, parts):
     assert _room(parts) in FLOORS, "give the file a floor in the table, here and in the design"
-    assert violations(path.read_text(encoding="utf-8"), _room(parts), len(parts) - 1) == []
+    source = path.read_text(encoding="utf-8")
+    allows_private = parts == ("_utils", "compat.py")
+    assert violations(source, _room(parts), len(parts) - 1, allows_private=allows_private) == []
 
 
 @pytest.mark.parametrize(
@@ -223,6 +245,24 @@ def test_file_keeps_to_the_design(path, parts):
         ("logging.basicConfig()", "svm", 0, "1: logging.basicConfig is logging set-up"),
         ("sys.modules['x'] = None", "svm", 0, "1: a sys.modules edit"),
         ("del sys.modules['x']", "svm", 0, "1: a sys.modules edit"),
+        (
+            "from sklearn.base import _fit_context",
+            "svm",
+            0,
+            "1: sklearn.base._fit_context is private; take it from _utils/compat.py",
+        ),
+        (
+            "def f():\n    from joblib._dask import x",
+            "dask",
+            0,
+            "2: joblib._dask.x is private; take it from _utils/compat.py",
+        ),
+        (
+            "import keras.src.ops",
+            "cnn",
+            0,
+            "1: keras.src.ops is private; take it from _utils/compat.py",
+        ),
         ("\n" * (MAX_LINES + 1), "svm", 0, f"{MAX_LINES + 1} lines; split it"),
     ],
 )
@@ -236,6 +276,7 @@ def test_the_rules_find_what_they_forbid(source, room, depth, expected):
         ("from ._utils.pixels import check_pixels", "svm", 0),
         ("from . import __version__", "persistence", 0),
         ("from ._sources import open_source", "datasets", 1),
+        ("from __future__ import annotations", "svm", 0),
         ("from .architectures import build_model\nimport keras", "cnn", 1),
         ("def f():\n    import matplotlib.pyplot as plt", "plotting", 0),
         ("if TYPE_CHECKING:\n    from matplotlib.axes import Axes", "plotting", 0),

@@ -2,6 +2,7 @@
 
 import difflib
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ __all__ = [
     "check_pair",
     "check_soft_targets",
     "check_unit_fraction",
+    "count_samples",
     "suggestion",
 ]
 
@@ -110,3 +112,17 @@ def check_soft_targets(soft_targets, n_samples, classes):
             f"are not probabilities; expected numbers from 0 to 1 that sum to 1."
         )
     return targets
+
+
+def count_samples(X: Any) -> int:
+    """Return the number of samples in a list, an array, a sparse matrix or a table.
+
+    Raises
+    ------
+    TypeError
+        If `X` holds no samples, as a number or an estimator does.
+    """
+    from sklearn.utils import check_consistent_length
+
+    check_consistent_length(X)
+    return int(X.shape[0]) if hasattr(X, "shape") else len(X)

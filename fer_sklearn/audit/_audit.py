@@ -3,11 +3,11 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import HasMethods, Interval, validate_params
-from sklearn.utils.validation import _num_samples
 
 from .._utils._labels import encode_labels
 from .._utils._probabilities import check_probabilities
+from .._utils.compat import HasMethods, Interval, validate_params
+from .._utils.validation import count_samples
 from ..datasets import duplicate_groups
 from ..preprocessing import resize_gray
 from ._confident import LabelErrors, likely_label_errors
@@ -122,7 +122,7 @@ def audit_dataset(
     >>> report.blank.tolist(), 5 in report.label_errors
     ([3], True)
     """
-    n_images, n_labels = _num_samples(X), _num_samples(y)
+    n_images, n_labels = count_samples(X), count_samples(y)
     if n_images != n_labels:
         raise ValueError(
             f"X holds {n_images} image(s) and y {n_labels} label(s); expected one label an image."

@@ -6,9 +6,9 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.utils import _safe_indexing
 
 from .._utils._probabilities import predicted_probabilities
+from .._utils.compat import safe_indexing
 from ..pipelines import make_hog_svm_pipeline
 from ..svm import LSSVMClassifier
 
@@ -121,8 +121,8 @@ def _check_fold(number, codes, labels):
 
 
 def _fit_and_answer(estimator, X, labels, codes, train, test):
-    estimator.fit(_safe_indexing(X, train), labels[codes[train]])
-    proba, classes = predicted_probabilities(estimator, _safe_indexing(X, test))
+    estimator.fit(safe_indexing(X, train), labels[codes[train]])
+    proba, classes = predicted_probabilities(estimator, safe_indexing(X, test))
     if sorted(classes.tolist()) != sorted(labels.tolist()):
         raise ValueError(
             f"estimator answers for {classes.tolist()}; expected the labels of y, "

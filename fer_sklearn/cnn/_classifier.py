@@ -4,10 +4,10 @@ from numbers import Integral, Real
 from pathlib import Path
 
 import keras
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from .._utils.compat import Interval, Options, StrOptions, fit_context
 from .._utils.pixels import ImageTagsMixin
 from .._utils.prediction import PredictionMixin
 from ..weights import read_weights
@@ -218,7 +218,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, soft_targets=None):
         """Train the network.
 
@@ -251,7 +251,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         self._learn(train_through(self, data, validation, self._seed, start))
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on these images, from where the last call ended.
 

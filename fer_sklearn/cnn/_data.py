@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight
 
+from .._utils.compat import check_sample_weight
 from .._utils.pixels import check_pixel_range, check_pixels, unit_range
 from .._utils.validation import check_labels, check_soft_targets
 from ..weights import is_weights_file, read_weights
@@ -62,7 +62,7 @@ def check_training_data(estimator, X, y, sample_weight, *, reset, classes=None, 
     codes = check_labels(y, estimator.classes_, origin=origin)
     weights = None
     if sample_weight is not None or estimator.class_weight is not None:
-        weights = _check_sample_weight(sample_weight, pixels, dtype=np.float32)
+        weights = check_sample_weight(sample_weight, pixels, dtype=np.float32)
     if estimator.class_weight is not None:
         factors = compute_sample_weight(estimator.class_weight, y)
         weights = weights * factors.astype(np.float32)

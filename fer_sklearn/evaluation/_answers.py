@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import _num_samples
 
 from .._utils._probabilities import check_probabilities, predicted_probabilities
+from .._utils.validation import count_samples
 
 __all__ = ["Answers", "Probabilities", "ask", "named_columns", "true_columns"]
 
@@ -66,7 +66,7 @@ def ask(estimator, X, probabilities="auto"):
     if not gives:
         predicted_probabilities(estimator, X)  # says what is missing
     proba = estimator.predict_proba(X)
-    checked = _checked(proba, np.asarray(estimator.classes_), _num_samples(X), "predict_proba(X)")
+    checked = _checked(proba, np.asarray(estimator.classes_), count_samples(X), "predict_proba(X)")
     return Answers(_remembering(estimator, X, proba).predict(X), checked)
 
 

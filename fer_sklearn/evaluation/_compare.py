@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 from scipy.sparse import csr_array, hstack
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import validate_params
 
+from .._utils.compat import validate_params
 from ._comparison import Comparison, PairedDifference, PairedTest
 from ._evaluate import RESAMPLING
 from ._metrics import CONFUSION_METRICS

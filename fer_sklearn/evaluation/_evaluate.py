@@ -2,10 +2,9 @@
 
 from numbers import Integral, Real
 
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
-from sklearn.utils.validation import _num_samples
-
 from .._utils._labels import encode_labels
+from .._utils.compat import Interval, StrOptions, validate_params
+from .._utils.validation import count_samples
 from ._answers import ask, named_columns
 from ._measure import measure
 
@@ -110,7 +109,7 @@ def evaluate(
     >>> round(report.overall["log_loss"].value, 3)
     0.562
     """
-    n_images, n_labels = _num_samples(X), _num_samples(y)
+    n_images, n_labels = count_samples(X), count_samples(y)
     if n_images != n_labels:
         raise ValueError(
             f"X holds {n_images} image(s) and y {n_labels} label(s); expected one label an image."

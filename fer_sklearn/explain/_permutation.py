@@ -5,9 +5,9 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from .._utils._probabilities import predicted_probabilities
+from .._utils.compat import Interval, StrOptions, validate_params
 from ._explanation import label_positions
 from ._images import make_images
 from ._regions import face_regions, region_masks

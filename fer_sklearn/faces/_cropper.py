@@ -6,9 +6,9 @@ from numbers import Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval
+from sklearn.base import BaseEstimator, TransformerMixin
 
+from .._utils.compat import Interval, fit_context
 from .._utils.pixels import ImageOutputMixin, ImageTagsMixin, as_photo_list
 from .._utils.validation import check_choice, check_pair
 from ..exceptions import NoFaceError, NoFaceWarning
@@ -75,7 +75,7 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
         self.align = align
         self.on_no_face = on_no_face
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Check the parameters; there is nothing to learn.
 

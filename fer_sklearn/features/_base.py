@@ -1,9 +1,10 @@
 """What descriptors of grey images have in common: they learn nothing but the images' size."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.compat import fit_context
 from .._utils.pixels import ImageTagsMixin, check_pixels
 
 __all__ = ["ImageDescriptor"]
@@ -17,7 +18,7 @@ class ImageDescriptor(ImageTagsMixin, TransformerMixin, BaseEstimator):
     ``_feature_names()``, their names in order.
     """
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Check the parameters and record the image size.
 

@@ -3,10 +3,10 @@
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
-from sklearn.utils._param_validation import HasMethods
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.compat import HasMethods, fit_context
 from .._utils.pixels import ImageTagsMixin, check_pixels
 from ._hog import HOGExtractor
 
@@ -73,7 +73,7 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
         self.fit_transform(X, y)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit_transform(self, X, y=None):
         """Fit the transformer and describe the images.
 

@@ -6,8 +6,8 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from .._utils.compat import Interval
 from .._utils.validation import check_pair
 from ._base import ImageDescriptor
 

@@ -4,16 +4,16 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._utils.compat import Interval, StrOptions, check_sample_weight, fit_context
 from .._utils.pixels import ImageTagsMixin, check_pixels
 from .._utils.validation import check_known_keys
 from ..features import HOGExtractor
@@ -126,7 +126,7 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         self.max_iter = max_iter
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Fit the machine.
 
@@ -146,7 +146,7 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         features, y = self._check_training_data(X, y)
         weight = sample_weight
         if weight is not None:
-            weight = _check_sample_weight(weight, features, ensure_non_negative=True)
+            weight = check_sample_weight(weight, features, ensure_non_negative=True)
             counted = weight > 0
             features, y, weight = features[counted], y[counted], weight[counted]
         # Positions: CalibratedClassifierCV hands those on, whatever the labels are.

@@ -7,14 +7,14 @@ from typing import ClassVar
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import gen_batches
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._utils.compat import Interval, StrOptions, check_sample_weight, fit_context
 from ..features._pca import make_pca
 from ._base import check_several_classes, is_probabilistic, kernel_coefficient
 from ._cholesky import Cholesky
@@ -121,7 +121,7 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         self.probability = probability
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Fit the machine.
 
@@ -146,7 +146,7 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         """
         X, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
         check_classification_targets(y)
-        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         counted = weight > 0
         X, y, weight = X[counted], y[counted], weight[counted]
         self.classes_, codes = np.unique(y, return_inverse=True)

@@ -1,0 +1,155 @@
+"""The private parts of other packages that this one uses: the only place that imports them.
+
+Each stands in a table with the versions in which it was found and the reason why nothing public
+serves. Names are imported at their first use, so that a file which imports this module loads
+neither scikit-learn nor joblib before it needs them::
+
+    from ._utils.compat import Interval, fit_context
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from joblib._dask import DaskDistributedBackend
+    from sklearn.base import _fit_context as fit_context
+    from sklearn.utils import _safe_indexing as safe_indexing
+    from sklearn.utils._param_validation import (
+        HasMethods,
+        Interval,
+        Options,
+        StrOptions,
+        validate_params,
+    )
+    from sklearn.utils.validation import _check_method_params as check_method_params
+    from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+__all__ = [
+    "PRIVATE_ATTRIBUTES",
+    "PRIVATE_NAMES",
+    "DaskDistributedBackend",
+    "HasMethods",
+    "Interval",
+    "Options",
+    "PrivatePart",
+    "StrOptions",
+    "check_method_params",
+    "check_sample_weight",
+    "fit_context",
+    "safe_indexing",
+    "validate_params",
+]
+
+
+class PrivatePart(NamedTuple):
+    """A private part of another package.
+
+    Parameters
+    ----------
+    where : str
+        ``"module:name"``, or ``"module:class.attribute"``.
+    requirement : str
+        The package, with the versions in which the part was found.
+    reason : str
+        Why nothing public serves.
+    """
+
+    where: str
+    requirement: str
+    reason: str
+
+    def load(self) -> Any:
+        """Return the part.
+
+        Returns
+        -------
+        object
+
+        Raises
+        ------
+        ImportError
+            If the installed version of the package no longer has it.
+        """
+        module, _, path = self.where.partition(":")
+        try:
+            part = import_module(module)
+            for name in path.split("."):
+                part = getattr(part, name)
+        except (ImportError, AttributeError) as error:
+            raise ImportError(
+                f"fer_sklearn uses {self.where}, a private part of another package, and the "
+                f"installed version no longer has it: {error}. "
+                f"Type: pip install '{self.requirement}'"
+            ) from error
+        return part
+
+
+_SKLEARN = "scikit-learn>=1.8,<1.10"
+_CONSTRAINTS = "the vocabulary of _parameter_constraints has no public name"
+
+# Names to import from here.
+PRIVATE_NAMES = {
+    "HasMethods": PrivatePart("sklearn.utils._param_validation:HasMethods", _SKLEARN, _CONSTRAINTS),
+    "Interval": PrivatePart("sklearn.utils._param_validation:Interval", _SKLEARN, _CONSTRAINTS),
+    "Options": PrivatePart("sklearn.utils._param_validation:Options", _SKLEARN, _CONSTRAINTS),
+    "StrOptions": PrivatePart("sklearn.utils._param_validation:StrOptions", _SKLEARN, _CONSTRAINTS),
+    "validate_params": PrivatePart(
+        "sklearn.utils._param_validation:validate_params",
+        _SKLEARN,
+        "nothing public checks the parameters of a function against such constraints",
+    ),
+    "fit_context": PrivatePart(
+        "sklearn.base:_fit_context",
+        _SKLEARN,
+        "nothing public checks _parameter_constraints before fit",
+    ),
+    "safe_indexing": PrivatePart(
+        "sklearn.utils:_safe_indexing",
+        _SKLEARN,
+        "nothing public selects rows of lists, arrays, sparse matrices and tables alike",
+    ),
+    "check_sample_weight": PrivatePart(
+        "sklearn.utils.validation:_check_sample_weight",
+        _SKLEARN,
+        "nothing public checks sample weights",
+    ),
+    "check_method_params": PrivatePart(
+        "sklearn.utils.validation:_check_method_params",
+        _SKLEARN,
+        "nothing public selects the rows of fit parameters that are one per sample",
+    ),
+    "DaskDistributedBackend": PrivatePart(
+        "joblib._dask:DaskDistributedBackend",
+        "joblib>=1.4,<2",
+        "joblib's public base class is no backend for dask, and this one has no public name",
+    ),
+}
+
+# Methods that are called or overridden on objects of other packages.
+PRIVATE_ATTRIBUTES = {
+    "_validate_params": PrivatePart(
+        "sklearn.base:BaseEstimator._validate_params",
+        _SKLEARN,
+        "nothing public checks _parameter_constraints in a transform without fit",
+    ),
+    "_run_search": PrivatePart(
+        "sklearn.model_selection:GridSearchCV._run_search",
+        _SKLEARN,
+        "documented as the hook for subclasses, and still private by its name",
+    ),
+    "_fit_keras_model": PrivatePart(
+        "scikeras.wrappers:KerasClassifier._fit_keras_model",
+        "scikeras>=0.13,<0.14",
+        "nothing public lets scikeras train on a stream of batches",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PRIVATE_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    part = PRIVATE_NAMES[name].load()
+    globals()[name] = part
+    return part
