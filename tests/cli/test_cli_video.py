@@ -10,15 +10,16 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from films import Camera, SquareReader, moving, read_film, squares, write_film
+import videos
 from running import csv_rows, run, usage_error
+from videos import Camera, SquareReader, moving, read_film, squares, write_film
 
 from fer_sklearn.cli import _recording
 
 # A film of squares, told as slowly as real faces are, and stopped in the middle.
 _PROGRAM = """
 import sys
-from films import Camera, SquareReader, squares
+from videos import Camera, SquareReader, squares
 from fer_sklearn.cli import _recording, _webcam, main
 
 _recording.load_model = lambda name: SquareReader(seconds=0.02)
@@ -177,7 +178,7 @@ def test_options_are_checked(capsys, options, message):
 
 def _start(tmp_path, *arguments):
     """Start the program in a process of its own."""
-    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(Path(videos.__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, *map(str, arguments)],

@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from figures import COLOR_BLINDNESS, assert_readable, color_distance
 from numpy.testing import assert_allclose
-from pictures import COLOR_BLINDNESS, assert_readable, color_distance
 
 from fer_sklearn.emotions import EMOTIONS
 from fer_sklearn.plotting import plot_heatmaps

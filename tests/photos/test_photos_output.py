@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import photo_reader
 import pytest
 from photo_reader import COLUMNS, Reader, photo
 
@@ -267,7 +268,7 @@ def test_parquet_without_pyarrow_says_what_to_type(tmp_path, monkeypatch):
 KILLED = """
 import sys
 import time
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {helpers!r})
 from photo_reader import Reader
 from fer_sklearn.photos import predict_photos
 
@@ -287,8 +288,8 @@ def test_kill_9_at_any_moment_is_harmless(tmp_path, output, monkeypatch):
     os.mkdir("album")
     for i in range(150):
         write_image(f"album/{i:03}.png", photo(i % 4, i))
-    tests = str(Path(__file__).parent)
-    script = textwrap.dedent(KILLED.format(tests=tests, album="album", output=str(output)))
+    helpers = str(Path(photo_reader.__file__).parent)
+    script = textwrap.dedent(KILLED.format(helpers=helpers, album="album", output=str(output)))
     for size in (1, 4000, None):
         with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) as process:
             if size is None:

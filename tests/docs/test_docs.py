@@ -15,7 +15,7 @@ import pytest
 import fer_sklearn
 from fer_sklearn import read_image
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGE = Path(fer_sklearn.__file__).parent
 # Public modules whose names are machinery: no promise is made about them.
 MACHINERY = {"cli"}

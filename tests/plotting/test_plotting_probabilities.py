@@ -3,9 +3,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from figures import assert_readable, drawn_texts
 from matplotlib.colors import to_hex
 from numpy.testing import assert_allclose, assert_array_equal
-from pictures import assert_readable, drawn_texts
 from sklearn.calibration import calibration_curve
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, average_precision_score, precision_recall_curve

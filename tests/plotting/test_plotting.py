@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from pictures import COLOR_BLINDNESS, assert_readable, color_distance
+from figures import COLOR_BLINDNESS, assert_readable, color_distance
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV

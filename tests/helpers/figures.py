@@ -1,4 +1,4 @@
-"""What can be asked of any picture: that its text can be read and its colours told apart."""
+"""Checks for any figure: its text is readable and its colours can be told apart."""
 
 from itertools import combinations
 from unittest import mock

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import psutil
 import pytest
-from films import Camera, SquareReader, moving, read_film, squares, write_film
+from videos import Camera, SquareReader, moving, read_film, squares, write_film
 
 from fer_sklearn.exceptions import VideoReadError
 from fer_sklearn.video import TIMELINE_COLUMNS, analyze_video, iter_video

@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from figures import assert_readable
 from matplotlib.colors import to_hex
 from numpy.testing import assert_allclose
-from pictures import assert_readable
 
 from fer_sklearn.emotions import EMOTIONS, label_colors
 from fer_sklearn.plotting import EMOTION_COLORS, EmotionTimelineDisplay

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from films import Camera, Film, moving, slow_down, squares, turn_by_quarter, write_film
+from videos import Camera, Film, moving, slow_down, squares, turn_by_quarter, write_film
 
 from fer_sklearn.exceptions import VideoReadError
 from fer_sklearn.video import _sources

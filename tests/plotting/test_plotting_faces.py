@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from figures import assert_readable
 from matplotlib.colors import to_rgb
-from pictures import assert_readable
 
 from fer_sklearn.emotions import EMOTIONS
 from fer_sklearn.exceptions import ImageReadError

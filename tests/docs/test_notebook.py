@@ -7,7 +7,7 @@ import pytest
 nbformat = pytest.importorskip("nbformat", reason="needs the extra: pip install '.[docs]'")
 nbclient = pytest.importorskip("nbclient", reason="needs the extra: pip install '.[docs]'")
 
-PATH = Path(__file__).parent.parent / "docs" / "notebooks" / "fer_with_sklearn.ipynb"
+PATH = Path(__file__).parents[2] / "docs" / "notebooks" / "fer_with_sklearn.ipynb"
 
 
 @pytest.fixture(scope="module")
