@@ -1,16 +1,10 @@
 """Probabilities of classes: checked where they come in, and how well they are kept."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 __all__ = [
-    "ReliabilityBins",
-    "bin_positions",
     "check_probabilities",
-    "expected_calibration_error",
     "predicted_probabilities",
-    "reliability_bins",
 ]
 
 # Rows that were rounded, or summed in half precision, are still probabilities.
@@ -94,75 +88,3 @@ def predicted_probabilities(estimator, X):
         estimator.predict_proba(X), n_classes=len(classes), name="predict_proba(X)"
     )
     return proba, classes
-
-
-class ReliabilityBins(NamedTuple):
-    """Predictions sorted into bins of equal width by confidence; empty bins are left out.
-
-    Each is an ndarray of shape (n_occupied,): the mean confidence, the share that is right,
-    and the number of predictions.
-    """
-
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    count: np.ndarray
-
-
-def bin_positions(confidence, *, n_bins=15):
-    """Return the bin of each confidence.
-
-    Parameters
-    ----------
-    confidence : array-like of shape (n,), float
-        In [0, 1].
-    n_bins : int, default=15
-        Bins of equal width between 0 and 1, each open below and closed above, as Guo et al.
-        (2017) have them.
-
-    Returns
-    -------
-    ndarray of shape (n,), int
-        From 0 to ``n_bins - 1``.
-    """
-    edges = np.linspace(0, 1, n_bins + 1)
-    return np.searchsorted(edges[1:-1], confidence, side="left")
-
-
-def reliability_bins(correct, confidence, *, n_bins=15):
-    """Sort predictions by their confidence, and see how many of each bin are right.
-
-    Parameters
-    ----------
-    correct : array-like of shape (n,), bool
-        Whether each prediction is right.
-    confidence : array-like of shape (n,), float
-        Its probability, in [0, 1].
-    n_bins : int, default=15
-        As in :func:`bin_positions`.
-
-    Returns
-    -------
-    ReliabilityBins
-    """
-    correct, confidence = np.asarray(correct, dtype=float), np.asarray(confidence, dtype=float)
-    place = bin_positions(confidence, n_bins=n_bins)
-    count = np.bincount(place, minlength=n_bins)
-    occupied = count > 0
-    sums = (np.bincount(place, values, minlength=n_bins) for values in (confidence, correct))
-    means = (total[occupied] / count[occupied] for total in sums)
-    return ReliabilityBins(*means, count[occupied])
-
-
-def expected_calibration_error(bins):
-    """Return the mean distance of confidence and accuracy, weighted by the bins' counts.
-
-    Parameters
-    ----------
-    bins : ReliabilityBins
-
-    Returns
-    -------
-    float
-        From 0 to 1; 0 is perfect (Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599).
-    """
-    return float(np.average(np.abs(bins.confidence - bins.accuracy), weights=bins.count))

@@ -1,7 +1,6 @@
 """What is wrong with a data set: blank images, copies, contradictions, likely label errors."""
 
-from ._audit import audit_dataset
-from ._confident import likely_label_errors
+from ._audit import audit_dataset, likely_label_errors
 from ._report import AuditReport
 
 __all__ = ["AuditReport", "audit_dataset", "likely_label_errors"]

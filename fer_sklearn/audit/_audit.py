@@ -1,20 +1,24 @@
 """The audit of a data set."""
 
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedGroupKFold
 
 from .._utils._labels import encode_labels
-from .._utils._probabilities import check_probabilities
-from .._utils.compat import HasMethods, Interval, validate_params
+from .._utils._probabilities import check_probabilities, predicted_probabilities
+from .._utils.compat import HasMethods, Interval, safe_indexing, validate_params
 from .._utils.validation import count_samples
 from ..datasets import duplicate_groups
+from ..pipelines import make_hog_svm_pipeline
 from ..preprocessing import resize_gray
-from ._confident import LabelErrors, likely_label_errors
-from ._out_of_sample import out_of_sample_probabilities
+from ..svm import LSSVMClassifier
 from ._report import AuditReport
 
-__all__ = ["audit_dataset"]
+__all__ = ["LabelErrors", "audit_dataset", "likely_label_errors", "out_of_sample_probabilities"]
 
 # Images are compared with blank ones, and shown, at this size.
 _SIDE = 48
@@ -194,3 +198,196 @@ def _conflicts(groups, codes):
     pairs = np.unique(np.stack([groups, codes]), axis=1)
     contradictory = np.flatnonzero(np.bincount(pairs[0]) > 1)
     return [np.flatnonzero(groups == number) for number in contradictory]
+
+
+# Of the HOG features, before the kernel.
+_COMPONENTS = 250
+
+
+def out_of_sample_probabilities(X, codes, labels, groups, *, estimator, cv, random_state, n_jobs):
+    """Cross-validate a classifier's probabilities, with all copies of an image in one fold.
+
+    A copy in another fold would vouch for its own wrong label.
+
+    Parameters
+    ----------
+    X : batch of n images
+    codes : ndarray of shape (n,), int
+        The label of each image, as a position in `labels`.
+    labels : ndarray of shape (n_labels,)
+    groups : ndarray of shape (n,), int
+        Copies have the same number.
+    estimator : classifier or None
+        Cloned for each fold. None is the classifier of :func:`audit_dataset`.
+    cv : int or splitter
+    random_state : int, RandomState instance or None
+    n_jobs : int or None
+
+    Returns
+    -------
+    ndarray of shape (n, n_labels), float64
+
+    Raises
+    ------
+    ValueError
+        If a label has too few images for it to occur in each training part.
+    TypeError
+        If the classifier has no ``predict_proba``.
+    """
+    folds = _folds(X, codes, labels, groups, cv, random_state)
+    if estimator is None:
+        estimator = _default_estimator()
+    elif not hasattr(estimator, "predict_proba"):
+        # Before the folds, not after the first.
+        predicted_probabilities(estimator, X)
+    answers = Parallel(n_jobs=n_jobs)(
+        delayed(_fit_and_answer)(clone(estimator), X, labels, codes, train, test)
+        for train, test in folds
+    )
+    proba = np.empty((len(codes), len(labels)))
+    for (_, test), answer in zip(folds, answers, strict=True):
+        proba[test] = answer
+    return proba
+
+
+def _default_estimator():
+    return make_hog_svm_pipeline(
+        LSSVMClassifier(n_components=_COMPONENTS, probability=True, random_state=0)
+    )
+
+
+def _folds(X, codes, labels, groups, cv, random_state):
+    """Return (train, test) of all folds; each image is in one test part."""
+    if isinstance(cv, Integral):
+        _check_enough(codes, labels, groups, cv)
+        splitter = StratifiedGroupKFold(cv, shuffle=True, random_state=random_state)
+    else:
+        splitter = cv
+    folds = list(splitter.split(np.zeros(len(codes)), codes, groups))
+    tested = np.bincount(np.concatenate([test for _, test in folds]), minlength=len(codes))
+    if (tested != 1).any():
+        raise ValueError(
+            f"cv={cv!r} tests {(tested != 1).sum()} image(s) never or several times; expected "
+            f"folds that test each image once, such as StratifiedGroupKFold makes."
+        )
+    for number, (train, test) in enumerate(folds):
+        _check_fold(number, codes[train], labels)
+        shared = np.isin(groups[test], groups[train]).sum()
+        if shared:
+            raise ValueError(
+                f"cv={cv!r} trains fold {number} on copies of {shared} image(s) that it is to "
+                f"judge. Pass a splitter that keeps groups together, or an integer."
+            )
+    return folds
+
+
+def _check_enough(codes, labels, groups, cv):
+    different = np.unique(np.stack([codes, groups]), axis=1)[0]
+    counts = np.bincount(different, minlength=len(labels))
+    rare = counts < cv
+    if rare.any():
+        few = ", ".join(
+            f"{label!r} {count}"
+            for label, count in zip(labels[rare].tolist(), counts[rare], strict=True)
+        )
+        raise ValueError(
+            f"cv={cv} needs at least {cv} different images of each label; there are of {few}. "
+            f"Lower cv, leave those labels out, pass pred_probs, or set label_errors=False."
+        )
+
+
+def _check_fold(number, codes, labels):
+    missing = np.setdiff1d(np.arange(len(labels)), codes)
+    if len(missing):
+        raise ValueError(
+            f"The training part of fold {number} has no image of "
+            f"{', '.join(map(repr, labels[missing].tolist()))}, so that nothing could be learnt "
+            f"of it. Use another cv or random_state, or add images of that label."
+        )
+
+
+def _fit_and_answer(estimator, X, labels, codes, train, test):
+    estimator.fit(safe_indexing(X, train), labels[codes[train]])
+    proba, classes = predicted_probabilities(estimator, safe_indexing(X, test))
+    if sorted(classes.tolist()) != sorted(labels.tolist()):
+        raise ValueError(
+            f"estimator answers for {classes.tolist()}; expected the labels of y, "
+            f"{labels.tolist()}."
+        )
+    order = np.argsort(classes)[np.argsort(np.argsort(labels))]
+    return proba[:, order]
+
+
+# Two probabilities closer than this are taken for equal, as cleanlab takes them.
+_TOLERANCE = 1e-6
+
+
+class LabelErrors(NamedTuple):
+    """The images that are likely to carry a wrong label, most likely first.
+
+    Attributes
+    ----------
+    indices : ndarray of shape (n_errors,), int
+    suggested : ndarray of shape (n_errors,), int
+        The most probable class of each, as a column of the probabilities.
+    """
+
+    indices: np.ndarray
+    suggested: np.ndarray
+
+
+def likely_label_errors(codes, proba):
+    """Find likely label errors by confident learning.
+
+    A class's threshold is the mean probability that images of its label are given for it. An
+    image counts for the class whose threshold it reaches, for the most probable one where it
+    reaches several, and is a likely error where neither that nor the most probable class is
+    its label. Thresholds make up for a classifier that is surer of some classes than of
+    others. The same images as cleanlab's
+    ``find_label_issues(filter_by="confident_learning")``, in the order of its
+    ``"normalized_margin"``.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,), int
+        The label of each image, as a column of `proba`.
+    proba : ndarray of shape (n, n_classes), float
+        Probabilities from a classifier that was not fitted on the image.
+
+    Returns
+    -------
+    LabelErrors
+        Sorted by how much more probable the suggested class is than the label.
+
+    References
+    ----------
+    Northcutt, Jiang & Chuang (2021), Confident Learning: Estimating Uncertainty in Dataset
+    Labels, Journal of Artificial Intelligence Research 70.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> proba = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.1, 0.9]])
+    >>> likely_label_errors(np.array([0, 0, 0, 1]), proba)
+    LabelErrors(indices=array([2]), suggested=array([1]))
+    """
+    rows = np.arange(len(codes))
+    own = proba[rows, codes]
+    reached = proba >= _thresholds(own, codes, proba.shape[1]) - _TOLERANCE
+    most_probable = proba.argmax(axis=1)
+    counted_as = np.where(reached.sum(axis=1) > 1, most_probable, reached.argmax(axis=1))
+    others = proba.copy()
+    others[rows, codes] = -1
+    margin = own - others.max(axis=1)
+    contradicted = reached.any(axis=1) & (counted_as != codes)
+    likely = np.flatnonzero(contradicted & (margin < -_TOLERANCE))
+    likely = likely[np.argsort(margin[likely], kind="stable")]
+    return LabelErrors(likely, others[likely].argmax(axis=1))
+
+
+def _thresholds(own, codes, n_classes):
+    """Return the mean of `own` by class; a class without images is out of reach."""
+    counts = np.bincount(codes, minlength=n_classes)
+    sums = np.bincount(codes, own, minlength=n_classes)
+    means = np.divide(sums, counts, out=np.full(n_classes, np.inf), where=counts > 0)
+    return means.clip(min=2 * _TOLERANCE)

@@ -1,12 +1,9 @@
 """How well a classifier recognises emotions: numbers, each with its uncertainty."""
 
 from ._benchmark import BenchmarkEntry, benchmark_models, benchmark_table
-from ._compare import compare
-from ._comparison import Comparison, PairedDifference, PairedTest
-from ._coverage import CoverageCurve
-from ._curve import coverage_accuracy_curve
+from ._compare import Comparison, PairedDifference, PairedTest, compare
 from ._evaluate import SCORING, evaluate, evaluate_predictions
-from ._probabilistic import ImageScores
+from ._metrics import CoverageCurve, ImageScores, coverage_accuracy_curve
 from ._report import Estimate, EvaluationReport
 
 __all__ = [

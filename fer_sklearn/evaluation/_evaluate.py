@@ -1,14 +1,45 @@
 """Reports of fitted classifiers and of predictions that are already made."""
 
 from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state
 
 from .._utils._labels import encode_labels
+from .._utils._probabilities import predicted_probabilities
 from .._utils.compat import Interval, StrOptions, validate_params
 from .._utils.validation import count_samples
-from ._answers import ask, named_columns
-from ._measure import measure
+from ._metrics import (
+    CLASS_METRICS,
+    CONFUSION_METRICS,
+    PROBABILITY_METRICS,
+    Probabilities,
+    checked_probabilities,
+    confusion_counts,
+    image_scores,
+    metrics_of_sums,
+    named_columns,
+    summands,
+    true_columns,
+)
+from ._report import Estimate, EvaluationReport
+from ._resampling import percentile_interval, resampled_confusions, resampled_sums
 
-__all__ = ["RESAMPLING", "SCORING", "evaluate", "evaluate_predictions"]
+__all__ = [
+    "RESAMPLING",
+    "SCORING",
+    "Answers",
+    "Probabilities",
+    "ask",
+    "evaluate",
+    "evaluate_predictions",
+    "measure",
+    "named_columns",
+    "true_columns",
+]
 
 #: What ``cross_validate`` and ``GridSearchCV`` take as ``scoring``. With several scores
 #: ``GridSearchCV`` also needs ``refit``, such as ``refit="macro_f1"``.
@@ -207,3 +238,158 @@ def evaluate_predictions(
         confidence_level=confidence_level,
         random_state=random_state,
     )
+
+
+class Answers(NamedTuple):
+    """Predicted labels of shape (n,), and `Probabilities` or None."""
+
+    predicted: np.ndarray
+    probabilities: Probabilities | None
+
+
+def ask(estimator, X, probabilities="auto"):
+    """Predict labels and, where the classifier gives them, probabilities.
+
+    The labels are those of `predict`, which need not be the most probable ones: a threshold
+    may be tuned, or the probabilities be calibrated apart. Both cost one prediction where
+    that is safe: the transformers of a pipeline run once, and a `predict` that asks its own
+    `predict_proba` of the same images is told what that said before.
+
+    Parameters
+    ----------
+    estimator : fitted classifier or pipeline
+    X : array-like of n_samples images
+    probabilities : {"auto", True, False}
+        Whether to ask for them: "auto" where the estimator has `predict_proba` and `classes_`.
+
+    Returns
+    -------
+    Answers
+
+    Raises
+    ------
+    TypeError
+        If `probabilities` is True and the classifier has no `predict_proba`.
+    """
+    estimator = _without_search(estimator)
+    if type(estimator) is Pipeline:
+        for _, transformer in estimator.steps[:-1]:
+            if transformer not in (None, "passthrough"):
+                X = transformer.transform(X)
+        return ask(estimator.steps[-1][1], X, probabilities)
+    gives = hasattr(estimator, "predict_proba") and hasattr(estimator, "classes_")
+    if not probabilities or (probabilities == "auto" and not gives):
+        return Answers(estimator.predict(X), None)
+    if not gives:
+        predicted_probabilities(estimator, X)  # says what is missing
+    proba = estimator.predict_proba(X)
+    checked = checked_probabilities(
+        proba, np.asarray(estimator.classes_), count_samples(X), "predict_proba(X)"
+    )
+    return Answers(_remembering(estimator, X, proba).predict(X), checked)
+
+
+def _without_search(estimator):
+    """Return what a fitted search predicts with."""
+    from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+
+    is_search = isinstance(estimator, (GridSearchCV, RandomizedSearchCV))
+    return getattr(estimator, "best_estimator_", estimator) if is_search else estimator
+
+
+def _remembering(estimator, X, proba):
+    """Return a shallow copy of an estimator that knows the probabilities of `X`.
+
+    Its `predict` is the same function. Where that calls ``self.predict_proba(X)``, nothing is
+    computed again; where it works otherwise, or on other images, nothing changes.
+    """
+    if not isinstance(estimator, BaseEstimator):
+        return estimator
+
+    def predict_proba(images, *args, **kwargs):
+        known = images is X and not args and not kwargs
+        return proba if known else estimator.predict_proba(images, *args, **kwargs)
+
+    twin = object.__new__(type(estimator))
+    # Not copy.copy, which may rebuild what an estimator compiles when it is unpickled.
+    vars(twin).update(vars(estimator), predict_proba=predict_proba)
+    return twin
+
+
+_UNDEFINED = Estimate(np.nan, np.nan, np.nan)
+
+
+def measure(encoded, probabilities, *, n_resamples, confidence_level, random_state):
+    """Make the report.
+
+    Parameters
+    ----------
+    encoded : tuple (labels, true, predicted)
+        As ``encode_labels`` returns them.
+    probabilities : Probabilities or None
+    n_resamples, confidence_level, random_state
+        As in :func:`evaluate`.
+
+    Returns
+    -------
+    EvaluationReport
+    """
+    labels, true, predicted = encoded
+    rng = check_random_state(random_state)
+    confusion = confusion_counts(true, predicted, len(labels))
+    confusions = resampled_confusions(confusion, n_resamples, rng)
+    scores = _scores(labels, true, probabilities)
+    return EvaluationReport(
+        labels=labels,
+        overall={
+            name: _estimate(metric(confusion), metric(confusions), confidence_level)
+            for name, metric in CONFUSION_METRICS.items()
+        }
+        | _of_probabilities(scores, n_resamples, confidence_level, rng),
+        per_emotion=_of_each_label(labels, confusion, confusions, confidence_level),
+        support=confusion.sum(axis=1),
+        confusion_matrix=confusion,
+        confusion_interval=percentile_interval(confusions, confidence_level),
+        n_resamples=int(n_resamples),
+        confidence_level=float(confidence_level),
+        y_true=_small(true, labels),
+        y_pred=_small(predicted, labels),
+        scores=scores,
+    )
+
+
+def _scores(labels, true, probabilities):
+    if probabilities is None:
+        return None
+    columns = true_columns(labels, true, probabilities.classes)
+    return image_scores(probabilities.values, columns, epsilon=probabilities.epsilon)
+
+
+def _of_probabilities(scores, n_resamples, confidence_level, rng):
+    if scores is None:
+        return dict.fromkeys(PROBABILITY_METRICS, _UNDEFINED)
+    each = summands(scores)
+    n = each.shape[0]
+    values = metrics_of_sums(each.sum(axis=0), n)
+    resampled = metrics_of_sums(resampled_sums(each, n_resamples, rng), n)
+    return {
+        name: _estimate(value, resampled[name], confidence_level) for name, value in values.items()
+    }
+
+
+def _of_each_label(labels, confusion, confusions, confidence_level):
+    found = {label: {} for label in labels.tolist()}
+    for name, metric in CLASS_METRICS.items():
+        values, resampled = metric(confusion), metric(confusions)
+        for label, value, column in zip(found, values, resampled.T, strict=True):
+            found[label][name] = _estimate(value, column, confidence_level)
+    return found
+
+
+def _estimate(value, resampled, confidence_level):
+    ends = percentile_interval(resampled, confidence_level)
+    return Estimate(float(value), *ends.tolist())
+
+
+def _small(positions, labels):
+    return positions.astype(np.min_scalar_type(len(labels) - 1))

@@ -10,7 +10,7 @@ import numpy as np
 from .._utils._html import html_page, shaded_table
 from .._utils._text import heading, interval, nan_to_none, number, with_interval
 from .._utils.tables import markdown_table, text_table
-from ._probabilistic import PROBABILITY_METRICS, ImageScores
+from ._metrics import PROBABILITY_METRICS, ImageScores
 
 __all__ = ["Estimate", "EvaluationReport"]
 

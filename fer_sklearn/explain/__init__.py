@@ -3,10 +3,8 @@
 from ._explanation import Explanation
 from ._grad_cam import grad_cam
 from ._hog import HOGWeights, hog_picture, hog_weights
-from ._masking import mask_pixels, most_relevant
-from ._occlusion import occlusion_map
-from ._permutation import RegionImportance, region_importance
-from ._regions import FACE_REGIONS, face_regions
+from ._occlusion import mask_pixels, most_relevant, occlusion_map
+from ._permutation import FACE_REGIONS, RegionImportance, face_regions, region_importance
 
 __all__ = [
     "FACE_REGIONS",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..evaluation._coverage import CoverageCurve, coverage_accuracy
+from ..evaluation._metrics import CoverageCurve, coverage_accuracy
 from ._base import score_estimator, score_predictions
 from ._style import model_lines, model_style, new_figure, show_percent
 

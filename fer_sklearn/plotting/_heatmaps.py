@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._grid import Tile, check_titles, draw_tiles, face_array, face_list
+from ._faces import Tile, check_titles, draw_tiles, face_array, face_list
 
 __all__ = ["plot_heatmaps"]
 

@@ -4,7 +4,7 @@ from numbers import Integral
 
 import numpy as np
 
-from .._utils._probabilities import bin_positions, expected_calibration_error, reliability_bins
+from ..evaluation._metrics import bin_positions, expected_calibration_error, reliability_bins
 from ._base import score_estimator, score_predictions
 from ._style import model_style, new_figure, show_percent
 

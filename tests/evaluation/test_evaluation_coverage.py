@@ -5,7 +5,7 @@ import pytest
 
 from fer_sklearn import EMOTIONS
 from fer_sklearn.evaluation import coverage_accuracy_curve
-from fer_sklearn.evaluation._coverage import coverage_accuracy
+from fer_sklearn.evaluation._metrics import coverage_accuracy
 
 
 def _answers():

@@ -18,8 +18,8 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from fer_sklearn import EMOTIONS, HOGSVMClassifier, load_pretrained, make_hog_svm_pipeline
-from fer_sklearn._utils._probabilities import expected_calibration_error, reliability_bins
 from fer_sklearn.evaluation import coverage_accuracy_curve, evaluate, evaluate_predictions
+from fer_sklearn.evaluation._metrics import expected_calibration_error, reliability_bins
 from fer_sklearn.uncertainty import AbstainingClassifier
 
 PROBABILITY_METRICS = ("top_2_accuracy", "log_loss", "expected_calibration_error")

@@ -18,8 +18,7 @@ from sklearn.pipeline import make_pipeline
 from fer_sklearn import FERCNNClassifier, GrayscaleResizer, load_fer2013, load_pretrained
 from fer_sklearn.cnn.architectures import build_model
 from fer_sklearn.explain import grad_cam, mask_pixels, most_relevant
-from fer_sklearn.explain._grad_cam import _enlarged
-from fer_sklearn.explain._gradients import activation_maps, split_network
+from fer_sklearn.explain._grad_cam import _enlarged, activation_maps, split_network
 from fer_sklearn.uncertainty import AbstainingClassifier
 
 META = {"input_shape": (24, 24, 1), "n_classes": 4}

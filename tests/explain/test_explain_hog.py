@@ -23,8 +23,7 @@ from fer_sklearn import (
     make_hog_svm_pipeline,
 )
 from fer_sklearn.explain import hog_picture, hog_weights
-from fer_sklearn.explain._hog import weights_of_features
-from fer_sklearn.explain._strokes import draw_strokes
+from fer_sklearn.explain._hog import draw_strokes, weights_of_features
 
 ONE_CELL = {"pixels_per_cell": 8, "cells_per_block": 1}
 
