@@ -11,7 +11,7 @@ import sys
 
 from .. import __version__
 from . import _benchmark, _evaluate, _export, _info, _predict, _train, _tune, _video, _webcam
-from ._terminal import CommandError, one_line, quiet_start_up, warnings_as_lines
+from ._output import CommandError, one_line, quiet_start_up, warnings_as_lines
 
 __all__ = ["main"]
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from ._data import Labelled, load_split
 from ._evaluate import save_confusion
 from ._models import positive_int, told_by_epoch
-from ._output import add_format, emit, render
-from ._terminal import CommandError, note
+from ._output import CommandError, add_format, emit, note, render
 
 __all__ = ["add_parser", "run"]
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from ._terminal import CommandError, note
+from ._output import CommandError, note
 
 __all__ = [
     "SUBSET_HELP",

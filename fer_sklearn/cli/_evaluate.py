@@ -4,8 +4,7 @@ from pathlib import Path
 
 from ._data import SUBSET_HELP, TEST_SUBSETS, load_labelled
 from ._models import MODEL_HELP, load_model, positive_int
-from ._output import add_format, choose_format, emit
-from ._terminal import CommandError, note
+from ._output import CommandError, add_format, choose_format, emit, note
 
 __all__ = ["add_parser", "render_report", "run", "save_confusion"]
 

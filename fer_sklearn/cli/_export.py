@@ -5,8 +5,7 @@ from pathlib import Path
 
 from ._data import load_labelled
 from ._models import MODEL_HELP, SHIPPED, positive_int
-from ._output import emit, render
-from ._terminal import CommandError, check_output, note
+from ._output import CommandError, check_output, emit, note, render
 
 __all__ = ["FORMATS", "PRECISIONS", "add_parser", "run"]
 

@@ -9,8 +9,7 @@ import re
 from pathlib import Path
 
 from ._models import MODEL_HELP, SHIPPED, load_model
-from ._output import emit, render
-from ._terminal import note
+from ._output import emit, note, render
 
 __all__ = ["add_parser", "run"]
 

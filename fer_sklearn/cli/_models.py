@@ -4,7 +4,7 @@ import argparse
 import sys
 from contextlib import contextmanager, redirect_stdout
 
-from ._terminal import note
+from ._output import note
 
 __all__ = [
     "ARCHITECTURES",

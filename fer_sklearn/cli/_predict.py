@@ -6,8 +6,7 @@ from contextlib import closing
 from itertools import islice
 
 from ._models import MODEL_HELP, load_model
-from ._photos import PRINTERS, Pictures
-from ._terminal import CommandError, note, one_line
+from ._output import PRINTERS, CommandError, Pictures, note, one_line
 
 __all__ = ["add_parser", "run"]
 
@@ -129,7 +128,7 @@ class _Job:
     """Photos to be read, classified, drawn, and told about."""
 
     def __init__(self, args, images, pictures):
-        from ..photos._results import row_columns
+        from ..photos._recognize import row_columns
 
         self._images, self._pictures = images, pictures
         self._crop_faces = args.crop_faces
@@ -195,7 +194,8 @@ class _Job:
         """Yield the rows of the photos of a batch, once their pictures are drawn."""
         from joblib import cpu_count
 
-        from ..photos._results import UNREADABLE, iter_photo_batches
+        from ..photos._recognize import iter_photo_batches
+        from ..photos._rows import UNREADABLE
 
         batches = iter_photo_batches(
             sources,

@@ -4,8 +4,7 @@ import time
 
 from ._data import SUBSET_HELP, load_labelled
 from ._models import add_model_options, build_model, check_model_options, told_by_epoch
-from ._output import emit, render
-from ._terminal import check_output, note
+from ._output import check_output, emit, note, render
 
 __all__ = ["add_parser", "run"]
 

@@ -6,10 +6,9 @@ from contextlib import ExitStack
 
 from ._data import SUBSET_HELP, load_labelled
 from ._models import add_model_options, build_model, check_model_options, positive_int
-from ._output import add_format, emit, render
-from ._terminal import check_output, note
+from ._output import add_format, check_output, emit, note, progress, render
 
-__all__ = ["SCORES", "add_parser", "parse_grid", "run"]
+__all__ = ["SCORES", "add_parser", "parse_grid", "run", "search"]
 
 # The names of evaluation.SCORING, which is not imported only for them.
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -127,8 +126,6 @@ def _search(args, *, refit):
         data = load_labelled(
             args.data, subset=args.subset, limit=args.limit, random_state=args.random_state
         )
-        from ._search import search
-
         return search(
             model,
             grid,
@@ -189,3 +186,51 @@ def _for_the_eye(rows, scoring):
         | {"fit, s": f"{row['fit_seconds']:.1f}"}
         for row in rows
     ]
+
+
+def search(model, grid, data, *, n_folds, n_jobs, scoring, refit, random_state):
+    """Cross-validate all candidates of a grid, keeping copies of an image in one fold.
+
+    Returns
+    -------
+    GridSearchCV
+        Fitted; with ``best_estimator_`` if `refit`.
+    """
+    from sklearn.model_selection import ParameterGrid, StratifiedGroupKFold
+
+    from ..datasets import duplicate_groups
+    from ..evaluation import SCORING
+
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
+    searched = _progress_search_class()(
+        model,
+        grid,
+        cv=folds,
+        n_jobs=n_jobs,
+        scoring=SCORING,
+        refit=scoring if refit else False,
+        error_score="raise",
+    )
+    n_candidates = len(ParameterGrid(grid))
+    note(f"{n_candidates} candidates × {n_folds} folds = {n_candidates * n_folds} trainings")
+    return searched.fit(data.images, data.target, groups=duplicate_groups(data.images))
+
+
+def _progress_search_class():
+    """Return a subclass of GridSearchCV; made here so that ``--help`` loads no scikit-learn."""
+    from sklearn.model_selection import GridSearchCV, ParameterGrid
+
+    class ProgressGridSearchCV(GridSearchCV):
+        """A grid search that shows a progress bar, by evaluating a few candidates at a time."""
+
+        def _run_search(self, evaluate_candidates):
+            candidates = list(ParameterGrid(self.param_grid))
+            # As many at once as there are workers keeps all of them busy.
+            at_once = self.n_jobs or 1
+            with progress(None, total=len(candidates), unit="candidate") as bar:
+                for start in range(0, len(candidates), at_once):
+                    chosen = candidates[start : start + at_once]
+                    evaluate_candidates(chosen)
+                    bar.update(len(chosen))
+
+    return ProgressGridSearchCV

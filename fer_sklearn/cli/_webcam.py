@@ -1,6 +1,6 @@
 """``fer-sklearn webcam``: the emotions before a camera."""
 
-from ._recording import StopSignals, add_recording_options, record
+from ._video import StopSignals, add_recording_options, record
 
 __all__ = ["add_parser", "run"]
 

@@ -5,7 +5,7 @@ from contextlib import closing
 from numbers import Integral
 
 from ..face_reader import as_reader
-from ._results import iter_photo_batches, row_columns
+from ._recognize import iter_photo_batches, row_columns
 from ._rows import RowFile, check_output
 from ._sources import count_sources, iter_sources
 

@@ -1,19 +1,42 @@
-"""The output file: written photo by photo, and gone on with where a run ended."""
+"""Output files for rows of photos, written photo by photo and resumable."""
 
+import csv
+import io
+import json
 import os
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
-from ._formats import CSVLines, DamagedFileError, JSONLines
-from ._parquet import import_parquet, lines_to_parquet, parquet_to_lines
-from ._results import NO_FACE, UNREADABLE
+from .._utils.files import replacing
+from .._utils.optional import import_optional
 
-__all__ = ["OUTPUT_SUFFIXES", "PhotoSummary", "RowFile", "check_output"]
+__all__ = [
+    "NO_FACE",
+    "OK",
+    "OUTPUT_SUFFIXES",
+    "UNREADABLE",
+    "CSVLines",
+    "DamagedFileError",
+    "JSONLines",
+    "PhotoSummary",
+    "RowFile",
+    "check_output",
+    "rounded",
+]
 
+#: What a row says of its photo; the third is followed by a colon and the reason.
+OK, NO_FACE, UNREADABLE = "ok", "no face", "unreadable"
 OUTPUT_SUFFIXES = (".csv", ".jsonl", ".parquet")
 # By how much probabilities of one model on one photo may differ from run to run.
 _NOISE = 0.02
+# More digits than these are noise; they would triple the file.
+_DIGITS = {"left": 2, "top": 2, "width": 2, "height": 2, "score": 4}
+_DIGITS_OF_PROBABILITIES = 6
+_TEXT = ("source", "emotion", "status")
+# Rows of a row group: some megabytes.
+_ROWS_AT_ONCE = 16_384
+_TYPES = {"source": "string", "face": "int32", "emotion": "string", "status": "string"}
 
 
 @dataclass
@@ -264,3 +287,189 @@ def _alike(old, new):
         old[name] is not None and abs(old[name] - new[name]) <= (1 if name in boxes else _NOISE)
         for name in numbers
     )
+
+
+class DamagedFileError(ValueError):
+    """A file has other rows than were expected; the message says which, not where."""
+
+
+class _WholeLines:
+    """The lines of a binary file up to the last line break; `end` is the byte after them."""
+
+    def __init__(self, file):
+        self._file = file
+        self.end = 0
+        self.rest = b""
+
+    def __iter__(self):
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                self.rest = line
+                return
+            self.end += len(line)
+            try:
+                yield line.decode("utf-8")
+            except UnicodeDecodeError:
+                raise DamagedFileError("is not a text in UTF-8") from None
+
+
+class CSVLines:
+    """Comma-separated values under a header, an empty field where there is nothing to tell.
+
+    Parameters
+    ----------
+    columns : list of str
+    """
+
+    def __init__(self, columns):
+        self.columns = columns
+        self.header = self._line(columns)
+
+    def encode(self, row):
+        """Return a row as bytes."""
+        return self._line(rounded(row).values())
+
+    def read(self, file):
+        """Yield the byte offset and the content of every whole row."""
+        lines = _WholeLines(file)
+        records = csv.reader(iter(lines), strict=True)
+        header = next(records, None)
+        if header is None:
+            if not self.header.startswith(lines.rest):
+                raise DamagedFileError("has no header of this table")
+            return
+        if header != self.columns:
+            raise DamagedFileError(_other_columns(header, self.columns))
+        number = 1
+        while True:
+            number, start = number + 1, lines.end
+            try:
+                record = next(records)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                if "unexpected end of data" in str(error):
+                    return  # cut inside quotes, around a line break of a name
+                raise DamagedFileError(f"has no row of this table as number {number}") from None
+            if len(record) != len(self.columns):
+                raise DamagedFileError(f"has no row of this table as number {number}")
+            yield start, _typed(dict(zip(self.columns, record, strict=True)), number)
+
+    def _line(self, values):
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerow(values)
+        return buffer.getvalue().encode("utf-8")
+
+
+class JSONLines:
+    """One JSON object a line, null where there is nothing to tell.
+
+    Parameters
+    ----------
+    columns : list of str
+    """
+
+    header = b""
+
+    def __init__(self, columns):
+        self.columns = columns
+
+    def encode(self, row):
+        """Return a row as bytes."""
+        return json.dumps(rounded(row), ensure_ascii=False).encode("utf-8") + b"\n"
+
+    def read(self, file):
+        """Yield the byte offset and the content of every whole row."""
+        lines = _WholeLines(file)
+        start = 0
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if not isinstance(row, dict):
+                raise DamagedFileError(f"has no row of this table in line {number}")
+            if list(row) != self.columns:
+                raise DamagedFileError(_other_columns(list(row), self.columns))
+            yield start, row
+            start = lines.end
+        first = b'{"source": '
+        if not lines.rest.startswith(first) and not first.startswith(lines.rest):
+            raise DamagedFileError("ends in a line that is no row of this table")
+
+
+def rounded(row):
+    """Return a row with the digits that mean something."""
+    return {
+        name: round(value, _DIGITS.get(name, _DIGITS_OF_PROBABILITIES))
+        if isinstance(value, float)
+        else value
+        for name, value in row.items()
+    }
+
+
+def _typed(record, number):
+    """Turn the fields of a CSV file into what they were."""
+    try:
+        return {name: None if text == "" else _value(name, text) for name, text in record.items()}
+    except ValueError:
+        raise DamagedFileError(f"has no row of this table as number {number}") from None
+
+
+def _value(name, text):
+    if name in _TEXT:
+        return text
+    return int(text) if name == "face" else float(text)
+
+
+def _other_columns(found, expected):
+    return f"has the columns {', '.join(found)}; expected {', '.join(expected)}"
+
+
+def import_parquet():
+    """Import ``pyarrow.parquet``, or say what to type."""
+    return import_optional("pyarrow.parquet", extra="parquet", purpose="Writing Parquet")
+
+
+def lines_to_parquet(lines_path, path, columns):
+    """Write JSON lines to a Parquet file, which is whole or is not there.
+
+    Parameters
+    ----------
+    lines_path, path : Path
+    columns : list of str
+    """
+    parquet = import_parquet()
+    import pyarrow as pa
+
+    schema = pa.schema([(name, _TYPES.get(name, "float64")) for name in columns])
+    with open(lines_path, "rb") as lines, replacing(path) as file:
+        rows = (row for _, row in JSONLines(columns).read(lines))
+        with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+            while some := list(islice(rows, _ROWS_AT_ONCE)):
+                writer.write_table(pa.Table.from_pylist(some, schema=schema))
+
+
+def parquet_to_lines(path, lines_path, columns):
+    """Write a Parquet file back to JSON lines, to be gone on with.
+
+    Raises
+    ------
+    DamagedFileError
+        If it is not a Parquet file of these columns.
+    """
+    parquet = import_parquet()
+    import pyarrow as pa
+
+    try:
+        table = parquet.ParquetFile(path)
+    except pa.ArrowInvalid:
+        raise DamagedFileError("is not a Parquet file") from None
+    with table:
+        if table.schema_arrow.names != columns:
+            found = ", ".join(table.schema_arrow.names)
+            raise DamagedFileError(f"has the columns {found}; expected {', '.join(columns)}")
+        encode = JSONLines(columns).encode
+        with replacing(lines_path) as file:
+            for batch in table.iter_batches(_ROWS_AT_ONCE):
+                file.writelines(map(encode, batch.to_pylist()))

@@ -1,10 +1,9 @@
 """Films and cameras: frames in, followed faces with emotions out."""
 
-from ._analysis import analyze_video
+from ._analysis import FaceSummary, VideoSummary, analyze_video
 from ._outputs import TIMELINE_COLUMNS
 from ._page import StreamPage
 from ._stream import VideoFrame, VideoStream, iter_video
-from ._summary import FaceSummary, VideoSummary
 from ._tracking import FaceTracker, TrackedFace
 from ._window import Window, why_no_window
 

@@ -5,7 +5,9 @@ import math
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["TIMELINE_COLUMNS", "FilmWriter", "TimelineWriter"]
+import numpy as np
+
+__all__ = ["TIMELINE_COLUMNS", "FilmWriter", "TimelineWriter", "plot_timeline"]
 
 #: The columns of a time line before those of the classes.
 TIMELINE_COLUMNS = (
@@ -23,6 +25,8 @@ _CODECS = {
 }
 # A picture stands no longer than this where the clock of a source jumps.
 _LONGEST_STILL = 10.0
+# Moments of a film that are told apart: a picture has hardly more columns.
+_MOMENTS = 1500
 
 
 class TimelineWriter:
@@ -167,3 +171,51 @@ def check_film_suffix(path):
 
 def _number(value, digits):
     return "" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def plot_timeline(timeline, path, seconds, classes):
+    """Draw the probabilities over time of the faces that were seen for longest.
+
+    Parameters
+    ----------
+    timeline : path-like
+        The CSV that a time line was written to; with one row at least.
+    path : path-like
+        The picture, as matplotlib writes it: ``.png``, ``.svg``, ``.pdf``, …; replaced.
+    seconds : float
+        Length of the film.
+    classes : sequence of str
+        The columns of probabilities.
+    """
+    import matplotlib.pyplot as plt
+
+    from ..plotting import EmotionTimelineDisplay
+
+    display = EmotionTimelineDisplay.from_rows(_thinned(timeline, seconds / _MOMENTS, classes))
+    try:
+        display.figure_.savefig(path)
+    finally:
+        plt.close(display.figure_)
+
+
+def _thinned(timeline, moment, classes):
+    """Return rows, those of one face in one moment averaged, with the last emotion told."""
+    kept = {}
+    with open(timeline, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            seconds = float(row["seconds"])
+            values = [seconds, *(float(row[name] or math.nan) for name in classes)]
+            known = kept.setdefault(
+                (int(row["face"]), int(seconds / moment)), [0, np.zeros(len(values)), ""]
+            )
+            known[0] += 1
+            known[1] += values
+            known[2] = row["emotion"]
+    return [
+        {
+            "face": face,
+            "emotion": emotion,
+            **dict(zip(("seconds", *classes), (total / count).tolist(), strict=True)),
+        }
+        for (face, _), (count, total, emotion) in kept.items()
+    ]

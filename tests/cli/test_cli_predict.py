@@ -183,7 +183,7 @@ def test_an_interruption_keeps_what_is_written(album, capsys, monkeypatch, name,
     pytest.importorskip("pyarrow")
     for i in range(20):
         write_image(f"album/sub/{i:02}.png", photo(1, i))
-    monkeypatch.setattr("fer_sklearn.photos._results._MAX_SECONDS", 0.0)
+    monkeypatch.setattr("fer_sklearn.photos._recognize._MAX_SECONDS", 0.0)
     reader = Reader()
     plain = reader.classify
 

@@ -10,7 +10,7 @@ from running import run, usage_error
 
 from fer_sklearn import weights
 from fer_sklearn.cli._models import ARCHITECTURES, SHIPPED
-from fer_sklearn.cli._terminal import quiet_start_up
+from fer_sklearn.cli._output import quiet_start_up
 from fer_sklearn.cli._tune import SCORES
 from fer_sklearn.cnn.architectures import ARCHITECTURES as ALL_ARCHITECTURES
 from fer_sklearn.evaluation import SCORING

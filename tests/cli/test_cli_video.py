@@ -14,15 +14,15 @@ import videos
 from running import csv_rows, run, usage_error
 from videos import Camera, SquareReader, moving, read_film, squares, write_film
 
-from fer_sklearn.cli import _recording
+from fer_sklearn.cli import _video
 
 # A film of squares, told as slowly as real faces are, and stopped in the middle.
 _PROGRAM = """
 import sys
 from videos import Camera, SquareReader, squares
-from fer_sklearn.cli import _recording, _webcam, main
+from fer_sklearn.cli import _video, _webcam, main
 
-_recording.load_model = lambda name: SquareReader(seconds=0.02)
+_video.load_model = lambda name: SquareReader(seconds=0.02)
 if sys.argv[1] == "webcam":
     camera = Camera(rate=50, draw=lambda i: squares((60 + i % 200, 60, "happy")))
     record = _webcam.record
@@ -39,7 +39,7 @@ def film(tmp_path_factory):
 @pytest.fixture
 def square_reader(monkeypatch):
     """Let squares be faces."""
-    monkeypatch.setattr(_recording, "load_model", lambda name: SquareReader())
+    monkeypatch.setattr(_video, "load_model", lambda name: SquareReader())
 
 
 @pytest.fixture

@@ -9,9 +9,16 @@ from numpy.testing import assert_array_equal
 from skimage.data import astronaut
 
 from fer_sklearn.drawing import draw_faces
-from fer_sklearn.drawing._canvas import fill, outline, readable_on, text_width, write
-from fer_sklearn.drawing._layout import font_size, place_plates
-from fer_sklearn.drawing._plate import Reading, plate_size
+from fer_sklearn.drawing._canvas import (
+    Reading,
+    fill,
+    outline,
+    plate_size,
+    readable_on,
+    text_width,
+    write,
+)
+from fer_sklearn.drawing._faces import font_size, place_plates
 from fer_sklearn.emotions import EMOTIONS
 from fer_sklearn.plotting import EMOTION_COLORS
 

@@ -10,7 +10,7 @@ import pytest
 from photo_reader import COLUMNS, Reader, photo
 
 from fer_sklearn.images import write_image
-from fer_sklearn.photos import _results, iter_photo_rows, predict_photos
+from fer_sklearn.photos import _recognize, iter_photo_rows, predict_photos
 from fer_sklearn.photos._sources import count_sources, iter_sources
 
 
@@ -92,14 +92,14 @@ def test_photos_without_faces_do_not_wait_for_a_full_batch():
 
 
 def test_a_slow_batch_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(_results, "_MAX_SECONDS", 0.0)
+    monkeypatch.setattr(_recognize, "_MAX_SECONDS", 0.0)
     reader = Reader()
     rows_of([photo() for _ in range(3)], reader, n_jobs=1)
     assert reader.batches == [1, 1, 1]
 
 
 def test_large_pictures_do_not_wait_for_a_full_batch(monkeypatch):
-    monkeypatch.setattr(_results, "_MAX_BYTES", 100)
+    monkeypatch.setattr(_recognize, "_MAX_BYTES", 100)
     reader = Reader()
     rows_of([photo() for _ in range(4)], reader, n_jobs=1, crop_faces=False)
     assert reader.batches == [2, 2]

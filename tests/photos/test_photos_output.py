@@ -18,7 +18,7 @@ from photo_reader import COLUMNS, Reader, photo
 
 from fer_sklearn.images import write_image
 from fer_sklearn.photos import PhotoSummary, iter_photo_rows, predict_photos
-from fer_sklearn.photos._formats import CSVLines
+from fer_sklearn.photos._rows import CSVLines
 
 FORMATS = (".csv", ".jsonl", ".parquet")
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..images import as_photo, read_image
+from ._rows import NO_FACE, OK, UNREADABLE
 
-__all__ = ["NO_FACE", "OK", "UNREADABLE", "PhotoResult", "iter_photo_batches", "row_columns"]
-
-#: What a row says of its photo; the third is followed by a colon and the reason.
-OK, NO_FACE, UNREADABLE = "ok", "no face", "unreadable"
+__all__ = ["PhotoResult", "iter_photo_batches", "row_columns"]
 
 _BOX = ("left", "top", "width", "height")
 _BEFORE, _AFTER = ("source", "face", *_BOX, "score", "emotion"), ("status",)
