@@ -1,9 +1,8 @@
 """Descriptors: from grey images to numbers that a classical classifier can use."""
 
-from ._combine import MirroredFeatures
+from ._combine import BalancedPCA, MirroredFeatures, make_pca
 from ._hog import HOGExtractor, hog_batch
 from ._lbp import LBPExtractor, lbp_batch
-from ._pca import BalancedPCA
 
 __all__ = [
     "BalancedPCA",
@@ -12,4 +11,5 @@ __all__ = [
     "MirroredFeatures",
     "hog_batch",
     "lbp_batch",
+    "make_pca",
 ]

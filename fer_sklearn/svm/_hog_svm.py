@@ -16,8 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._utils.compat import Interval, StrOptions, check_sample_weight, fit_context
 from .._utils.pixels import ImageTagsMixin, check_pixels
 from .._utils.validation import check_known_keys
-from ..features import HOGExtractor
-from ..features._pca import make_pca
+from ..features import HOGExtractor, make_pca
 from ._base import check_several_classes, is_probabilistic, kernel_coefficient
 
 __all__ = ["HOGSVMClassifier"]

@@ -15,14 +15,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.compat import Interval, StrOptions, check_sample_weight, fit_context
-from ..features._pca import make_pca
+from ..features import make_pca
 from ._base import check_several_classes, is_probabilistic, kernel_coefficient
-from ._cholesky import Cholesky
 
-__all__ = ["LSSVMClassifier"]
+__all__ = ["Cholesky", "LSSVMClassifier"]
 
 # Rows of the kernel matrix worked on at a time, which bounds the memory beside it.
 _CHUNK = 1024
+# Columns of the matrix that the Cholesky factor works on at a time.
+_BLOCK = 1024
 
 
 class LSSVMClassifier(ClassifierMixin, BaseEstimator):
@@ -289,3 +290,60 @@ def _temperature(scores, codes, weight):
         return -np.average(likelihood[np.arange(len(codes)), codes], weights=weight)
 
     return math.exp(minimize_scalar(loss, bounds=(-7, 3), method="bounded").x)
+
+
+class Cholesky:
+    """The factor ``L`` of a symmetric positive definite matrix ``L @ L.T``.
+
+    Works in place and block by block: given the 28,709 × 28,709 float32 matrix of FER2013,
+    SciPy's routine (1.17, with OpenBLAS) ended the process, for reasons that were not found.
+    Here nothing larger than a block goes to LAPACK, and products of blocks do nearly all the
+    work.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n, n), float32 or float64
+        Only what stands on and below the diagonal is read; it is overwritten.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the matrix is not positive definite.
+    """
+
+    def __init__(self, matrix):
+        self._lower = matrix
+        self._blocks = list(gen_batches(len(matrix), _BLOCK))
+        self._inverses = [self._factorise(block) for block in self._blocks]
+
+    def _factorise(self, block):
+        """Replace one block of columns by the factor's, and invert its block of the diagonal."""
+        lower, before = self._lower, slice(block.start)
+        columns = lower[block.start :, block]
+        columns -= lower[block.start :, before] @ lower[block, before].T
+        size = block.stop - block.start
+        inverse = np.linalg.inv(np.linalg.cholesky(columns[:size]))
+        columns[size:] = columns[size:] @ inverse.T
+        return inverse
+
+    def solve(self, right):
+        """Return ``x`` of ``L @ L.T @ x = right``, for `right` of shape (n, k)."""
+        lower, x = self._lower, right.copy()
+        for block, inverse in zip(self._blocks, self._inverses, strict=True):
+            x[block] = inverse @ (x[block] - lower[block, : block.start] @ x[: block.start])
+        for block, inverse in zip(self._blocks[::-1], self._inverses[::-1], strict=True):
+            rest = lower[block.stop :, block].T @ x[block.stop :]
+            x[block] = inverse.T @ (x[block] - rest)
+        return x
+
+    def inverse_diagonal(self):
+        """Return the diagonal of the inverse of ``L @ L.T``, of shape (n,)."""
+        diagonal = np.empty(len(self._lower), self._lower.dtype)
+        for i, columns in enumerate(self._blocks):
+            inverse = np.zeros((len(diagonal), columns.stop - columns.start), diagonal.dtype)
+            inverse[columns] = self._inverses[i]
+            for block, own in zip(self._blocks[i + 1 :], self._inverses[i + 1 :], strict=True):
+                between = slice(columns.start, block.start)
+                inverse[block] = -own @ (self._lower[block, between] @ inverse[between])
+            diagonal[columns] = np.einsum("ij,ij->j", inverse, inverse)
+        return diagonal

@@ -14,7 +14,7 @@ from fer_sklearn import (
     load_image_folder,
     make_faces,
 )
-from fer_sklearn.datasets import _fetch
+from fer_sklearn.datasets import _fer2013
 from fer_sklearn.emotions import EMOTIONS
 from fer_sklearn.exceptions import DatasetFormatError, ImageReadError, MissingExtraError
 from fer_sklearn.images import write_image
@@ -177,7 +177,7 @@ def kaggle(monkeypatch, tmp_path):
 
     module = types.SimpleNamespace(dataset_download=dataset_download, calls=calls)
     monkeypatch.setitem(sys.modules, "kagglehub", module)
-    monkeypatch.setattr(_fetch, "_COUNTS", {"train": 5, "public": 1, "private": 1})
+    monkeypatch.setattr(_fer2013, "_COUNTS", {"train": 5, "public": 1, "private": 1})
     return module
 
 
@@ -205,7 +205,7 @@ def test_fetch_finds_an_unpacked_archive(kaggle, tmp_path):
 
 
 def test_fetch_refuses_an_incomplete_download(kaggle, tmp_path, monkeypatch):
-    monkeypatch.setattr(_fetch, "_COUNTS", {"train": 6, "public": 1, "private": 1})
+    monkeypatch.setattr(_fer2013, "_COUNTS", {"train": 6, "public": 1, "private": 1})
     with pytest.raises(DatasetFormatError, match=r"'train': 5, .*; expected {'train': 6,"):
         fetch_fer2013(tmp_path / "home")
     assert not (tmp_path / "home").exists()

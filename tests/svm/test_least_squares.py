@@ -57,26 +57,26 @@ def test_both_sides_may_be_exchanged(faces):
 
 
 def test_parts_larger_than_a_chunk_are_the_same(monkeypatch):
-    from fer_sklearn.svm import _cholesky, _least_squares
+    from fer_sklearn.svm import _least_squares
 
     X, y = _clusters()
     whole = LSSVMClassifier(probability=True).fit(X, y).predict_proba(X)
     monkeypatch.setattr(_least_squares, "_CHUNK", 7)
-    monkeypatch.setattr(_cholesky, "_BLOCK", 11)
+    monkeypatch.setattr(_least_squares, "_BLOCK", 11)
     parts = LSSVMClassifier(probability=True).fit(X, y).predict_proba(X)
     assert_allclose(whole, parts, atol=1e-9)
 
 
 @pytest.mark.parametrize("block", [1, 4, 7, 30])
 def test_the_factor_by_blocks_solves_and_inverts(monkeypatch, block):
-    from fer_sklearn.svm import _cholesky
+    from fer_sklearn.svm import _least_squares
 
-    monkeypatch.setattr(_cholesky, "_BLOCK", block)
+    monkeypatch.setattr(_least_squares, "_BLOCK", block)
     rng = np.random.default_rng(0)
     half, right = rng.normal(size=(28, 40)), rng.normal(size=(28, 3))
     matrix = half @ half.T
     # What stands above the diagonal must not count.
-    factor = _cholesky.Cholesky(np.where(np.tri(28, dtype=bool), matrix, np.nan))
+    factor = _least_squares.Cholesky(np.where(np.tri(28, dtype=bool), matrix, np.nan))
     assert_allclose(factor.solve(right), np.linalg.solve(matrix, right), atol=1e-8)
     assert_allclose(factor.inverse_diagonal(), np.diag(np.linalg.inv(matrix)), atol=1e-8)
 
