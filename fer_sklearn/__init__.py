@@ -12,6 +12,7 @@ _EXPORTS = {
     "duplicate_groups": "datasets",
     "duplicate_report": "datasets",
     "fetch_fer2013": "datasets",
+    "load_dataset": "datasets",
     "load_fer2013": "datasets",
     "load_image_folder": "datasets",
     "make_faces": "datasets",

@@ -1,8 +1,9 @@
-"""Data sets: FER2013 in all its forms, folders of one's own, and drawn faces."""
+"""Data sets: FER2013, folders of labelled images, and synthetic faces."""
 
 from ._duplicates import DuplicateReport, duplicate_groups, duplicate_report
 from ._fer2013 import fetch_fer2013, load_fer2013
 from ._folder import load_image_folder
+from ._load import load_dataset
 from ._synthetic import make_faces
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "duplicate_groups",
     "duplicate_report",
     "fetch_fer2013",
+    "load_dataset",
     "load_fer2013",
     "load_image_folder",
     "make_faces",

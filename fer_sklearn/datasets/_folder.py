@@ -14,7 +14,7 @@ from sklearn.utils import Bunch
 from .._utils.validation import check_choice
 from ..emotions import EMOTIONS, canonical_emotion
 from ..exceptions import DatasetFormatError, ImageReadError
-from ..images import IMAGE_SUFFIXES, decode_color, decode_gray
+from ..images import IMAGE_SUFFIXES, decode_color, decode_gray, resize
 
 __all__ = [
     "FolderSource",
@@ -208,7 +208,7 @@ def _read(source, names, shape, grayscale, on_error):
                 raise
             errors.append(error)
             continue
-        images.append(image if shape is None else _resize(image, shape))
+        images.append(image if shape is None else resize(image, shape))
         read.append(name)
     if errors and not images:
         raise ImageReadError(f"None of {len(errors)} image(s) can be read. First: {errors[0]}")
@@ -227,17 +227,6 @@ def _read_one(source, name, grayscale):
     if grayscale:
         return decode_gray(data, described)
     return decode_color(data, described)
-
-
-def _resize(image, shape):
-    import cv2
-
-    if image.shape[:2] == shape:
-        return image
-    # Area averaging keeps what shrinking would alias; enlarging needs interpolation.
-    shrinks = shape[0] < image.shape[0] and shape[1] < image.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, shape[::-1], interpolation=method)
 
 
 def _stack(images):

@@ -10,7 +10,10 @@ from sklearn.model_selection import cross_val_score
 from sklearn.svm import LinearSVC
 
 from fer_sklearn import (
+    GrayscaleResizer,
     fetch_fer2013,
+    load_dataset,
+    load_fer2013,
     load_image_folder,
     make_faces,
 )
@@ -93,6 +96,13 @@ def test_shrinking_averages(tmp_path):
     np.testing.assert_array_equal(image, 200 * np.eye(8))
 
 
+@pytest.mark.parametrize("size", [72, (48, 96), (24, 96)])
+def test_images_are_resized_as_the_resizer_does(tmp_path, size):
+    put(tmp_path, [f"a/{i}.png" for i in range(7)])
+    data = load_image_folder(tmp_path, size=size)
+    np.testing.assert_array_equal(data.images, GrayscaleResizer(size).transform(FACES.images))
+
+
 def test_colour(tmp_path):
     (tmp_path / "a").mkdir()
     red = np.zeros((4, 5, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
@@ -158,6 +168,91 @@ def test_wrong_on_error(tmp_path):
 def test_missing_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"does not exist\. Check the spelling"):
         load_image_folder(tmp_path / "nowhere")
+
+
+# -- any layout -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A folder with the subsets Train and test, of three and two images."""
+    names = ["Train/contempt/1.png", "Train/joy/1.png", "Train/joy/2.png", "test/joy/1.png"]
+    return put(tmp_path / "folders", [*names, "test/fear/1.png"])
+
+
+def test_fer2013_is_recognised(tmp_path):
+    path = put(tmp_path, ["train/sad/Training_1.png", "test/joy/PublicTest_1.png"])
+    for subset, part in (("Public", "public"), (None, "all"), (["training", "train"], "train")):
+        data = load_dataset(path, subset=subset)
+        assert (data.layout, data.part) == ("FER2013 layout", part)
+        expected = load_fer2013(path, subset=part)
+        np.testing.assert_array_equal(data.images, expected.images)
+        np.testing.assert_array_equal(data.subset, expected.subset)
+
+
+@pytest.mark.parametrize(
+    ("subset", "part", "targets"),
+    [
+        (None, "all", ["contempt", "happy", "happy", "fear", "happy"]),
+        ("all", "all", ["contempt", "happy", "happy", "fear", "happy"]),
+        ("train", "Train", ["contempt", "happy", "happy"]),
+        (["dev", "test"], "test", ["fear", "happy"]),
+        (["dev", "valid"], "all", ["contempt", "happy", "happy", "fear", "happy"]),
+    ],
+)
+def test_label_folders_are_recognised(folders, subset, part, targets):
+    data = load_dataset(folders, subset=subset)
+    assert (data.layout, data.part) == ("label folders", part)
+    assert data.target.tolist() == targets
+    assert data.target_names.tolist() == sorted(set(targets))
+    assert len(data.images) == len(data.data) == len(data.filenames) == len(targets)
+    assert set(data.subset.tolist()) == ({"Train", "test"} if part == "all" else {part})
+    X, y = load_dataset(folders, subset=subset, return_X_y=True)
+    np.testing.assert_array_equal(X, data.images)
+    assert y.tolist() == targets
+
+
+def test_a_subset_of_images_of_several_sizes(folders):
+    put(folders / "Train" / "fear", ["1.png"], shape=(48, 30))
+    data = load_dataset(folders, subset="train")
+    assert data.images.dtype == object
+    assert "data" not in data
+
+
+def test_an_unknown_subset(folders):
+    message = r"has no subset 'tests'; it has Train, test\. .* Did you mean 'test'\?"
+    with pytest.raises(DatasetFormatError, match=message):
+        load_dataset(folders, subset="tests")
+    with pytest.raises(DatasetFormatError, match=r"As label folders: .* has no subset 'private'"):
+        load_dataset(folders, subset="private")
+
+
+def test_neither_layout(tmp_path):
+    put(tmp_path, ["1.png"])
+    message = (
+        r"cannot be used\. As FER2013: .* name no emotion .* As label folders: .* no images in"
+    )
+    with pytest.raises(DatasetFormatError, match=message):
+        load_dataset(tmp_path)
+
+
+def test_a_table_is_fer2013(tmp_path):
+    path = tmp_path / "fer2013.csv"
+    path.write_text("emotion,pixels,Usage\n0,1 2 3,Training\n")
+    with pytest.raises(DatasetFormatError, match="row 1 below the header: 3 pixels"):
+        load_dataset(path)
+    with pytest.raises(ValueError, match="subset='test' is not a subset of FER2013"):
+        load_dataset(path, subset="test")
+
+
+def test_unreadable_images_of_label_folders(folders):
+    (folders / "test/joy/1.png").write_bytes(b"")
+    with pytest.raises(ImageReadError, match="test/joy"):
+        load_dataset(folders)
+    with pytest.warns(UserWarning, match="Left out 1 of 5"):
+        assert len(load_dataset(folders, on_error="warn").images) == 4
+    with pytest.raises(ValueError, match="on_error='skip' is unknown"):
+        load_dataset(folders, on_error="skip")
 
 
 # -- fetching ---------------------------------------------------------------------------

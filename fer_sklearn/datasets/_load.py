@@ -1,0 +1,131 @@
+"""Load labelled images without naming their layout."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from .._utils.validation import check_choice, suggestion
+from ..exceptions import DatasetFormatError
+from ._fer2013 import SUBSETS, load_fer2013
+from ._folder import load_image_folder
+
+__all__ = ["load_dataset"]
+
+
+def load_dataset(
+    path: str | os.PathLike[str],
+    *,
+    subset: str | Sequence[str] | None = None,
+    on_error: str = "raise",
+    return_X_y: bool = False,
+) -> Bunch | tuple[np.ndarray, np.ndarray]:
+    """Load labelled images, either FER2013 or a folder per label.
+
+    The layout is detected: `path` is read with :func:`load_fer2013` if it is FER2013 in any of
+    its forms, otherwise with :func:`load_image_folder`.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A CSV file of FER2013, a folder, or a zip archive.
+    subset : str, sequence of str or None, default=None
+        The part to load: ``"train"``, ``"public"``, ``"private"`` or ``"all"`` for FER2013, or the
+        name of a folder around the label folders; case does not matter. Given several names, the
+        first that the data has is loaded, or everything if it has none of them. If None,
+        everything is loaded.
+    on_error : {"raise", "warn"}, default="raise"
+        What to do with unreadable images in label folders, as in :func:`load_image_folder`.
+    return_X_y : bool, default=False
+        If True, return ``(images, target)``.
+
+    Returns
+    -------
+    Bunch
+        What the loader returned, and
+
+        - layout : str; ``"FER2013 layout"`` or ``"label folders"``
+        - part : str; the name of the subset that was loaded, or ``"all"``
+
+    Raises
+    ------
+    FileNotFoundError
+        If `path` does not exist.
+    DatasetFormatError
+        If `path` has neither layout, or no subset of this name.
+    ImageReadError
+        If an image is missing, truncated or damaged.
+    ValueError
+        If `path` is a CSV file and `subset` is not one of FER2013's.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from fer_sklearn import load_dataset, make_faces
+    >>> from fer_sklearn.images import write_image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for label in ("happy", "sad"):
+    ...         pathlib.Path(folder, label).mkdir()
+    ...         write_image(f"{folder}/{label}/1.png", make_faces(1, random_state=0).images[0])
+    ...     faces = load_dataset(folder, subset=["train", "training"])
+    >>> faces.layout, faces.part, faces.target.tolist()
+    ('label folders', 'all', ['happy', 'sad'])
+    """
+    check_choice("on_error", on_error, ("raise", "warn"))
+    names = ["all"] if subset is None else [subset] if isinstance(subset, str) else list(subset)
+    names = [name.lower() for name in names]
+    is_optional = subset is not None and not isinstance(subset, str)
+    data = _load(path, names, is_optional, on_error)
+    return (data.images, data.target) if return_X_y else data
+
+
+def _load(path, names, is_optional, on_error):
+    """Try FER2013, then label folders; if neither fits, report both errors."""
+    not_fer2013 = None
+    fer2013_name = next((name for name in names if name in (*SUBSETS, "all")), None)
+    if fer2013_name is not None:
+        try:
+            data = load_fer2013(path, subset=fer2013_name)
+            return Bunch(layout="FER2013 layout", part=fer2013_name, **data)
+        except DatasetFormatError as error:
+            not_fer2013 = error
+    if Path(path).suffix.lower() == ".csv":
+        raise not_fer2013 or ValueError(
+            f"subset={names[0]!r} is not a subset of FER2013, the only data set in CSV files that "
+            f"can be read; expected one of {', '.join((*SUBSETS, 'all'))}."
+        )
+    try:
+        return _select_part(load_image_folder(path, on_error=on_error), path, names, is_optional)
+    except DatasetFormatError as error:
+        if not_fer2013 is None:
+            raise
+        raise DatasetFormatError(
+            f"{path} cannot be used. As FER2013: {not_fer2013} As label folders: {error}"
+        ) from error
+
+
+def _select_part(data, path, names, is_optional):
+    """Keep the images of the first subset in `names` that an image folder has."""
+    existing = {name.lower(): name for name in np.unique(data.subset).tolist()}
+    part = next((existing[name] for name in names if name in existing), None)
+    if part is None and (is_optional or "all" in names):
+        part = "all"
+    if part is None:
+        raise DatasetFormatError(
+            f"{path} has no subset {names[0]!r}; it has {', '.join(existing.values())}. Choose one "
+            f"of these, or 'all'.{suggestion(names[0], existing.values())}"
+        )
+    if part != "all":
+        rows = data.subset == part
+        selected = {
+            key: value[rows]
+            for key, value in data.items()
+            if key in ("images", "target", "subset", "filenames")
+        }
+        data = Bunch(**{**data, **selected, "target_names": np.unique(selected["target"])})
+        data.pop("data", None)
+        if data.images.dtype != object:
+            data.data = data.images.reshape(len(data.images), -1)
+    return Bunch(layout="label folders", part=part, **data)
