@@ -1,6 +1,6 @@
-"""Settings of the documentation: ``python -m sphinx -W -b html docs docs/_build/html``.
+"""Sphinx configuration: ``python -m sphinx -W -b html docs docs/_build/html``.
 
-The build needs no network: nothing is fetched, and nothing in the pages is.
+Neither the build nor the finished site needs a network connection.
 """
 
 import inspect
@@ -9,10 +9,10 @@ import re
 import sys
 from pathlib import Path
 
-# Read once by TensorFlow and matplotlib, hence before anything imports them.
+# TensorFlow and matplotlib read these once, so set them before anything is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["MPLBACKEND"] = "Agg"
-# The matrices of the examples are small: several threads would only get in each other's way.
+# The matrices in the examples are small, so several threads would only slow each other down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -40,7 +40,7 @@ templates_path = ["_templates"]
 default_role = "literal"
 nitpicky = True
 nitpick_ignore_regex = [
-    # Objects of other projects, whose inventories would need a network.
+    # Objects of other projects; resolving them would need a network connection.
     ("py:.*", r"(sklearn|keras|matplotlib|numpy|np|pandas|joblib|functools|json)\..*"),
 ]
 
@@ -63,7 +63,7 @@ sphinx_gallery_conf = {
     "thumbnail_size": (400, 300),
     "download_all_examples": False,
     "show_memory": False,
-    "write_computation_times": False,  # its page would fetch scripts from elsewhere
+    "write_computation_times": False,  # its page would load external scripts
     "show_signature": False,
     "remove_config_comments": True,
     "capture_repr": ("_repr_html_", "__repr__"),
@@ -89,14 +89,14 @@ html_theme_options = {
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
-_pages_of_their_own = ("index", "getting_started", "model_card", "notebooks/*", "changelog")
-html_sidebars = {name: [] for name in (*_pages_of_their_own, "contributing")}
+_pages_without_sidebar = ("index", "getting_started", "model_card", "notebooks/*", "changelog")
+html_sidebars = {name: [] for name in (*_pages_without_sidebar, "contributing")}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 
 def skip_foreign(app, what, name, obj, skip, options):
-    """Leave out methods that scikit-learn or Python gives to every class: they say it there."""
+    """Skip methods inherited from scikit-learn or Python, which are documented there."""
     if re.fullmatch(r"set_(output|\w+_request)", name):
         return True
     own = (getattr(obj, "__module__", None) or "").startswith("fer_sklearn")
@@ -104,7 +104,7 @@ def skip_foreign(app, what, name, obj, skip, options):
 
 
 def describe_constant(app, what, name, obj, options, lines):
-    """Take what is said of a constant from its ``#:`` comment, wherever it is defined."""
+    """Use the ``#:`` comment above the definition of a constant as its docstring."""
     if what != "data" or name.endswith(".__version__"):
         return
     attribute = name.rpartition(".")[2]
@@ -116,11 +116,11 @@ def describe_constant(app, what, name, obj, options, lines):
         if comment:
             lines[:] = [line.removeprefix("#:").strip() for line in comment[1].splitlines()]
             return
-    raise ValueError(f"{name} has no comment that begins with '#:' where it is defined")
+    raise ValueError(f"{name} has no comment starting with '#:' above its definition")
 
 
 def find_object(objects, name):
-    """Return the (name, entry) of a public object by its name, with or without its module."""
+    """Return the (name, entry) of a public object, given its name with or without its module."""
     candidates = [name, f"fer_sklearn.{name}"]
     candidates += [found for found in objects if found.endswith(f".{name}")]
     return next(((found, objects[found]) for found in candidates if found in objects), None)
@@ -138,7 +138,7 @@ def resolve_short_name(app, env, node, contnode):
 
 
 def link_code(app, doctree, docname):
-    """Make `FaceCropper` in prose a link to its page; elsewhere the text is plain Markdown."""
+    """Link names such as `FaceCropper` in prose to their pages."""
     objects = app.env.get_domain("py").objects
     for literal in list(doctree.findall(nodes.literal)):
         name = re.fullmatch(r"([A-Za-z_]\w+)(\(.*\))?", literal.astext())
@@ -161,13 +161,13 @@ def _is_within(node, kinds):
 
 
 def link_gallery(app, docname, source):
-    """Lead links to the script of an example, which readers of the files want, to its page."""
+    """Point links to the script of an example, useful on GitHub, to its gallery page."""
     link = r"\(((?:\.\./)*)examples/(plot_\w+)\.py\)"
     source[0] = re.sub(link, r"(\1auto_examples/\2.rst)", source[0])
 
 
 def setup(app):
-    """Connect the functions above."""
+    """Register the functions above with Sphinx."""
     app.connect("source-read", link_gallery)
     app.connect("autodoc-skip-member", skip_foreign)
     app.connect("autodoc-process-docstring", describe_constant, priority=1)

@@ -1,9 +1,9 @@
 """
-Read a photo
-============
+Analyse a photo
+===============
 
-The models that come along tell the emotions in a photo at once, offline and without any
-training. This is the whole way, step by step, and then the one function that does it all.
+The pretrained models predict the emotions in a photo, offline and without any training. This
+example shows each step, and then the one function that does everything.
 """
 
 # sphinx_gallery_thumbnail_number = 2
@@ -12,8 +12,7 @@ training. This is the whole way, step by step, and then the one function that do
 # Find the face
 # -------------
 #
-# A photo is a path, or an array. ``detect_faces`` says where the faces are and, where it can,
-# the eyes.
+# A photo is a path or an array. ``detect_faces`` locates the faces and, where possible, the eyes.
 
 import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
@@ -26,8 +25,8 @@ found = detect_faces(photo)
 found
 
 # %%
-# ``FaceCropper`` cuts it out; with ``align=True`` the eyes are made level. It is a transformer:
-# photos of any size in, faces of one size out.
+# ``FaceCropper`` crops the photo to the face; with ``align=True`` it also levels the eyes. It is a
+# transformer: photos of any size in, faces of one size out.
 
 faces = FaceCropper(size=96, align=True).fit_transform([photo])
 
@@ -36,17 +35,17 @@ left.imshow(photo)
 for x, y, width, height in found.boxes:
     left.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="#E69F00", linewidth=2))
 left.scatter(*found.eyes[0].T, color="#56B4E9", s=12)
-left.set(title="found", xticks=[], yticks=[])
+left.set(title="detected", xticks=[], yticks=[])
 right.imshow(faces[0])
-right.set(title="cut out and turned upright", xticks=[], yticks=[])
+right.set(title="cropped and aligned", xticks=[], yticks=[])
 plt.show()
 
 # %%
-# Ask the model
-# -------------
+# Predict the emotion
+# -------------------
 #
-# ``load_pretrained`` is a fitted pipeline. With ``crop_faces=True`` it does the above by itself;
-# ``runtime="litert"`` answers without TensorFlow.
+# ``load_pretrained`` returns a fitted pipeline. With ``crop_faces=True`` it performs the steps
+# above itself; ``runtime="litert"`` predicts without TensorFlow.
 
 model = load_pretrained(crop_faces=True, runtime="litert")
 probabilities = model.predict_proba([photo])[0]
@@ -56,8 +55,8 @@ dict(zip(model.classes_.tolist(), probabilities.round(3).tolist(), strict=True))
 # Many photos, many faces
 # -----------------------
 #
-# ``predict_photos`` takes folders, patterns, paths and arrays, finds every face, and gives a table
-# with a row for each. What cannot be read has a row that says so.
+# ``predict_photos`` takes folders, glob patterns, paths and arrays, finds every face, and returns
+# a table with one row per face. A file that cannot be read gets a row that says so.
 
 from fer_sklearn import draw_faces, predict_photos
 
@@ -65,14 +64,14 @@ table = predict_photos([photo, "no-such.jpg"], progress=False)
 table[["source", "face", "left", "top", "emotion", "status"]]
 
 # %%
-# Drawn onto the photo:
+# Draw the results onto the photo:
 
-seen = table[table["status"] == "ok"]
-boxes = seen[["left", "top", "width", "height"]].to_numpy()
-answers = seen[model.classes_].to_numpy()
-picture = draw_faces(photo, boxes, seen["emotion"], answers, model.classes_)
+found = table[table["status"] == "ok"]
+boxes = found[["left", "top", "width", "height"]].to_numpy()
+probabilities = found[model.classes_].to_numpy()
+annotated = draw_faces(photo, boxes, found["emotion"], probabilities, model.classes_)
 
 figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
-ax.imshow(picture)
+ax.imshow(annotated)
 ax.set_axis_off()
 plt.show()

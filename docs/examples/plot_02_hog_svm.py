@@ -2,9 +2,9 @@
 From data to a confusion matrix
 ===============================
 
-A classical model in a dozen lines: faces are described by histograms of oriented gradients, and
-a support vector machine tells them apart. The faces are drawn ones, so that nothing has to be
-downloaded; ``load_fer2013`` goes in the place of ``make_faces`` for real ones.
+A classical model in a dozen lines: histograms of oriented gradients describe each face, and a
+support vector machine classifies them. The faces are synthetic, so there is nothing to download;
+for real ones, replace ``make_faces`` with ``load_fer2013``.
 """
 
 # %%
@@ -20,7 +20,8 @@ plot_samples(X, y, n_per_class=9, random_state=0)
 # Fit a pipeline
 # --------------
 #
-# Scaling and description are steps of it, so that they are the same in training and in use.
+# Scaling and feature extraction are steps of the pipeline, so they are the same in training and
+# prediction.
 
 from sklearn.model_selection import train_test_split
 
@@ -31,19 +32,19 @@ model = make_hog_svm_pipeline().fit(X_train, y_train)
 model
 
 # %%
-# How good is it?
-# ---------------
+# How accurate is it?
+# -------------------
 #
-# ``evaluate`` says so with a 95 % interval for each figure: it is measured on 150 images, and
-# other 150 images would have given other figures.
+# ``evaluate`` reports each metric with a 95 % confidence interval: it is measured on 150 images,
+# and another 150 images would have given a different value.
 
 from fer_sklearn import evaluate
 
 evaluate(model, X_test, y_test)
 
 # %%
-# The confusion matrix shows what is taken for what. The shade is the share of a row, so that a
-# rare emotion is as visible as a frequent one; the count stands below.
+# The confusion matrix shows which emotions are confused with which. Colour represents the fraction
+# of each row, so that rare emotions are as visible as frequent ones; the counts are printed below.
 
 from fer_sklearn import ConfusionMatrixDisplay
 

@@ -2,18 +2,18 @@
 Tune a whole pipeline
 =====================
 
-How large should the cells be in which gradients are counted, and how much may the support
-vector machine bend? The two depend on each other, so they are searched for together: a
-parameter of any step has a name of the form ``step__parameter``.
+How large should the HOG cells be, and how strongly should the support vector machine be
+regularised? The two depend on each other, so we search for both together. A parameter of any step
+has a name of the form ``step__parameter``.
 """
 
 # sphinx_gallery_thumbnail_number = 2
 
 # %%
-# Hard faces
-# ----------
+# Noisy faces
+# -----------
 #
-# With a lot of noise on the pixels there is something left to win.
+# We add a lot of noise to the pixels to make the problem hard enough.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,8 +28,8 @@ plot_faces(X[:14], y[:14], n_cols=7)
 # Search
 # ------
 #
-# ``SCORING`` has accuracy, balanced accuracy and macro-F1; the last one decides. ``n_jobs=2``
-# would run two candidates at a time, with the same result.
+# ``SCORING`` contains accuracy, balanced accuracy and macro-F1; the last one selects the best
+# candidate. ``n_jobs=2`` would evaluate two candidates at a time, with the same result.
 
 cells, penalties = [4, 6, 8, 12], [0.1, 0.5, 2.0, 10.0]
 search = GridSearchCV(
@@ -45,7 +45,7 @@ search.best_params_, round(search.best_score_, 3)
 # All sixteen candidates
 # ----------------------
 #
-# A single best number hides whether it is a peak or a plateau.
+# The best score alone does not show whether it is a peak or a plateau.
 
 scores = search.cv_results_["mean_test_macro_f1"].reshape(len(penalties), len(cells))
 
@@ -60,6 +60,6 @@ ax.add_patch(
 )
 ax.set_xticks(range(len(cells)), [f"{cell}×{cell}" for cell in cells])
 ax.set_yticks(range(len(penalties)), penalties)
-ax.set(xlabel="pixels a cell", ylabel="C of the SVM", title="macro-F1, cross-validated")
+ax.set(xlabel="pixels per cell", ylabel="C of the SVM", title="macro-F1, cross-validated")
 figure.colorbar(image)
 plt.show()

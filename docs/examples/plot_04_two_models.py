@@ -1,16 +1,16 @@
 """
-A HOG-SVM against a network
-===========================
+HOG-SVM or CNN?
+===============
 
-Both kinds of model are scikit-learn classifiers, so that ``cross_val_score`` compares them on
-the very same folds.
+Both kinds of model are scikit-learn classifiers, so ``cross_val_score`` can compare them on
+exactly the same folds.
 """
 
 # %%
 # Two pipelines
 # -------------
 #
-# The network is a small one, on images of 24×24 pixels, so that this takes seconds.
+# The network is a small one, for images of 24×24 pixels, so that this example runs in seconds.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,7 +35,7 @@ models = {
 # The same folds for both
 # -----------------------
 #
-# Once with few images, once with four times as many.
+# We compare the models on few images, and on four times as many.
 
 folds = StratifiedKFold(3, shuffle=True, random_state=0)
 sizes = [105, 420]
@@ -46,12 +46,12 @@ for n in sizes:
         scores[name].append(cross_val_score(model, X, y, cv=folds))
 
 # %%
-# What comes out
-# --------------
+# Results
+# -------
 #
-# A dot is a fold, a line their mean. Few images favour the descriptor that somebody thought out; a
-# network has to find its own, which takes more of them. On the 28,709 training images of FER2013
-# the network is ahead.
+# Each dot is a fold, each line the mean. With few images, the hand-crafted descriptor wins; a
+# network has to learn its own features, which takes more images. On the 28,709 training images of
+# FER2013, the network is more accurate.
 
 figure, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
 for number, ((name, values), color) in enumerate(

@@ -1,11 +1,11 @@
 """
-Fine-tune a model that comes along
-==================================
+Fine-tune a pretrained model
+============================
 
-``load_pretrained`` returns a pipeline that is fitted already. Fitting it again does not start
-from nothing: it keeps what the network knows of faces and adapts the rest to yours, for which a
-few hundred images are enough. Drawn faces stand for yours here: they look like none that the
-model has seen.
+``load_pretrained`` returns a pipeline that is already fitted. When you fit it again, it does not
+start from scratch: it keeps what the network has learned about faces and adapts the rest to yours,
+for which a few hundred images are enough. Here, synthetic faces stand in for yours; they look like
+nothing the model has seen.
 """
 
 # sphinx_gallery_thumbnail_number = 2
@@ -22,11 +22,11 @@ model = load_pretrained("tiny")
 before = evaluate(model, unseen, truth)
 
 # %%
-# Learn
+# Train
 # -----
 #
-# The first two stages stay as they are (``frozen_stages``). A part of the images is held out to
-# see how training goes.
+# The first two stages stay frozen (``frozen_stages``). Part of the images is held out for
+# validation.
 
 model.set_params(
     classifier__epochs=6,
@@ -37,12 +37,12 @@ model.set_params(
 model.fit(X, y)
 
 # %%
-# Look at the training
-# --------------------
+# Plot the training history
+# -------------------------
 #
-# Both curves fall: it learns, and what it learns holds for images that it did not learn from.
-# Training images are turned, shifted and erased at random, validation images are not, which is
-# why validation may do better.
+# Both curves fall, so what the network learns also holds for the validation images. Training
+# images are augmented by random rotations, shifts and erased rectangles, validation images are
+# not, which is why the validation loss may be lower.
 
 from fer_sklearn import LearningCurvesDisplay
 
@@ -52,7 +52,7 @@ LearningCurvesDisplay.from_history(model[-1].history_)
 # After
 # -----
 #
-# How many faces of each emotion are recognised, before (open) and after (filled):
+# Recall of each emotion, before (open) and after fine-tuning (filled):
 
 import matplotlib.pyplot as plt
 
@@ -74,7 +74,7 @@ ax.spines[["top", "right", "left"]].set_visible(False)
 plt.show()
 
 # %%
-# The shipped weights themselves are as they were: ``load_pretrained("tiny")`` gives them again.
+# The bundled weights are unchanged: ``load_pretrained("tiny")`` loads them again.
 
 for name, report in {"before": before, "after": after}.items():
-    print(f"{name}: {report.overall['accuracy'].value:.1%} right")
+    print(f"{name}: {report.overall['accuracy'].value:.1%} accuracy")

@@ -2,14 +2,14 @@
 The networks of five notebooks
 ==============================
 
-Notebooks on FER2013 bring their networks along as cells of Keras code. Here they have names. A
-name is an argument of ``FERCNNClassifier``, so that exchanging the network is exchanging a
-word, in a grid search too.
+Notebooks on FER2013 define their networks in cells of Keras code. Here, each network has a name,
+which you pass to ``FERCNNClassifier``. To try another network you change one word, and you can
+search over networks in a grid search.
 """
 
 # %%
-# By name
-# -------
+# Networks by name
+# ----------------
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,10 +18,10 @@ from fer_sklearn.cnn.architectures import ARCHITECTURES, build_model, split_stag
 
 notebooks = {
     "conv4_dense3": "(a) four blocks, three dense layers, 28×28",
-    "vgg_elu": "(b) pairs of convolutions, after VGG",
+    "vgg_elu": "(b) pairs of convolutions, VGG-style",
     "conv3": "(c) three convolutions",
     "conv4_wide": "(d, e) 128-256-512-512, dense 512 and 256",
-    "resnet_se": "this package's own: residual, with attention",
+    "resnet_se": "designed for this package: residual, with attention",
 }
 sides = dict.fromkeys(notebooks, 48) | {"conv4_dense3": 28}
 models = {
@@ -31,16 +31,17 @@ models = {
 sorted(ARCHITECTURES)
 
 # %%
-# What they look like
-# -------------------
+# Compare the networks
+# --------------------
 #
-# ``split_stages`` cuts a network where its resolution changes. A box is a stage: as high as its
-# maps, and as wide as the logarithm of their number. All get narrower and deeper; they differ in
-# how fast, and in what comes after.
+# ``split_stages`` splits a network where its resolution changes. Each box is a stage. Its height
+# is the size of its feature maps, its width the logarithm of their number. All networks reduce the
+# resolution and increase the number of maps; they differ in how fast they do, and in the layers
+# that follow.
 
 
 def largest_maps(stage):
-    """Return side and number of the largest maps in a stage; (1, 0) where there are none."""
+    """Return the size and number of the largest maps in a stage, or (1, 0) if there are none."""
     shapes = [layer.output.shape[1:] for layer in stage if len(layer.output.shape) == 4]
     side = max((shape[0] for shape in shapes), default=1)
     return side, max((shape[2] for shape in shapes if shape[0] == side), default=0)
@@ -71,11 +72,11 @@ for ax, (name, model) in zip(axes, models.items(), strict=True):
 plt.show()
 
 # %%
-# What they were trained with
-# ---------------------------
+# Training settings
+# -----------------
 #
-# The rest of a notebook are settings of ``FERCNNClassifier``. They can be exchanged and searched
-# over one by one:
+# The other settings of a notebook are parameters of ``FERCNNClassifier``. You can change or tune
+# each of them separately:
 
 from sklearn.model_selection import ParameterGrid
 
@@ -87,10 +88,10 @@ settings = {
     "(c)": {"architecture": "conv3", "batch_size": 64, "early_stopping": True},
     "(d, e)": {"architecture": "conv4_wide", "dropout": 0.4},
 }
-for name, of_one in settings.items():
-    print(name, FERCNNClassifier(**of_one))
+for name, parameters in settings.items():
+    print(name, FERCNNClassifier(**parameters))
 len(ParameterGrid({"architecture": list(notebooks), "class_weight": [None, "balanced"]}))
 
 # %%
-# ``docs/notebooks/fer_with_sklearn.ipynb`` trains all of them: on drawn faces, or on FER2013 if
-# you have it.
+# ``docs/notebooks/fer_with_sklearn.ipynb`` trains all of these networks, on synthetic faces, or on
+# FER2013 if you have it.

@@ -1,19 +1,19 @@
 """
-A film and its time line
+A video and its timeline
 ========================
 
-Emotions change. ``iter_video`` follows the faces in a film from frame to frame and averages
-their probabilities over half a second or so; ``analyze_video`` writes all of it down. The film
-here is a drawn face that changes its expression, so that we know what should come out.
+``iter_video`` tracks the faces in a video from frame to frame and averages their probabilities
+over about half a second; ``analyze_video`` writes the results to files. The video in this example
+is a synthetic face that changes its expression, so we know what to expect.
 """
 
 # sphinx_gallery_thumbnail_number = 2
 
 # %%
-# Make a film
-# -----------
+# Make a video
+# ------------
 #
-# A face looks one way for a second and a half, then fades into the next expression.
+# The face keeps one expression for a second and a half, then fades into the next.
 
 import tempfile
 from pathlib import Path
@@ -33,11 +33,11 @@ frames = []
 for now, following in zip(stills, [*stills[1:], stills[-1]], strict=True):
     frames += [now] * 12
     frames += [
-        ((1 - share) * now + share * following).astype(np.uint8) for share in np.arange(1, 8) / 8
+        ((1 - weight) * now + weight * following).astype(np.uint8) for weight in np.arange(1, 8) / 8
     ]
 
-film = folder / "film.avi"
-writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 96))
+video = folder / "video.avi"
+writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 96))
 for frame in frames:
     writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR))
 writer.release()
@@ -50,11 +50,11 @@ for ax, number in zip(axes, np.linspace(0, len(frames) - 1, 9).astype(int), stri
 plt.show()
 
 # %%
-# A model, and where the faces are
-# --------------------------------
+# A model and a detector
+# ----------------------
 #
-# Drawn faces want a model of their own. Any function from pixels to boxes is a detector: this
-# one says that the face is the whole frame.
+# Synthetic faces need their own model. Any function from pixels to boxes can serve as a detector;
+# this one returns the whole frame.
 
 from fer_sklearn import HOGSVMClassifier, make_hog_svm_pipeline
 
@@ -69,24 +69,24 @@ def whole_frame(photo):
 
 
 # %%
-# Read it
-# -------
+# Analyse it
+# ----------
 
 from fer_sklearn import EmotionTimelineDisplay, analyze_video
 
 summary = analyze_video(
-    film, model, detector=whole_frame, timeline=folder / "film.csv", smoothing=0.3
+    video, model, detector=whole_frame, timeline=folder / "video.csv", smoothing=0.3
 )
 summary
 
 # %%
-# The band above the curves is what was told at each moment.
+# The band above the curves shows the predicted emotion at each moment.
 
 import pandas as pd
 
-display = EmotionTimelineDisplay.from_rows(pd.read_csv(folder / "film.csv"))
+display = EmotionTimelineDisplay.from_rows(pd.read_csv(folder / "video.csv"))
 display.figure_.set_size_inches(9, 3.6)
 
 # %%
-# Real films go the same way, without ``detector``: ``analyze_video("holiday.mp4")``. On the
-# command line, ``fer-sklearn video holiday.mp4 --plot holiday.png``.
+# For real videos, leave out ``detector``: ``analyze_video("holiday.mp4")``. On the command line,
+# use ``fer-sklearn video holiday.mp4 --plot holiday.png``.

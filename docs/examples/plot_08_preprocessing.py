@@ -1,18 +1,18 @@
 """
-Two preparations, one network
-=============================
+Preprocessing must match
+========================
 
-A network knows only images that are prepared as its training images were. One of the notebooks
-that this package grew out of reported 60 % on its validation images and 31 % on its test
-images, which another cell had prepared otherwise. Nothing failed; the figures were just wrong.
-This is how it happens, and why it cannot happen with a pipeline.
+A network works only on images that are preprocessed like its training images. One of the notebooks
+this package grew out of reported 60 % on its validation images and 31 % on its test images, which
+another cell had preprocessed differently. Nothing failed; the results were just wrong. This
+example shows how that happens, and why it cannot happen with a pipeline.
 """
 
 # %%
 # A network and its images
 # ------------------------
 #
-# The pipeline scales each face, divides its pixels by 255 and hands them to the network.
+# The pipeline scales each face, divides its pixels by 255 and passes them to the network.
 
 from textwrap import fill
 
@@ -32,19 +32,20 @@ pipeline = make_cnn_pipeline(classifier, size=24).fit(X, y)
 # The network alone
 # -----------------
 #
-# ``model_`` is the bare Keras network, as a notebook would have it: a function that answers
-# whatever it is given. So that is what we do, with five preparations that all look reasonable.
+# ``model_`` is the bare Keras network, as a notebook would use it: it makes a prediction for any
+# input it is given. So we give it images that were preprocessed in six ways, all of which look
+# reasonable; only the first matches the training images.
 
 from fer_sklearn.preprocessing import normalize_pixels, resize_gray
 
 small = resize_gray(unseen, (24, 24))
 pixels = normalize_pixels(small)
 smaller = resize_gray(resize_gray(unseen, (10, 10)), (24, 24))
-preparations = {
+variants = {
     "as in training": pixels,
-    "mean 0, deviation 1": normalize_pixels(small, "standard"),
+    "mean 0, std 1": normalize_pixels(small, "standard"),
     "from a thumbnail": normalize_pixels(smaller),
-    "histogram evened": normalize_pixels(small, "equalize"),
+    "equalised histogram": normalize_pixels(small, "equalize"),
     "−1 to 1": 2 * pixels - 1,
     "0 to 255": small.astype(np.float32),
 }
@@ -52,18 +53,18 @@ network = pipeline[-1].model_
 labels = pipeline.classes_
 accuracies = {
     name: np.mean(labels[network.predict(images[..., None], verbose=0).argmax(axis=1)] == truth)
-    for name, images in preparations.items()
+    for name, images in variants.items()
 }
 
 # %%
-# Most look the same to us: a picture is drawn from its darkest to its lightest pixel. The network
-# sees the numbers.
+# Most of them look the same to us, because a plot stretches each image from its darkest to its
+# lightest pixel. The network sees the numbers.
 
 figure, (above, below) = plt.subplots(
     2, 1, figsize=(8, 4.4), layout="constrained", height_ratios=[1, 2]
 )
 above.set_axis_off()
-for column, images in enumerate(preparations.values()):
+for column, images in enumerate(variants.values()):
     inset = above.inset_axes([column / 6, 0, 1 / 6, 1])
     inset.imshow(images[3], cmap="gray")
     inset.set_title(f"{images[3].min():.1f} … {images[3].max():.1f}", fontsize=9)
@@ -83,16 +84,16 @@ plt.show()
 # The pipeline
 # ------------
 #
-# It prepares what it is asked about by itself, from faces of any size:
+# The pipeline preprocesses its input itself, for faces of any size:
 
 large, same = make_faces(210, size=96, random_state=1, return_X_y=True)
 f"{pipeline.score(unseen, truth):.0%} and {pipeline.score(large, same):.0%}"
 
 # %%
-# And the classifier inside refuses pixels of another range or size than those it learned from:
+# The classifier inside it rejects pixels whose range or size differs from the training images:
 
 for name in ("−1 to 1", "0 to 255"):
     try:
-        pipeline[-1].predict(preparations[name])
+        pipeline[-1].predict(variants[name])
     except ValueError as error:
         print(f"{name}: {error}\n")

@@ -1,18 +1,19 @@
 """
-Copies that flatter a model
-===========================
+Duplicates inflate scores
+=========================
 
-FER2013 has many images twice. If one copy is learned from and the other is asked about, the
-model need only remember. Scores then promise what new faces will not keep.
+FER2013 contains many duplicates. If one copy of an image is in the training set and another in the
+test set, the model only needs to remember it. The scores then promise more than the model achieves
+on new faces.
 """
 
 # sphinx_gallery_thumbnail_number = 2
 
 # %%
-# A data set with copies
-# ----------------------
+# A data set with duplicates
+# --------------------------
 #
-# Very noisy drawn faces, of which every third is there three times, shuffled among the others.
+# We take very noisy synthetic faces, include every third one three times, and shuffle them.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,7 +27,7 @@ X, y = originals[order], emotions[order]
 duplicate_report(X, y)
 
 # %%
-# ``duplicate_groups`` gives identical images the same number. Three groups of the data:
+# ``duplicate_groups`` assigns the same number to identical images. Three groups of this data set:
 
 groups = duplicate_groups(X)
 threefold = np.flatnonzero(np.bincount(groups) == 3)[:3]
@@ -37,8 +38,8 @@ plot_faces(X[shown], [f"group {group}" for group in groups[shown]], n_cols=9)
 # Two ways to split
 # -----------------
 #
-# ``StratifiedKFold`` knows nothing of copies. ``StratifiedGroupKFold`` keeps a group in one fold.
-# The third score is the truth: faces that were never in the data.
+# ``StratifiedKFold`` ignores duplicates. ``StratifiedGroupKFold`` keeps each group in one fold.
+# The third score is the true one: it is measured on new faces that were never in the data set.
 
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_validate
 from sklearn.neighbors import KNeighborsClassifier
@@ -52,8 +53,8 @@ models = {
     "least-squares SVM": make_hog_svm_pipeline(LSSVMClassifier()),
 }
 splits = {
-    "copies in both parts": StratifiedKFold(5, shuffle=True, random_state=0),
-    "copies kept together": StratifiedGroupKFold(5, shuffle=True, random_state=0),
+    "duplicates on both sides": StratifiedKFold(5, shuffle=True, random_state=0),
+    "duplicates kept together": StratifiedGroupKFold(5, shuffle=True, random_state=0),
 }
 scores = {split: [] for split in [*splits, "new faces"]}
 for model in models.values():
@@ -64,8 +65,8 @@ for model in models.values():
     scores["new faces"].append(np.mean([one.score(new_faces, new_emotions) for one in fitted]))
 
 # %%
-# What copies promise
-# -------------------
+# Inflated scores
+# ---------------
 
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 colors = ("#D55E00", "#0072B2", "#333333")

@@ -1,17 +1,17 @@
 """
-Several descriptors side by side
-================================
+Combine several descriptors
+===========================
 
-Histograms of oriented gradients describe the strokes of a face, local binary patterns its
-texture. Each is a transformer, so that scikit-learn's ``FeatureUnion`` joins them.
+Histograms of oriented gradients describe the strokes of a face, local binary patterns its texture.
+Each descriptor is a transformer, so scikit-learn's ``FeatureUnion`` can combine them.
 """
 
 # %%
-# What they see
-# -------------
+# What they measure
+# -----------------
 #
-# HOG counts directions of edges in cells. LBP asks for each pixel which of its neighbours are
-# lighter, and counts the answers in cells.
+# HOG builds a histogram of edge directions in each cell. LBP compares each pixel with its
+# neighbours, and builds a histogram of the resulting patterns.
 
 import matplotlib.pyplot as plt
 from skimage.feature import local_binary_pattern
@@ -19,12 +19,12 @@ from skimage.feature import local_binary_pattern
 from fer_sklearn import HOGExtractor, hog_picture, make_faces
 
 portraits, names = make_faces(6, size=96, noise=0, random_state=2, return_X_y=True)
-drawn = hog_picture(portraits, hog=HOGExtractor(), scale=4)
+hog_images = hog_picture(portraits, hog=HOGExtractor(), scale=4)
 figure, axes = plt.subplots(3, 6, figsize=(8, 4.2), layout="constrained")
-for column, (face, name, strokes) in enumerate(zip(portraits, names, drawn, strict=True)):
+for column, (face, name, strokes) in enumerate(zip(portraits, names, hog_images, strict=True)):
     patterns = local_binary_pattern(face, P=8, R=2, method="uniform")
-    for row, picture in enumerate((face, strokes, patterns)):
-        axes[row, column].imshow(picture, cmap="gray")
+    for row, image in enumerate((face, strokes, patterns)):
+        axes[row, column].imshow(image, cmap="gray")
         axes[row, column].set(xticks=[], yticks=[])
         axes[row, column].spines[:].set_visible(False)
     axes[0, column].set_title(name)
@@ -33,10 +33,10 @@ for row, label in enumerate(("face", "HOG", "LBP")):
 plt.show()
 
 # %%
-# Alone and together
+# Alone and combined
 # ------------------
 #
-# Any name of a step reaches into the union, in a grid search as well:
+# The parameters of a step within the union have nested names, in a grid search too:
 # ``features__hog__pixels_per_cell``.
 
 import numpy as np
@@ -62,7 +62,7 @@ for noise in noises:
         scores[name].append(cross_val_score(model, X, y, cv=3))
 
 # %%
-# Strokes say more than texture does; where the faces are noisy, both say more than either.
+# Strokes are more informative than texture; on noisy faces, the combination beats either.
 
 figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 for (name, values), color in zip(scores.items(), ("#0072B2", "#E69F00", "#333333"), strict=True):
@@ -83,5 +83,5 @@ ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# On FER2013, HOG with two LBPs, each face known from its mirror image too, brings a classical model
-# from 59 to 64 %: ``make_descriptor_svm_pipeline()``.
+# On FER2013, HOG with two LBPs and mirror images raises the accuracy of a classical model from 59
+# to 64 %: ``make_descriptor_svm_pipeline()``.

@@ -1,16 +1,16 @@
 """
-Is one model better, or luckier?
-================================
+Is one model better, or just lucky?
+===================================
 
-Two accuracies always differ. Whether the difference says anything depends on how many images
-it rests on, and on which images the two models disagree. ``compare`` answers that.
+Two accuracies always differ. Whether the difference means anything depends on the number of
+images, and on those on which the two models disagree. ``compare`` tests it.
 """
 
 # %%
 # Three models
 # ------------
 #
-# The third one has seen less.
+# The third one is trained on half of the images.
 
 from fer_sklearn import (
     HOGExtractor,
@@ -32,16 +32,17 @@ def svm(**settings):
 models = {
     "fine cells": svm().fit(X, y),
     "coarse cells": svm().set_params(hog=HOGExtractor(pixels_per_cell=12)).fit(X, y),
-    "half of the images": svm().fit(X[::2], y[::2]),
+    "half the images": svm().fit(X[::2], y[::2]),
 }
 reports = {name: evaluate(model, unseen, truth) for name, model in models.items()}
 reports["fine cells"]
 
 # %%
-# Intervals that overlap say little
-# ---------------------------------
+# Overlapping intervals are inconclusive
+# --------------------------------------
 #
-# They are drawn from the same faces: what is hard for one model is mostly hard for the others.
+# All models are evaluated on the same faces: what is hard for one model is mostly hard for the
+# others too.
 
 import matplotlib.pyplot as plt
 
@@ -66,7 +67,7 @@ plt.show()
 # Compare them face by face
 # -------------------------
 #
-# The paired bootstrap resamples the same images for all models. McNemar's test looks at the
-# images that one has right and the other wrong.
+# The paired bootstrap resamples the same images for all models. McNemar's test uses the images on
+# which exactly one of two models is correct.
 
 compare(reports)

@@ -1,17 +1,17 @@
 """
-Right as often as it is sure?
-=============================
+Calibrate the probabilities of a network
+========================================
 
-A probability of 80 % should mean that four in five such answers are right. A reliability
-diagram shows whether it does, and scikit-learn's ``CalibratedClassifierCV`` mends it where it
-does not, for fitted models as well.
+Of all predictions with a confidence of 80 %, four in five should be correct. A reliability diagram
+shows whether they are. If not, scikit-learn's ``CalibratedClassifierCV`` can correct the
+probabilities, even of a model that is already fitted.
 """
 
 # %%
-# A network that is too sure
-# --------------------------
+# An overconfident network
+# ------------------------
 #
-# It was trained for long on few noisy faces, and knows them by heart.
+# We train it for many epochs on few noisy faces, so that it memorises them.
 
 from fer_sklearn import FERCNNClassifier, evaluate, make_cnn_pipeline, make_faces
 
@@ -23,25 +23,26 @@ network = FERCNNClassifier(
 model = make_cnn_pipeline(network, size=24).fit(X, y)
 
 # %%
-# Mend it on other images
-# -----------------------
+# Calibrate it on other images
+# ----------------------------
 #
-# ``FrozenEstimator`` keeps the network as it is. Some hundred images that it was not trained on
-# are enough to learn how much less sure it ought to be.
+# ``FrozenEstimator`` keeps the network as it is. A few hundred images that it was not trained on
+# are enough to learn the correction.
 
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
-others, their_emotions = make_faces(350, noise=25, random_state=2, return_X_y=True)
+held_out, held_out_emotions = make_faces(350, noise=25, random_state=2, return_X_y=True)
 calibrated = CalibratedClassifierCV(FrozenEstimator(model), method="temperature")
-calibrated.fit(others, their_emotions)
+calibrated.fit(held_out, held_out_emotions)
 
 # %%
 # Before and after
 # ----------------
 #
-# A point is a bin of answers. Below the diagonal the model claims more than it keeps; the bar is
-# the gap, and the mean length of the bars is the expected calibration error (ECE).
+# Each point is a bin of predictions. Below the diagonal, the model is overconfident; the bar is
+# the gap between confidence and accuracy, and the mean gap is the expected calibration error
+# (ECE).
 
 import matplotlib.pyplot as plt
 
@@ -55,7 +56,7 @@ for ax, (name, one) in zip(
 plt.show()
 
 # %%
-# The log loss punishes what is surely wrong, and falls as well:
+# The log loss penalises confident errors, and decreases as well:
 
 for name, one in {"as trained": model, "calibrated": calibrated}.items():
     overall = evaluate(one, unseen, truth).overall

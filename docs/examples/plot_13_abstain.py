@@ -1,16 +1,17 @@
 """
-Answers withheld
-================
+Abstain when uncertain
+======================
 
-A model that may say "uncertain" is right more often where it does answer. How much that costs is
-the curve of accuracy over coverage, the share of images that get an answer.
+A model that may answer "uncertain" is more accurate on the images for which it does predict an
+emotion. The accuracy–coverage curve shows the trade-off; coverage is the fraction of images with a
+prediction.
 """
 
 # %%
-# From sure to unsure
-# -------------------
+# Accuracy against coverage
+# -------------------------
 #
-# Two models on noisy faces; the second one has seen less.
+# Two models on noisy faces; the second is trained on fewer images.
 
 import matplotlib.pyplot as plt
 from sklearn.base import clone
@@ -36,8 +37,8 @@ plt.show()
 # A classifier that abstains
 # --------------------------
 #
-# ``AbstainingClassifier`` wraps any classifier with probabilities. Given a coverage, it chooses
-# the threshold by cross-validation; given a threshold, it takes that.
+# ``AbstainingClassifier`` wraps any classifier with probabilities. Set a threshold, or a coverage,
+# for which it chooses the threshold by cross-validation.
 
 from fer_sklearn import AbstainingClassifier
 
@@ -48,14 +49,14 @@ careful.selective_scores(unseen, truth)
 # Which faces?
 # ------------
 #
-# Above, the surest answers; below, what it would rather not say.
+# The most confident predictions in the top row, the faces it abstains on in the bottom row.
 
 import numpy as np
 
 from fer_sklearn import plot_faces
 
-answers = careful.predict(unseen)
+predictions = careful.predict(unseen)
 confidence = careful.predict_proba(unseen).max(axis=1)
 order = np.argsort(-confidence)
 shown = np.concatenate([order[:9], order[-9:]])
-plot_faces(unseen[shown], answers[shown], n_cols=9)
+plot_faces(unseen[shown], predictions[shown], n_cols=9)

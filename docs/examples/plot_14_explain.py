@@ -1,17 +1,17 @@
 """
-What an answer rests on
-=======================
+Explain predictions
+===================
 
-A model that is right may be right for the wrong reason. Maps over the face show what an answer
-rests on, in three ways that ask ever less of the model.
+A model can be correct for the wrong reason. This example explains predictions in three ways that
+need less and less from the model.
 """
 
 # %%
 # Gradients: for networks
 # -----------------------
 #
-# Grad-CAM (Selvaraju et al. 2017) asks which parts of a network's last maps speak for a label: the
-# one that it gives, or any other. Each map has its own scale: the most relevant pixel is 1.
+# Grad-CAM (Selvaraju et al. 2017) shows which parts of a network's feature maps support a label:
+# the predicted one, or any other. Each map has its own scale; its most relevant pixel is 1.
 
 from skimage.data import astronaut
 
@@ -23,12 +23,12 @@ explanation = grad_cam(load_pretrained("tiny"), face.repeat(3, axis=0), target=l
 plot_heatmaps(explanation.images, explanation.heatmaps, labels, n_cols=3, size=2.2)
 
 # %%
-# Occlusion: for anything with probabilities
-# ------------------------------------------
+# Occlusion: for any classifier with probabilities
+# ------------------------------------------------
 #
-# Hide a part of the image, and see how far the probability falls. This needs nothing of a model but
-# its answers: here a HOG-SVM on drawn faces, of which we know what an emotion is made of. Where a
-# map is blue, hiding makes the answer surer.
+# Hide part of the image, and measure how much the probability drops. This needs nothing but the
+# model's predictions. We use a HOG-SVM on synthetic faces, for which we know what makes up each
+# emotion. In blue areas, hiding pixels increases the confidence.
 
 import numpy as np
 
@@ -52,8 +52,8 @@ plot_heatmaps(maps.images, maps.heatmaps, EMOTIONS, n_cols=7, label="fall")
 # Swapped regions: for any classifier
 # -----------------------------------
 #
-# What does the accuracy on many faces lose if a region is exchanged between them at random? This
-# needs no probabilities either, and speaks of the model, not of one face.
+# How much accuracy is lost if a region is swapped at random between many faces? This does not even
+# need probabilities, and describes the model as a whole, not its prediction for one face.
 
 from fer_sklearn import region_importance
 
@@ -61,7 +61,7 @@ importance = region_importance(svm, unseen, truth, random_state=0)
 importance
 
 # %%
-# The same for each emotion. Surprise is in the mouth, anger in the brows:
+# The same for each emotion. Surprise depends on the mouth, anger on the brows:
 
 plot_heatmaps(
     [importance.mean_face] * len(EMOTIONS),

@@ -1,4 +1,4 @@
-"""Draw the pictures of the README: ``python docs/pictures.py``."""
+"""Make the images of the README: ``python docs/make_images.py``."""
 
 import shutil
 import tempfile
@@ -25,8 +25,8 @@ from fer_sklearn.images import write_image
 IMAGES = Path(__file__).parent / "images"
 
 
-def draw_answers(faces, labels, probabilities, emotions):
-    """Draw faces in a row, each above the probabilities of its emotions."""
+def plot_predicted_faces(faces, labels, probabilities, emotions):
+    """Plot a row of faces, each above its class probabilities."""
     figure = Figure(figsize=(11, 3.4), facecolor="white")
     axes = figure.subplots(2, len(faces), height_ratios=[1.1, 1], squeeze=False)
     colors = [EMOTION_COLORS[emotion] for emotion in emotions]
@@ -46,8 +46,8 @@ def draw_answers(faces, labels, probabilities, emotions):
     return figure
 
 
-def photograph_page(path):
-    """Have the page of ``export(…, format="web")`` read two photos, and save what is to be seen.
+def take_screenshot(path):
+    """Save a screenshot of the web app of ``export(…, format="web")`` with two photos.
 
     Needs Chromium, npm and playwright.
     """
@@ -67,7 +67,7 @@ def photograph_page(path):
         page.goto(f"http://127.0.0.1:{server.server_port}/")
         page.set_input_files("#files", [f"{folder}/{name}" for name in photos])
         page.wait_for_function("window.ferSklearn?.shown.every((one) => one.faces)")
-        page.wait_for_timeout(1000)  # until the bars have grown
+        page.wait_for_timeout(1000)  # until the bars have finished growing
         page.screenshot(path=path)
         browser.close()
         server.shutdown()
@@ -78,9 +78,9 @@ def main():
     model.fit(*make_faces(1400, random_state=0, return_X_y=True))
     faces, emotions = make_faces(70, random_state=7, return_X_y=True)
     first = [np.flatnonzero(emotions == emotion)[0] for emotion in EMOTIONS]
-    # At twice the size for the eye; the model sees 48×48 either way.
+    # Twice as large for display; the model scales them to 48×48 either way.
     large = make_faces(70, size=96, random_state=7, return_X_y=True)[0]
-    figure = draw_answers(
+    figure = plot_predicted_faces(
         large[first],
         model.predict(faces[first]),
         model.predict_proba(faces[first]),
@@ -88,7 +88,7 @@ def main():
     )
     IMAGES.mkdir(exist_ok=True)
     figure.savefig(IMAGES / "faces.png", dpi=110)
-    photograph_page(IMAGES / "page.png")
+    take_screenshot(IMAGES / "page.png")
 
 
 if __name__ == "__main__":
