@@ -18,7 +18,7 @@ examples:
   fer-sklearn video holiday.mp4
   fer-sklearn video holiday.mp4 --output holiday.csv --plot holiday.png
   fer-sklearn video holiday.mp4 --annotate shown.mp4 --every 3
-  fer-sklearn video holiday.mp4 --page
+  fer-sklearn video holiday.mp4 --browser
 
 Faces keep their number while they are followed. The summary tells, for each,
 the share of the time in which each emotion was the most probable one.
@@ -38,7 +38,7 @@ def add_parser(commands):
     parser.add_argument(
         "film", metavar="FILE", help="a film that OpenCV reads: MP4, MOV, AVI, MKV, WebM, …"
     )
-    add_recording_options(parser, show="no-show")
+    add_recording_options(parser, show="headless")
     parser.set_defaults(run=run)
     return parser
 
@@ -54,7 +54,7 @@ def run(args):
 
 
 def add_recording_options(parser, *, show):
-    """Add the options of both commands; `show` is where frames are shown unless told."""
+    """Add the options of both commands; `show` is the default: browser or headless."""
     parser.add_argument(
         "--output",
         "-o",
@@ -96,9 +96,8 @@ def add_recording_options(parser, *, show):
     )
     where = parser.add_mutually_exclusive_group()
     for name, text in (
-        ("window", "show the annotated frames in a window"),
-        ("page", "show them on a page in the browser, which only this computer can open"),
-        ("no-show", "show nothing"),
+        ("browser", "show the annotated frames on a local web page, for this computer only"),
+        ("headless", "show nothing"),
     ):
         where.add_argument(
             f"--{name}",
@@ -146,7 +145,7 @@ def record(args, source, *, live, stop):
     for option in ("output", "annotate", "plot"):
         if (path := getattr(args, option)) is not None:
             check_output(path, force=args.force, option=f"--{option}")
-    viewer = _viewer(args)
+    viewer = None if args.show == "headless" else lambda: _page(args)
     summary = analyze_video(
         source,
         load_model(args.model),
@@ -202,23 +201,6 @@ class StopSignals:
         if self.received is not None or not self._is_asked:
             raise KeyboardInterrupt
         self.received = number
-
-
-def _viewer(args):
-    """Return what opens the window or page that was asked for, or None."""
-    from ..video import Window, why_no_window
-
-    if args.show == "no-show":
-        return None
-    if args.show == "page":
-        return lambda: _page(args)
-    problem = why_no_window()
-    if problem is None:
-        return Window
-    if args.show == "window":
-        raise CommandError(f"--window cannot be had: {problem}. Use --page instead.")
-    note(f"No window can be opened: {problem}.")
-    return lambda: _page(args)
 
 
 def _page(args):

@@ -7,13 +7,13 @@ __all__ = ["add_parser", "run"]
 _EXAMPLES = """\
 examples:
   fer-sklearn webcam
-  fer-sklearn webcam 1 --page
-  fer-sklearn webcam rtsp://camera.local/stream --no-show --output today.csv
+  fer-sklearn webcam 1
+  fer-sklearn webcam rtsp://camera.local/stream --headless --output today.csv
   fer-sklearn webcam --seconds 60 --annotate me.mp4 --plot me.png
 
-Where the installed OpenCV has windows, one is opened (Q closes it); elsewhere
-a page in the browser shows the same. The newest frame is always the one that
-is worked on. Ctrl-C ends it, with all files whole and a summary; the exit
+Open the address that is printed to watch the annotated frames in your browser;
+only this computer can open it. Frames that arrive while one is processed are
+dropped, so the display never lags. Ctrl-C ends it, with all files whole and a summary; the exit
 code is then 0. If the camera goes away, it is 1.
 """
 
@@ -33,7 +33,7 @@ def add_parser(commands):
         default="0",
         help="number of a camera, or address of a stream (default: 0, the first camera)",
     )
-    add_recording_options(parser, show="auto")
+    add_recording_options(parser, show="browser")
     parser.set_defaults(run=run)
     return parser
 

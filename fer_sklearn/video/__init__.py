@@ -5,7 +5,6 @@ from ._outputs import TIMELINE_COLUMNS
 from ._page import StreamPage
 from ._stream import VideoFrame, VideoStream, iter_video
 from ._tracking import FaceTracker, TrackedFace
-from ._window import Window, why_no_window
 
 __all__ = [
     "TIMELINE_COLUMNS",
@@ -16,8 +15,6 @@ __all__ = [
     "VideoFrame",
     "VideoStream",
     "VideoSummary",
-    "Window",
     "analyze_video",
     "iter_video",
-    "why_no_window",
 ]

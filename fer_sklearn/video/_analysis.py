@@ -55,9 +55,9 @@ def analyze_video(
         A picture of the probabilities over time, of the faces that were seen for longest;
         not written where there is no face.
     viewer : callable or None, default=None
-        What opens a viewer for the annotated frames once the source is open:
-        :class:`Window`, :class:`StreamPage`, or a function that returns such a context manager
-        with ``show(frame)``, ``update(status)`` and ``closed``, which ends the analysis.
+        Called without arguments once the source is open; returns a context manager that shows
+        the annotated frames, such as :class:`StreamPage`. It needs the methods ``show(frame)``
+        and ``update(status)``, and an attribute ``closed``; the analysis stops once that is true.
     seconds : float or None, default=None
         Stop after so many.
     stop : callable or None, default=None

@@ -122,7 +122,7 @@ def test_what_is_no_film_is_told_in_a_line(tmp_path):
 
 @pytest.mark.usefixtures("square_reader")
 def test_an_absent_camera_is_told_in_a_line(capfd):
-    assert run("webcam", "77", "--no-show") == 1
+    assert run("webcam", "77", "--headless") == 1
     err = capfd.readouterr().err
     assert err.startswith("fer-sklearn: error: camera 77 cannot be opened: it is absent, ")
     assert err.count("\n") == 1
@@ -131,7 +131,7 @@ def test_an_absent_camera_is_told_in_a_line(capfd):
 @pytest.mark.usefixtures("camera")
 def test_a_camera_that_goes_away_is_summed_up(tmp_path, capsys):
     timeline = tmp_path / "a.csv"
-    assert run("webcam", "--no-show", "--output", timeline) == 1
+    assert run("webcam", "--headless", "--output", timeline) == 1
     out, err = capsys.readouterr()
     assert out.startswith("camera 0: ")
     assert "1 face(s)" in out
@@ -140,27 +140,16 @@ def test_a_camera_that_goes_away_is_summed_up(tmp_path, capsys):
 
 
 def test_a_camera_is_watched_for_some_seconds(camera, capsys):
-    assert run("webcam", "0", "--no-show", "--seconds", "0.2") == 0
+    assert run("webcam", "0", "--headless", "--seconds", "0.2") == 0
     assert camera.n_given < 40
     assert camera.released
 
 
 @pytest.mark.usefixtures("camera")
-def test_without_windows_a_page_is_served(monkeypatch, capsys):
-    monkeypatch.setattr("fer_sklearn.video.why_no_window", lambda: "there is no display")
+def test_a_webcam_is_shown_in_the_browser(capsys):
     assert run("webcam", "--seconds", "0.1") == 0
-    first, second = capsys.readouterr().err.splitlines()
-    assert first == "No window can be opened: there is no display."
-    assert second.startswith("Open http://127.0.0.1:")
-
-
-@pytest.mark.usefixtures("camera")
-def test_a_window_that_cannot_be_had(monkeypatch, capsys):
-    monkeypatch.setattr("fer_sklearn.video.why_no_window", lambda: "there is no display")
-    assert run("webcam", "--window") == 1
-    assert capsys.readouterr().err == (
-        "fer-sklearn: error: --window cannot be had: there is no display. Use --page instead.\n"
-    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Open http://127.0.0.1:")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +158,7 @@ def test_a_window_that_cannot_be_had(monkeypatch, capsys):
         (["--every", "0"], "'0' is not a whole number above 0"),
         (["--smoothing", "-1"], "'-1' is not a number of seconds, 0 or more"),
         (["--seconds", "0"], "'0' is not a number of seconds above 0"),
-        (["--page", "--no-show"], "not allowed with argument"),
+        (["--browser", "--headless"], "not allowed with argument"),
     ],
 )
 def test_options_are_checked(capsys, options, message):
@@ -212,7 +201,7 @@ def test_a_signal_leaves_whole_files_and_a_summary(tmp_path, command, number, co
     if command == "video":
         source = write_film(tmp_path / "long.mp4", moving(100, step=1) * 20)
     timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"
-    outputs = ["--no-show", "--output", timeline, "--annotate", annotated]
+    outputs = ["--headless", "--output", timeline, "--annotate", annotated]
     process = _start(tmp_path, command, source, *outputs)
     try:
         _wait_for_rows(timeline, 20)
@@ -233,7 +222,7 @@ def test_a_signal_leaves_whole_files_and_a_summary(tmp_path, command, number, co
 
 
 def test_stop_on_the_page_ends_it(tmp_path):
-    process = _start(tmp_path, "webcam", "0", "--page")
+    process = _start(tmp_path, "webcam", "0")
     try:
         line = process.stderr.readline()
         address = line.split()[1]

@@ -39,7 +39,7 @@ def _rows(path):
 
 
 class Viewer:
-    """Stands in for a window: keeps what it was shown, and closes after some frames."""
+    """Stands in for a page: keeps what it was shown, and closes after some frames."""
 
     def __init__(self, n_frames=10**6):
         self.n_frames = n_frames
