@@ -10,12 +10,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.utils import column_or_1d, get_tags, indexable
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils._labels import encode_labels
 from ._utils._probabilities import predicted_probabilities
-from ._utils.compat import HasMethods, Interval, check_method_params, fit_context, safe_indexing
+from ._utils.compat import HasMethods, Interval, fit_context
+from ._utils.cross_validation import check_training_parts, fold_probabilities
 
 __all__ = ["AbstainingClassifier", "SelectiveScores"]
 
@@ -170,7 +170,10 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             self.threshold_ = float(self.threshold)
         else:
             if cross_validated:
-                confidence = self._confidence_out_of_fold(X, y, folds, fit_params)
+                predicted = fold_probabilities(
+                    self.estimator, X, y, folds, n_jobs=self.n_jobs, fit_params=fit_params
+                )
+                confidence = np.concatenate([proba.max(axis=1) for proba, _ in predicted])
             else:
                 confidence = _confidence(self.estimator_, X)
             self.threshold_ = _threshold_for(self.coverage, confidence)
@@ -279,22 +282,6 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         proba, classes = predicted_probabilities(self.estimator_, X)
         return classes[proba.argmax(axis=1)], proba.max(axis=1) >= self.threshold_
 
-    def _confidence_out_of_fold(self, X, y, folds, fit_params):
-        """Return how sure clones are of the images that they were fitted without."""
-        held_out = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_and_answer)(clone(self.estimator), X, y, train, test, fit_params)
-            for train, test in folds
-        )
-        return np.concatenate(held_out)
-
-
-def _fit_and_answer(estimator, X, y, train, test, fit_params):
-    # cross_val_predict would hand numbers in place of the labels to fit, which then match
-    # neither a class_weight by name nor the labels of a shipped model.
-    params = check_method_params(X, params=fit_params, indices=train)
-    estimator.fit(safe_indexing(X, train), safe_indexing(y, train), **params)
-    return _confidence(estimator, safe_indexing(X, test))
-
 
 def _confidence(estimator, X):
     return predicted_probabilities(estimator, X)[0].max(axis=1)
@@ -322,15 +309,13 @@ def _folds(cv, X, y):
             f"leave that class out, or give threshold= instead of coverage=."
         )
     folds = list(splitter.split(X, y))
-    for number, (train, _) in enumerate(folds):
-        missing = np.setdiff1d(classes, y[train])
-        if len(missing):
-            raise ValueError(
-                f"Fold {number} of cv={cv!r} trains without the class(es) "
-                f"{', '.join(map(repr, missing.tolist()))}; expected all of "
-                f"{classes.tolist()}. Use stratified folds, fewer of them, or give threshold= "
-                f"instead of coverage=."
-            )
+    check_training_parts(
+        folds,
+        y,
+        classes,
+        cv=cv,
+        remedy="Use stratified folds, fewer of them, or pass threshold= instead of coverage=.",
+    )
     return folds
 
 

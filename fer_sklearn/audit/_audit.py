@@ -4,13 +4,11 @@ from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
-from sklearn.base import clone
-from sklearn.model_selection import StratifiedGroupKFold
 
 from .._utils._labels import encode_labels
-from .._utils._probabilities import check_probabilities, predicted_probabilities
-from .._utils.compat import HasMethods, Interval, safe_indexing, validate_params
+from .._utils._probabilities import check_probabilities
+from .._utils.compat import HasMethods, Interval, validate_params
+from .._utils.cross_validation import check_training_parts, fold_probabilities, grouped_folds
 from .._utils.validation import count_samples
 from ..datasets import duplicate_groups
 from ..pipelines import make_hog_svm_pipeline
@@ -202,6 +200,8 @@ def _conflicts(groups, codes):
 
 # Of the HOG features, before the kernel.
 _COMPONENTS = 250
+# Two probabilities closer than this are taken for equal, as cleanlab takes them.
+_TOLERANCE = 1e-6
 
 
 def out_of_sample_probabilities(X, codes, labels, groups, *, estimator, cv, random_state, n_jobs):
@@ -234,20 +234,23 @@ def out_of_sample_probabilities(X, codes, labels, groups, *, estimator, cv, rand
     TypeError
         If the classifier has no ``predict_proba``.
     """
-    folds = _folds(X, codes, labels, groups, cv, random_state)
+    folds = _folds(codes, labels, groups, cv, random_state)
     if estimator is None:
         estimator = _default_estimator()
-    elif not hasattr(estimator, "predict_proba"):
-        # Before the folds, not after the first.
-        predicted_probabilities(estimator, X)
-    answers = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_and_answer)(clone(estimator), X, labels, codes, train, test)
-        for train, test in folds
-    )
-    proba = np.empty((len(codes), len(labels)))
-    for (_, test), answer in zip(folds, answers, strict=True):
-        proba[test] = answer
-    return proba
+    predicted = fold_probabilities(estimator, X, labels[codes], folds, n_jobs=n_jobs)
+    y_proba = np.empty((len(codes), len(labels)))
+    for (_, test), (proba, classes) in zip(folds, predicted, strict=True):
+        y_proba[test] = proba[:, _columns_of(labels, classes)]
+    return y_proba
+
+
+def _columns_of(labels, classes):
+    """Return the column of each label among the classes of an estimator."""
+    if sorted(classes.tolist()) != sorted(labels.tolist()):
+        raise ValueError(
+            f"estimator predicts {classes.tolist()}; expected the labels of y, {labels.tolist()}."
+        )
+    return np.argsort(classes)[np.argsort(np.argsort(labels))]
 
 
 def _default_estimator():
@@ -256,11 +259,11 @@ def _default_estimator():
     )
 
 
-def _folds(X, codes, labels, groups, cv, random_state):
+def _folds(codes, labels, groups, cv, random_state):
     """Return (train, test) of all folds; each image is in one test part."""
     if isinstance(cv, Integral):
         _check_enough(codes, labels, groups, cv)
-        splitter = StratifiedGroupKFold(cv, shuffle=True, random_state=random_state)
+        splitter = grouped_folds(cv, random_state)
     else:
         splitter = cv
     folds = list(splitter.split(np.zeros(len(codes)), codes, groups))
@@ -270,8 +273,14 @@ def _folds(X, codes, labels, groups, cv, random_state):
             f"cv={cv!r} tests {(tested != 1).sum()} image(s) never or several times; expected "
             f"folds that test each image once, such as StratifiedGroupKFold makes."
         )
+    check_training_parts(
+        folds,
+        labels[codes],
+        labels,
+        cv=cv,
+        remedy="Use another cv or random_state, or add images with that label.",
+    )
     for number, (train, test) in enumerate(folds):
-        _check_fold(number, codes[train], labels)
         shared = np.isin(groups[test], groups[train]).sum()
         if shared:
             raise ValueError(
@@ -294,32 +303,6 @@ def _check_enough(codes, labels, groups, cv):
             f"cv={cv} needs at least {cv} different images of each label; there are of {few}. "
             f"Lower cv, leave those labels out, pass pred_probs, or set label_errors=False."
         )
-
-
-def _check_fold(number, codes, labels):
-    missing = np.setdiff1d(np.arange(len(labels)), codes)
-    if len(missing):
-        raise ValueError(
-            f"The training part of fold {number} has no image of "
-            f"{', '.join(map(repr, labels[missing].tolist()))}, so that nothing could be learnt "
-            f"of it. Use another cv or random_state, or add images of that label."
-        )
-
-
-def _fit_and_answer(estimator, X, labels, codes, train, test):
-    estimator.fit(safe_indexing(X, train), labels[codes[train]])
-    proba, classes = predicted_probabilities(estimator, safe_indexing(X, test))
-    if sorted(classes.tolist()) != sorted(labels.tolist()):
-        raise ValueError(
-            f"estimator answers for {classes.tolist()}; expected the labels of y, "
-            f"{labels.tolist()}."
-        )
-    order = np.argsort(classes)[np.argsort(np.argsort(labels))]
-    return proba[:, order]
-
-
-# Two probabilities closer than this are taken for equal, as cleanlab takes them.
-_TOLERANCE = 1e-6
 
 
 class LabelErrors(NamedTuple):
