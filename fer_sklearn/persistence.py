@@ -15,7 +15,7 @@ import numpy
 import sklearn
 
 from . import __version__
-from ._utils.files import replacing
+from ._utils.files import atomic_write
 
 __all__ = ["load", "save"]
 
@@ -79,7 +79,7 @@ def save(estimator, path, *, compress=3):
             f"path={str(path)!r} is in a folder that does not exist, {str(target.parent)!r}. "
             f"Create it first."
         )
-    with replacing(target) as file:
+    with atomic_write(target) as file:
         _write(file, estimator, compress)
     return path
 

@@ -12,10 +12,10 @@ from sklearn.utils import column_or_1d, get_tags, indexable
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from ._utils._labels import encode_labels
-from ._utils._probabilities import predicted_probabilities
 from ._utils.compat import HasMethods, Interval, fit_context
 from ._utils.cross_validation import check_training_parts, fold_probabilities
+from ._utils.prediction import predicted_probabilities
+from ._utils.validation import encode_label_pair
 
 __all__ = ["AbstainingClassifier", "SelectiveScores"]
 
@@ -242,12 +242,12 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         SelectiveScores(coverage=0.5, accuracy=1.0, n_answered=2)
         """
         labels, answered = self._answers(X)
-        _, true, predicted = encode_labels(
+        _, true, predicted = encode_label_pair(
             y,
             labels,
             self.classes_,
-            names=("y", "predict(X)"),
-            known_as=f"the classes that {type(self).__name__} was fitted on",
+            input_names=("y", "predict(X)"),
+            labels_name=f"the classes that {type(self).__name__} was fitted on",
         )
         right = (true == predicted)[answered]
         return SelectiveScores(

@@ -8,8 +8,8 @@ from sklearn.base import clone
 from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold
 from sklearn.utils.parallel import Parallel, delayed
 
-from ._probabilities import predicted_probabilities
 from .compat import check_method_params, safe_indexing
+from .prediction import predicted_probabilities
 from .typing import Estimator, FloatArray, IntArray, LabelArray, RandomState
 
 __all__ = ["Fold", "check_training_parts", "fold_probabilities", "grouped_folds"]

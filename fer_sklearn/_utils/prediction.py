@@ -1,19 +1,25 @@
-"""What networks on any runtime do with new images: check, batch, mirror, and average."""
+"""Prediction: the loop over batches that all networks share, and what is inside an estimator."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .pixels import check_pixel_range, check_pixels, to_unit_floats
+from .validation import check_probabilities
 
-__all__ = ["PredictionMixin"]
+__all__ = ["PredictionMixin", "predicted_probabilities", "split_pipeline", "unwrap"]
 
 
 class PredictionMixin:
     """`predict` and `predict_proba` of a classifier whose ``_predict_batch`` computes a batch.
 
-    That takes ``(n, h, w, 1)`` float32 and returns ``(n, n_classes)`` probabilities. The class
-    has ``classes_``, ``pixel_range_``, ``image_shape_`` and the parameter `test_time_flip`, and
-    tells ``_images_at_a_time``.
+    That method takes ``(n, h, w, 1)`` float32 and returns ``(n, n_classes)`` probabilities. The
+    class has ``classes_``, ``pixel_range_``, ``image_shape_``, the parameter `test_time_flip`
+    and ``_images_at_a_time``, the batch size.
     """
 
     def predict(self, X):
@@ -46,13 +52,129 @@ class PredictionMixin:
         pixels = check_pixels(self, X, reset=False)
         check_pixel_range(pixels, self.pixel_range_, type(self).__name__)
         step = self._images_at_a_time
-        batches = [self._answers(pixels[i : i + step]) for i in range(0, len(pixels), step)]
+        batches = [self._batch_proba(pixels[i : i + step]) for i in range(0, len(pixels), step)]
         return np.concatenate(batches)
 
-    def _answers(self, pixels):
+    def _batch_proba(self, pixels):
         """Return the probabilities of one batch."""
         images = to_unit_floats(pixels)
         if not self.test_time_flip:
             return self._predict_batch(images)
         both = self._predict_batch(np.concatenate([images, images[:, :, ::-1]]))
         return (both[: len(images)] + both[len(images) :]) / 2
+
+
+def predicted_probabilities(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the checked probabilities that a fitted classifier predicts, and its classes.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+    X : batch of images
+        Whatever `estimator` takes.
+
+    Returns
+    -------
+    proba : ndarray of shape (n_samples, n_classes), float64
+    classes : ndarray of shape (n_classes,)
+
+    Raises
+    ------
+    TypeError
+        If the classifier has no ``predict_proba``.
+    ValueError
+        If its output is not probabilities.
+    """
+    if not hasattr(estimator, "predict_proba"):
+        raise TypeError(
+            f"estimator is {type(estimator).__name__}, which has no predict_proba; expected a "
+            f"classifier that predicts probabilities. Wrap it in "
+            f"sklearn.calibration.CalibratedClassifierCV, or set its probability=True."
+        )
+    classes = np.asarray(estimator.classes_)
+    proba = check_probabilities(
+        estimator.predict_proba(X), n_classes=len(classes), name="predict_proba(X)"
+    )
+    return proba, classes
+
+
+def unwrap(estimator: Any) -> Any | None:
+    """Return the fitted estimator inside a wrapper, one level deep.
+
+    Wrappers are searches, FrozenEstimator, CalibratedClassifierCV of one fitted estimator, and
+    those that keep one as ``estimator_``, such as AbstainingClassifier. A Pipeline is not a
+    wrapper; see :func:`split_pipeline`.
+
+    Parameters
+    ----------
+    estimator : estimator object
+
+    Returns
+    -------
+    estimator object or None
+        None if `estimator` is not a wrapper, is not fitted, or contains several estimators.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        return estimator.estimator
+    if hasattr(estimator, "calibrated_classifiers_"):
+        inner = [fitted.estimator for fitted in estimator.calibrated_classifiers_]
+        return inner[0] if len(inner) == 1 else None
+    for name in ("best_estimator_", "estimator_"):
+        # Ensembles keep the template that they clone as estimator_, beside estimators_.
+        if hasattr(estimator, name) and not hasattr(estimator, "estimators_"):
+            return getattr(estimator, name)
+    return None
+
+
+def split_pipeline(
+    estimator: Any, is_preprocessing: Callable[[Any], bool] | None = None
+) -> tuple[list, Any]:
+    """Split an estimator into transformers and what predicts after them.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        A Pipeline, a search or FrozenEstimator around one, or any other estimator.
+    is_preprocessing : callable or None, default=None
+        Called with a step, returns whether it is split off; the steps from the first one for
+        which it is False stay together. If None, all steps but the last are split off, and
+        pipelines and wrappers are opened at any depth, as by :func:`unwrap`.
+
+    Returns
+    -------
+    transformers : list of estimator
+        In order, without ``"passthrough"``.
+    classifier : estimator object
+        The last step or, with `is_preprocessing`, the Pipeline of the remaining steps; the last
+        step always remains. `estimator` itself if it is not a Pipeline.
+    """
+    if is_preprocessing is None:
+        return _open_all(estimator)
+    while isinstance(estimator, FrozenEstimator) or hasattr(estimator, "best_estimator_"):
+        estimator = unwrap(estimator)
+    if not isinstance(estimator, Pipeline):
+        return [], estimator
+    steps = [step for _, step in estimator.steps]
+    n_split = 0
+    while n_split < len(steps) - 1 and (
+        _is_passthrough(steps[n_split]) or is_preprocessing(steps[n_split])
+    ):
+        n_split += 1
+    split = [step for step in steps[:n_split] if not _is_passthrough(step)]
+    return split, estimator[n_split:]
+
+
+def _open_all(estimator):
+    transformers = []
+    while True:
+        if isinstance(estimator, Pipeline):
+            *before, estimator = [step for _, step in estimator.steps]
+            transformers += [step for step in before if not _is_passthrough(step)]
+        elif (inner := unwrap(estimator)) is not None:
+            estimator = inner
+        else:
+            return transformers, estimator
+
+
+def _is_passthrough(step):
+    return step is None or (isinstance(step, str) and step == "passthrough")

@@ -1,44 +1,299 @@
-"""Small tables as aligned text, Markdown and HTML.
+"""Rows and tables: the columns of a face, rounding, and text, Markdown, HTML and JSON.
 
-A table is a caption, a header and rows of text; the first column names the row.
+A table is a caption, a header and rows of text; its first column names the row.
 """
 
 import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-__all__ = ["html_table", "markdown_table", "text_table"]
+import numpy as np
+
+__all__ = [
+    "FACE_COLUMNS",
+    "PHOTO_COLUMNS",
+    "VIDEO_COLUMNS",
+    "Column",
+    "align",
+    "heading",
+    "html_page",
+    "html_table",
+    "interval",
+    "markdown_table",
+    "number",
+    "p_text",
+    "rounded",
+    "row_columns",
+    "shaded_table",
+    "text_table",
+    "to_json_value",
+    "with_interval",
+]
 
 
-def text_table(caption, header, rows):
-    """Align the first column to the left, all others to the right."""
-    lines = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        [caption]
-        + [
-            "  ".join(
-                cell.ljust(width) if i == 0 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in lines
-        ]
-    )
+class Column(NamedTuple):
+    """The type of a column of faces, and the digits after the point that are kept."""
+
+    type: type
+    digits: int | None = None
 
 
-def markdown_table(caption, header, rows):
+#: The columns of one face, in photos and videos alike, before those of the probabilities.
+FACE_COLUMNS = {
+    "face": Column(int),
+    **dict.fromkeys(("left", "top", "width", "height"), Column(float, 2)),
+    "score": Column(float, 4),
+    "emotion": Column(str),
+}
+#: The columns of a face in a photo. After the probabilities follows ``status``.
+PHOTO_COLUMNS = {"source": Column(str), **FACE_COLUMNS}
+#: The columns of a face in a video.
+VIDEO_COLUMNS = {"frame": Column(int), "seconds": Column(float, 3), **FACE_COLUMNS}
+
+# More digits than these are noise, and would triple the size of a file.
+_PROBABILITY = Column(float, 6)
+_STATUS = {"status": Column(str)}
+_KNOWN = {**PHOTO_COLUMNS, **VIDEO_COLUMNS, **_STATUS}
+# The first column of a text table is not cut below this width.
+_SHORTEST = 16
+
+
+def row_columns(classes: Iterable, *, video: bool = False) -> dict[str, Column]:
+    """Return the columns of a row: where the face is, its emotion, and its probabilities.
+
+    Parameters
+    ----------
+    classes : iterable of str
+        The labels of the classifier; one column of probabilities each.
+    video : bool, default=False
+        Whether the row belongs to a video (``frame``, ``seconds``) or to a photo (``source``
+        and ``status``).
+
+    Returns
+    -------
+    dict of str to Column
+        In order.
+
+    Raises
+    ------
+    ValueError
+        If a class has the name of another column.
+    """
+    before, after = (VIDEO_COLUMNS, {}) if video else (PHOTO_COLUMNS, _STATUS)
+    classes = [str(label) for label in classes]
+    taken = sorted({*before, *after}.intersection(classes))
+    if taken:
+        raise ValueError(
+            f"estimator has the class(es) {', '.join(map(repr, taken))}, which are names of other "
+            f"columns of the result; expected other names. Train it with other labels."
+        )
+    return {**before, **dict.fromkeys(classes, _PROBABILITY), **after}
+
+
+def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of :func:`row_columns` with the digits that are kept, and None for NaN."""
+    return {
+        name: _rounded(float(value), _KNOWN.get(name, _PROBABILITY).digits)
+        if isinstance(value, (float, np.floating))
+        else value
+        for name, value in row.items()
+    }
+
+
+def _rounded(value, digits):
+    return None if math.isnan(value) else round(value, digits)
+
+
+def to_json_value(value: Any) -> Any:
+    """Return a value as strict JSON knows it.
+
+    NumPy scalars and arrays become Python's, tuples become lists, paths and other objects
+    stay, and NaN and infinity become None, in dictionaries and lists too.
+    """
+    if isinstance(value, Mapping):
+        return {key: to_json_value(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [to_json_value(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def heading(metric: str) -> str:
+    """Return the name of a metric as a heading."""
+    name = metric.replace("_", " ").replace("f1", "F1")
+    return name.replace("cohen", "Cohen's").replace("top 2", "top-2")
+
+
+def number(value: float, *, signed: bool = False) -> str:
+    """Return a number with three decimals and a true minus sign; a dash for NaN."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:{'+' if signed else ''}.3f}".replace("-", "−")
+
+
+def interval(estimate, *, signed: bool = False) -> str:
+    """Return the ends of the confidence interval of an estimate."""
+    if math.isnan(estimate.low):
+        return "–"
+    between = " to " if signed else "–"
+    return between.join(number(end, signed=signed) for end in (estimate.low, estimate.high))
+
+
+def with_interval(estimate) -> str:
+    """Return an estimate with its confidence interval in brackets."""
+    defined = not math.isnan(estimate.value)
+    return f"{number(estimate.value)} ({interval(estimate)})" if defined else "–"
+
+
+def p_text(p_value: float) -> str:
+    """Return a p-value as text; it is never 0."""
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def text_table(
+    caption: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numeric: Sequence[bool] | None = None,
+    ruled: bool = False,
+    max_width: int | None = None,
+) -> str:
+    """Align a table as plain text.
+
+    Parameters
+    ----------
+    caption : str
+        The first line; empty for none.
+    header : sequence of str
+    rows : sequence of sequences of str
+    numeric : sequence of bool or None, default=None
+        Which columns are aligned to the right. If None, all but the first.
+    ruled : bool, default=False
+        Whether a rule separates the header from the rows.
+    max_width : int or None, default=None
+        Characters per line. The first column, in which paths are long, is cut at its left
+        end to fit, but not below 16 characters.
+
+    Returns
+    -------
+    str
+        Without a line break at the end.
+    """
+    numeric = [i > 0 for i in range(len(header))] if numeric is None else numeric
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    if max_width is not None:
+        room = max_width - sum(width + 2 for width in widths[1:])
+        if _SHORTEST <= room < widths[0]:
+            widths[0] = room
+    rule = [["-" * width for width in widths]] if ruled else []
+    lines = [align(line, widths, numeric) for line in (header, *rule, *rows)]
+    return "\n".join([caption, *lines] if caption else lines)
+
+
+def align(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
+    """Return one line of a table; a first cell that is too wide loses its beginning."""
+    first, *others = cells
+    if len(first) > widths[0]:
+        first = "…" + first[1 - widths[0] :]
+    return "  ".join(
+        cell.rjust(width) if right else cell.ljust(width)
+        for cell, width, right in zip((first, *others), widths, numeric, strict=True)
+    ).rstrip()
+
+
+def markdown_table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table under its caption in bold."""
     rule = ("---", *["---:"] * (len(header) - 1))
     cells = [[cell.replace("|", "\\|") for cell in line] for line in (header, rule, *rows)]
     return "\n".join([f"**{caption}**", "", *(f"| {' | '.join(line)} |" for line in cells)])
 
 
-def html_table(caption, header, rows):
+def html_table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a ``<table>`` with its caption; all text is escaped."""
 
     def line(cells, tag):
         return "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
 
     body = "".join(f"<tr>{line(row[:1], 'th')}{line(row[1:], 'td')}</tr>" for row in rows)
+    return _table(caption, line(header, "th"), body)
+
+
+def shaded_table(
+    caption: str, header: Sequence[str], names: Sequence[str], counts: np.ndarray
+) -> str:
+    """Return a ``<table>`` of counts with their percentage of the row, shaded by it.
+
+    Parameters
+    ----------
+    caption : str
+    header : sequence of str
+        Of all columns, including that of the names.
+    names : sequence of str
+        The name of each row.
+    counts : ndarray of shape (n_rows, n_columns), int
+
+    Returns
+    -------
+    str
+    """
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join(
+        f"<tr><th>{html.escape(name)}</th>{''.join(map(_shaded_cell, row, row_fractions))}</tr>"
+        for name, row, row_fractions in zip(names, counts.tolist(), fractions.tolist(), strict=True)
+    )
+    return _table(caption, head, body)
+
+
+def html_page(paragraphs: Sequence[str], *tables: str | tuple) -> str:
+    """Return paragraphs followed by tables, readable on light and on dark pages.
+
+    Parameters
+    ----------
+    paragraphs : list of str
+        Plain text.
+    *tables : str or tuple (caption, header, rows)
+        HTML of :func:`shaded_table`, or the arguments of :func:`html_table`.
+
+    Returns
+    -------
+    str
+    """
+    text = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
+    parts = (table if isinstance(table, str) else html_table(*table) for table in tables)
+    return f'{_STYLE}<div class="fer-tables">{text}{"".join(parts)}</div>'
+
+
+def _table(caption, head, body):
     return (
         f"<table><caption>{html.escape(caption)}</caption>"
-        f"<thead><tr>{line(header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
+
+
+def _shaded_cell(count, fraction):
+    shade = f"rgba({_BLUE}, {_DEEPEST * fraction:.2f})"
+    return f'<td style="background: {shade}">{count}<br><small>{100 * fraction:.0f} %</small></td>'
+
+
+# Text has the page's own colours; lines and shades let its background through.
+_STYLE = """<style>
+.fer-tables {overflow-x: auto; font-variant-numeric: tabular-nums; line-height: 1.35}
+.fer-tables table {border-collapse: collapse; margin: 1em 0; width: auto; color: inherit}
+.fer-tables caption {caption-side: top; text-align: left; color: inherit; font-weight: 600;
+  padding: 0.3em 0.6em; white-space: nowrap}
+.fer-tables tr {background: none !important}
+.fer-tables th, .fer-tables td {padding: 0.25em 0.6em; border: 0; text-align: right;
+  vertical-align: middle; white-space: nowrap; color: inherit; background: none}
+.fer-tables th:first-child {text-align: left}
+.fer-tables thead th {border-bottom: 1px solid rgba(128, 128, 128, 0.8)}
+.fer-tables tbody tr + tr > * {border-top: 1px solid rgba(128, 128, 128, 0.25)}
+.fer-tables small {opacity: 0.8}
+</style>"""
+# Black on white and white on black are both legible over a middle blue of this opacity.
+_BLUE, _DEEPEST = "0, 114, 178", 0.6

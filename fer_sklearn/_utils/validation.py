@@ -1,31 +1,40 @@
-"""Choices, labels and probabilities that are to be learnt, checked where they come in."""
+"""Checks of choices, labels and probabilities. scikit-learn is imported inside functions only."""
 
 import difflib
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = [
     "check_choice",
     "check_known_keys",
     "check_labels",
     "check_pair",
+    "check_probabilities",
     "check_soft_targets",
     "check_unit_fraction",
     "count_samples",
+    "encode_label_pair",
+    "encode_labels",
     "suggestion",
 ]
 
+# Probabilities that were rounded, or summed in half precision, still sum to about 1.
+_SUM_TOLERANCE = 1e-3
 
-def suggestion(name, choices):
-    """Return ``" Did you mean 'x'?"`` where `name` looks like one of `choices`, else ``""``."""
+
+def suggestion(name: object, choices: Iterable) -> str:
+    """Return ``" Did you mean 'x'?"`` if `name` resembles one of `choices`, else ``""``."""
     close = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def check_choice(parameter, value, choices):
-    """Return `value` if it is one of `choices`, else say which there are."""
+def check_choice(parameter: str, value: Any, choices: Iterable[str]) -> str:
+    """Return `value` if it is one of `choices`; raise a ValueError that lists them otherwise."""
+    choices = tuple(choices)
     if isinstance(value, str) and value in choices:
         return value
     raise ValueError(
@@ -34,8 +43,9 @@ def check_choice(parameter, value, choices):
     )
 
 
-def check_known_keys(parameter, mapping, choices):
-    """Raise if `mapping` has a key that is none of `choices`; name all of them at once."""
+def check_known_keys(parameter: str, mapping: Mapping, choices: Iterable) -> None:
+    """Raise a ValueError that names all keys of `mapping` that are not in `choices`."""
+    choices = tuple(choices)
     unknown = [key for key in mapping if key not in choices]
     if unknown:
         hints = "".join(suggestion(key, choices) for key in unknown)
@@ -45,7 +55,7 @@ def check_known_keys(parameter, mapping, choices):
         )
 
 
-def check_pair(parameter, value, meaning):
+def check_pair(parameter: str, value: Any, meaning: str) -> tuple[int, int]:
     """Return a size, given as a positive int or a pair of them, as a pair."""
     pair = (value, value) if isinstance(value, Integral) else value
     if (
@@ -57,22 +67,170 @@ def check_pair(parameter, value, meaning):
     raise ValueError(f"{parameter}={value!r} must be a positive int, or a pair of them, {meaning}.")
 
 
-def check_unit_fraction(parameter, value, *, low=0.0, high=1.0):
+def check_unit_fraction(
+    parameter: str, value: Any, *, low: float = 0.0, high: float = 1.0
+) -> float:
     """Return `value` if it is a real number in ``[low, high)``."""
     if isinstance(value, Real) and not isinstance(value, bool) and low <= value < high:
         return float(value)
     raise ValueError(f"{parameter}={value!r} must be a number in [{low}, {high}).")
 
 
-def check_labels(y, classes, *, origin="the first fit"):
-    """Return the positions of the labels `y` in the sorted array `classes`.
+def encode_labels(
+    y: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    name: str = "y",
+    labels_name: str = "labels",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check labels, and encode them as positions in a list of labels.
 
-    `origin` says in an error where `classes` come from.
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        Text or numbers, not both, without missing values.
+    labels : array-like of shape (k,), default=None
+        The list, in which all labels must occur. If None, the sorted labels of `y`.
+    name, labels_name : str
+        The names of `y` and `labels` in error messages.
+
+    Returns
+    -------
+    labels : ndarray of shape (k,)
+    positions : ndarray of shape (n,), int
 
     Raises
     ------
     ValueError
-        If there is only one class, or a label that is none of `classes`.
+        If labels are empty, missing, mixed, or not in the list.
+    """
+    labels, positions = _encode({name: y}, labels, labels_name)
+    return labels, positions
+
+
+def encode_label_pair(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    input_names: tuple[str, str] = ("y_true", "y_pred"),
+    labels_name: str = "labels",
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Check true and predicted labels, and encode both as positions in one list of labels.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n,)
+        Text or numbers, the same kind in both, without missing values.
+    labels : array-like of shape (k,), default=None
+        The list, in which all labels must occur. If None, the sorted labels of both.
+    input_names : tuple of two str
+        The names of `y_true` and `y_pred` in error messages.
+    labels_name : str
+        The name of `labels` in error messages.
+
+    Returns
+    -------
+    labels : ndarray of shape (k,)
+    true_positions, predicted_positions : ndarray of shape (n,), int
+
+    Raises
+    ------
+    ValueError
+        If labels are empty, missing, mixed or not in the list, or the lengths differ.
+    """
+    named = dict(zip(input_names, (y_true, y_pred), strict=True))
+    labels, true, predicted = _encode(named, labels, labels_name)
+    return labels, true, predicted
+
+
+def _encode(named, labels, labels_name):
+    """Encode several lists of labels, by name, as positions in one."""
+    names = list(named)
+    arrays = {name: _label_array(y, name) for name, y in named.items()}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        first, second = names
+        raise ValueError(
+            f"{first} has {lengths[first]} label(s) and {second} {lengths[second]}; expected one "
+            f"of each for every image."
+        )
+    if labels is not None:
+        arrays[labels_name] = labels = _label_array(labels, labels_name)
+    if len({array.dtype.kind == "U" for array in arrays.values()}) > 1:
+        examples = ", ".join(f"{name} {array[0].item()!r}" for name, array in arrays.items())
+        raise ValueError(
+            f"Text and numbers cannot be compared as labels: {examples}, for example. Use "
+            f"one kind; fer_sklearn.emotions.FER2013_CODES[code] is the name of a code."
+        )
+    if labels is None:
+        labels = np.unique(np.concatenate(list(arrays.values())))
+    if len(np.unique(labels)) < len(labels):
+        raise ValueError(f"{labels_name} has a label twice: {labels.tolist()}.")
+    return labels, *(_positions(arrays[name], labels, name, labels_name) for name in names)
+
+
+def _label_array(y, name):
+    """Return labels as a 1-D array of text or numbers; name the row of a missing one."""
+    # Lists go through dtype object, because NumPy would turn NaN among text into "nan".
+    y = np.asarray(y, dtype=object) if isinstance(y, (list, tuple)) else np.asarray(y)
+    if y.ndim != 1:
+        raise ValueError(f"{name} has shape {y.shape}; expected one label per image, (n_samples,).")
+    if len(y) == 0:
+        raise ValueError(f"{name} is empty: found 0 label(s), expected at least one.")
+    values = y.tolist()
+    if all(isinstance(value, str) for value in values):
+        return np.asarray(values, dtype=str)
+    for row, value in enumerate(values):
+        if not isinstance(value, (str, Real)) or value != value:
+            raise ValueError(
+                f"{name}[{row}] is {value!r}, which is not a label; expected text or a number. "
+                f"Correct the label or drop the image."
+            )
+        if isinstance(value, str) != isinstance(values[0], str):
+            raise ValueError(
+                f"{name} mixes text and numbers: {name}[0] is {values[0]!r} and {name}[{row}] "
+                f"is {value!r}; expected one kind."
+            )
+    return np.asarray(values)
+
+
+def _positions(y, labels, name, labels_name):
+    order = np.argsort(labels)
+    positions = order[np.searchsorted(labels, y, sorter=order).clip(max=len(labels) - 1)]
+    unlisted = labels[positions] != y
+    if unlisted.any():
+        unknown = np.unique(y[unlisted]).tolist()
+        hints = "".join(suggestion(value, labels.tolist()) for value in unknown)
+        raise ValueError(
+            f"{name} has {unlisted.sum()} label(s) that are not among {labels_name}: "
+            f"{', '.join(map(repr, unknown))}; expected some of "
+            f"{', '.join(map(repr, labels.tolist()))}.{hints} Drop those images, or "
+            f"list every label in labels=."
+        )
+    return positions
+
+
+def check_labels(
+    y: np.ndarray, classes: np.ndarray, *, origin: str = "the first fit"
+) -> np.ndarray:
+    """Return the positions of training labels in the sorted array `classes`.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+    classes : ndarray of shape (k,)
+    origin : str
+        Where `classes` come from, for error messages.
+
+    Returns
+    -------
+    ndarray of shape (n,), int
+
+    Raises
+    ------
+    ValueError
+        If there is only one class, or a label is not one of `classes`.
     """
     if len(classes) < 2:
         raise ValueError(
@@ -83,29 +241,38 @@ def check_labels(y, classes, *, origin="the first fit"):
     if len(unknown):
         raise ValueError(
             f"y has the label(s) {', '.join(map(repr, unknown.tolist()))}, which were not among "
-            f"the classes of {origin}, {classes.tolist()}. Rename or leave them out, fit a new "
+            f"the classes of {origin}, {classes.tolist()}. Rename or drop them, fit a new "
             f"estimator, or name all classes in the first partial_fit."
         )
     return codes
 
 
-def check_soft_targets(soft_targets, n_samples, classes):
-    """Return the probabilities that are to be learnt as float32, checked.
+def check_soft_targets(soft_targets: ArrayLike, n_samples: int, classes: np.ndarray) -> np.ndarray:
+    """Return soft targets, the probabilities to be learned, as float32.
+
+    Parameters
+    ----------
+    soft_targets : array-like of shape (n_samples, n_classes)
+    n_samples : int
+    classes : ndarray of shape (n_classes,)
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes), float32
 
     Raises
     ------
     ValueError
-        For another shape than ``(n_samples, len(classes))``, or rows that are no
-        probabilities.
+        If the shape differs, or rows are not probabilities.
     """
     targets = np.asarray(soft_targets, dtype=np.float32)
     expected = (n_samples, len(classes))
     if targets.shape != expected:
         raise ValueError(
-            f"soft_targets has shape {targets.shape}; expected {expected}, a row an image and "
-            f"a column for each of {classes.tolist()}."
+            f"soft_targets has shape {targets.shape}; expected {expected}, one row per image and "
+            f"one column for each of {classes.tolist()}."
         )
-    wrong = ~((targets >= 0).all(axis=1) & (np.abs(targets.sum(axis=1) - 1) < 1e-3))
+    wrong = ~((targets >= 0).all(axis=1) & (np.abs(targets.sum(axis=1) - 1) < _SUM_TOLERANCE))
     if wrong.any():
         raise ValueError(
             f"soft_targets has {wrong.sum()} row(s), the first {np.flatnonzero(wrong)[0]}, that "
@@ -126,3 +293,60 @@ def count_samples(X: Any) -> int:
 
     check_consistent_length(X)
     return int(X.shape[0]) if hasattr(X, "shape") else len(X)
+
+
+def check_probabilities(
+    proba: ArrayLike,
+    n_samples: int | None = None,
+    n_classes: int | None = None,
+    *,
+    name: str = "y_proba",
+) -> np.ndarray:
+    """Check class probabilities, and return them as float64.
+
+    Parameters
+    ----------
+    proba : array-like of shape (n_samples, n_classes)
+        Numbers in [0, 1]; each row sums to 1, within 0.001.
+    n_samples, n_classes : int or None, default=None
+        The expected shape. If None, any.
+    name : str, default="y_proba"
+        Its name in error messages.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes), float64
+
+    Raises
+    ------
+    ValueError
+        If the shape differs, or a row contains NaN or a number outside [0, 1], or does not sum
+        to 1.
+    """
+    proba = np.asarray(proba, dtype=np.float64)
+    expected = tuple("n" if n is None else n for n in (n_samples, n_classes))
+    if proba.ndim != 2 or any(
+        wanted not in ("n", found) for wanted, found in zip(expected, proba.shape, strict=True)
+    ):
+        raise ValueError(
+            f"{name} has shape {proba.shape}; expected ({expected[0]}, {expected[1]}): one row per "
+            f"image and one column per class, as predict_proba returns them."
+        )
+    outside = ~((proba >= 0) & (proba <= 1 + _SUM_TOLERANCE)).all(axis=1)  # also NaN
+    _refuse_rows(outside, proba, name, "numbers from 0 to 1")
+    _refuse_rows(
+        np.abs(proba.sum(axis=1) - 1) > _SUM_TOLERANCE,
+        proba,
+        name,
+        "a sum of 1; the scores of a decision_function are not probabilities",
+    )
+    return proba
+
+
+def _refuse_rows(bad, proba, name, expected):
+    if bad.any():
+        first = int(bad.argmax())
+        raise ValueError(
+            f"{name}[{first}] is {np.array2string(proba[first], precision=4)}; expected "
+            f"{expected}. {bad.sum()} of {len(bad)} row(s) are wrong."
+        )

@@ -5,11 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._utils._labels import encode_labels
-from .._utils._probabilities import check_probabilities
 from .._utils.compat import HasMethods, Interval, validate_params
 from .._utils.cross_validation import check_training_parts, fold_probabilities, grouped_folds
-from .._utils.validation import count_samples
+from .._utils.validation import check_probabilities, count_samples, encode_labels
 from ..datasets import duplicate_groups
 from ..pipelines import make_hog_svm_pipeline
 from ..preprocessing import resize_gray
@@ -134,7 +132,7 @@ def audit_dataset(
             "estimator and pred_probs are both given; expected one. pred_probs are taken as they "
             "are, estimator is cross-validated to get them."
         )
-    labels, codes, _ = encode_labels(y, y, labels, names=("y", "the same y"))
+    labels, codes = encode_labels(y, labels)
     images = resize_gray(X, (_SIDE, _SIDE))
     groups = duplicate_groups(X)
     proba, errors = None, LabelErrors(*np.empty((2, 0), dtype=int))

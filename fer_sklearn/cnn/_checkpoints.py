@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._utils.files import replacing
+from .._utils.files import atomic_write
 from ._compiled import TrainingState
 
 __all__ = ["Checkpoint", "fingerprint"]
@@ -77,7 +77,7 @@ class Checkpoint:
             "stopper": stopper,
             "lengths": {k: None if v is None else len(v) for k, v in lists.items()},
         }
-        with replacing(self.path) as file:
+        with atomic_write(self.path) as file:
             np.savez(file, state=np.array(json.dumps(described)), **arrays)
 
 

@@ -10,10 +10,17 @@ import numpy as np
 from scipy.sparse import csr_array, hstack
 from sklearn.utils import check_random_state
 
-from .._utils._html import html_page
-from .._utils._text import heading, interval, nan_to_none, number, p_text
 from .._utils.compat import validate_params
-from .._utils.tables import markdown_table, text_table
+from .._utils.tables import (
+    heading,
+    html_page,
+    interval,
+    markdown_table,
+    number,
+    p_text,
+    text_table,
+    to_json_value,
+)
 from ._evaluate import RESAMPLING
 from ._metrics import CONFUSION_METRICS, metrics_of_sums, summands
 from ._report import EvaluationReport
@@ -377,7 +384,7 @@ class Comparison:
         -------
         str
         """
-        return json.dumps(nan_to_none(self.to_dict()), indent=indent, allow_nan=False)
+        return json.dumps(to_json_value(self.to_dict()), indent=indent, allow_nan=False)
 
     def to_markdown(self):
         """Return the verdicts as a list, and the tables, in Markdown.

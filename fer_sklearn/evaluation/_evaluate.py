@@ -8,10 +8,9 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
-from .._utils._labels import encode_labels
-from .._utils._probabilities import predicted_probabilities
 from .._utils.compat import Interval, StrOptions, validate_params
-from .._utils.validation import count_samples
+from .._utils.prediction import predicted_probabilities
+from .._utils.validation import count_samples, encode_label_pair
 from ._metrics import (
     CLASS_METRICS,
     CONFUSION_METRICS,
@@ -147,13 +146,17 @@ def evaluate(
         )
     if n_images == 0:
         raise ValueError("X and y are empty; expected at least one image with its label.")
-    known_as = "labels"
+    labels_name = "labels"
     if labels is None and hasattr(estimator, "classes_"):
         labels = estimator.classes_
-        known_as = f"the classes that {type(estimator).__name__} was fitted on"
+        labels_name = f"the classes that {type(estimator).__name__} was fitted on"
     answers = ask(estimator, X, probabilities)
-    encoded = encode_labels(
-        y, answers.predicted, labels, names=("y", "predict(X)"), known_as=known_as
+    encoded = encode_label_pair(
+        y,
+        answers.predicted,
+        labels,
+        input_names=("y", "predict(X)"),
+        labels_name=labels_name,
     )
     return measure(
         encoded,
@@ -229,7 +232,7 @@ def evaluate_predictions(
     >>> round(report.overall["log_loss"].value, 3)
     0.4
     """
-    encoded = encode_labels(y_true, y_pred, labels)
+    encoded = encode_label_pair(y_true, y_pred, labels)
     proba = None if y_proba is None else named_columns(y_proba, encoded[0], len(encoded[1]))
     return measure(
         encoded,

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-from .._utils._labels import encode_labels
-from .._utils._probabilities import check_probabilities
+from .._utils.validation import check_probabilities, encode_labels
 
 __all__ = [
     "CLASS_METRICS",
@@ -321,7 +320,7 @@ def coverage_accuracy_curve(y_true, y_proba, *, labels=None):
     >>> round(curve.aurc, 3)
     0.111
     """
-    labels, true, _ = encode_labels(y_true, y_true, labels)
+    labels, true = encode_labels(y_true, labels, name="y_true")
     proba = named_columns(y_proba, labels, len(true)).values
     return coverage_accuracy(proba.argmax(axis=1) == true, proba.max(axis=1))
 

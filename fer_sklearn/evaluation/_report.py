@@ -7,9 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._utils._html import html_page, shaded_table
-from .._utils._text import heading, interval, nan_to_none, number, with_interval
-from .._utils.tables import markdown_table, text_table
+from .._utils.tables import (
+    heading,
+    html_page,
+    interval,
+    markdown_table,
+    number,
+    shaded_table,
+    text_table,
+    to_json_value,
+    with_interval,
+)
 from ._metrics import PROBABILITY_METRICS, ImageScores
 
 __all__ = ["Estimate", "EvaluationReport"]
@@ -150,7 +158,7 @@ class EvaluationReport:
         -------
         str
         """
-        return json.dumps(nan_to_none(self.to_dict()), indent=indent, allow_nan=False)
+        return json.dumps(to_json_value(self.to_dict()), indent=indent, allow_nan=False)
 
     def to_markdown(self):
         """Return the three tables in Markdown.

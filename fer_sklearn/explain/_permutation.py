@@ -6,8 +6,8 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .._utils._probabilities import predicted_probabilities
 from .._utils.compat import Interval, StrOptions, validate_params
+from .._utils.prediction import predicted_probabilities
 from ._explanation import label_positions, make_images
 
 __all__ = ["FACE_REGIONS", "RegionImportance", "face_regions", "region_importance", "region_masks"]

@@ -4,7 +4,7 @@ import hashlib
 import urllib.request
 from pathlib import Path
 
-from .._utils.files import data_home, replacing
+from .._utils.files import atomic_write, data_home
 
 __all__ = ["checked_bytes", "fetch_yunet", "yunet_path"]
 
@@ -57,7 +57,7 @@ def fetch_yunet(folder=None):
             continue
         if _is_intact(data):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as file:
+            with atomic_write(path) as file:
                 file.write(data)
             return path
         problems.append(f"{url}: {len(data)} bytes that are not the published file")

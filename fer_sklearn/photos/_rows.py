@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from .._utils.files import replacing
+from .._utils.files import atomic_write
 from .._utils.optional import import_optional
 
 __all__ = [
@@ -443,7 +443,7 @@ def lines_to_parquet(lines_path, path, columns):
     import pyarrow as pa
 
     schema = pa.schema([(name, _TYPES.get(name, "float64")) for name in columns])
-    with open(lines_path, "rb") as lines, replacing(path) as file:
+    with open(lines_path, "rb") as lines, atomic_write(path) as file:
         rows = (row for _, row in JSONLines(columns).read(lines))
         with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
             while some := list(islice(rows, _ROWS_AT_ONCE)):
@@ -470,6 +470,6 @@ def parquet_to_lines(path, lines_path, columns):
             found = ", ".join(table.schema_arrow.names)
             raise DamagedFileError(f"has the columns {found}; expected {', '.join(columns)}")
         encode = JSONLines(columns).encode
-        with replacing(lines_path) as file:
+        with atomic_write(lines_path) as file:
             for batch in table.iter_batches(_ROWS_AT_ONCE):
                 file.writelines(map(encode, batch.to_pylist()))

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._utils._labels import encode_labels
-from .._utils._probabilities import check_probabilities, predicted_probabilities
+from .._utils.prediction import predicted_probabilities
+from .._utils.validation import check_probabilities, encode_label_pair, encode_labels
 
 __all__ = ["Scored", "encode_true_labels", "score_estimator", "score_predictions"]
 
@@ -51,8 +51,7 @@ def encode_true_labels(y, labels=None, *, name):
         The sorted labels of `y` where none are given.
     positions : ndarray of shape (n,), int
     """
-    labels, positions, _ = encode_labels(y, y, labels, names=(name, f"again {name}"))
-    return labels, positions
+    return encode_labels(y, labels, name=name)
 
 
 def score_predictions(y_true, y_proba, labels=None):
@@ -105,11 +104,11 @@ def score_estimator(estimator, X, y):
         As :func:`score_predictions`.
     """
     proba, classes = predicted_probabilities(estimator, X)
-    labels, true, _ = encode_labels(
+    labels, true, _ = encode_label_pair(
         y,
         classes[proba.argmax(axis=1)],
         classes,
-        names=("y", "predict_proba(X)"),
-        known_as="the estimator's classes_",
+        input_names=("y", "predict_proba(X)"),
+        labels_name="the estimator's classes_",
     )
     return Scored(labels, true, proba)

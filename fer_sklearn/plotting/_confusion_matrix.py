@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._utils._labels import encode_labels
+from .._utils.validation import encode_label_pair
 from ._style import new_figure, shrink_text, text_width
 
 __all__ = ["ConfusionMatrixDisplay"]
@@ -79,7 +79,7 @@ class ConfusionMatrixDisplay:
             among `labels`.
         """
         return cls._from_encoded(
-            encode_labels(y, estimator.predict(X), labels, names=("y", "predict(X)")),
+            encode_label_pair(y, estimator.predict(X), labels, input_names=("y", "predict(X)")),
             plot_options,
         )
 
@@ -100,7 +100,7 @@ class ConfusionMatrixDisplay:
         -------
         ConfusionMatrixDisplay
         """
-        return cls._from_encoded(encode_labels(y_true, y_pred, labels), plot_options)
+        return cls._from_encoded(encode_label_pair(y_true, y_pred, labels), plot_options)
 
     @classmethod
     def _from_encoded(cls, encoded, plot_options):

@@ -259,19 +259,19 @@ def test_scoring_gives_the_numbers_of_the_report(fitted):
         (
             [["sad"]],
             ["sad"],
-            "y_true has shape (1, 1); expected one label an image, (n_samples,).",
+            "y_true has shape (1, 1); expected one label per image, (n_samples,).",
         ),
         (
             ["sad", None],
             ["sad", "sad"],
-            "y_true[1] is None, which is no label; expected text or a number. "
-            "Mend the label, or leave the image out.",
+            "y_true[1] is None, which is not a label; expected text or a number. "
+            "Correct the label or drop the image.",
         ),
         (
             ["sad", "sad"],
             ["sad", np.nan],
-            "y_pred[1] is nan, which is no label; expected text or a number. "
-            "Mend the label, or leave the image out.",
+            "y_pred[1] is nan, which is not a label; expected text or a number. "
+            "Correct the label or drop the image.",
         ),
         (
             [3, "sad"],
@@ -299,12 +299,12 @@ def test_labels_must_name_all_that_occur():
         evaluate_predictions(["happy", "anger"], ["happy", "happy"], labels=["angry", "happy"])
     assert str(caught.value) == (
         "y_true has 1 label(s) that are not among labels: 'anger'; expected some of 'angry', "
-        "'happy'. Did you mean 'angry'? Leave those images out, or name every label in labels=."
+        "'happy'. Did you mean 'angry'? Drop those images, or list every label in labels=."
     )
 
 
 def test_labels_must_differ():
-    with pytest.raises(ValueError, match=r"^labels names a label twice: \['sad', 'sad'\]\.$"):
+    with pytest.raises(ValueError, match=r"^labels has a label twice: \['sad', 'sad'\]\.$"):
         evaluate_predictions(["sad"], ["sad"], labels=["sad", "sad"])
 
 

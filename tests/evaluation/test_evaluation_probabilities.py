@@ -219,13 +219,13 @@ def test_the_shipped_network_predicts_once(faces, monkeypatch):
     model = load_pretrained("tiny", runtime="litert")
     network = model[-1]
     expected = log_loss(faces[1], model.predict_proba(faces[0]), labels=EMOTIONS)
-    calls, whole = [], type(network)._answers
+    calls, whole = [], type(network)._batch_proba
 
     def counted(self, pixels):
         calls.append(len(pixels))
         return whole(self, pixels)
 
-    monkeypatch.setattr(type(network), "_answers", counted)
+    monkeypatch.setattr(type(network), "_batch_proba", counted)
     report = evaluate(model, *faces)
     assert sum(calls) == len(faces[0])
     assert report.overall["log_loss"].value == pytest.approx(expected, rel=1e-5)
@@ -283,7 +283,7 @@ def test_a_classifier_that_abstains(small_faces):
     assert report.overall["accuracy"].value == pytest.approx((model.predict(X) == y).mean())
     assert report.confusion_matrix[:, -1].sum() == (model.predict(X) == "uncertain").sum() > 0
     assert report.overall["log_loss"].value == pytest.approx(log_loss(y, model.predict_proba(X)))
-    with pytest.raises(ValueError, match=r"^predict\(X\) has .*'uncertain'.* name every label in"):
+    with pytest.raises(ValueError, match=r"^predict\(X\) has .*'uncertain'.* list every label in"):
         evaluate(model, X, y)
 
 

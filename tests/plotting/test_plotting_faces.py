@@ -272,7 +272,7 @@ def test_samples_are_readable(labels, n_per_class):
             ["sda"],
             {"labels": ["happy", "sad"]},
             "target has 1 label(s) that are not among labels: 'sda'; expected some of 'happy', "
-            "'sad'. Did you mean 'sad'? Leave those images out, or name every label in labels=.",
+            "'sad'. Did you mean 'sad'? Drop those images, or list every label in labels=.",
         ),
     ],
 )
