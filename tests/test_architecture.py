@@ -1,9 +1,10 @@
-"""Holds the package to its design: which file imports which, and what an import loads."""
+"""Holds the package to its design: its size, who imports whom, and what an import loads."""
 
 import ast
 import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,43 +12,54 @@ import pytest
 import fer_sklearn
 
 PACKAGE = Path(fer_sklearn.__file__).parent
-MAX_LINES = 600
+CONTRIBUTING = PACKAGE.parent / "docs" / "contributing.md"
 
-# A file or sub-package imports only from lower floors. Siblings do not import each other;
-# the files of a sub-package may.
-FLOORS = {
-    "exceptions": 0,
-    "emotions": 0,
-    "_utils": 1,
-    "images": 2,
-    "weights": 2,
-    "dask": 2,
-    "datasets": 3,
-    "faces": 3,
-    "preprocessing": 3,
-    "features": 3,
-    "evaluation": 3,
-    "uncertainty": 3,
-    "svm": 4,
-    "cnn": 4,
-    "plotting": 4,
-    "drawing": 4,
-    "pipelines": 5,
-    "inference": 5,
-    "embedding": 5,
-    "pretrained": 6,
-    "exporting": 6,
-    "explain": 6,
-    "audit": 6,
-    "persistence": 6,
-    "face_reader": 7,
-    "photos": 8,
-    "video": 8,
-    "serve": 9,
-    "cli": 10,
-    "__main__": 11,
-    "__init__": 12,
+# The floor of every room, a room being a file or a folder at the package's root, and what the room
+# holds. A file imports from rooms on lower floors and from its own room. The contributing page
+# shows this table: `python tests/test_architecture.py` writes it there.
+ROOMS = {
+    "exceptions": (0, "errors and warnings that callers may catch"),
+    "emotions": (0, "the names of the emotions, their codes in data sets, their colours"),
+    "_utils": (1, "checks of parameters and pixels, atomic files, tables, type aliases"),
+    "images": (2, "reading, writing, converting and resizing one photo"),
+    "weights": (2, "the `.npz` format of the bundled networks"),
+    "dask": (2, "the joblib backend that survives a lost worker"),
+    "datasets": (3, "loading FER2013, folders and synthetic faces; finding duplicates"),
+    "faces": (3, "detecting and cropping faces"),
+    "preprocessing": (3, "`GrayscaleResizer` and `PixelNormalizer`"),
+    "features": (3, "descriptors of a face, and what combines them"),
+    "evaluation": (3, "metrics, reports, comparisons and benchmarks"),
+    "uncertainty": (3, "`AbstainingClassifier`"),
+    "svm": (4, "the two support vector classifiers"),
+    "cnn": (4, "everything that Keras trains: classifier, architectures, augmentation"),
+    "plotting": (4, "displays, and plots of faces"),
+    "drawing": (4, "annotated photos and frames"),
+    "pipelines": (5, "the `make_*_pipeline` functions and their grids"),
+    "inference": (5, "classifiers for LiteRT and ONNX files"),
+    "embedding": (5, "faces to vectors"),
+    "pretrained": (6, "`load_pretrained`"),
+    "exporting": (6, "LiteRT, ONNX, TensorFlow.js and the page for browsers"),
+    "explain": (6, "Grad-CAM, occlusion, regions of the face, HOG weights"),
+    "audit": (6, "label errors, duplicates and bad images in a data set"),
+    "persistence": (6, "`save` and `load`"),
+    "face_reader": (7, "`FaceReader`: from a photo to labelled faces"),
+    "photos": (8, "emotions in many photos"),
+    "video": (8, "emotions in videos and from cameras"),
+    "serve": (9, "the HTTP service"),
+    "cli": (10, "the command line"),
+    "__main__": (11, "`python -m fer_sklearn`"),
+    "__init__": (12, "the public names"),
 }
+FLOORS = {room: floor for room, (floor, _) in ROOMS.items()}
+# Beside the rooms, the root holds the bundled networks and what makes it a typed package.
+NOT_ROOMS = {"shipped", "__init__.pyi", "py.typed"}
+
+MAX_LINES = 600
+MAX_BOXES = 32
+MAX_FILES = 130
+MAX_ROOMS = 34
+NOT_YET = {"Python files"}
+
 KERAS_ROOMS = {"cnn", "explain", "exporting"}
 KERAS = {"keras", "tensorflow", "scikeras"}
 # Loaded inside the function that needs them.
@@ -287,8 +299,85 @@ def test_the_rules_allow_what_the_design_allows(source, room, depth):
     assert violations(source, room, depth) == []
 
 
-def test_every_exported_name_has_a_known_module():
-    assert set(fer_sklearn._EXPORTS.values()) <= set(FLOORS)
+def _root_entries():
+    return {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+
+
+def test_the_root_holds_rooms_and_nothing_else():
+    rooms = {name.removesuffix(".py") for name in _root_entries() - NOT_ROOMS}
+    assert rooms - set(ROOMS) == set(), "give the room a floor in the table"
+    assert {floor for floor, _ in ROOMS.values()} == set(range(13)), "floors are whole numbers"
+
+
+def _figures():
+    """What the package is measured by, and the most that each may be."""
+    paths = list(PACKAGE.rglob("*.py"))
+    entries = _root_entries()
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    return {
+        "boxes at the root": (len(entries), MAX_BOXES),
+        "Python files": (len(paths), MAX_FILES),
+        "rooms": (len(entries - NOT_ROOMS), MAX_ROOMS),
+        "lines of the longest file": (max(lines.values()), MAX_LINES),
+    }
+
+
+@pytest.mark.parametrize("name", list(_figures()))
+def test_size_of_the_package(name):
+    value, most = _figures()[name]
+    print(f"{name}: {value} (at most {most})")
+    if name in NOT_YET and value > most:
+        pytest.xfail(f"{value}, and at most {most} are wanted")
+    assert value <= most
+
+
+def _imported_files(path):
+    """The files of the package that a file imports, anywhere in it, by their paths."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        folder = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+        if folder.with_suffix(".py").is_file():
+            yield folder.with_suffix(".py")
+            continue
+        for alias in node.names:
+            candidates = [folder / f"{alias.name}.py", folder / alias.name / "__init__.py"]
+            yield next((file for file in candidates if file.is_file()), folder / "__init__.py")
+
+
+def test_no_files_import_each_other_in_a_circle():
+    root = PACKAGE / "__init__.py"  # It gives the version, and loads the rest when it is asked to.
+    graph = {path: set(_imported_files(path)) - {root} for path in PACKAGE.rglob("*.py")}
+    assert sum(map(len, graph.values())) > len(graph)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(str(path.relative_to(PACKAGE)) for path in error.args[1]))
+
+
+_TABLE_BEGINS = "<!-- Written by `python tests/test_architecture.py`. -->\n"
+_TABLE_ENDS = "\n<!-- End of what it writes. -->"
+
+
+def _table_of_rooms():
+    existing = {name.removesuffix(".py") for name in _root_entries()} - {"__init__", "__main__"}
+    rows = ["| floor | room | what it holds |", "| --- | --- | --- |"]
+    rows += [
+        f"| {floor} | `{room}` | {what} |"
+        for room, (floor, what) in ROOMS.items()
+        if room in existing
+    ]
+    return "\n".join(rows)
+
+
+def _split_page():
+    before, _, rest = CONTRIBUTING.read_text(encoding="utf-8").partition(_TABLE_BEGINS)
+    table, _, after = rest.partition(_TABLE_ENDS)
+    return before, table, after
+
+
+def test_the_contributing_page_shows_the_table():
+    assert _split_page()[1].strip() == _table_of_rooms(), "python tests/test_architecture.py"
 
 
 @pytest.mark.parametrize("name", fer_sklearn.__all__)
@@ -323,3 +412,9 @@ def test_room_beside_keras_loads_without_it(module):
 
 def test_the_check_sees_a_heavy_library():
     assert _loaded_after("import matplotlib") == ["matplotlib"]
+
+
+if __name__ == "__main__":
+    before, _, after = _split_page()
+    page = f"{before}{_TABLE_BEGINS}\n{_table_of_rooms()}\n{_TABLE_ENDS}{after}"
+    CONTRIBUTING.write_text(page, encoding="utf-8")
