@@ -1,19 +1,19 @@
 """Write a fitted network in another format, run what was written, and keep it if it agrees."""
 
+import os
+import shutil
+import uuid
+from contextlib import contextmanager
 from numbers import Integral, Real
+from pathlib import Path
 
-import keras
 import numpy as np
 
 from .._utils.validation import check_choice, check_pair
-from ..inference import sidecar_path
+from ..inference import SIDECAR, sidecar_path
 from ._check import check_answers, check_size, probes
-from ._formats import FORMATS, Order
-from ._graph import serving_model
-from ._litert import LITERT_PRECISIONS
-from ._parts import take_apart
-from ._place import check_target, placing
-from ._sidecar import describe, describe_files, write_json
+from ._formats import FORMATS, LITERT_PRECISIONS, Order
+from ._metadata import describe, describe_files, write_json
 
 __all__ = ["export"]
 
@@ -126,6 +126,8 @@ def export(
     >>> told["labels"][:3], told["check"]["largest_difference"] < 1e-4
     (['angry', 'disgust', 'fear'], True)
     """
+    from ._graph import serving_model, take_apart  # which loads Keras
+
     format = _resolve_format(format, path)
     _check_parameters(format, precision, images, min_agreement, batch_size, input_size)
     kind = FORMATS[format]
@@ -169,6 +171,84 @@ def export(
     return description
 
 
+def check_target(path, suffix, *, overwrite):
+    """Return where an export is to be put, if it may be put there.
+
+    Parameters
+    ----------
+    path : str or Path
+    suffix : str or None
+        What the name of a file must end in; None if the export is a folder.
+    overwrite : bool
+        Whether an earlier export may be there.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        For a file with another suffix.
+    FileNotFoundError
+        If the folder in which it is to lie does not exist.
+    FileExistsError
+        If something is there; with `overwrite`, something else than an export.
+    """
+    path = Path(path)
+    if suffix is not None and path.suffix != suffix:
+        raise ValueError(
+            f"path={str(path)!r} has the suffix {path.suffix!r}; expected {suffix!r}, as in "
+            f"{str(path.with_suffix(suffix))!r}."
+        )
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"path={str(path)!r} is in a folder that does not exist, {str(target.parent)!r}. "
+            f"Create it first."
+        )
+    occupied = [place for place in _places(target, suffix) if place.exists()]
+    if occupied and not overwrite:
+        raise FileExistsError(
+            f"path={str(path)!r}: {str(occupied[0])!r} exists already. Choose another path, or "
+            f"pass overwrite=True."
+        )
+    is_export = target.is_dir() == (suffix is None) and sidecar_path(target).is_file()
+    if target.exists() and not is_export:
+        raise FileExistsError(
+            f"path={str(path)!r} exists and is no earlier export, since it has no "
+            f"{sidecar_path(target).name!r}; it is not overwritten. Choose another path."
+        )
+    return target
+
+
+@contextmanager
+def placing(target, suffix):
+    """Give a place to write an export to, and move it to `target` once it is whole.
+
+    Yields
+    ------
+    Path
+        A name for a file, or an empty folder.
+    """
+    work = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    written = work / target.name
+    (work if suffix else written).mkdir(parents=True)
+    try:
+        yield written
+        if suffix is None and target.exists():
+            os.replace(target, work / SIDECAR)  # under any name but its own, to be deleted
+        for place in _places(written, suffix):
+            os.replace(place, target.with_name(place.name))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _places(path, suffix):
+    """Return what an export consists of: a folder, or a file and the JSON file beside it."""
+    return [path] if suffix is None else [sidecar_path(path), path]
+
+
 def _evenly(items, most):
     """Return `most` of the items, evenly spread, or all if there are fewer."""
     return items[np.linspace(0, len(items) - 1, min(len(items), most)).astype(int)]
@@ -207,6 +287,8 @@ def _input_size(parts, input_size):
 
 def _check_parameters(format, precision, images, min_agreement, batch_size, input_size):
     """Tell everything at once that is wrong with the parameters, or does not fit together."""
+    import keras
+
     problems = []
     check_choice("precision", precision, LITERT_PRECISIONS)
     if format != "tflite":

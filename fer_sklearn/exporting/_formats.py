@@ -1,6 +1,9 @@
-"""The formats: what each is called, how it is written, and what runs it."""
+"""The formats that networks are exported to: how each is written, and what runs it."""
 
+import io
+import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -9,13 +12,108 @@ import numpy as np
 from .._utils.optional import import_optional
 from ..exceptions import MissingExtraError
 from ..inference import LiteRTNetwork, ONNXNetwork, is_litert_installed
-from ._keras_formats import ONNX_MODULES, run_saved_model, write_onnx, write_saved_model
-from ._litert import to_litert
-from ._node import MissingNodeError
-from ._tfjs import read_back, run_tfjs, write_tfjs
+from ._node import MissingNodeError, run_tfjs
+from ._tfjs import read_back, write_tfjs
 from ._web import write_web
 
-__all__ = ["FORMATS", "Order"]
+__all__ = ["FORMATS", "LITERT_PRECISIONS", "Order", "to_litert"]
+
+LITERT_PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
+#: What writing and running ONNX needs, of the extra ``onnx``.
+ONNX_MODULES = ("onnx", "tf2onnx", "onnxruntime")
+
+
+def to_litert(model, *, precision="float16", representative=None):
+    """Convert a Keras network to a LiteRT model.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built, on the TensorFlow backend; ``FERCNNClassifier.model_``, for example.
+    precision : {"float16", "float32", "dynamic_int8", "int8"}, default="float16"
+        Of the stored weights. What is computed is float32 in the first two; with
+        ``"dynamic_int8"`` integers where a layer allows it; with ``"int8"`` integers
+        throughout, also what goes in and comes out (``uint8``).
+    representative : ndarray of shape (n, h, w, channels), float32, or None
+        Some hundred inputs, of which ``"int8"`` learns the range of each layer. Ignored otherwise.
+
+    Returns
+    -------
+    bytes
+        The contents of a ``.tflite`` file.
+
+    Examples
+    --------
+    >>> from fer_sklearn import load_pretrained
+    >>> len(to_litert(load_pretrained("tiny")[-1].model_)) < 300_000
+    True
+    """
+    import tensorflow as tf
+
+    # `from_concrete_functions` would write a file without weights, which answers NaN.
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        converter.representative_dataset = lambda: ([image[None]] for image in representative)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
+    # Keras lists what it saves meanwhile; TensorFlow misses statistics of an older interface.
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs")
+        return converter.convert()
+
+
+def write_saved_model(model, folder):
+    """Write a network as a TensorFlow SavedModel.
+
+    Parameters
+    ----------
+    model : keras.Model
+    folder : Path
+        It exists and is empty.
+    """
+    with redirect_stdout(io.StringIO()):  # where Keras describes what it wrote
+        model.export(folder, format="tf_saved_model", verbose=False)
+
+
+def run_saved_model(folder, images):
+    """Load what :func:`write_saved_model` wrote, and compute its answers.
+
+    Parameters
+    ----------
+    folder : Path
+    images : ndarray of shape (n, h, w, channels), float32
+
+    Returns
+    -------
+    ndarray of shape (n, n_outputs), float32
+    """
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(folder)  # to be kept while it computes
+    return loaded.serve(images).numpy()
+
+
+def write_onnx(model, path):
+    """Write a network as an ONNX file.
+
+    Parameters
+    ----------
+    model : keras.Model
+    path : Path
+    """
+    import tensorflow as tf
+
+    # A reloaded model has forgotten with which shapes it was called.
+    (given,) = model.inputs
+    signature = [tf.TensorSpec(given.shape, tf.float32, name="faces")]
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # both of the converter's own code
+        warnings.simplefilter("ignore", FutureWarning)
+        model.export(path, format="onnx", input_signature=signature, verbose=False)
 
 
 @dataclass(frozen=True)

@@ -8,25 +8,80 @@ https://www.tensorflow.org/js/guide/conversion and ``GraphModel`` in the source 
 import json
 import math
 import re
-import subprocess
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 from .. import __version__
-from ..cnn.architectures import leaf_layers
-from ._frozen import freeze
-from ._node import MissingNodeError, find_node, install_packages
-from ._tfjs_operations import NUMBER_TYPES, lack
 
-__all__ = ["read_back", "run_tfjs", "write_tfjs"]
+__all__ = ["OPERATIONS", "FrozenGraph", "freeze", "read_back", "write_tfjs"]
 
 _MODEL = "model.json"
 _SHARD_BYTES = 4 * 2**20  # what browsers keep in their caches
 _DTYPES = {"float32": np.dtype("<f4"), "int32": np.dtype("<i4"), "bool": np.dtype("?")}
-_RUNNER = Path(__file__).parent / "run_tfjs.mjs"
-_TIME_LIMIT = 300  # seconds
 _OTHER_FORMATS = "Build the network of other layers, or export it as 'tflite' or 'saved_model'."
+# What answers with its inputs as they are.
+_PASSES_ON = {
+    *("EnsureShape", "Identity", "IdentityN", "PreventGradient", "Snapshot", "StopGradient"),
+}
+
+#: The types of numbers that it has.
+NUMBER_TYPES = ("float32", "int32", "bool")
+
+# Of version 4.22.0: the intersection of what @tensorflow/tfjs-converter reads, `tfOpName` in
+# its operations/op_list, with what its executors make of each and with the kernels that
+# @tensorflow/tfjs-backend-wasm registers, getKernelsForBackend('wasm'). Left out is what no
+# network for images needs (text, sparse tensors, tables, loops, random numbers, three
+# dimensions) and OneHot, which answers otherwise than TensorFlow. The tests hold the table to
+# the packages, and each operation in it to TensorFlow's answers.
+_SAME_NAME = """
+    Abs Acos Acosh Add AddN All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool
+    BatchToSpaceND Cast Ceil Conv2D Conv2DBackpropInput Cos Cosh CropAndResize Cumprod Cumsum
+    DepthToSpace DepthwiseConv2dNative Elu Equal Erf Exp ExpandDims Expm1 Fill Floor FloorDiv
+    GatherNd GatherV2 Greater GreaterEqual IsFinite IsInf IsNan LRN LeakyRelu Less LessEqual
+    Log Log1p LogicalAnd LogicalNot LogicalOr Max MaxPool Maximum Mean Min Minimum MirrorPad
+    Neg NotEqual OnesLike Pack PadV2 Pow Prod Range RealDiv Reciprocal Relu Relu6
+    Reshape ResizeBilinear ResizeNearestNeighbor Round Rsqrt Select Selu Sigmoid Sign Sin Sinh
+    Slice Softmax Softplus SpaceToBatchND SplitV Sqrt Square SquaredDifference StridedSlice
+    Sub Sum Tan Tanh Tile Transpose Unpack ZerosLike
+"""
+
+#: By the name of an operation of TensorFlow, the kernel that computes it; None where there is
+#: nothing to compute.
+OPERATIONS = {name: name for name in _SAME_NAME.split()} | {
+    "AddV2": "Add",
+    "BatchMatMulV2": "BatchMatMul",
+    "BiasAdd": "Add",
+    "BroadcastTo": "Tile",
+    "ConcatV2": "Concat",
+    "DivNoNan": "RealDiv",
+    "FloorMod": "Mod",
+    "FusedBatchNormV3": "FusedBatchNorm",
+    "LogSoftmax": "Log",
+    "MatMul": "BatchMatMul",
+    "Mul": "Multiply",
+    "Pad": "PadV2",
+    "Placeholder": None,
+    "Rank": None,
+    "ReverseV2": "Reverse",
+    "SelectV2": "Select",
+    "Shape": None,
+    "Size": None,
+    "Split": "SplitV",
+    "Squeeze": "Reshape",
+    "TopKV2": "TopK",
+}
+
+# By operation and attribute: the types for which the kernel fails or answers otherwise than
+# TensorFlow, without saying so, as the tests' answers for each operation showed.
+_WRONG_TYPES = {
+    ("BatchMatMulV2", "T"): {"int32"},
+    ("Cast", "DstT"): {"bool"},
+    ("MatMul", "T"): {"int32"},
+    ("Mean", "T"): {"int32"},
+    ("Select", "T"): {"bool"},
+    ("SelectV2", "T"): {"bool"},
+}
 
 
 def write_tfjs(model, folder):
@@ -63,51 +118,6 @@ def write_tfjs(model, folder):
         (folder / path).write_bytes(shard)
     text = json.dumps(_description(frozen, paths), separators=(",", ":"), allow_nan=False)
     (folder / _MODEL).write_text(text, encoding="utf-8")
-
-
-def run_tfjs(folder, images):
-    """Answer images with a written model, in TensorFlow.js on WebAssembly, in Node.js.
-
-    Parameters
-    ----------
-    folder : Path
-        As ``export(…, format="tfjs")`` fills it.
-    images : ndarray of float32, shape (n, h, w, channels)
-        What the model takes.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, n_classes)
-
-    Raises
-    ------
-    MissingNodeError
-        If Node.js is missing, or the packages it needs cannot be had.
-    RuntimeError
-        If TensorFlow.js cannot read or run the model; the message has what it said.
-    """
-    images = np.ascontiguousarray(images, "<f4")
-    packages = install_packages()
-    node = find_node()
-    if node is None:
-        raise MissingNodeError(
-            "node was not found, which runs what was written. Install Node.js from "
-            "https://nodejs.org, and see that it is on the PATH."
-        )
-    command = [node, _RUNNER, packages, folder, *images.shape]
-    try:
-        done = subprocess.run(
-            list(map(str, command)),
-            input=images.tobytes(),
-            capture_output=True,
-            timeout=_TIME_LIMIT,
-        )
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(
-            f"TensorFlow.js was not done with {len(images)} images after {_TIME_LIMIT} seconds. "
-            f"Pass fewer or smaller ones."
-        ) from None
-    return _answers(done, folder)
 
 
 def read_back(folder, images):
@@ -184,6 +194,8 @@ def _check_constants(frozen, model):
 
 def _origin(name, model):
     """Say which layer an operation comes from, as far as its name tells."""
+    from ..cnn.architectures import leaf_layers
+
     kinds = {layer.name: type(layer).__name__ for layer in leaf_layers(model)}
     for part in reversed(name.split("/")[:-1]):
         # Keras opens a scope a second time to run the layer, and TensorFlow numbers that one.
@@ -252,18 +264,6 @@ def _tensor_name(reference):
     return reference if ":" in reference else f"{reference}:0"
 
 
-def _answers(done, folder):
-    """Return what the process answered."""
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise RuntimeError(
-            f"TensorFlow.js cannot run the model in {str(folder)!r}; it said:\n{said}\n"
-            f"If the files are whole, export in another format; else export again."
-        )
-    header, _, data = done.stdout.partition(b"\n")
-    return np.frombuffer(data, "<f4").reshape(json.loads(header)["shape"]).copy()
-
-
 def _read_constants(folder, manifest):
     """Return the arrays of the binary files, by name."""
     data = b"".join((folder / path).read_bytes() for group in manifest for path in group["paths"])
@@ -281,3 +281,176 @@ def _read_constants(folder, manifest):
         )
         for spec, size, end in zip(specs, sizes, ends, strict=True)
     }
+
+
+@dataclass(frozen=True)
+class FrozenGraph:
+    """What a network computes.
+
+    Attributes
+    ----------
+    operations : list of tf.Operation
+        In an order in which they can run; the input is one of them, constants are not.
+    inputs : dict of str to list of str
+        By the name of an operation: what it reads, as names of operations and constants, with
+        ``":1"`` appended for the second output of one, and so on.
+    constants : dict of str to ndarray
+        By name.
+    input, output : str
+        What to feed and what to fetch.
+    """
+
+    operations: list
+    inputs: dict
+    constants: dict
+    input: str
+    output: str
+
+
+def freeze(model):
+    """Trace a network and compute in advance whatever does not depend on its input.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With one input and one output, on the TensorFlow backend.
+
+    Returns
+    -------
+    FrozenGraph
+
+    Raises
+    ------
+    ValueError
+        For several inputs or outputs, another backend, or an output that does not depend on
+        the input.
+    """
+    import tensorflow as tf
+
+    _check_model(model)
+    weights = [v.numpy() for v in model.trainable_variables]
+    states = [v.numpy() for v in model.non_trainable_variables]
+    (spec,) = (tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs)
+
+    def answer(images):
+        with tf.name_scope("network"):  # outside of which no layer's name may start with "_"
+            return model.stateless_call(weights, states, images, training=False)[0]
+
+    traced = tf.compat.v1.wrap_function(answer, [spec])
+    return _without_constant_parts(traced)
+
+
+def _check_model(model):
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"Keras runs on {keras.backend.backend()!r}; expected 'tensorflow', whose graphs are "
+            f"what is written. Set the environment variable KERAS_BACKEND=tensorflow."
+        )
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            f"model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; expected one "
+            f"of each. Wrap it in a keras.Model with a single input and output."
+        )
+
+
+def _without_constant_parts(traced):
+    (output,) = traced.outputs
+    needed = _ancestors(output.op)
+    operations = [op for op in traced.graph.get_operations() if op in needed]
+    constant = _constant_operations(operations, traced.inputs[0].op)
+    if output.op in constant:
+        raise ValueError("model has an output that does not depend on its input.")
+    varying = [op for op in operations if op not in constant]
+    read = {op.name: [_passed_on(tensor, constant) for tensor in op.inputs] for op in varying}
+    last = _passed_on(output, constant)
+    kept = [op for op in varying if op.type not in _PASSES_ON]
+    borders = {t.name: t for op in kept for t in read[op.name] if t.op in constant}
+    values = traced.prune([], list(borders.values()))() if borders else []
+    return FrozenGraph(
+        operations=kept,
+        inputs={op.name: [_reference(tensor, constant) for tensor in read[op.name]] for op in kept},
+        constants={
+            _reference(tensor, constant): np.asarray(value)
+            for tensor, value in zip(borders.values(), values, strict=True)
+        },
+        input=traced.inputs[0].op.name,
+        output=_reference(last, constant),
+    )
+
+
+def _ancestors(operation):
+    """Return what an operation depends on, and itself; what only runs before it is left out."""
+    found, pending = set(), [operation]
+    while pending:
+        current = pending.pop()
+        if current not in found:
+            found.add(current)
+            pending.extend(tensor.op for tensor in current.inputs)
+    return found
+
+
+def _constant_operations(operations, input_operation):
+    """Return those that answer the same whatever the input is.
+
+    Tensors and variables that a layer holds without Keras's knowledge are among them.
+    """
+    constant = set()
+    for op in operations:
+        varies = op.op_def.is_stateful and op.type != "ReadVariableOp"  # as random numbers do
+        varies = varies or op == input_operation
+        if not varies and all(tensor.op in constant for tensor in op.inputs):
+            constant.add(op)
+    return constant
+
+
+def _passed_on(tensor, constant):
+    """Return where a tensor comes from, past the operations that change nothing."""
+    while tensor.op.type in _PASSES_ON and tensor.op not in constant:
+        tensor = tensor.op.inputs[tensor.value_index]
+    return tensor
+
+
+def _reference(tensor, constant):
+    name, index = tensor.op.name, tensor.value_index
+    if tensor.op in constant:  # each output becomes a constant of its own
+        return f"{name}/output_{index}" if index else name
+    return f"{name}:{index}" if index else name
+
+
+def lack(operation, inputs, constants):
+    """Say what of an operation TensorFlow.js does not have, or has wrong.
+
+    Parameters
+    ----------
+    operation : tf.Operation
+    inputs : list of str
+        Names of what it reads.
+    constants : dict of str to ndarray
+        Those of the graph, by name.
+
+    Returns
+    -------
+    str or None
+        None if it has all.
+    """
+    kind = operation.type
+    if kind not in OPERATIONS:
+        return f"the operation {kind}"
+    for name, attribute in operation.node_def.attr.items():
+        if attribute.WhichOneof("value") == "type" and not name.startswith("_"):
+            found = operation.get_attr(name).name
+            if found not in NUMBER_TYPES or found in _WRONG_TYPES.get((kind, name), ()):
+                return f"the operation {kind} on {found}"
+        if name == "data_format" and attribute.s not in (b"NHWC", b""):
+            return f"the operation {kind} with channels first"
+    if kind == "StridedSlice" and not _is_right_slice(operation, constants.get(inputs[3])):
+        return "the operation StridedSlice with steps beside an index or on integers"
+    return None
+
+
+def _is_right_slice(operation, steps):
+    if steps is not None and (steps == 1).all():
+        return True
+    return operation.get_attr("shrink_axis_mask") == 0 and operation.get_attr("T").name == "float32"

@@ -9,8 +9,8 @@ from pathlib import Path
 from ..emotions import label_colors
 from ..exceptions import MissingExtraError
 from ..inference import SIDECAR
+from ._metadata import write_json
 from ._node import MissingNodeError, install_packages
-from ._sidecar import write_json
 from ._tfjs import write_tfjs
 
 __all__ = ["hash_packages", "read_hashes", "write_web"]

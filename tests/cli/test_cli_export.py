@@ -226,8 +226,7 @@ def test_too_few_images_are_told(cnn, photos, tmp_path, capsys):
 
 
 def test_names_that_are_copied_are_complete():
-    from fer_sklearn.exporting._formats import FORMATS
-    from fer_sklearn.exporting._litert import LITERT_PRECISIONS
+    from fer_sklearn.exporting._formats import FORMATS, LITERT_PRECISIONS
 
     assert {name: form.suffix for name, form in FORMATS.items()} == _export.FORMATS
     assert _export.PRECISIONS == LITERT_PRECISIONS

@@ -22,8 +22,7 @@ from fer_sklearn import (
 )
 from fer_sklearn.exceptions import ExportError, MissingExtraError
 from fer_sklearn.exporting import _formats
-from fer_sklearn.exporting._graph import serving_model
-from fer_sklearn.exporting._parts import take_apart
+from fer_sklearn.exporting._graph import serving_model, take_apart
 from fer_sklearn.images import resize
 
 FOLDERS = ("saved_model", "tfjs")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import fer_sklearn
+from fer_sklearn.exporting import run_tfjs
 from fer_sklearn.exporting._node import MissingNodeError, find_node, find_npm, install_packages
-from fer_sklearn.exporting._tfjs import run_tfjs
 
 WEB = Path(fer_sklearn.__file__).parent / "exporting" / "web"
 needs_sh = pytest.mark.skipif(os.name == "nt", reason="the stand-ins for npm are shell scripts")
@@ -76,7 +76,7 @@ def test_nothing_is_left_of_an_installation_that_fails(home, on_path):
 @needs_sh
 def test_npm_may_not_take_for_ever(home, on_path, monkeypatch):
     on_path(node="", npm="PATH=/bin exec sleep 60")
-    monkeypatch.setattr("fer_sklearn.exporting._node._TIME_LIMIT", 0.5)
+    monkeypatch.setattr("fer_sklearn.exporting._node._INSTALL_TIME_LIMIT", 0.5)
     with pytest.raises(MissingNodeError, match=r"not done after 0\.5 seconds"):
         install_packages()
     assert list(home.iterdir()) == []

@@ -12,10 +12,8 @@ from tfjs_cases import CASES
 
 from fer_sklearn import load_pretrained
 from fer_sklearn.cnn.architectures import ARCHITECTURES, build_model
-from fer_sklearn.exporting._frozen import freeze
-from fer_sklearn.exporting._node import MissingNodeError, find_node, install_packages
-from fer_sklearn.exporting._tfjs import read_back, run_tfjs, write_tfjs
-from fer_sklearn.exporting._tfjs_operations import OPERATIONS
+from fer_sklearn.exporting._node import MissingNodeError, find_node, install_packages, run_tfjs
+from fer_sklearn.exporting._tfjs import OPERATIONS, freeze, read_back, write_tfjs
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +295,7 @@ def test_a_truncated_file_is_noticed(folder, packages):
 
 def test_it_may_not_take_for_ever(folder, packages, monkeypatch):
     write_tfjs(_plain(), folder)
-    monkeypatch.setattr("fer_sklearn.exporting._tfjs._TIME_LIMIT", 0.01)
+    monkeypatch.setattr("fer_sklearn.exporting._node._RUN_TIME_LIMIT", 0.01)
     with pytest.raises(RuntimeError, match=r"not done with 1 images after 0\.01 seconds"):
         run_tfjs(folder, _images(1, 12, 12, 1))
 

@@ -44,9 +44,8 @@ def pretrained():
 @pytest.fixture(scope="module")
 def model(pretrained):
     """The network as it is exported, and what the side-car says of it."""
-    from fer_sklearn.exporting._graph import serving_model
-    from fer_sklearn.exporting._parts import take_apart
-    from fer_sklearn.exporting._sidecar import describe
+    from fer_sklearn.exporting._graph import serving_model, take_apart
+    from fer_sklearn.exporting._metadata import describe
 
     parts = take_apart(pretrained)
     network = serving_model(parts)
