@@ -2,9 +2,9 @@
 
 from importlib import import_module
 
-_EXPORTS = {"FERCNNClassifier": "_classifier", "EpochBar": "_epochs", "EpochLines": "_callbacks"}
+_EXPORTS = {"FERCNNClassifier": "_classifier", "EpochBar": "_fit", "EpochLines": "_fit"}
 
-__all__ = ["FERCNNClassifier"]
+__all__ = ["EpochBar", "EpochLines", "FERCNNClassifier"]
 
 
 def __getattr__(name):

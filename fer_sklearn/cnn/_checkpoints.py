@@ -1,4 +1,4 @@
-"""Where a training that may be killed writes after each epoch, and goes on later."""
+"""Where a training that may be killed writes after each epoch, and the callbacks of that."""
 
 import hashlib
 import json
@@ -6,12 +6,13 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from .._utils.files import atomic_write
-from ._compiled import TrainingState
+from ._compiled import TrainingState, copied_weights, derive_seeds, optimizer_values
 
-__all__ = ["Checkpoint", "fingerprint"]
+__all__ = ["Checkpoint", "CheckpointEachEpoch", "EarlyStopping", "ReseedEachEpoch", "fingerprint"]
 
 _FORMAT = 1
 
@@ -113,3 +114,76 @@ def _described(value):
     if isinstance(value, np.generic):
         return value.item()
     return str(value)
+
+
+class ReseedEachEpoch(keras.callbacks.Callback):
+    """Seed dropout and its kin anew at each epoch, so that training can be taken up there."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self._seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        states = [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
+        seeds = derive_seeds(self._seed, 3 + epoch, len(states))
+        for state, value in zip(states, seeds, strict=True):
+            state.assign(np.array([value, 0], np.uint32))
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras's, by the accuracy on held-out images, able to go on in another process."""
+
+    _REMEMBERED = ("wait", "best", "best_epoch", "best_weights")
+
+    def __init__(self, patience):
+        super().__init__("val_accuracy", mode="max", patience=patience, restore_best_weights=True)
+        self._resumed = None
+
+    def resume(self, remembered):
+        """Take what :meth:`remembered` returned as the start of the next training."""
+        self._resumed = remembered
+
+    def remembered(self):
+        """Return what has to outlive the process."""
+        values = {name: getattr(self, name) for name in self._REMEMBERED}
+        values["best"] = None if values["best"] is None else float(values["best"])
+        return values
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        for name, value in (self._resumed or {}).items():
+            setattr(self, name, value)
+        self._resumed = None
+
+
+class CheckpointEachEpoch(keras.callbacks.Callback):
+    """Write a checkpoint after every epoch; to come after :class:`EarlyStopping`.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    history : dict of str to list of float
+        Of the epochs before this training.
+    stopper : EarlyStopping or None
+    """
+
+    def __init__(self, checkpoint, history, stopper):
+        super().__init__()
+        self._checkpoint = checkpoint
+        self._history = {name: list(values) for name, values in history.items()}
+        self._stopper = stopper
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in logs.items():
+            self._history.setdefault(name, []).append(float(value))
+        if self.model.stop_training:
+            return  # One that goes on from here would train an epoch too many.
+        self._checkpoint.write(
+            TrainingState(
+                copied_weights(self.model),
+                optimizer_values(self.model.optimizer),
+                epoch + 1,
+                history=self._history,
+                stopper=self._stopper and self._stopper.remembered(),
+            )
+        )

@@ -9,7 +9,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import StratifiedKFold, check_cv, cross_val_score
 
 from fer_sklearn import FERCNNClassifier, make_faces
-from fer_sklearn.cnn import _training as training_module
+from fer_sklearn.cnn import _fit as training_module
 
 SIZE = 24
 # Enough to learn 280 drawn faces.

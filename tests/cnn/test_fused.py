@@ -5,8 +5,13 @@ import numpy as np
 import pytest
 
 from fer_sklearn import FERCNNClassifier
-from fer_sklearn.cnn._compiled import NetworkSpec, _CompiledModel, describe_optimizer
-from fer_sklearn.cnn._fused import FusedBatchNormalization, fuse
+from fer_sklearn.cnn._compiled import (
+    FusedBatchNormalization,
+    NetworkSpec,
+    _CompiledModel,
+    describe_optimizer,
+    fuse,
+)
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="TensorFlow's operation"

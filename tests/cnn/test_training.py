@@ -19,7 +19,7 @@ from fer_sklearn.cnn._compiled import (
     draw_weights,
 )
 from fer_sklearn.cnn._data import TrainingData
-from fer_sklearn.cnn._training import train
+from fer_sklearn.cnn._fit import train
 from fer_sklearn.cnn.augmentation import resolve_augmentation
 
 X, Y = make_faces(96, size=24, random_state=0, return_X_y=True)
@@ -185,7 +185,7 @@ def test_every_image_comes_once_a_pass(monkeypatch):
         seen.extend(images[:, 0, 0].tolist())
         return images / np.float32(255)
 
-    monkeypatch.setattr("fer_sklearn.cnn._training.augment", remember)
+    monkeypatch.setattr("fer_sklearn.cnn._fit.augment", remember)
     numbered = np.zeros((96, 24, 24), np.uint8)
     numbered[:, 0, 0] = np.arange(96)
     data = TrainingData(numbered, np.arange(96) % 7)

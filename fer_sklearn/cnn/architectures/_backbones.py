@@ -8,8 +8,7 @@ that weights can be moved between networks whatever they were built with.
 import keras
 from keras import layers
 
-from ._files import download, load_file
-from ._layers import classifier, drop
+from ._common import classifier, download, drop, load_file
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)

@@ -7,7 +7,7 @@ import keras
 
 from ..._utils.validation import suggestion
 from ._backbones import efficientnet_b0, mobilenet_v3_small
-from ._files import check_path, load_file
+from ._common import check_path, load_file
 from ._plain import conv3, conv4_dense3, conv4_wide, vgg_elu
 from ._residual import mini_xception, resnet_se, resnet_se_tiny, resnet_se_wide
 

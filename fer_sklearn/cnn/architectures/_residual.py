@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from ._layers import batch_norm, classifier, conv_bn, drop
+from ._common import batch_norm, classifier, conv_bn, drop
 
 
 def mini_xception(meta, dropout=None):
