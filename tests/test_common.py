@@ -79,7 +79,7 @@ ESTIMATORS = [
         n_passed=35,
         expected_failures=_same(
             _READS_NOTHING_IN_FIT,
-            "test_faces.py::test_negative_pixels_are_refused",
+            "faces/test_faces.py::test_negative_pixels_are_refused",
             "check_fit_non_negative",
             "check_positive_only_tag_during_fit",
         ),
@@ -132,7 +132,7 @@ ESTIMATORS = [
         n_passed=61,
         expected_failures=_same(
             "calibrates on samples left out, of copies one at a time, of a weighted one all",
-            "test_least_squares.py::test_weights_of_one_change_no_probability",
+            "svm/test_least_squares.py::test_weights_of_one_change_no_probability",
             "check_sample_weight_equivalence_on_dense_data",
         ),
     ),
@@ -141,7 +141,7 @@ ESTIMATORS = [
         n_passed=61,
         expected_failures=_same(
             _FITS_BY_ITERATION,
-            "test_svm.py::test_weights_are_the_same_as_copies",
+            "svm/test_svm.py::test_weights_are_the_same_as_copies",
             "check_sample_weight_equivalence_on_dense_data",
         ),
     ),
@@ -150,7 +150,7 @@ ESTIMATORS = [
         n_passed=61,
         expected_failures=_same(
             _FITS_BY_ITERATION,
-            "test_svm.py::test_weights_are_the_same_as_copies",
+            "svm/test_svm.py::test_weights_are_the_same_as_copies",
             "check_sample_weight_equivalence_on_dense_data",
         ),
     ),
@@ -159,13 +159,13 @@ ESTIMATORS = [
         n_passed=58,
         expected_failures=_same(
             "calibration folds of weights are not those of copies",
-            "test_svm.py::test_calibrated_weights_of_one_change_nothing",
+            "svm/test_svm.py::test_calibrated_weights_of_one_change_nothing",
             "check_sample_weight_equivalence_on_dense_data",
         )
         | _same(
             "expects the most probable class from predict, which follows decision_function "
             "so that class_weight counts and calibration changes no label",
-            "test_svm.py::test_probabilities_are_calibrated_on_request",
+            "svm/test_svm.py::test_probabilities_are_calibrated_on_request",
             "check_classifiers_train",
         ),
     ),
@@ -174,7 +174,7 @@ ESTIMATORS = [
         n_passed=61,
         expected_failures=_same(
             "minibatches of weighted images are not those of repeated ones",
-            "test_cnn.py::test_images_of_weight_zero_teach_nothing",
+            "cnn/test_cnn.py::test_images_of_weight_zero_teach_nothing",
             "check_sample_weight_equivalence_on_dense_data",
         ),
     ),
