@@ -13,8 +13,9 @@ examples:
 
 Open the address that is printed to watch the annotated frames in your browser;
 only this computer can open it. Frames that arrive while one is processed are
-dropped, so the display never lags. Ctrl-C ends it, with all files whole and a summary; the exit
-code is then 0. If the camera goes away, it is 1.
+dropped, so the display never lags. Press Ctrl-C to stop: all files are
+complete, a summary is printed, and the exit code is 0. If the camera is
+disconnected, it is 1.
 """
 
 
