@@ -29,7 +29,7 @@ _COMPONENTS = 250  # of the HOG features
 _CNN = COMMON | {
     "architecture": "resnet_se_tiny",
     "weight_decay": 1e-3,
-    "test_time_flip": True,
+    "test_time_augmentation": True,
 }
 METRICS = {
     f"recall of {RARE}": lambda confusion, rare: _recalls(confusion)[..., rare],

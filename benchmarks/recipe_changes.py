@@ -81,7 +81,7 @@ def measure(args, parameters, train, public, soft_targets):
         epochs=args.epochs,
         random_state=args.seed,
         checkpoint_dir=args.work,
-        test_time_flip=True,
+        test_time_augmentation=True,
         verbose=1,
     )
     pipeline = make_cnn_pipeline(classifier)

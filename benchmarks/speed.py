@@ -63,7 +63,7 @@ def one_face(keras, litert, rounds):
 
     for name, model in (("Keras", keras), ("LiteRT", litert)):
         for flip in (False, True):
-            model.set_params(classifier__test_time_flip=flip)
+            model.set_params(classifier__test_time_augmentation=flip)
             yield compare(
                 f"one face, {name}{', with its mirror image' * flip}",
                 lambda model=model: model.predict_proba(face),
@@ -79,7 +79,7 @@ def many_faces(keras, litert, rounds):
     pixels = (faces / 255).astype(np.float32)[..., np.newaxis]
     network = keras[-1].model_
     for name, model in (("Keras", keras), ("LiteRT", litert)):
-        model.set_params(classifier__test_time_flip=False)
+        model.set_params(classifier__test_time_augmentation=False)
         yield compare(
             f"{_MANY:,} faces, {name}",
             lambda model=model: model.predict_proba(faces),

@@ -182,7 +182,7 @@ def finish(args, arrays, description, entry):
         "parameters": shipped[-1].model_.count_params(),
         "file_bytes": path.stat().st_size,
         "public": {
-            name: score(shipped.set_params(classifier__test_time_flip=flip), public)
+            name: score(shipped.set_params(classifier__test_time_augmentation=flip), public)
             for name, flip in (("plain", False), ("flips", True))
         },
         **entry,
@@ -208,7 +208,7 @@ def tempered(path, train, public):
     It is found on those images of PublicTest that do not stand in training too, and on one
     answer an image, since applications ask for one or for the mean of two.
     """
-    pipeline = load_pretrained(path).set_params(classifier__test_time_flip=False)
+    pipeline = load_pretrained(path).set_params(classifier__test_time_augmentation=False)
     unseen = ~also_in_training(train.images, public.images)
     temperature = fit_temperature(pipeline, public.images[unseen], public.target[unseen])
     network = pipeline[-1].model_

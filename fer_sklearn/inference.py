@@ -151,7 +151,7 @@ class LiteRTClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
     ----------
     source : str or Path, default="default"
         A shipped name, or an ``.npz`` file of :mod:`fer_sklearn.weights` with a LiteRT model.
-    test_time_flip : bool, default=True
+    test_time_augmentation : bool, default=True
         Average the probabilities of each image and its mirror image; takes twice as long.
     n_threads : int or None, default=None
         Processor threads for one batch; None is one a processor, at most four.
@@ -177,9 +177,9 @@ class LiteRTClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
 
     _images_at_a_time = 32  # more are not faster
 
-    def __init__(self, source="default", *, test_time_flip=True, n_threads=None):
+    def __init__(self, source="default", *, test_time_augmentation=True, n_threads=None):
         self.source = source
-        self.test_time_flip = test_time_flip
+        self.test_time_augmentation = test_time_augmentation
         self.n_threads = n_threads
 
     def load(self):

@@ -88,10 +88,10 @@ def _for_keras(name):
     classifier = FERCNNClassifier(
         architecture=read_description(name)["architecture"],
         initial_weights=name,
-        test_time_flip=True,
+        test_time_augmentation=True,
         **_FINE_TUNING,
     )
-    return classifier.load_initial_weights()
+    return classifier.load_weights()
 
 
 def _for_litert(name):

@@ -47,7 +47,7 @@ def test_without_the_mirror_image(faces):
     light = load_pretrained("tiny", runtime="litert")
     mirrored = light.predict_proba(X[:, :, ::-1])
     np.testing.assert_allclose(light.predict_proba(X), mirrored, atol=1e-5)
-    light.set_params(classifier__test_time_flip=False)
+    light.set_params(classifier__test_time_augmentation=False)
     assert abs(light.predict_proba(X) - light.predict_proba(X[:, :, ::-1])).max() > 1e-3
 
 

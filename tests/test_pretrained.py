@@ -54,7 +54,7 @@ def test_a_mirror_image_gets_the_same_answer(pretrained, faces):
     X, _ = faces
     mirrored = pretrained.predict_proba(X[:, :, ::-1])
     np.testing.assert_allclose(mirrored, pretrained.predict_proba(X), atol=1e-5)
-    plain = load_pretrained().set_params(classifier__test_time_flip=False)
+    plain = load_pretrained().set_params(classifier__test_time_augmentation=False)
     assert abs(plain.predict_proba(X) - plain.predict_proba(X[:, :, ::-1])).max() > 1e-3
 
 

@@ -193,7 +193,7 @@ def test_frozen_stages_stay(own):
 def test_frozen_stages_thaw(own):
     _, path, (X, y) = own
     tuned = FERCNNClassifier(
-        initial_weights=path, frozen_stages=2, thaw_after=1, epochs=3, random_state=0
+        initial_weights=path, frozen_stages=2, unfreeze_after=1, epochs=3, random_state=0
     ).fit(X, y)
     assert tuned.n_iter_ == len(tuned.history_["loss"]) == 3
     before = read_weights(path).arrays
@@ -203,8 +203,8 @@ def test_frozen_stages_thaw(own):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"thaw_after": 1}, "thaw_after=1 was given, but frozen_stages=0"),
-        ({"thaw_after": 4, "frozen_stages": 1, "epochs": 4}, "must be less than epochs=4"),
+        ({"unfreeze_after": 1}, "unfreeze_after=1 was given, but frozen_stages=0"),
+        ({"unfreeze_after": 4, "frozen_stages": 1, "epochs": 4}, "must be less than epochs=4"),
     ],
 )
 def test_impossible_thaw(own, parameters, message):
@@ -215,13 +215,13 @@ def test_impossible_thaw(own, parameters, message):
 
 def test_loaded_as_they_are(own):
     classifier, path, (X, _) = own
-    loaded = FERCNNClassifier(initial_weights=path).load_initial_weights()
+    loaded = FERCNNClassifier(initial_weights=path).load_weights()
     np.testing.assert_allclose(loaded.predict_proba(X), classifier.predict_proba(X), atol=5e-3)
     assert loaded.n_iter_ == 0
 
 
 def test_loaded_weights_learn_on(own):
     _, path, (X, y) = own
-    loaded = FERCNNClassifier(initial_weights=path, random_state=0).load_initial_weights()
+    loaded = FERCNNClassifier(initial_weights=path, random_state=0).load_weights()
     loaded.partial_fit(X, y)
     assert loaded.n_iter_ == 1

@@ -18,8 +18,8 @@ class PredictionMixin:
     """`predict` and `predict_proba` of a classifier whose ``_predict_batch`` computes a batch.
 
     That method takes ``(n, h, w, 1)`` float32 and returns ``(n, n_classes)`` probabilities. The
-    class has ``classes_``, ``pixel_range_``, ``image_shape_``, the parameter `test_time_flip`
-    and ``_images_at_a_time``, the batch size.
+    class has ``classes_``, ``pixel_range_``, ``image_shape_``, the parameter
+    `test_time_augmentation` and ``_images_at_a_time``, the batch size.
     """
 
     def predict(self, X):
@@ -58,7 +58,7 @@ class PredictionMixin:
     def _batch_proba(self, pixels):
         """Return the probabilities of one batch."""
         images = to_unit_floats(pixels)
-        if not self.test_time_flip:
+        if not self.test_time_augmentation:
             return self._predict_batch(images)
         both = self._predict_batch(np.concatenate([images, images[:, :, ::-1]]))
         return (both[: len(images)] + both[len(images) :]) / 2

@@ -71,7 +71,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
     frozen_stages : int, default=0
         How many stages, from the input on, keep their initial weights; a stage is the run
         of layers at one resolution.
-    thaw_after : int or None, default=None
+    unfreeze_after : int or None, default=None
         Epochs after which frozen stages learn too; the schedule and the optimizer then
         start anew.
     callbacks : list of keras.callbacks.Callback or None, default=None
@@ -85,7 +85,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         Keep the optimizer's memory, also in the pickled file, so that `partial_fit` goes on
         in another process exactly as it would have in this one. About triples the file. Not
         kept after a `fit` with a schedule, which has come to rest.
-    test_time_flip : bool, default=False
+    test_time_augmentation : bool, default=False
         Average the probabilities of each image and its mirror image; takes twice as long.
     checkpoint_dir : str, Path or None, default=None
         A folder in which `fit` keeps a file, written after each epoch. The same `fit` (data,
@@ -154,8 +154,8 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         "save_optimizer": ["boolean"],
         "initial_weights": [None, str, Path],
         "frozen_stages": [Interval(Integral, 0, None, closed="left")],
-        "thaw_after": [None, Interval(Integral, 1, None, closed="left")],
-        "test_time_flip": ["boolean"],
+        "unfreeze_after": [None, Interval(Integral, 1, None, closed="left")],
+        "test_time_augmentation": ["boolean"],
         "checkpoint_dir": [None, str, Path],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -181,12 +181,12 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         label_smoothing=0.0,
         initial_weights=None,
         frozen_stages=0,
-        thaw_after=None,
+        unfreeze_after=None,
         callbacks=None,
         warm_start=False,
         dtype_policy="float32",
         save_optimizer=False,
-        test_time_flip=False,
+        test_time_augmentation=False,
         checkpoint_dir=None,
         random_state=None,
         verbose=0,
@@ -208,12 +208,12 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         self.label_smoothing = label_smoothing
         self.initial_weights = initial_weights
         self.frozen_stages = frozen_stages
-        self.thaw_after = thaw_after
+        self.unfreeze_after = unfreeze_after
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.dtype_policy = dtype_policy
         self.save_optimizer = save_optimizer
-        self.test_time_flip = test_time_flip
+        self.test_time_augmentation = test_time_augmentation
         self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
         self.verbose = verbose
@@ -279,7 +279,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         self._learn(train_one_epoch(self, data, self._seed, start))
         return self
 
-    def load_initial_weights(self):
+    def load_weights(self):
         """Become fitted with `initial_weights` as they are, without training.
 
         Returns

@@ -43,7 +43,7 @@ _BAR = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 # What a fit does beside its outcome: a checkpoint does not depend on it.
 _WITHOUT_EFFECT = {
     *("callbacks", "checkpoint_dir", "optimizer", "save_optimizer"),
-    *("test_time_flip", "verbose", "warm_start"),
+    *("test_time_augmentation", "verbose", "warm_start"),
 }
 
 
@@ -163,20 +163,21 @@ def train_one_epoch(estimator, data, seed, start=None):
 
 def _phases(estimator):
     """Return (frozen stages, first epoch, epoch after the last) of each phase."""
-    frozen, thaw, epochs = estimator.frozen_stages, estimator.thaw_after, estimator.epochs
-    if thaw is None:
+    frozen, epochs = estimator.frozen_stages, estimator.epochs
+    unfreeze_after = estimator.unfreeze_after
+    if unfreeze_after is None:
         return [(frozen, 0, epochs)]
     if not frozen:
         raise ValueError(
-            f"thaw_after={thaw} was given, but frozen_stages=0 leaves nothing to thaw. "
-            f"Set frozen_stages to at least 1, or leave thaw_after=None."
+            f"unfreeze_after={unfreeze_after} was given, but frozen_stages=0 leaves nothing to "
+            f"unfreeze. Set frozen_stages to at least 1, or leave unfreeze_after=None."
         )
-    if thaw >= epochs:
+    if unfreeze_after >= epochs:
         raise ValueError(
-            f"thaw_after={thaw} must be less than epochs={epochs}, or None to keep the "
-            f"stages frozen."
+            f"unfreeze_after={unfreeze_after} must be less than epochs={epochs}, or None to keep "
+            f"the stages frozen."
         )
-    return [(frozen, 0, thaw), (0, thaw, epochs)]
+    return [(frozen, 0, unfreeze_after), (0, unfreeze_after, epochs)]
 
 
 def _settings(estimator):

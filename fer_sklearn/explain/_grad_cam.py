@@ -73,7 +73,7 @@ def grad_cam(estimator, X, *, target=None, method="hires_cam", layer=None):
 
     Notes
     -----
-    With ``test_time_flip``, the map is the mean of the image's and of its mirror image's,
+    With ``test_time_augmentation``, the map is the mean of the image's and of its mirror image's,
     mirrored back, as the probabilities are. Nothing is compiled; how a network was cut at the
     layer is remembered as long as the network lives.
 
@@ -101,7 +101,7 @@ def grad_cam(estimator, X, *, target=None, method="hires_cam", layer=None):
     images = to_unit_floats(pixels)
     parts = split_network(classifier.model_, layer, method)
     maps = activation_maps(parts, images, positions, method)
-    if classifier.test_time_flip:
+    if classifier.test_time_augmentation:
         mirrored = activation_maps(parts, images[:, :, ::-1], positions, method)
         maps = maps + mirrored[:, :, ::-1]
     maps = _enlarged(np.maximum(maps, 0), pixels.shape[1:])

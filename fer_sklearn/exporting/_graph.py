@@ -193,7 +193,7 @@ def serving_model(parts, *, channels=3, size=None, batch_size=None):
     else:
         pixels = Normalized(parts.method)(faces) if parts.normalizer is not None else faces
     network = classifier.model_
-    if classifier.test_time_flip:
+    if classifier.test_time_augmentation:
         probabilities = MeanOfPairs()(network(WithMirrorImages()(pixels)))
     else:
         probabilities = network(pixels)

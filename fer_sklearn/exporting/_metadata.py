@@ -67,7 +67,7 @@ def describe(parts, model, *, format, precision, accuracy, licence):
             "meaning": "probabilities, in the order of labels",
         },
         "preprocessing": _preprocessing(parts, kind, sides),
-        "mirror_average": classifier.test_time_flip,
+        "mirror_average": classifier.test_time_augmentation,
         "crop": _crop(parts),
         "accuracy": shipped.get("accuracy") if accuracy is None else accuracy,
         "licence": shipped.get("licence") if licence is None else licence,

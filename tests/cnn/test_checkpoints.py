@@ -94,7 +94,7 @@ def test_goes_on_before_and_after_the_thaw(data, tmp_path, epoch):
     first = FERCNNClassifier(**PARAMETERS).fit(*data)
     path = tmp_path / "first.weights.h5"
     first.model_.save_weights(path)
-    parameters = PARAMETERS | {"initial_weights": path, "frozen_stages": 1, "thaw_after": 2}
+    parameters = PARAMETERS | {"initial_weights": path, "frozen_stages": 1, "unfreeze_after": 2}
     whole = FERCNNClassifier(**parameters).fit(*data)
     parameters["checkpoint_dir"] = tmp_path / "checkpoints"
     break_off(parameters, data, epoch)

@@ -33,7 +33,7 @@ def shipped():
 def network(shipped):
     """The shipped network without the mean over mirror images."""
     plain = load_pretrained("tiny")[-1]
-    return plain.set_params(test_time_flip=False)
+    return plain.set_params(test_time_augmentation=False)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_target_is_one_label_or_one_for_each(shipped, faces):
     assert np.abs(mixed.heatmaps[1] - happy.heatmaps[1]).max() > 0.1
 
 
-def test_with_test_time_flip_the_map_of_the_mirror_image_is_mirrored(shipped, network, faces):
+def test_test_time_augmentation_mirrors_the_map_of_the_mirror_image(shipped, network, faces):
     X = faces[0][:3]
     maps, of_mirror = (grad_cam(shipped, x, target="happy").heatmaps for x in (X, X[:, :, ::-1]))
     np.testing.assert_allclose(of_mirror[:, :, ::-1], maps, atol=1e-4)

@@ -65,7 +65,7 @@ def test_the_graph_prepares_faces_of_any_size_as_the_pipeline_does(tiny, faces, 
 @pytest.mark.parametrize("flip", [False, True])
 def test_the_graph_standardises_and_averages_as_the_pipeline_does(small_faces, flip):
     X, y = small_faces
-    classifier = FERCNNClassifier(epochs=1, random_state=0, test_time_flip=flip)
+    classifier = FERCNNClassifier(epochs=1, random_state=0, test_time_augmentation=flip)
     pipeline = make_cnn_pipeline(classifier, size=24, normalize="standard").fit(X[:70], y[:70])
     flat = np.concatenate([X[:9], np.full((1, 24, 24), 7, np.uint8)])
     rgb = np.repeat(flat[..., None], 3, axis=-1)
