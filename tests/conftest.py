@@ -2,10 +2,6 @@
 
 import os
 
-# Before anything imports matplotlib or TensorFlow, which read them once.
-os.environ["MPLBACKEND"] = "Agg"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import pytest
 
 

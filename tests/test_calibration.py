@@ -181,6 +181,7 @@ def test_a_calibrated_shipped_model_is_saved(shipped, train, test, tmp_path):
     np.testing.assert_allclose(again.predict_proba(test[0]), model.predict_proba(test[0]))
 
 
+@pytest.mark.slow
 def test_a_search_tunes_what_is_calibrated_in_parallel(train):
     model = CalibratedClassifierCV(hog_svm(), cv=2)
     grid = {"method": METHODS, "estimator__classifier__C": [5.0]}

@@ -181,7 +181,20 @@ ESTIMATORS = [
 ]
 
 
-@pytest.mark.parametrize("case", ESTIMATORS, ids=lambda case: repr(case.estimator))
+def _is_slow(estimator):
+    return isinstance(estimator, FERCNNClassifier) or (
+        isinstance(estimator, HOGSVMClassifier) and estimator.probability
+    )
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=pytest.mark.slow if _is_slow(case.estimator) else [])
+        for case in ESTIMATORS
+    ],
+    ids=lambda case: repr(case.estimator),
+)
 @pytest.mark.filterwarnings("ignore::fer_sklearn.exceptions.NoFaceWarning")
 def test_passes_the_checks_of_scikit_learn(case):
     results = check_estimator(

@@ -26,7 +26,7 @@ def tiny():
     return load_pretrained("tiny")
 
 
-@pytest.fixture(scope="module", params=["tflite", "onnx"])
+@pytest.fixture(scope="module", params=["tflite", pytest.param("onnx", marks=pytest.mark.slow)])
 def path(request, tiny, tmp_path_factory):
     if request.param == "onnx":
         pytest.importorskip("tf2onnx")
@@ -80,6 +80,7 @@ def test_it_is_a_classifier_among_others(path, tiny, faces):
         np.testing.assert_array_equal(copy.predict_proba(X), loaded.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_one_batch_more_or_less_changes_nothing(tiny, faces, tmp_path):
     X, _ = faces
     export(tiny, tmp_path / "four.tflite", batch_size=4, input_size=(96, 144))
@@ -87,6 +88,7 @@ def test_one_batch_more_or_less_changes_nothing(tiny, faces, tmp_path):
     np.testing.assert_allclose(answers, tiny.predict_proba(X[:9]), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_classifier_alone_takes_its_own_pixels(faces, tmp_path):
     X, _ = faces
     pixels = X / np.float32(255)

@@ -25,6 +25,7 @@ def test_it_answers_as_keras_does(name, faces):
     assert light.classes_.tolist() == full.classes_.tolist()
 
 
+@pytest.mark.slow
 def test_what_ships_was_made_of_the_weights_that_ship(faces, tmp_path):
     weights = read_weights("tiny")
     made = to_litert(load_pretrained("tiny")[-1].model_)

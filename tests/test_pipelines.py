@@ -91,6 +91,7 @@ def test_grid_search_tunes_descriptors_by_name(drawn):
     assert search.best_params_ == {"features__transformer__lbp__grid": 6}
 
 
+@pytest.mark.slow
 def test_grid_search_tunes_preprocessing_and_cnn_together(drawn):
     grid = {"resize__size": [8, 24], "classifier__learning_rate": [1e-6, 2e-3]}
     found = [
@@ -143,7 +144,11 @@ def own_network(meta):
 
 @pytest.mark.parametrize(
     "make",
-    [make_hog_svm_pipeline, quick_cnn, lambda: quick_cnn(architecture=own_network, dropout=None)],
+    [
+        make_hog_svm_pipeline,
+        pytest.param(quick_cnn, marks=pytest.mark.slow),
+        lambda: quick_cnn(architecture=own_network, dropout=None),
+    ],
     ids=["hog-svm", "named architecture", "own architecture"],
 )
 def test_joblib_gives_the_same_answers_in_a_new_process(drawn, tmp_path, make):

@@ -78,6 +78,7 @@ def test_saves_and_loads(pretrained, faces, tmp_path):
     np.testing.assert_array_equal(again.predict_proba(faces[0]), pretrained.predict_proba(faces[0]))
 
 
+@pytest.mark.slow
 def test_a_clone_is_unfitted_and_fits_from_the_same_weights(faces):
     X, y = faces
     pretrained = load_pretrained("tiny")
@@ -96,6 +97,7 @@ def test_a_clone_is_unfitted_and_fits_from_the_same_weights(faces):
     )
 
 
+@pytest.mark.slow
 def test_fine_tuning_on_a_folder_of_ones_own(photos):
     """Drawn faces are nothing like the training images; a few epochs teach them."""
     own = load_image_folder(photos / "train")
@@ -111,6 +113,7 @@ def test_fine_tuning_on_a_folder_of_ones_own(photos):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_tunes_like_any_other(faces):
     search = GridSearchCV(
         load_pretrained("tiny").set_params(classifier__epochs=1, classifier__random_state=0),

@@ -24,6 +24,7 @@ def test_threads_get_the_answers_of_one_thread(tiny, faces):
             np.testing.assert_allclose(got, answer, atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_ten_thousand_predictions_leave_little_behind(tiny, faces):
     X, _ = faces
     process = psutil.Process()

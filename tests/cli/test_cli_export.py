@@ -242,6 +242,7 @@ def test_help_fits_80_columns(capsys, monkeypatch):
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_no_library_speaks_on_the_terminal(cnn, tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     command = [sys.executable, "-m", "fer_sklearn", "export", "a.tflite", "--model", cnn]

@@ -102,6 +102,7 @@ def test_start_up_lines_are_taken_out(enabled, expected, capfdbinary, monkeypatc
     assert capfdbinary.readouterr().err == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["cnn", "shipped"])
 def test_no_library_speaks_on_the_terminal(cnn, photos, which):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}

@@ -186,6 +186,7 @@ def _wait_for_rows(path, n_rows):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends signals to another process")
 @pytest.mark.parametrize(
     ("command", "number", "code"),
@@ -221,6 +222,7 @@ def test_a_signal_leaves_whole_files_and_a_summary(tmp_path, command, number, co
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_stop_on_the_page_ends_it(tmp_path):
     process = _start(tmp_path, "webcam", "0")
     try:

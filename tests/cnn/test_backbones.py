@@ -27,7 +27,9 @@ APPLICATIONS = {
 MILLIONS = {"mobilenet_v3_small": 0.943, "efficientnet_b0": 4.06}
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
-every_backbone = pytest.mark.parametrize("name", BUILDERS)
+every_backbone = pytest.mark.parametrize(
+    "name", ["mobilenet_v3_small", pytest.param("efficientnet_b0", marks=pytest.mark.slow)]
+)
 
 
 @cache
@@ -140,6 +142,7 @@ def test_images_of_any_shape():
     assert build_model("mobilenet_v3_small", meta).output_shape == (None, 2)
 
 
+@pytest.mark.slow
 def test_dropout_replaces_the_rate_before_the_output_alone():
     """The backbone's own, which drop whole branches, stay as they are published."""
     model = build_model(partial(efficientnet_b0, size=32), META, dropout=0.4)
@@ -157,6 +160,7 @@ def test_size_too_small(name):
         build_model(partial(BUILDERS[name], size=31), META)
 
 
+@pytest.mark.slow
 @every_backbone
 @pytest.mark.filterwarnings("ignore:`input_shape` is undefined:UserWarning")
 def test_imagenet_weights_see_what_they_were_trained_on(name, requests):
@@ -188,6 +192,7 @@ def test_file_of_the_application(name, ending, loaded):
     assert_same(backbone_weights(loaded(name, ending)), wanted)
 
 
+@pytest.mark.slow
 def test_file_of_a_trained_backbone(tmp_path):
     path = tmp_path / "backbone.weights.h5"
     network("efficientnet_b0").get_layer("backbone").save_weights(path)

@@ -74,7 +74,10 @@ def assert_same_fit(first, second):
         {},
         {"early_stopping": True, "patience": 2, "epochs": 12, "learning_rate": 0.3},
         {"learning_rate_schedule": None, "optimizer": "adam", "learning_rate": 1e-3},
-        {"class_weight": {"happy": 3.0}, "architecture": "mini_xception"},
+        pytest.param(
+            {"class_weight": {"happy": 3.0}, "architecture": "mini_xception"},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["cosine", "early stopping", "adam", "weighted"],
 )
@@ -89,7 +92,10 @@ def test_goes_on_where_it_was_broken_off(data, tmp_path, more):
     assert_same_fit(resumed, whole)
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 3])
+@pytest.mark.parametrize(
+    "epoch",
+    [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)],
+)
 def test_goes_on_before_and_after_the_thaw(data, tmp_path, epoch):
     first = FERCNNClassifier(**PARAMETERS).fit(*data)
     path = tmp_path / "first.weights.h5"
@@ -101,6 +107,7 @@ def test_goes_on_before_and_after_the_thaw(data, tmp_path, epoch):
     assert_same_fit(FERCNNClassifier(**parameters).fit(*data), whole)
 
 
+@pytest.mark.slow
 def test_kill_minus_nine(data, tmp_path):
     code = f"""
         import sys
@@ -136,6 +143,7 @@ def test_a_finished_training_is_read(data, tmp_path):
     np.testing.assert_array_equal(again.predict_proba(data[0]), first.predict_proba(data[0]))
 
 
+@pytest.mark.slow
 def test_another_training_has_another_file(data, tmp_path):
     X, y = data
     parameters = PARAMETERS | {"epochs": 1, "checkpoint_dir": tmp_path}
@@ -156,6 +164,7 @@ def test_another_training_has_another_file(data, tmp_path):
     assert len(list(tmp_path.iterdir())) == 9
 
 
+@pytest.mark.slow
 def test_a_search_keeps_its_fits_apart(data, tmp_path):
     search = GridSearchCV(
         FERCNNClassifier(epochs=1, random_state=0, checkpoint_dir=tmp_path),

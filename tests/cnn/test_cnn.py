@@ -71,6 +71,7 @@ def test_is_a_classifier_so_that_folds_are_stratified(small_faces):
     assert isinstance(check_cv(3, y, classifier=is_classifier(quick())), StratifiedKFold)
 
 
+@pytest.mark.slow
 def test_cross_validation_on_sorted_labels(small_faces):
     X, y = small_faces
     order = np.argsort(y)
@@ -78,7 +79,14 @@ def test_cross_validation_on_sorted_labels(small_faces):
     assert min(scores) > 0.5
 
 
-@pytest.mark.parametrize("architecture", ["mini_xception", "resnet_se", tiny_network])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        pytest.param("mini_xception", marks=pytest.mark.slow),
+        pytest.param("resnet_se", marks=pytest.mark.slow),
+        tiny_network,
+    ],
+)
 def test_other_architectures_train(small_faces, architecture):
     classifier = quick(architecture=architecture, epochs=3).fit(*small_faces)
     assert classifier.history_["loss"][-1] < classifier.history_["loss"][0]
@@ -163,6 +171,7 @@ def test_cosine_schedule_ends_at_rest(small_faces):
 # Weights of images, and images held out
 
 
+@pytest.mark.slow
 def test_images_of_weight_zero_teach_nothing(small_faces):
     # Stands in for scikit-learn's check that weights equal repetition, which minibatches
     # cannot give: their composition differs.

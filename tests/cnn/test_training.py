@@ -59,6 +59,7 @@ def test_in_workers(reference, backend):
             assert_equal(weights, reference)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_in_dask_workers(reference, tmp_path):
     distributed = pytest.importorskip("distributed")
@@ -98,6 +99,7 @@ def test_unseeded_dropout_after_a_seeded_fit():
     model.fit(inputs, inputs[:, 0], verbose=0)
 
 
+@pytest.mark.nightly
 def test_thirty_fits_grow_memory_by_at_most_60_mb():
     code = """
         import gc, psutil
@@ -209,6 +211,7 @@ def test_mixing_reaches_training(small_faces):
 # Other backends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_trains_on_another_backend(backend):
     pytest.importorskip(backend)

@@ -36,6 +36,7 @@ def _shown(notebook, kind):
     return [output.data[kind] for output in outputs if kind in output.get("data", {})]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)  # on a busy machine; a minute on an idle one
 def test_it_runs(notebook, monkeypatch, tmp_path):
     # With FER2013 it would train for hours. A kernel draws only without a backend of ours.

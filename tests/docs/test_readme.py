@@ -83,7 +83,11 @@ def test_the_readme_shows_the_command_line():
     assert command_lines((ROOT / "README.md").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_identify)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[] if page.parent == ROOT else pytest.mark.slow) for page in PAGES],
+    ids=_identify,
+)
 def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_python(page.read_text(encoding="utf-8"), str(page))

@@ -287,6 +287,7 @@ def _count_nodes(classifier):
     return sum(len(layer._inbound_nodes) for layer in classifier.model_.layers)
 
 
+@pytest.mark.slow
 def test_repeated_calls_leave_nothing_behind(faces):
     classifier = load_pretrained("tiny")[-1]
     X = faces[0][:2]
@@ -340,6 +341,7 @@ except TypeError:
     assert _run(script).strip() == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_give_the_same_maps(faces, tmp_path, backend):
     pytest.importorskip(backend)

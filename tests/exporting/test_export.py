@@ -76,7 +76,13 @@ def test_the_graph_standardises_and_averages_as_the_pipeline_does(small_faces, f
 # Every format.
 
 
-@pytest.mark.parametrize("format", [*FOLDERS, *FILES])
+@pytest.mark.parametrize(
+    "format",
+    [
+        pytest.param(format, marks=[] if format == "tflite" else pytest.mark.slow)
+        for format in [*FOLDERS, *FILES]
+    ],
+)
 def test_every_format_agrees_and_tells_what_goes_in(tiny, tmp_path, format):
     if format == "onnx":
         pytest.importorskip("tf2onnx")
@@ -110,6 +116,7 @@ def test_the_suffix_tells_the_format_and_a_shipped_model_its_accuracy(tiny, tmp_
     assert 0.6 < told["accuracy"]["FER2013, PublicTest, with mirror images"] < 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float16", "dynamic_int8", "int8"])
 def test_quantised_files_are_smaller_and_tell_what_stays(tiny, tmp_path, precision):
     images = make_faces(256, random_state=1).images
@@ -143,6 +150,7 @@ def test_a_network_in_half_precision_leaves_in_full(small_faces, tmp_path):
     assert classifier.dtype_policy == "mixed_bfloat16"
 
 
+@pytest.mark.slow
 def test_a_search_exports_its_best(small_faces, tmp_path):
     X, y = small_faces
     grid = {"learning_rate": [1e-3]}
@@ -283,6 +291,7 @@ def test_what_exists_is_kept_unless_it_may_be_replaced(small, tmp_path):
         export(small, tmp_path / "no" / "m.tflite")
 
 
+@pytest.mark.slow
 def test_a_folder_of_others_is_never_replaced(small, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()

@@ -281,6 +281,7 @@ predict_photos({album!r}, Slow(), output={output!r}, batch_size=3)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_kill_9_at_any_moment_is_harmless(tmp_path, output, monkeypatch):
     """A process is killed again and again, until one comes to the end."""

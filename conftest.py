@@ -1,0 +1,37 @@
+"""How tests and doctests run: what is set before anything is imported, and which are slow."""
+
+import os
+
+# Before anything imports matplotlib or TensorFlow, which read them once.
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many processes as cores run already.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(variable, "1")
+
+import pytest
+
+# Whatever uses one of these is slow: the built site, a cluster, a browser, the whole of FER2013.
+SLOW_FIXTURES = {"site", "cluster", "client", "browser", "packages", "fer2013_path"}
+# Doctests of several seconds.
+SLOW_DOCTESTS = {
+    "fer_sklearn.exporting._export.export",
+    "fer_sklearn.exporting._formats.to_litert",
+    "fer_sklearn.inference.load_exported",
+}
+
+
+def pytest_configure(config):
+    named = [argument for argument in config.invocation_params.args if "::" in argument]
+    if named and "-m" not in config.invocation_params.args:
+        # A test that is named runs, quick or not.
+        config.option.markexpr = ""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items):
+    for item in items:
+        slow = SLOW_FIXTURES & set(getattr(item, "fixturenames", ()))
+        if slow or item.name in SLOW_DOCTESTS or item.get_closest_marker("nightly"):
+            item.add_marker(pytest.mark.slow)
