@@ -167,7 +167,7 @@ def test_a_file_for_each_part_is_resumed(client, drawn, tmp_path):
     again = client.gather(client.map(write, parts, pure=False))
     assert sum(summary.photos for summary in first) == len(drawn)
     # The last photo of each file is searched again.
-    assert sum(summary.resumed for summary in again) == len(drawn) - len(parts)
+    assert sum(summary.n_resumed for summary in again) == len(drawn) - len(parts)
     table = pd.concat([pd.read_csv(path) for path in sorted(tmp_path.glob("*.csv"))])
     assert table["source"].tolist() == predict_photos(drawn, Reader())["source"].tolist()
 

@@ -63,7 +63,9 @@ def main(argv=None):
         # Whoever read the output has read enough (`| head`); Python must not flush into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        for line in getattr(error, "__notes__", ()):
+            print(line, file=sys.stderr)
         print("fer-sklearn: interrupted", file=sys.stderr)
         return 130
     except Exception as error:

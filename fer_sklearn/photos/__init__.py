@@ -1,6 +1,16 @@
-"""Emotions in many photos: found ahead in threads, classified in batches, row by row."""
+"""Emotions in many photos: faces are found in threads, classified in batches, returned as rows."""
 
-from ._predict import iter_photo_rows, predict_photos
+from ._predict import check_photo_outputs, iter_photo_rows, predict_photos
+from ._recognize import PhotoResult
 from ._rows import PhotoSummary
+from ._sources import PhotoSource, iter_sources
 
-__all__ = ["PhotoSummary", "iter_photo_rows", "predict_photos"]
+__all__ = [
+    "PhotoResult",
+    "PhotoSource",
+    "PhotoSummary",
+    "check_photo_outputs",
+    "iter_photo_rows",
+    "iter_sources",
+    "predict_photos",
+]

@@ -1,94 +1,116 @@
-"""``predict_photos`` and its generator: from paths to a table of faces."""
+"""``predict_photos`` and ``iter_photo_rows``: from photos to a table of faces."""
+
+from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
-from ..face_reader import as_reader
-from ._recognize import iter_photo_batches, row_columns
-from ._rows import RowFile, check_output
+from .._utils.tables import row_columns
+from .._utils.typing import Estimator, ImageLike, ImagesLike, PathLike
+from ..face_reader import FaceReader, as_reader
+from ._annotate import AnnotatedFolder
+from ._recognize import PhotoResult, iter_photo_batches
+from ._rows import PhotoSummary, RowFile, check_output
 from ._sources import count_sources, iter_sources
 
-__all__ = ["iter_photo_rows", "photo_bar", "predict_photos"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["check_photo_outputs", "iter_photo_rows", "predict_photos"]
 
 
 def predict_photos(
-    images,
-    model=None,
+    images: ImageLike | ImagesLike | Iterable[ImageLike],
+    estimator: Estimator | FaceReader | None = None,
     *,
-    detector=None,
-    crop_faces=True,
-    output=None,
-    overwrite=False,
-    batch_size=64,
-    n_jobs=-1,
-    progress=None,
-):
-    """Tell the emotion of every face in photos: one row a face.
+    detector: str | Callable | None = None,
+    crop_faces: bool = True,
+    output: PathLike | None = None,
+    overwrite: bool = False,
+    annotate: PathLike | None = None,
+    on_photo: Callable[[PhotoResult], object] | None = None,
+    batch_size: int = 64,
+    n_jobs: int = -1,
+    progress: bool | None = None,
+) -> pd.DataFrame | PhotoSummary:
+    """Recognise the emotion of every face in photos, with one row per face.
 
     Parameters
     ----------
     images : path, array, bytes, file object, or iterable of these
-        The path of a folder stands for its photos of any depth, sorted by name; a pattern such
-        as ``"photos/**/*.jpg"`` for the photos that it matches. A list, a generator or a
-        stack ``(n, h, w[, 3])`` may be of any length: only a few photos are in memory at a
-        time.
-    model : fitted pipeline, FaceReader or None, default=None
-        None is the model that ships with the package.
+        The path of a folder stands for the photos in it and in its subfolders, sorted by name;
+        a pattern such as ``"photos/**/*.jpg"`` stands for the photos that match it. A list, a
+        generator or a stack of shape ``(n, h, w[, 3])`` may be of any length: only a few photos
+        are in memory at a time.
+    estimator : fitted pipeline or classifier, FaceReader or None, default=None
+        If None, the bundled pretrained model.
     detector : None, "haar", "yunet" or callable, default=None
-        How faces are found, as in :class:`~fer_sklearn.FaceCropper`. None is the detector of
-        the model's step ``crop``, else ``"haar"``. A callable is called from several threads,
-        unless ``n_jobs=1``.
+        The face detector, as in :class:`~fer_sklearn.FaceCropper`. If None, the detector of the
+        estimator's step ``crop``, or ``"haar"`` without such a step. A callable is called from
+        several threads, unless ``n_jobs=1``.
     crop_faces : bool, default=True
-        False takes every photo for one face, which FER2013's pictures are.
+        Whether to find faces. If False, every photo is treated as one face, as in FER2013.
     output : path or None, default=None
-        A file to write the rows to as they come: ``.csv``, ``.jsonl`` (one JSON object a line)
-        or ``.parquet`` (needs ``pip install 'fer_sklearn[parquet]'``). The same call with
-        the same file goes on where the last one ended, whatever ended it.
+        File to which rows are written as they are computed: ``.csv``, ``.jsonl`` (one JSON
+        object per line) or ``.parquet`` (needs ``pip install 'fer_sklearn[parquet]'``). If the
+        file already exists, an identical call resumes where the previous one stopped.
     overwrite : bool, default=False
-        Whether to begin `output` anew where it exists.
+        Whether to start over if `output` exists.
+    annotate : path or None, default=None
+        Folder to which a copy of each photo is written, with boxes, emotions and probabilities
+        drawn on it; it is created if it is missing. ``a/b.jpg``, found in the folder ``a``,
+        becomes ``b-faces.jpg``. If `images` are several folders, each gets a subfolder, and
+        files of the same name are numbered.
+    on_photo : callable or None, default=None
+        Called with the :class:`~fer_sklearn.photos.PhotoResult` of each photo, in order, once
+        its rows are written to `output` and its annotated copy to `annotate`.
     batch_size : int, default=64
-        Faces that are classified at a time.
+        Number of faces to classify at once.
     n_jobs : int, default=-1
-        Threads that read photos and find faces; -1 takes all processors.
+        Number of threads that read photos and find faces; -1 uses all processors.
     progress : bool or None, default=None
-        Whether to show a bar on stderr; None does so where that is a terminal.
+        Whether to show a progress bar on stderr. If None, it is shown on a terminal.
 
     Returns
     -------
     pandas.DataFrame or PhotoSummary
-        Without `output`, a row a face, in the order of `images`:
+        Without `output`, one row per face, in the order of `images`:
 
-        - source : the path, or ``"[3]"`` for the fourth item where it has no name
-        - face : its number in the photo, from 0
-        - left, top, width, height : its box in pixels of the photo
-        - score : the detector's, higher is surer; missing where it tells none
+        - source : the path, or ``"[3]"`` for the fourth item if it has no name
+        - face : index of the face in the photo, from 0
+        - left, top, width, height : bounding box in pixels of the photo
+        - score : detection score, higher is more confident; missing if the detector has none
         - emotion : the most probable label
-        - one column a label, ``angry`` to ``surprise``: the probabilities, in [0, 1];
-          missing where the model tells none
-        - status : ``"ok"``, ``"no face"`` or ``"unreadable: why"``
+        - one column per label, such as ``angry`` to ``surprise``: its probability, in [0, 1];
+          missing if the estimator has none
+        - status : ``"ok"``, ``"no face"`` or ``"unreadable: <reason>"``
 
-        A photo without a face has one row, without an emotion: a wall is not neutral. So has
-        a photo that cannot be read, a missing file or an empty folder.
+        A photo in which no face is detected gets a single row with no emotion. So does a photo
+        that cannot be read, a file that is missing and a folder without photos.
 
-        With `output`, the rows are there, rounded to 6 digits, and the counts are
-        returned: ``photos``, ``faces``, ``no_face``, ``unreadable`` and ``resumed``, the photos
-        that an earlier call had written.
+        With `output`, the same rows are in the file, with boxes rounded to 2 digits, scores to
+        4 and probabilities to 6, and a summary is returned: the number of ``photos``,
+        ``faces``, photos with ``no_face``, ``unreadable`` photos, and ``n_resumed`` photos that
+        an earlier call had written.
 
     Raises
     ------
     ValueError
-        If `output` holds other photos, or the results of another model.
+        If `output` contains other photos or the results of another model, or if `annotate` lies
+        in a folder whose photos are read.
     OSError
-        If `output` cannot be written.
+        If `output` or `annotate` cannot be written.
 
     See Also
     --------
-    iter_photo_rows : The rows one after the other, for millions of photos.
+    iter_photo_rows : Yields the rows one by one, for millions of photos.
 
     Notes
     -----
-    A call that goes on compares the names of all photos in `output` with `images`, and searches
+    A call that resumes compares the names of all photos in `output` with `images`, and processes
     the last photo there again. Photos that could not be read are not tried again.
 
     Examples
@@ -101,39 +123,52 @@ def predict_photos(
     0          [0]     0   happy                                ok
     1  no-such.jpg  <NA>    <NA>  unreadable: there is no such file
     """
-    if output is not None:
-        check_output(output)
+    folder = _check_outputs(images, output, annotate)
     options = {"crop_faces": crop_faces, **_check_numbers(batch_size, n_jobs)}
-    reader = as_reader(model, detector)
+    reader = as_reader(estimator, detector)
     columns = row_columns(reader.classes)
-    sources = iter_sources(images)
-    with photo_bar(images, progress) as bar:
+    sources = iter_sources(images) if folder is None else folder.sources()
+    with _progress_bar(images, progress) as bar:
         if output is None:
-            return _to_frame(_told(_photo_rows(sources, reader, options), bar), columns)
+            return _to_frame(_photo_rows(sources, reader, options, folder, on_photo, bar), columns)
         with RowFile(output, columns, overwrite=overwrite) as file:
             sources = file.resume(sources)
-            bar.update(file.summary.resumed)
-            for photos in _photo_rows(sources, reader, options):
-                file.write(photos)
-                bar.update(len(photos))
+            bar.update(file.summary.n_resumed)
+            for results in _recognized(sources, reader, options, folder):
+                file.write([result.rows() for result in results])
+                _report(results, on_photo, bar)
     return file.summary
 
 
 def iter_photo_rows(
-    images, model=None, *, detector=None, crop_faces=True, batch_size=64, n_jobs=-1
-):
-    """Yield the rows of `predict_photos` as dictionaries, as they come.
+    images: ImageLike | ImagesLike | Iterable[ImageLike],
+    estimator: Estimator | FaceReader | None = None,
+    *,
+    detector: str | Callable | None = None,
+    crop_faces: bool = True,
+    annotate: PathLike | None = None,
+    on_photo: Callable[[PhotoResult], object] | None = None,
+    batch_size: int = 64,
+    n_jobs: int = -1,
+    progress: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `predict_photos` one by one, as they are computed.
 
     Parameters
     ----------
-    images, model, detector, crop_faces, batch_size, n_jobs
-        As in :func:`predict_photos`. The generator may be closed, or left, at any time.
+    images, estimator, detector, crop_faces, annotate, batch_size, n_jobs
+        As in :func:`predict_photos`.
+    on_photo : callable or None, default=None
+        Called with the :class:`~fer_sklearn.photos.PhotoResult` of each photo before its rows
+        are yielded.
+    progress : bool, default=False
+        Whether to show a progress bar on stderr.
 
     Yields
     ------
     dict
-        A face, with the columns of :func:`predict_photos` as keys and None where there is
-        nothing to tell.
+        One face, with the columns of :func:`predict_photos` as keys. Missing values are None.
+        You may close or drop the generator at any time.
 
     Examples
     --------
@@ -143,18 +178,78 @@ def iter_photo_rows(
     ...     print(row["source"], row["emotion"], row["status"])
     [0] happy ok
     """
+    folder = _check_outputs(images, None, annotate)
     options = {"crop_faces": crop_faces, **_check_numbers(batch_size, n_jobs)}
-    reader = as_reader(model, detector)
+    reader = as_reader(estimator, detector)
     row_columns(reader.classes)
-    batches = _photo_rows(iter_sources(images), reader, options)
-    return (row for photos in batches for rows in photos for row in rows)
+    sources = iter_sources(images) if folder is None else folder.sources()
+    return _iter_rows(images, progress, sources, reader, options, folder, on_photo)
 
 
-def _photo_rows(sources, reader, options):
-    """Yield the rows of the photos of each batch; stop the threads when it is closed."""
-    with closing(iter_photo_batches(sources, reader, **options)) as batches:
+def check_photo_outputs(
+    images: ImageLike | ImagesLike | Iterable[ImageLike],
+    *,
+    output: PathLike | None = None,
+    annotate: PathLike | None = None,
+) -> None:
+    """Check that `predict_photos` can write its outputs, before you load a large model.
+
+    Parameters
+    ----------
+    images, output, annotate
+        As in :func:`predict_photos`, which begins with the same check.
+
+    Raises
+    ------
+    ValueError
+        If `output` has an unknown suffix, or `annotate` lies in a folder whose photos are read.
+    OSError
+        If `output` or `annotate` cannot be written.
+    MissingExtraError
+        For Parquet without pyarrow.
+    """
+    _check_outputs(images, output, annotate)
+
+
+def _check_outputs(images, output, annotate):
+    """Return the folder of annotated photos, or None, once all outputs can be written."""
+    if output is not None:
+        check_output(output)
+    return None if annotate is None else AnnotatedFolder(annotate, images)
+
+
+def _iter_rows(images, progress, sources, reader, options, folder, on_photo):
+    with _progress_bar(images, progress) as bar:
+        for rows in _photo_rows(sources, reader, options, folder, on_photo, bar):
+            yield from rows
+
+
+def _photo_rows(sources, reader, options, folder, on_photo, bar):
+    """Yield the rows of each photo."""
+    for results in _recognized(sources, reader, options, folder):
+        for result in results:
+            _report([result], on_photo, bar)
+            yield result.rows()
+
+
+def _recognized(sources, reader, options, folder):
+    """Yield the results of each batch, once annotated; closing it stops the threads."""
+    keep_photos = folder is not None
+    with closing(
+        iter_photo_batches(sources, reader, keep_photos=keep_photos, **options)
+    ) as batches:
         for results in batches:
-            yield [result.rows(reader.classes) for result in results]
+            if folder is not None:
+                for result in results:
+                    folder.write(result)
+            yield results
+
+
+def _report(results, on_photo, bar):
+    if on_photo is not None:
+        for result in results:
+            on_photo(result)
+    bar.update(len(results))
 
 
 def _check_numbers(batch_size, n_jobs):
@@ -168,8 +263,8 @@ def _check_numbers(batch_size, n_jobs):
     return {"batch_size": int(batch_size), "n_threads": effective_n_jobs(int(n_jobs))}
 
 
-def photo_bar(images, shown=None):
-    """Return a bar that counts photos on stderr; None shows it where that is a terminal."""
+def _progress_bar(images, shown):
+    """Return a bar on stderr that counts photos; if `shown` is None, visible on a terminal."""
     from tqdm import tqdm
 
     shown = sys.stderr.isatty() if shown is None else shown
@@ -177,14 +272,8 @@ def photo_bar(images, shown=None):
     return tqdm(total=total, unit="photo", file=sys.stderr, disable=not shown, dynamic_ncols=True)
 
 
-def _told(batches, bar):
-    for photos in batches:
-        yield from photos
-        bar.update(len(photos))
-
-
 def _to_frame(photos, columns):
-    """Collect rows by columns, a fraction of the memory of as many dictionaries."""
+    """Collect rows by column, which takes a fraction of the memory of dictionaries."""
     import pandas as pd
 
     collected = {name: [] for name in columns}
@@ -192,8 +281,10 @@ def _to_frame(photos, columns):
         for row in rows:
             for name, values in collected.items():
                 values.append(row[name])
-    types = dict.fromkeys(columns, "float64") | {"face": "Int64"}
-    types |= dict.fromkeys(("source", "emotion", "status"), "string")
+    types = {int: "Int64", float: "float64", str: "string"}
     return pd.DataFrame(
-        {name: pd.Series(values, dtype=types[name]) for name, values in collected.items()}
+        {
+            name: pd.Series(values, dtype=types[columns[name].type])
+            for name, values in collected.items()
+        }
     )

@@ -1,171 +1,162 @@
-"""The faces of photos and their emotions: searched ahead in threads, classified in batches."""
+"""From photos to emotions: faces are found in threads ahead and classified in batches."""
+
+from __future__ import annotations
 
 import re
 import time
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._utils.tables import row_columns
+from .._utils.typing import FloatArray, LabelArray, PixelArray
 from ..images import as_photo, read_image
 from ._rows import NO_FACE, OK, UNREADABLE
+from ._sources import PhotoSource
 
-__all__ = ["PhotoResult", "iter_photo_batches", "row_columns"]
+__all__ = ["PhotoResult", "iter_photo_batches"]
 
 _BOX = ("left", "top", "width", "height")
-_BEFORE, _AFTER = ("source", "face", *_BOX, "score", "emotion"), ("status",)
-# A batch that is not full is classified none the less once it holds so much, or waited so long:
-# photos may be large and slow, and who waits for them wants to see the first.
+# A batch that is not full is classified anyway once it holds this many bytes, or has waited this
+# many seconds: photos may be large and slow, and the first results should not wait for all.
 _MAX_BYTES, _MAX_SECONDS = 2**27, 5.0
-# Photos that are searched, or wait searched, for each thread; whole ones take more memory.
+# Photos read ahead per thread; fewer if whole photos are kept, since these take more memory.
 _AHEAD, _AHEAD_WHOLE = 3, 1
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoResult:
-    """What was found in one photo.
+    """The faces of one photo and their emotions.
 
     Attributes
     ----------
     source : PhotoSource
+        The photo.
     status : str
-        ``"ok"``, ``"no face"`` or ``"unreadable: why"``.
-    boxes : ndarray of shape (n, 4), float64
+        ``"ok"``, ``"no face"`` or ``"unreadable: <reason>"``.
+    classes : list of str
+        The labels, in the order of the columns of `y_proba`.
+    boxes : ndarray of shape (n_faces, 4), float64
         Left, top, width and height of each face in pixels of the photo.
-    scores : ndarray of shape (n,), float64
-        The detector's; NaN where it tells none.
-    labels : ndarray of shape (n,), str
+    scores : ndarray of shape (n_faces,), float64
+        Detection scores; NaN if the detector has none.
+    labels : ndarray of shape (n_faces,), str
         The emotions.
-    probabilities : ndarray of shape (n, n_classes), float64
-        NaN where the model tells none.
+    y_proba : ndarray of shape (n_faces, n_classes), float64
+        Class probabilities; NaN if the estimator has none.
     photo : ndarray of shape (h, w) or (h, w, 3), uint8, or None
-        The pixels, if they were to be kept and can be read.
+        The pixels, if they were kept and could be read.
     """
 
-    source: object
+    source: PhotoSource
     status: str
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-    probabilities: np.ndarray
-    photo: np.ndarray | None = None
+    classes: list[str]
+    boxes: FloatArray
+    scores: FloatArray
+    labels: LabelArray
+    y_proba: FloatArray
+    photo: PixelArray | None = None
 
-    def rows(self, classes):
-        """Return a dictionary a face, or one that says why there is none.
-
-        Parameters
-        ----------
-        classes : list of str
-            The labels, in the order of the columns of `probabilities`.
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the photo, as :func:`~fer_sklearn.predict_photos` describes them.
 
         Returns
         -------
         list of dict
-            With the keys of :func:`row_columns`; None where there is nothing to tell.
+            One per face, or a single one whose `status` says why there is none. Missing values
+            are None.
         """
-        empty = dict.fromkeys(row_columns(classes)) | {
+        empty = dict.fromkeys(row_columns(self.classes)) | {
             "source": self.source.name,
             "status": self.status,
         }
-        return [empty | self._face(face, classes) for face in range(len(self.boxes))] or [empty]
+        return [empty | self._face(face) for face in range(len(self.boxes))] or [empty]
 
-    def _face(self, face, classes):
+    def _face(self, face):
         numbers = {
             **dict(zip(_BOX, self.boxes[face], strict=True)),
             "score": self.scores[face],
-            **dict(zip(classes, self.probabilities[face], strict=True)),
+            **dict(zip(self.classes, self.y_proba[face], strict=True)),
         }
-        told = {name: float(value) for name, value in numbers.items() if not np.isnan(value)}
-        return {"face": face, "emotion": str(self.labels[face])} | told
+        known = {name: float(value) for name, value in numbers.items() if not np.isnan(value)}
+        return {"face": face, "emotion": str(self.labels[face])} | known
 
 
-def row_columns(classes):
-    """Return the keys of a row: source, face, box, score, emotion, the classes and status.
+class _Detected(NamedTuple):
+    """A photo whose faces wait for their batch."""
 
-    Raises
-    ------
-    ValueError
-        If a class is called like another column.
-    """
-    classes = [str(label) for label in classes]
-    taken = sorted({*_BEFORE, *_AFTER}.intersection(classes))
-    if taken:
-        raise ValueError(
-            f"model has the class(es) {', '.join(map(repr, taken))}, which are names of other "
-            f"columns of the result; expected other names. Train it with other labels."
-        )
-    return [*_BEFORE, *classes, *_AFTER]
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """A photo that was searched: what waits for its batch."""
-
-    source: object
+    source: PhotoSource
     status: str
-    boxes: np.ndarray
-    scores: np.ndarray
-    pictures: list
-    photo: np.ndarray | None
+    boxes: FloatArray
+    scores: FloatArray
+    crops: list[PixelArray]
+    photo: PixelArray | None
 
-    @property
-    def n_bytes(self):
-        held = [*self.pictures, *([] if self.photo is None else [self.photo])]
-        return sum(picture.nbytes for picture in held)
+    def count_bytes(self):
+        return sum(image.nbytes for image in (*self.crops, self.photo) if image is not None)
 
 
 def iter_photo_batches(
-    sources, reader, *, crop_faces=True, batch_size=64, n_threads=1, keep_photos=False
-):
-    """Read, search and classify photos one after the other.
+    sources: Iterable[PhotoSource],
+    reader: Any,
+    *,
+    crop_faces: bool = True,
+    batch_size: int = 64,
+    n_threads: int = 1,
+    keep_photos: bool = False,
+) -> Iterator[list[PhotoResult]]:
+    """Read photos, find their faces and classify these.
 
     Parameters
     ----------
     sources : iterable of PhotoSource
     reader : FaceReader
-        With `find` and `cut`, called from `n_threads` threads, and `classify`.
+        Its methods `find` and `cut` are called from `n_threads` threads.
     crop_faces : bool, default=True
-        False takes every photo for one face.
+        If False, every photo is treated as one face.
     batch_size : int, default=64
-        Faces that are classified at a time, and photos that wait for it at most.
+        Faces to classify at once; also the number of photos that may wait for that.
     n_threads : int, default=1
-        Photos that are read and searched at a time. 1 does so in the calling thread.
+        Threads that read photos and find faces. If 1, the calling thread does.
     keep_photos : bool, default=False
-        Whether results have the pixels of their photo.
+        Whether results contain the pixels of their photo.
 
     Yields
     ------
     list of PhotoResult
-        Those of a batch; in all, one for each source, in their order.
+        The photos of one batch. In total, one result per source, in the order of `sources`.
     """
 
-    def search(source):
-        return _search(source, reader, crop_faces, keep_photos)
+    def detect(source):
+        return _detect(source, reader, crop_faces, keep_photos)
 
     ahead = _AHEAD if crop_faces and not keep_photos else _AHEAD_WHOLE
-    held, n_faces, n_bytes, began = [], 0, 0, time.monotonic()
-    for found in _map_ahead(search, sources, n_threads, ahead * n_threads):
-        held.append(found)
-        n_faces += len(found.pictures)
-        n_bytes += found.n_bytes
+    waiting, n_faces, n_bytes, start = [], 0, 0, time.monotonic()
+    for detected in _map_ahead(detect, sources, n_threads, ahead * n_threads):
+        waiting.append(detected)
+        n_faces += len(detected.crops)
+        n_bytes += detected.count_bytes()
         if (
-            max(n_faces, len(held)) >= batch_size
+            max(n_faces, len(waiting)) >= batch_size
             or n_bytes >= _MAX_BYTES
-            or time.monotonic() - began >= _MAX_SECONDS
+            or time.monotonic() - start >= _MAX_SECONDS
         ):
-            yield _classify(held, reader, batch_size)
-            held, n_faces, n_bytes, began = [], 0, 0, time.monotonic()
-    if held:
-        yield _classify(held, reader, batch_size)
+            yield _classify(waiting, reader, batch_size)
+            waiting, n_faces, n_bytes, start = [], 0, 0, time.monotonic()
+    if waiting:
+        yield _classify(waiting, reader, batch_size)
 
 
-def _map_ahead(function, items, n_threads, n_ahead):
+def _map_ahead(function: Callable, items: Iterable, n_threads: int, n_ahead: int) -> Iterator:
     """Yield `function` of every item in order, a few calls ahead in threads."""
     if n_threads == 1:
         yield from map(function, items)
         return
-    pending = deque()
+    pending: deque = deque()
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="photos")
     try:
         for item in items:
@@ -178,22 +169,22 @@ def _map_ahead(function, items, n_threads, n_ahead):
         pool.shutdown(cancel_futures=True)
 
 
-def _search(source, reader, crop_faces, keep_photos):
-    """Read one photo, find its faces and cut them out."""
+def _detect(source, reader, crop_faces, keep_photos):
+    """Read one photo, find its faces and crop them."""
     nothing = np.empty((0, 4)), np.empty(0), []
     if source.problem:
-        return _Found(source, f"{UNREADABLE}: {source.problem}", *nothing, None)
+        return _Detected(source, f"{UNREADABLE}: {source.problem}", *nothing, None)
     try:
         photo = _read(source)
     except (ValueError, TypeError, OSError) as error:
-        return _Found(source, f"{UNREADABLE}: {_reason(error, source)}", *nothing, None)
+        return _Detected(source, f"{UNREADABLE}: {_reason(error, source)}", *nothing, None)
     try:
-        boxes, scores, pictures = _faces(photo, reader) if crop_faces else _whole(photo)
+        boxes, scores, crops = _find_faces(photo, reader) if crop_faces else _whole(photo)
     except Exception as error:
         error.add_note(f"It happened in the photo {source.name}.")
         raise
     status = OK if len(boxes) else NO_FACE
-    return _Found(source, status, boxes, scores, pictures, photo if keep_photos else None)
+    return _Detected(source, status, boxes, scores, crops, photo if keep_photos else None)
 
 
 def _read(source):
@@ -202,13 +193,11 @@ def _read(source):
     return as_photo(source.item, name=source.name)
 
 
-def _faces(photo, reader):
+def _find_faces(photo, reader):
     faces = reader.find(photo)
-    # A view would hold the whole photo until its batch is full.
-    pictures = [
-        picture if picture.base is None else picture.copy() for picture in reader.cut(photo, faces)
-    ]
-    return faces.boxes, faces.scores, pictures
+    # A view would keep the whole photo in memory until its batch is full.
+    crops = [crop if crop.base is None else crop.copy() for crop in reader.cut(photo, faces)]
+    return faces.boxes, faces.scores, crops
 
 
 def _whole(photo):
@@ -217,7 +206,7 @@ def _whole(photo):
 
 
 def _reason(error, source):
-    """Return the first sentence of an error without the name of the photo, which a row has."""
+    """Return the first sentence of an error without the photo's name, which the row has."""
     text = " ".join(str(error).split())
     name = source.item if isinstance(source.item, str) else source.name
     for prefix in (f"{name}:", "the image:", name):
@@ -225,19 +214,27 @@ def _reason(error, source):
     return re.split(r"\. (?=[A-Z])", text)[0].rstrip(".") or type(error).__name__
 
 
-def _classify(held, reader, batch_size):
+def _classify(detected, reader, batch_size):
     """Return the results of photos whose faces are classified together."""
-    pictures = [picture for found in held for picture in found.pictures]
-    answers = [
-        reader.classify(pictures[start : start + batch_size])
-        for start in range(0, len(pictures), batch_size)
+    crops = [crop for photo in detected for crop in photo.crops]
+    predictions = [
+        reader.classify(crops[start : start + batch_size])
+        for start in range(0, len(crops), batch_size)
     ] or [reader.classify([])]
-    labels, probabilities = map(np.concatenate, zip(*answers, strict=True))
+    labels, y_proba = map(np.concatenate, zip(*predictions, strict=True))
     results, start = [], 0
-    for found in held:
-        rows = slice(start, start := start + len(found.pictures))
-        answer = labels[rows], probabilities[rows]
+    for photo in detected:
+        rows = slice(start, start := start + len(photo.crops))
         results.append(
-            PhotoResult(found.source, found.status, found.boxes, found.scores, *answer, found.photo)
+            PhotoResult(
+                source=photo.source,
+                status=photo.status,
+                classes=reader.classes,
+                boxes=photo.boxes,
+                scores=photo.scores,
+                labels=labels[rows],
+                y_proba=y_proba[rows],
+                photo=photo.photo,
+            )
         )
     return results

@@ -1,15 +1,21 @@
-"""Output files for rows of photos, written photo by photo and resumable."""
+"""Files of rows that are written photo by photo, and that an interrupted run resumes."""
+
+from __future__ import annotations
 
 import csv
 import io
 import json
-import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
-from .._utils.files import atomic_write
+from .._utils.files import atomic_write, check_writable
 from .._utils.optional import import_optional
+from .._utils.tables import Column, rounded
+from .._utils.typing import PathLike
+from ._sources import PhotoSource
 
 __all__ = [
     "NO_FACE",
@@ -22,50 +28,53 @@ __all__ = [
     "PhotoSummary",
     "RowFile",
     "check_output",
-    "rounded",
 ]
 
-#: What a row says of its photo; the third is followed by a colon and the reason.
+#: The status of a photo. A colon and the reason follow the last one.
 OK, NO_FACE, UNREADABLE = "ok", "no face", "unreadable"
 OUTPUT_SUFFIXES = (".csv", ".jsonl", ".parquet")
-# By how much probabilities of one model on one photo may differ from run to run.
+# Probabilities of one model for one photo may differ by this much between runs.
 _NOISE = 0.02
-# More digits than these are noise; they would triple the file.
-_DIGITS = {"left": 2, "top": 2, "width": 2, "height": 2, "score": 4}
-_DIGITS_OF_PROBABILITIES = 6
-_TEXT = ("source", "emotion", "status")
-# Rows of a row group: some megabytes.
+# Rows of a Parquet row group: a few megabytes.
 _ROWS_AT_ONCE = 16_384
-_TYPES = {"source": "string", "face": "int32", "emotion": "string", "status": "string"}
+_PARQUET_TYPES = {str: "string", int: "int32", float: "float64"}
 
 
 @dataclass
 class PhotoSummary:
-    """How many photos and faces there are in an output file.
+    """Numbers of photos and faces.
 
     Attributes
     ----------
-    output : Path or None
-    photos : int
-        All that were given, also those that an earlier run wrote.
-    faces : int
-    no_face : int
-        Photos without a face.
-    unreadable : int
-        Photos that cannot be read.
-    resumed : int
+    output : Path or None, default=None
+        The file that contains their rows.
+    photos : int, default=0
+        All photos, including those that an earlier run wrote.
+    faces : int, default=0
+        Faces in all photos.
+    no_face : int, default=0
+        Photos in which no face was detected.
+    unreadable : int, default=0
+        Photos that could not be read.
+    n_resumed : int, default=0
         Photos that an earlier run wrote.
     """
 
-    output: Path | None
+    output: Path | None = None
     photos: int = 0
     faces: int = 0
     no_face: int = 0
     unreadable: int = 0
-    resumed: int = 0
+    n_resumed: int = 0
 
-    def count(self, rows):
-        """Add one photo by its rows."""
+    def count(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add one photo.
+
+        Parameters
+        ----------
+        rows : list of dict
+            The rows of the photo.
+        """
         self.photos += 1
         if rows[0]["face"] is not None:
             self.faces += len(rows)
@@ -74,48 +83,52 @@ class PhotoSummary:
 
 
 class RowFile:
-    """A CSV, JSON-lines or Parquet file that rows of photos are appended to.
+    """A CSV, JSON Lines or Parquet file to which rows of photos are appended.
 
-    A context manager. Whatever ends the process, the file holds whole rows but for the last,
-    and the next `RowFile` of the same path goes on with it. Parquet is written when
-    all is done; until then its rows are JSON lines in a file beside it, ``*.partial``.
+    Use it as a context manager. However the process ends, all rows in the file are complete
+    except perhaps the last, and the next `RowFile` with the same path resumes from there. Parquet
+    is written at the end; until then its rows are JSON Lines in a file next to it,
+    ``*.partial``.
 
     Parameters
     ----------
-    path : str or path-like
+    path : path-like
         Ends in ``.csv``, ``.jsonl`` or ``.parquet``; its folder must exist.
-    columns : list of str
-        The keys of the rows.
+    columns : dict of str to Column
+        The columns of the rows.
     overwrite : bool, default=False
-        Whether to begin anew where the file exists.
-    remedy : str, default="pass overwrite=True"
-        What error messages recommend for that.
+        Whether to start over if the file exists.
+
+    Attributes
+    ----------
+    path : Path
+    lines_path : Path
+        The file that contains the rows until all are there.
+    summary : PhotoSummary
 
     Raises
     ------
     ValueError
-        For another suffix.
+        If the suffix is unknown.
     OSError
         If the file cannot be written.
     MissingExtraError
         For Parquet without pyarrow.
     """
 
-    def __init__(self, path, columns, *, overwrite=False, remedy="pass overwrite=True"):
+    def __init__(self, path: PathLike, columns: Mapping[str, Column], *, overwrite: bool = False):
         self.path = check_output(path)
         self.summary = PhotoSummary(self.path)
         suffix = self.path.suffix.lower()
         self._columns = columns
-        self._remedy = remedy
         self._lines = CSVLines(columns) if suffix == ".csv" else JSONLines(columns)
         self._is_parquet = suffix == ".parquet"
-        # Where the rows are until all are there.
         self.lines_path = (
             self.path.with_name(f"{self.path.name}.partial") if self._is_parquet else self.path
         )
-        # Where to go on, and the rows that stand there.
-        self._end, self._redone = 0, []
-        self._began = False
+        # Where the photo that is processed again starts, and its rows.
+        self._end, self._last_rows = 0, []
+        self._has_begun = False
         self._file = self._open(overwrite)
 
     def __enter__(self):
@@ -125,14 +138,20 @@ class RowFile:
         with self._file:
             if kind is None:
                 self._begin()
-        if kind is None and self._is_parquet:
+        if kind is not None:
+            if self._has_begun:
+                error.add_note(
+                    f"{self.lines_path} keeps {self.summary.photos:,} photo(s); the same call "
+                    f"resumes after them."
+                )
+        elif self._is_parquet:
             lines_to_parquet(self.lines_path, self.path, self._columns)
             self.lines_path.unlink()
 
-    def resume(self, sources):
-        """Take from `sources` the photos that the file holds, and return the others.
+    def resume(self, sources: Iterable[PhotoSource]) -> Iterator[PhotoSource]:
+        """Skip the photos that the file contains already.
 
-        The last photo of the file is among the others, since some of its rows may be missing.
+        The last photo in the file is not skipped, since some of its rows may be missing.
 
         Parameters
         ----------
@@ -141,39 +160,40 @@ class RowFile:
         Returns
         -------
         iterator of PhotoSource
+            The photos that remain.
 
         Raises
         ------
         ValueError
-            If the file holds other photos, or is no file of these columns.
+            If the file contains other photos, or other columns.
         """
         sources = iter(sources)
         last = None
         try:
             for start, rows in self._photos():
                 if last:
-                    self.summary.count(self._redone)
+                    self.summary.count(self._last_rows)
                 last = next(sources, None)
                 self._check_source(last, rows[0]["source"])
-                self._end, self._redone = start, rows
+                self._end, self._last_rows = start, rows
         except DamagedFileError as error:
             raise self._mismatch(str(error)) from None
-        self.summary.resumed = self.summary.photos
+        self.summary.n_resumed = self.summary.photos
         return sources if last is None else chain([last], sources)
 
-    def write(self, photos):
-        """Append the rows of photos, and hand them to the system.
+    def write(self, photos: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+        """Append the rows of photos, and flush them.
 
         Parameters
         ----------
         photos : list of list of dict
             The rows of each photo.
         """
-        if self._redone:
-            self._check_same(self._redone, photos[0])
+        if self._last_rows:
+            self._check_same(self._last_rows, photos[0])
         self._begin()
         self._file.write(b"".join(self._lines.encode(row) for rows in photos for row in rows))
-        # The end of this process, whatever the way, cannot harm what the system has.
+        # What the operating system has received survives the end of this process.
         self._file.flush()
         for rows in photos:
             self.summary.count(rows)
@@ -187,7 +207,7 @@ class RowFile:
                 parquet_to_lines(self.path, path, self._columns)
             except DamagedFileError as error:
                 raise self._mismatch(str(error)) from None
-        # Neither "a" nor "w": what is there is read, then cut off behind its last whole photo.
+        # Neither "a" nor "w": the file is read first, then cut off after its last complete photo.
         return open(path, "r+b" if path.exists() else "x+b")
 
     def _photos(self):
@@ -204,11 +224,11 @@ class RowFile:
             yield start, rows
 
     def _begin(self):
-        """Cut off what is to be redone, and write the header of a new file."""
-        if self._began:
+        """Cut off the rows that are written again, and write the header of a new file."""
+        if self._has_begun:
             return
-        self._began = True
-        self._redone = []
+        self._has_begun = True
+        self._last_rows = []
         self._file.seek(self._end)
         self._file.truncate()
         if self._end == 0:
@@ -217,17 +237,17 @@ class RowFile:
     def _check_source(self, source, name):
         if source is None:
             raise self._mismatch(
-                f"holds {self.summary.photos + 1:,} photo(s) or more, the last {name!r}, which is "
-                f"more than were given"
+                f"contains {self.summary.photos + 1:,} photo(s) or more, the last of them "
+                f"{name!r}; fewer were passed"
             )
         if source.name != name:
             raise self._mismatch(
-                f"holds {name!r} as photo {self.summary.photos + 1:,}, which is "
-                f"{source.name!r} here"
+                f"contains {name!r} as photo {self.summary.photos + 1:,}, but {source.name!r} "
+                f"was passed there"
             )
 
     def _check_same(self, before, now):
-        """Raise where another model, or other settings, gave other rows for the last photo."""
+        """Raise if another model, or other settings, gave the last photo other rows."""
         if any(rows[0]["status"].startswith(UNREADABLE) for rows in (before, now)):
             return  # the photo itself may have changed
         same = len(before) <= len(now) and all(
@@ -235,50 +255,46 @@ class RowFile:
         )
         if not same:
             raise self._mismatch(
-                f"has other faces or emotions for {now[0]['source']!r} than are found now: it was "
-                f"written by another model, with other settings, or the photo was changed"
+                f"contains faces or emotions of {now[0]['source']!r} that differ from those found "
+                f"now: it was written by another model, with other settings, or the photo has "
+                f"changed"
             )
 
     def _mismatch(self, what):
         return ValueError(
-            f"output={str(self.path)!r} {what}. Call it as before, choose another "
-            f"output, or {self._remedy} to begin anew."
+            f"output={str(self.path)!r} {what}. Repeat the original call, choose another output "
+            f"file, or pass overwrite=True to start over."
         )
 
 
-def check_output(path):
-    """Return the path of an output file, once it is sure that it can be written.
+def check_output(path: PathLike) -> Path:
+    """Check that an output file can be written.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
     ValueError
-        For another suffix than those of :class:`RowFile`.
+        If the suffix is not among those of :class:`RowFile`.
     OSError
         If the file cannot be written.
     MissingExtraError
         For Parquet without pyarrow.
     """
-    path, name = Path(path), f"output={str(path)!r}"
-    suffix = path.suffix.lower()
-    if suffix not in OUTPUT_SUFFIXES:
-        raise ValueError(
-            f"{name} ends in {suffix!r}; expected one of {', '.join(OUTPUT_SUFFIXES)}."
-        )
-    if path.is_dir():
-        raise IsADirectoryError(f"{name} is a folder; expected a file in it.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"{name}: there is no folder {str(path.parent)!r}. Create it first."
-        )
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise PermissionError(f"{name} cannot be written: permission denied. Choose another file.")
-    if suffix == ".parquet":
-        import_parquet()
+    path = check_writable(path, suffixes=OUTPUT_SUFFIXES, name="output")
+    if path.suffix.lower() == ".parquet":
+        _import_parquet()
     return path
 
 
 def _alike(old, new):
-    """Tell whether two rows may be one face and one model's answer."""
+    """Return whether two rows may be one face and one model's prediction."""
     if any(old[name] != new[name] for name in ("source", "face", "status")):
         return False
     numbers = [name for name, value in new.items() if isinstance(value, float)]
@@ -290,7 +306,7 @@ def _alike(old, new):
 
 
 class DamagedFileError(ValueError):
-    """A file has other rows than were expected; the message says which, not where."""
+    """A file contains other rows than expected; the message says which, but not the path."""
 
 
 class _WholeLines:
@@ -310,35 +326,35 @@ class _WholeLines:
             try:
                 yield line.decode("utf-8")
             except UnicodeDecodeError:
-                raise DamagedFileError("is not a text in UTF-8") from None
+                raise DamagedFileError("is not text in UTF-8") from None
 
 
 class CSVLines:
-    """Comma-separated values under a header, an empty field where there is nothing to tell.
+    """Rows as comma-separated values below a header. Missing values are empty fields.
 
     Parameters
     ----------
-    columns : list of str
+    columns : dict of str to Column
     """
 
-    def __init__(self, columns):
+    def __init__(self, columns: Mapping[str, Column]):
         self.columns = columns
         self.header = self._line(columns)
 
-    def encode(self, row):
+    def encode(self, row: Mapping[str, Any]) -> bytes:
         """Return a row as bytes."""
         return self._line(rounded(row).values())
 
-    def read(self, file):
-        """Yield the byte offset and the content of every whole row."""
+    def read(self, file) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the byte offset and the content of every complete row."""
         lines = _WholeLines(file)
         records = csv.reader(iter(lines), strict=True)
         header = next(records, None)
         if header is None:
             if not self.header.startswith(lines.rest):
-                raise DamagedFileError("has no header of this table")
+                raise DamagedFileError("lacks the header of this table")
             return
-        if header != self.columns:
+        if header != list(self.columns):
             raise DamagedFileError(_other_columns(header, self.columns))
         number = 1
         while True:
@@ -350,36 +366,46 @@ class CSVLines:
             except csv.Error as error:
                 if "unexpected end of data" in str(error):
                     return  # cut inside quotes, around a line break of a name
-                raise DamagedFileError(f"has no row of this table as number {number}") from None
+                raise DamagedFileError(f"has an invalid row {number}") from None
             if len(record) != len(self.columns):
-                raise DamagedFileError(f"has no row of this table as number {number}")
-            yield start, _typed(dict(zip(self.columns, record, strict=True)), number)
+                raise DamagedFileError(f"has an invalid row {number}")
+            yield start, self._typed(record, number)
 
     def _line(self, values):
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\n").writerow(values)
         return buffer.getvalue().encode("utf-8")
 
+    def _typed(self, record, number):
+        """Convert the fields of a line to the types of their columns."""
+        try:
+            return {
+                name: None if text == "" else column.type(text)
+                for (name, column), text in zip(self.columns.items(), record, strict=True)
+            }
+        except ValueError:
+            raise DamagedFileError(f"has an invalid row {number}") from None
+
 
 class JSONLines:
-    """One JSON object a line, null where there is nothing to tell.
+    """Rows as one JSON object per line. Missing values are null.
 
     Parameters
     ----------
-    columns : list of str
+    columns : dict of str to Column
     """
 
     header = b""
 
-    def __init__(self, columns):
+    def __init__(self, columns: Mapping[str, Column]):
         self.columns = columns
 
-    def encode(self, row):
+    def encode(self, row: Mapping[str, Any]) -> bytes:
         """Return a row as bytes."""
         return json.dumps(rounded(row), ensure_ascii=False).encode("utf-8") + b"\n"
 
-    def read(self, file):
-        """Yield the byte offset and the content of every whole row."""
+    def read(self, file) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the byte offset and the content of every complete row."""
         lines = _WholeLines(file)
         start = 0
         for number, line in enumerate(lines, 1):
@@ -388,77 +414,57 @@ class JSONLines:
             except ValueError:
                 row = None
             if not isinstance(row, dict):
-                raise DamagedFileError(f"has no row of this table in line {number}")
-            if list(row) != self.columns:
-                raise DamagedFileError(_other_columns(list(row), self.columns))
+                raise DamagedFileError(f"has an invalid row in line {number}")
+            if list(row) != list(self.columns):
+                raise DamagedFileError(_other_columns(row, self.columns))
             yield start, row
             start = lines.end
         first = b'{"source": '
         if not lines.rest.startswith(first) and not first.startswith(lines.rest):
-            raise DamagedFileError("ends in a line that is no row of this table")
-
-
-def rounded(row):
-    """Return a row with the digits that mean something."""
-    return {
-        name: round(value, _DIGITS.get(name, _DIGITS_OF_PROBABILITIES))
-        if isinstance(value, float)
-        else value
-        for name, value in row.items()
-    }
-
-
-def _typed(record, number):
-    """Turn the fields of a CSV file into what they were."""
-    try:
-        return {name: None if text == "" else _value(name, text) for name, text in record.items()}
-    except ValueError:
-        raise DamagedFileError(f"has no row of this table as number {number}") from None
-
-
-def _value(name, text):
-    if name in _TEXT:
-        return text
-    return int(text) if name == "face" else float(text)
+            raise DamagedFileError("ends in a line that is not a row of this table")
 
 
 def _other_columns(found, expected):
     return f"has the columns {', '.join(found)}; expected {', '.join(expected)}"
 
 
-def import_parquet():
-    """Import ``pyarrow.parquet``, or say what to type."""
+def _import_parquet():
     return import_optional("pyarrow.parquet", extra="parquet", purpose="Writing Parquet")
 
 
-def lines_to_parquet(lines_path, path, columns):
-    """Write JSON lines to a Parquet file, which is whole or is not there.
+def lines_to_parquet(lines_path: Path, path: Path, columns: Mapping[str, Column]) -> None:
+    """Convert JSON Lines to a Parquet file, which is written whole or not at all.
 
     Parameters
     ----------
     lines_path, path : Path
-    columns : list of str
+    columns : dict of str to Column
     """
-    parquet = import_parquet()
+    parquet = _import_parquet()
     import pyarrow as pa
 
-    schema = pa.schema([(name, _TYPES.get(name, "float64")) for name in columns])
+    schema = pa.schema([(name, _PARQUET_TYPES[column.type]) for name, column in columns.items()])
     with open(lines_path, "rb") as lines, atomic_write(path) as file:
         rows = (row for _, row in JSONLines(columns).read(lines))
         with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-            while some := list(islice(rows, _ROWS_AT_ONCE)):
-                writer.write_table(pa.Table.from_pylist(some, schema=schema))
+            while batch := list(islice(rows, _ROWS_AT_ONCE)):
+                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
 
 
-def parquet_to_lines(path, lines_path, columns):
-    """Write a Parquet file back to JSON lines, to be gone on with.
+def parquet_to_lines(path: Path, lines_path: Path, columns: Mapping[str, Column]) -> None:
+    """Convert a Parquet file back to JSON Lines, so that it can be resumed.
+
+    Parameters
+    ----------
+    path, lines_path : Path
+    columns : dict of str to Column
 
     Raises
     ------
     DamagedFileError
-        If it is not a Parquet file of these columns.
+        If it is not a Parquet file with these columns.
     """
-    parquet = import_parquet()
+    parquet = _import_parquet()
     import pyarrow as pa
 
     try:
@@ -466,9 +472,8 @@ def parquet_to_lines(path, lines_path, columns):
     except pa.ArrowInvalid:
         raise DamagedFileError("is not a Parquet file") from None
     with table:
-        if table.schema_arrow.names != columns:
-            found = ", ".join(table.schema_arrow.names)
-            raise DamagedFileError(f"has the columns {found}; expected {', '.join(columns)}")
+        if table.schema_arrow.names != list(columns):
+            raise DamagedFileError(_other_columns(table.schema_arrow.names, columns))
         encode = JSONLines(columns).encode
         with atomic_write(lines_path) as file:
             for batch in table.iter_batches(_ROWS_AT_ONCE):

@@ -1,15 +1,27 @@
-"""Which photos there are, one by one: of lists, folders, patterns and arrays of any length."""
+"""The photos that a folder, a pattern, an array or any iterable of photos stands for."""
+
+from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from .._utils.typing import ImageLike, ImagesLike
 from ..images import IMAGE_SUFFIXES, to_uint8
 
-__all__ = ["PhotoSource", "count_sources", "fixed_root", "is_pattern", "iter_sources"]
+__all__ = [
+    "PhotoSource",
+    "batch_items",
+    "count_sources",
+    "fixed_root",
+    "is_path",
+    "is_pattern",
+    "iter_sources",
+]
 
 _EMPTY_FOLDER = "there is no photo in this folder"
 _NO_MATCH = "there is no such file, and no photo matches it as a pattern"
@@ -17,53 +29,62 @@ _NO_MATCH = "there is no such file, and no photo matches it as a pattern"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoSource:
-    """One photo that is to be read.
+    """One photo to read.
 
     Attributes
     ----------
     name : str
-        What its rows call it: the path, or ``"[3]"`` for the fourth item of a list.
-    item : str, bytes or array
+        The name in its rows: the path, or ``"[3]"`` for the fourth item of a list.
+    item : str, bytes, array or None, default=None
         A path, the contents of a file, or pixels. None if there is nothing to read.
-    folder : str
-        The folder that was named, or from which a pattern starts; the path lies in it.
-        Empty for all else.
-    problem : str
-        Why there is nothing to read; empty otherwise.
+    folder : str, default=""
+        The folder that was passed, or the one in which a pattern starts; it contains the path.
+        Empty otherwise.
+    problem : str, default=""
+        Why there is nothing to read. Empty otherwise.
     """
 
     name: str
-    item: object = None
+    item: Any = None
     folder: str = ""
     problem: str = ""
 
 
-def iter_sources(images):
-    """Yield the photos that `images` stands for, in its order.
+def iter_sources(
+    images: ImageLike | ImagesLike | Iterable[ImageLike],
+) -> Iterator[PhotoSource]:
+    """Yield the photos that `images` stands for, in order.
 
     Parameters
     ----------
     images : path, bytes, file object, array, or iterable of these
-        The path of a folder stands for its photos of any depth, those of a folder sorted by
-        name, hidden ones left out; a pattern such as ``"photos/**/*.jpg"`` for the
-        photos that it matches. What stands for no photo is one source with a `problem`. An
-        array is one photo, ``(h, w)`` or ``(h, w, 3 | 4)``, or a stack, ``(n, h, w)`` or
-        ``(n, h, w, c)``; the pixels of a stack are judged together.
+        The path of a folder stands for the photos in it and in its subfolders, sorted by name
+        and without hidden ones; a pattern such as ``"photos/**/*.jpg"`` stands for the photos
+        that match it. A path that stands for no photo is one source with a `problem`. An array
+        is one photo, of shape (h, w) or (h, w, 3 | 4), or a stack of shape (n, h, w) or
+        (n, h, w, c); the pixel range of a stack is checked as a whole.
 
     Yields
     ------
     PhotoSource
-        Only the names of the folders on the way to it are in memory.
 
     Raises
     ------
     TypeError
-        If `images` is nothing of these.
+        If `images` has another type.
+    ValueError
+        If `images` is an array of another shape.
+
+    Examples
+    --------
+    >>> from fer_sklearn.photos import iter_sources
+    >>> [source.name for source in iter_sources(["a.jpg", np.zeros((48, 48))])]
+    ['a.jpg', '[1]']
     """
-    # What an iterator hands out may be overwritten by the next, as frames of a film are.
+    # An iterator may reuse the array that it yields, as video readers do.
     copies = isinstance(images, Iterator)
-    for position, item in enumerate(_items(images)):
-        if _is_path(item):
+    for position, item in enumerate(batch_items(images)):
+        if is_path(item):
             yield from _of_path(os.fsdecode(item))
         elif hasattr(item, "read"):
             yield _of_file(item, position)
@@ -72,47 +93,48 @@ def iter_sources(images):
             yield PhotoSource(f"[{position}]", item.copy() if copied else item)
 
 
-def count_sources(images):
-    """Return how many photos `images` stands for, or None if to count them uses them up."""
+def count_sources(images: ImageLike | ImagesLike | Iterable[ImageLike]) -> int | None:
+    """Return how many photos `images` stands for; None if counting would exhaust it."""
     if isinstance(images, Iterator):
         return None
     return sum(
-        sum(1 for _ in _of_path(os.fsdecode(item))) if _is_path(item) else 1
-        for item in _items(images)
+        sum(1 for _ in _of_path(os.fsdecode(item))) if is_path(item) else 1
+        for item in batch_items(images)
     )
 
 
-def is_pattern(path):
-    """Tell whether a path is a pattern: it has wildcards, and is no file or folder itself."""
+def is_pattern(path: str) -> bool:
+    """Return whether a path is a pattern: it has wildcards, and no file or folder has its name."""
     return glob.has_magic(path) and not os.path.lexists(path)
 
 
-def fixed_root(pattern):
-    """Return the folder from which a pattern starts, ``"photos"`` of ``"photos/**/*.jpg"``."""
+def fixed_root(pattern: str) -> str:
+    """Return the folder in which a pattern starts, ``"photos"`` for ``"photos/**/*.jpg"``."""
     root = os.path.dirname(pattern)
     while glob.has_magic(root):
         root = os.path.dirname(root)
     return root or os.curdir
 
 
-def _is_path(item):
+def is_path(item: Any) -> bool:
+    """Return whether an item of a batch is a path."""
     return isinstance(item, (str, os.PathLike))
 
 
-def _items(images):
+def batch_items(images: Any) -> Any:
     """Return the items of a batch; a single photo, path or folder is a batch of one."""
-    if _is_path(images) or isinstance(images, (bytes, bytearray, memoryview)):
+    if is_path(images) or isinstance(images, (bytes, bytearray, memoryview)):
         return [images]
     if hasattr(images, "read"):
         return [images]
     if isinstance(images, np.ndarray) and images.dtype.kind not in "OUS":
         return _of_array(images)
-    # A mapping and a table would give the names of their columns.
+    # Iterating over a mapping or a table yields the names of its columns.
     if not hasattr(images, "__iter__") or hasattr(images, "keys"):
         raise TypeError(
             f"images is a {type(images).__name__}; expected a path, a folder, a pattern, an "
-            f"array, or an iterable of these. Of a table pass the column of paths; a Pillow "
-            f"image as np.asarray(image.convert('RGB'))."
+            f"array, or an iterable of these. Pass the column of paths of a table as a list, and a "
+            f"Pillow image as np.asarray(image.convert('RGB'))."
         )
     return images
 
@@ -153,7 +175,7 @@ def _of_folder(folder):
 def _of_pattern(pattern):
     root = fixed_root(pattern)
     found = sorted(glob.iglob(pattern, recursive=True), key=lambda path: path.split(os.sep))
-    # "**" matches what is inside a folder too, once is enough.
+    # "**" matches the contents of folders too; each photo is read once.
     folders = "**" not in pattern
     yield from _or_problem(_of_matches(found, root, folders), pattern, _NO_MATCH)
 
@@ -173,7 +195,7 @@ def _or_problem(sources, path, problem):
 
 
 def _walk(folder, root, around):
-    """Yield the photos of a folder and of those in it; `around` keeps links from circling."""
+    """Yield the photos of a folder and its subfolders; `around` ends circles of links."""
     try:
         inode = os.stat(folder)
         with os.scandir(folder) as entries:
@@ -202,5 +224,5 @@ def _is_image(name):
 
 
 def _printable(path):
-    """Return a path as text that every file format can hold, whatever bytes it is made of."""
+    """Return a path as text that every file format can store, even if its bytes are not text."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

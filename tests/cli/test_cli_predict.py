@@ -84,7 +84,7 @@ def test_a_pattern_in_quotes_is_expanded(album, capsys):
 def test_pictures_of_faces_are_hinted_at(album, capsys):
     assert run("predict", "album/sub") == 0
     assert capsys.readouterr().err == (
-        "In 1 of 1 photo(s) no face was found. If they show nothing but a face, add "
+        "No face was found in 1 of 1 photo(s). If they show nothing but a face, add "
         "--no-crop-faces.\n"
     )
 
@@ -112,19 +112,23 @@ def test_each_failure_is_a_line_and_the_rest_goes_on(album, capsys):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--output", "no/a.csv"], "output='no/a.csv': there is no folder 'no'. Create it first."),
+        (
+            ["--output", "no/a.csv"],
+            "output='no/a.csv' is in a folder that does not exist, '{here}/no'. Create it first.",
+        ),
         (
             ["--output", "a.txt"],
-            "output='a.txt' ends in '.txt'; expected one of .csv, .jsonl, .parquet.",
+            "output='a.txt' ends in '.txt'; expected a file name that ends in .csv, .jsonl, "
+            ".parquet.",
         ),
         (
             ["--annotate", "b.png"],
-            "--annotate b.png cannot be written to (File exists). Choose another folder.",
+            "annotate='b.png' cannot be written to (File exists). Choose another folder.",
         ),
         (
             ["--annotate", "album/new"],
-            "--annotate album/new lies in album, whose photos are read: the pictures would be "
-            "taken for photos. Choose a folder elsewhere.",
+            "annotate='album/new' lies in 'album', whose photos are read: annotated photos would "
+            "be read as photos. Choose a folder elsewhere.",
         ),
     ],
 )
@@ -133,6 +137,7 @@ def test_what_cannot_be_written_is_told_before_any_work(
 ):
     monkeypatch.setattr(_predict, "_reader", None)
     assert run("predict", "album", *option) == 1
+    message = message.format(here=os.path.realpath(album))
     assert capsys.readouterr() == ("", f"fer-sklearn: error: {message}\n")
     assert sorted(os.listdir(".")) == ["album", "b.png"]
 
@@ -142,8 +147,8 @@ def test_options_that_contradict_are_wrong_usage(album, capsys):
         "fer-sklearn predict: error: argument --force: only with --output"
     )
     assert usage_error(capsys, "predict", "b.png", "-o", "a.csv", "--format", "jsonl") == (
-        "fer-sklearn predict: error: argument --format: is for what is printed; the suffix of "
-        "--output names its own"
+        "fer-sklearn predict: error: argument --format: only for printing; the suffix of "
+        "--output determines its format"
     )
 
 
@@ -154,14 +159,14 @@ def test_a_file_is_written_and_gone_on_with(album, capsys):
     assert run("predict", "b.png", "--output", "rows.csv") == 0
     assert capsys.readouterr() == (
         "",
-        "Written to rows.csv: 1 photo(s), 1 face(s), 0 photo(s) without a face.\n",
+        "Written to rows.csv: 1 photo(s); 1 face(s); 0 photo(s) without a face.\n",
     )
     assert run("predict", "b.png", "album", "no.png", "-o", "rows.csv") == 1
     _, err = capsys.readouterr()
-    assert "Written to rows.csv: 4 photo(s), 3 face(s), 1 photo(s) without a face." in err
+    assert "Written to rows.csv: 4 photo(s); 3 face(s); 1 photo(s) without a face." in err
     assert run("predict", "b.png", "album", "no.png", "-o", "rows.csv") == 1
     _, err = capsys.readouterr()
-    assert err.startswith("rows.csv has 3 photo(s) already; going on after them.\n")
+    assert "Written to rows.csv: 4 photo(s), 3 of them by an earlier run; 3 face(s); 1" in err
     assert err.endswith("fer-sklearn: error: 1 of 4 photo(s) could not be read\n")
     with open("rows.csv") as file:
         assert len(csv_rows(file.read())) == 5
@@ -172,8 +177,9 @@ def test_another_call_is_refused_unless_forced(album, capsys):
     capsys.readouterr()
     assert run("predict", "b.png", "--output", "rows.jsonl") == 1
     assert capsys.readouterr().err == (
-        "fer-sklearn: error: output='rows.jsonl' holds 'album/a.png' as photo 1, which is 'b.png' "
-        "here. Call it as before, choose another output, or add --force to begin anew.\n"
+        "fer-sklearn: error: output='rows.jsonl' contains 'album/a.png' as photo 1, but 'b.png' "
+        "was passed there. Repeat the original call, choose another output file, or add --force to "
+        "start over.\n"
     )
     assert run("predict", "b.png", "--output", "rows.jsonl", "--force") == 0
 
@@ -196,11 +202,14 @@ def test_an_interruption_keeps_what_is_written(album, capsys, monkeypatch, name,
     monkeypatch.setattr(_predict, "_reader", lambda args: reader)
     assert run("predict", "album", "--output", name) == 130
     assert capsys.readouterr().err == (
-        f"{kept} keeps 8 photo(s); the same command goes on after them.\nfer-sklearn: interrupted\n"
+        f"{kept} keeps 8 photo(s); the same call resumes after them.\nfer-sklearn: interrupted\n"
     )
     monkeypatch.setattr(_predict, "_reader", lambda args: Reader())
     assert run("predict", "album", "--output", name) == 0
-    assert "Written to " + name + ": 22 photo(s), 22 face(s), 1 photo" in capsys.readouterr().err
+    assert (
+        "Written to " + name + ": 22 photo(s), 7 of them by an earlier run; 22 face(s); 1"
+        in capsys.readouterr().err
+    )
 
 
 # Pictures
@@ -242,7 +251,7 @@ def test_patterns_keep_their_folders(album, capsys):
     assert run("predict", "album/**/*.png", "--annotate", "out") == 0
     assert _files("out") == ["a-faces.png", "sub/a-faces.png"]
     assert run("predict", "album/**/*.png", "--annotate", "album/out") == 1
-    assert "lies in album, whose photos are read" in capsys.readouterr().err
+    assert "lies in 'album', whose photos are read" in capsys.readouterr().err
     assert run("predict", "*.png", "--annotate", "new") == 0
     assert _files("new") == ["b-faces.png"]
 
@@ -260,7 +269,7 @@ def test_the_astronaut_is_shown_where_no_path_is_given(tmp_path, capsys):
     out, err = capsys.readouterr()
     (row,) = csv_rows(out)
     assert (row["source"], row["emotion"]) == ("astronaut", "happy")
-    assert "Next, type: fer-sklearn predict PHOTO" in err
+    assert "Next, try: fer-sklearn predict PHOTO" in err
     assert _files(tmp_path) == ["astronaut-faces.png"]
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 import photo_reader
 import pytest
-from photo_reader import COLUMNS, Reader, photo
+from photo_reader import CLASSES, COLUMNS, Reader, photo
 
+from fer_sklearn._utils.tables import row_columns
 from fer_sklearn.images import write_image
 from fer_sklearn.photos import PhotoSummary, iter_photo_rows, predict_photos
 from fer_sklearn.photos._rows import CSVLines
@@ -132,10 +133,10 @@ def test_a_whole_file_is_gone_on_with_for_further_photos(album, output):
     reader = CountingReader()
     summary = predict_photos(album, reader, output=output)
     assert found_rows(output) == expected_rows(album)
-    assert (summary.resumed, reader.n_photos) == (5, 4)
+    assert (summary.n_resumed, reader.n_photos) == (5, 4)
     again = predict_photos(album, reader, output=output)
     assert found_rows(output) == expected_rows(album)
-    assert (again.photos, again.resumed) == (9, 8)
+    assert (again.photos, again.n_resumed) == (9, 8)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
@@ -163,7 +164,7 @@ def test_the_same_photo_twice_is_two_photos(album, output):
 def test_overwrite_begins_anew(album, output):
     predict_photos(album, Reader(), output=output)
     summary = predict_photos(album[6:], Reader(), output=output, overwrite=True)
-    assert (summary.photos, summary.resumed) == (3, 0)
+    assert (summary.photos, summary.n_resumed) == (3, 0)
     assert found_rows(output) == expected_rows(album[6:])
 
 
@@ -176,14 +177,20 @@ def test_an_empty_run_leaves_an_empty_table(album, output):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (["photo1.png", "photo0.png"], "holds 'photo0.png' as photo 1, which is 'photo1.png' here"),
-        (["photo0.png"], "holds 2 photo(s) or more, the last 'photo1.png', which is more than"),
+        (
+            ["photo1.png", "photo0.png"],
+            "contains 'photo0.png' as photo 1, but 'photo1.png' was passed there",
+        ),
+        (["photo0.png"], "contains 2 photo(s) or more, the last of them 'photo1.png'; fewer were"),
     ],
 )
 def test_other_photos_are_refused(album, output, images, message):
     predict_photos(album, Reader(), output=output)
     before = output.read_bytes()
-    remedy = "Call it as before, choose another output, or pass overwrite=True to begin anew."
+    remedy = (
+        "Repeat the original call, choose another output file, or pass overwrite=True to start "
+        "over."
+    )
     with pytest.raises(ValueError, match=f"{re.escape(message)}.*\\. {re.escape(remedy)}$"):
         predict_photos(images, Reader(), output=output)
     assert output.read_bytes() == before
@@ -204,7 +211,9 @@ def test_the_results_of_another_model_are_refused(album, output):
     other = Reader()
     other.classify = lambda pictures: Reader.classify(other, [255 - p for p in pictures])
     before = output.read_bytes()
-    with pytest.raises(ValueError, match=r"for 'photo3.png' than are found now: it was written by"):
+    with pytest.raises(
+        ValueError, match=r"of 'photo3.png' that differ from those found now: it was written by"
+    ):
         predict_photos(album, other, output=output)
     assert output.read_bytes() == before
 
@@ -222,7 +231,9 @@ def test_a_file_of_something_else_is_not_touched(album, suffix, content):
         pytest.importorskip("pyarrow")
     output = Path(f"mine{suffix}")
     output.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"output='mine{suffix}' (has|is|ends) .*overwrite=True"):
+    with pytest.raises(
+        ValueError, match=rf"output='mine{suffix}' (has|is|ends|lacks) .*overwrite=True"
+    ):
         predict_photos(album, Reader(), output=output)
     assert output.read_bytes() == content
     assert not list(Path().glob("*.partial"))
@@ -230,17 +241,25 @@ def test_a_file_of_something_else_is_not_touched(album, suffix, content):
 
 @pytest.mark.parametrize("row", ["photo0.png,0,1,1\n", "photo0.png,zero,,,,,,,,,ok\n", 'a"b\n'])
 def test_a_damaged_row_is_told(album, row):
-    Path("rows.csv").write_bytes(CSVLines(COLUMNS).header + row.encode() * 2)
-    with pytest.raises(ValueError, match=r"has no row of this table as number 2\. Call it as"):
+    Path("rows.csv").write_bytes(CSVLines(row_columns(CLASSES)).header + row.encode() * 2)
+    with pytest.raises(ValueError, match=r"has an invalid row 2\. Repeat the original call"):
         predict_photos(album, Reader(), output="rows.csv")
 
 
 @pytest.mark.parametrize(
     ("output", "error", "message"),
     [
-        ("rows.txt", ValueError, r"ends in '\.txt'; expected one of \.csv, \.jsonl, \.parquet\."),
-        ("no/rows.csv", FileNotFoundError, r"there is no folder 'no'\. Create it first\."),
-        ("folder.csv", IsADirectoryError, r"output='folder\.csv' is a folder; expected a file"),
+        (
+            "rows.txt",
+            ValueError,
+            r"ends in '\.txt'; expected a file name .* \.csv, \.jsonl, \.parquet\.",
+        ),
+        (
+            "no/rows.csv",
+            FileNotFoundError,
+            r"folder that does not exist, '.*/no'\. Create it first\.",
+        ),
+        ("folder.csv", IsADirectoryError, r"output='folder\.csv' is a folder; name a file in it"),
     ],
 )
 def test_an_output_that_cannot_be_is_told_before_any_work(
