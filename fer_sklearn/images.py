@@ -1,56 +1,240 @@
-"""Read and write photos: orientation, transparency, bit depth, size bound.
+"""Photos: the one gate that reads them, and the functions that write, convert and resize them.
 
-Arrays are RGB or grey and uint8 on this side of the module, whatever the file was.
+Arrays that leave this module are RGB or grey and uint8, whatever the file was.
 """
+
+from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ._utils.pixels import as_photo_list
+from ._utils.files import atomic_write, check_writable
+from ._utils.pixel_values import to_uint8
+from ._utils.pixels import flat_image_shape
+from ._utils.typing import ArrayLike, ImageLike, ImagesLike, PathLike, PixelArray, Readable
 from .exceptions import ImageReadError
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
+    "Photos",
+    "as_photo",
+    "as_photo_list",
     "decode_color",
     "decode_gray",
+    "is_image_file",
+    "iter_photos",
+    "on_white",
     "read_image",
+    "resize",
+    "resize_gray",
+    "subsample",
     "to_gray",
     "to_uint8",
     "write_image",
 ]
 
-#: Suffixes by which files of a folder or an archive are taken for images.
+#: Suffixes of the files in a folder or an archive that are read as images.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm")
 
-#: Images of more pixels are refused unread: they are not photos of people, or are an attack.
+#: Larger images are refused before they are decoded: they are not photos of people, or an attack.
 MAX_PIXELS = 80_000_000
 
-_WRITABLE = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+# Suffixes that can be written, and Pillow's names of their formats.
+_FORMATS = {
+    **{".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP"},
+    **{".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"},
+}
+_OPAQUE_FORMATS = ("JPEG", "BMP")
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-# An 8-bit grey PNG tells so in these two bytes of its first chunk.
+# These two bytes of its first chunk mark an 8-bit grey PNG.
 _PNG_SIGNATURE, _PNG_GRAY8 = b"\x89PNG\r\n\x1a\n", b"\x08\x00"
-# Interpolation leaves values this far outside [0, 1] and [0, 255].
-_FLOAT_SLACK = 1e-3
 
 
-def read_image(source, *, max_pixels=MAX_PIXELS):
+def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
+    """Read one photo, or convert its pixels, to 8-bit grey or RGB.
+
+    Parameters
+    ----------
+    item : str, path-like, bytes, file object, or array-like
+        A file, its contents, or pixels of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) and
+        any dtype that :func:`to_uint8` takes. Transparency is composited on white.
+    name : str
+        What error messages call an array. Files are called by their name.
+
+    Returns
+    -------
+    ndarray of shape (h, w) or (h, w, 3), uint8
+        A view of `item` if nothing had to be changed.
+
+    Raises
+    ------
+    ImageReadError
+        As :func:`read_image`.
+    TypeError
+        If `item` is not a photo at all.
+    ValueError
+        For another shape, no pixels, or pixels outside the range of their dtype.
+    """
+    if isinstance(item, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(item, "read"):
+        return read_image(item)  # type: ignore[arg-type]
+    if not isinstance(item, (np.ndarray, list, tuple)):
+        raise TypeError(
+            f"{name} is a {type(item).__name__}; expected a path or an array (h, w), "
+            f"(h, w, 3) or (h, w, 4), or the bytes of a file, or a file object. Pass a Pillow "
+            f"image as np.asarray(image.convert('RGB'))."
+        )
+    pixels = np.asarray(item)
+    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,), (4,)):
+        raise ValueError(
+            f"{name} has shape {pixels.shape}; expected one photo, (h, w), (h, w, 3) or "
+            f"(h, w, 4), channels last."
+        )
+    if pixels.size == 0:
+        raise ValueError(f"{name} has shape {pixels.shape}: a photo without pixels.")
+    try:
+        pixels = to_uint8(pixels)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        return pixels[:, :, 0]
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        return on_white(Image.fromarray(pixels))
+    return pixels
+
+
+class Photos:
+    """A batch of photos that are read one at a time while you iterate.
+
+    Made by :func:`iter_photos`.
+
+    Attributes
+    ----------
+    items : list
+        The photos as they were passed: paths, or pixels.
+    """
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[PixelArray]:
+        for index, item in enumerate(self.items):
+            yield as_photo(item, name=f"X[{index}]")
+
+    def name(self, index: int) -> str:
+        """Return what to call a photo in a message: its path, or its position."""
+        item = self.items[index]
+        return os.fspath(item) if isinstance(item, (str, os.PathLike)) else f"X[{index}]"
+
+
+def iter_photos(X: ImagesLike) -> Photos:
+    """Check a batch of photos; they are read one by one, so that memory holds one at a time.
+
+    Parameters
+    ----------
+    X : list, object array, Series, or ndarray
+        Photos as :func:`as_photo_list` takes them. The dtype range of one numeric array is
+        decided for the whole array, that of a list photo by photo.
+
+    Returns
+    -------
+    Photos
+        An iterable with a length, of ndarray of shape (h, w) or (h, w, 3), uint8. Iterating
+        raises what :func:`as_photo` raises, with the position or the file in the message.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `X` is not a batch.
+    """
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biufc" and X.ndim >= 2:
+        X = to_uint8(X)
+    return Photos(as_photo_list(X))
+
+
+def as_photo_list(X: ImagesLike, *, name: str = "X") -> list[Any]:
+    """Split a batch of photos into a list with one item per photo, without reading or copying.
+
+    Parameters
+    ----------
+    X : list, object array, Series, or ndarray
+        Each item a path, bytes or an array ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)``; or one
+        array of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w). A single path or photo is
+        refused, because it is not a batch.
+    name : str
+        What error messages call `X`.
+
+    Returns
+    -------
+    list
+        The photos in order: arrays as views, everything else as it was passed.
+
+    Raises
+    ------
+    ValueError
+        If `X` is empty, a single path, or an array of another shape.
+    TypeError
+        If it is not a list or an array.
+    """
+    if isinstance(X, (str, bytes)) or hasattr(X, "__fspath__"):
+        raise ValueError(
+            f"{name} is a single path, {str(X)!r}; expected a batch. Pass a list: [{name}]."
+        )
+    if hasattr(X, "to_numpy"):
+        X = X.to_numpy()
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1 and X.dtype.kind in "OUS":
+        X = X[:, 0]
+    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS":
+        return list(_stack_of_images(X, name))
+    if not hasattr(X, "__len__") or not hasattr(X, "__iter__") or hasattr(X, "tocsr"):
+        raise TypeError(
+            f"{name} is a {type(X).__name__}; expected a list of photos or an array. Sparse "
+            f"input is not supported."
+        )
+    items = list(X)
+    if not items:
+        raise ValueError(f"{name} is empty: found 0 photo(s), expected at least one.")
+    if all(np.ndim(item) == 1 and not isinstance(item, (str, bytes)) for item in items):
+        return list(_stack_of_images(np.asarray(items), name))
+    return items
+
+
+def _stack_of_images(X, name):
+    """View a numeric array as images along its first axis."""
+    if X.ndim == 2:
+        X = X.reshape(len(X), *flat_image_shape(X.shape[1]))
+    if X.ndim not in (3, 4):
+        raise ValueError(
+            f"{name} has shape {X.shape}; expected a batch of photos, (n, h, w) or "
+            f"(n, h, w, 3). Reshape your data; for one photo pass {name}[np.newaxis]."
+        )
+    if len(X) == 0:
+        raise ValueError(f"{name} has shape {X.shape}: found 0 photo(s), expected at least one.")
+    return X
+
+
+def read_image(source: PathLike | bytes | Readable, *, max_pixels: int = MAX_PIXELS) -> PixelArray:
     """Read a photo as it is meant to be seen.
 
-    The orientation that a camera noted (EXIF) is applied, transparency is composited on
-    white, 16-bit and float files are scaled to 8 bits, palettes and CMYK become RGB. Of
-    an animation the first frame is read.
+    The orientation in the file's EXIF data is applied, transparency is composited on white,
+    16-bit and float files are scaled to 8 bits, and palettes and CMYK become RGB. Of an
+    animation, the first frame is read.
 
     Parameters
     ----------
     source : str, path-like, bytes or file object
-        A file's name, its contents, or an object with ``read`` that gives them.
+        The name of a file, its contents, or an object whose ``read`` returns them.
     max_pixels : int, default=80_000_000
-        A larger image is refused once its header is read, before anything is decoded.
+        A larger image is refused when its header was read, before anything is decoded.
 
     Returns
     -------
@@ -60,8 +244,8 @@ def read_image(source, *, max_pixels=MAX_PIXELS):
     Raises
     ------
     ImageReadError
-        If the file is missing, is truncated or damaged, is not an image, or is too large;
-        the message says which and names the file.
+        If the file is missing, truncated, damaged, not an image, or too large; the message
+        says which and names the file.
     TypeError
         If `source` is something else, such as an array.
 
@@ -73,18 +257,17 @@ def read_image(source, *, max_pixels=MAX_PIXELS):
     >>> Image.new("RGBA", (3, 2), (255, 0, 0, 0)).save(file, format="PNG")
     >>> read_image(file.getvalue()).shape
     (2, 3, 3)
-    >>> read_image(file.getvalue()).min()  # wholly transparent, hence white
+    >>> read_image(file.getvalue()).min()  # fully transparent, and therefore white
     np.uint8(255)
     """
     return _decode(*_read_bytes(source), max_pixels)
 
 
-def decode_gray(data, name, *, max_pixels=MAX_PIXELS):
-    """Decode one image of a data set to grey, fast where its format allows it.
+def decode_gray(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> PixelArray:
+    """Decode one image of a data set to grey, fast if its format allows it.
 
-    8-bit grey PNG and JPEG files go through OpenCV, which reads tens of thousands of
-    small images a second; all others, and whatever OpenCV refuses, through
-    :func:`read_image`.
+    8-bit grey PNG and JPEG files are read by OpenCV, tens of thousands of small images per
+    second; all others, and what OpenCV refuses, by :func:`read_image`.
 
     Parameters
     ----------
@@ -113,20 +296,37 @@ def decode_gray(data, name, *, max_pixels=MAX_PIXELS):
     return to_gray(_decode(data, name, max_pixels))
 
 
-def decode_color(data, name, *, max_pixels=MAX_PIXELS):
-    """Decode one image of a data set to RGB; parameters and errors as in `decode_gray`.
+def decode_color(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> PixelArray:
+    """Decode one image of a data set to RGB; parameters and errors as in :func:`decode_gray`.
 
     Returns
     -------
     ndarray of shape (h, w, 3), uint8
-        Three equal channels where the image is grey.
+        Three equal channels if the image is grey.
     """
     image = _decode(data, name, max_pixels)
     return image if image.ndim == 3 else np.repeat(image[..., np.newaxis], 3, axis=2)
 
 
-def to_gray(image):
-    """Turn an RGB image into grey by the luma weights of ITU-R BT.601, as JPEG does.
+def is_image_file(name: str) -> bool:
+    """Return whether a file of a folder or an archive is read as an image.
+
+    Parameters
+    ----------
+    name : str
+        Its name or path. Hidden files, such as the ``._photo.jpg`` of macOS, are not images.
+
+    Returns
+    -------
+    bool
+        Whether it ends in one of :data:`IMAGE_SUFFIXES`.
+    """
+    name = os.path.basename(name)
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+
+
+def to_gray(image: PixelArray) -> PixelArray:
+    """Convert RGB to grey with the luma weights of ITU-R BT.601, as JPEG does.
 
     Parameters
     ----------
@@ -135,174 +335,43 @@ def to_gray(image):
     Returns
     -------
     ndarray of shape (h, w), uint8
-        `image` itself where it is grey.
+        `image` itself if it is grey.
     """
     import cv2
 
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
-def to_uint8(array):
-    """Bring an image, or a stack of images, of any dtype to 8 bits.
-
-    ===============  =================================================================
-    dtype            meaning
-    ===============  =================================================================
-    uint8            returned as it is, not copied
-    bool             False is black (0), True is white (255)
-    uint16           the full range 0..65535 is scaled to 0..255
-    other integers   must lie in 0..255
-    float            [0, 1] if no value is above 1, and is scaled; else [0, 255].
-                     Rounding errors of 0.001 are clipped
-    ===============  =================================================================
-
-    The whole array is judged at once: a float stack in 0..255 whose every pixel is 1 or
-    less would be taken for [0, 1].
+def on_white(image: Image.Image) -> PixelArray:
+    """Composite an RGBA image on white.
 
     Parameters
     ----------
-    array : array-like of any shape
+    image : PIL.Image.Image of mode "RGBA"
 
     Returns
     -------
-    ndarray of the same shape, uint8
-        Values are rounded to the nearest.
-
-    Raises
-    ------
-    ValueError
-        For NaN, infinity, values outside of these ranges, and dtypes that are no numbers.
-
-    Examples
-    --------
-    >>> to_uint8([[0.0, 0.5, 1.0]])
-    array([[  0, 128, 255]], dtype=uint8)
+    ndarray of shape (h, w, 3), uint8
     """
-    array = np.asarray(array)
-    if array.dtype == np.uint8 or array.size == 0:
-        return array.astype(np.uint8, copy=False)
-    if array.dtype == bool:
-        return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype == np.uint16:
-        # The nearest of v / 257, in integers.
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if array.dtype.kind in "iu":
-        return _small_integers(array)
-    if array.dtype.kind == "f":
-        return _scaled_floats(array)
-    raise ValueError(
-        f"array has dtype {array.dtype}; expected an image of bool, integer or float pixels."
-    )
+    background = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    background.alpha_composite(image)
+    return np.array(background.convert("RGB"))
 
 
-def write_image(path, array):
-    """Write an image to a file whose suffix names the format.
+def resize(image: PixelArray, size: tuple[int, int]) -> PixelArray:
+    """Scale an image: by averaging areas to shrink it, by cubic interpolation to enlarge it.
 
     Parameters
     ----------
-    path : str or path-like
-        Ends in ``.png``, ``.jpg``, ``.jpeg``, ``.bmp``, ``.tif``, ``.tiff`` or ``.webp``;
-        its folder must exist.
-    array : array-like of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4)
-        Grey, RGB or RGBA, of any dtype that :func:`to_uint8` takes. Formats without
-        transparency get it composited on white.
-
-    Raises
-    ------
-    ValueError
-        For another suffix or shape.
-    FileNotFoundError
-        If the folder does not exist.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in _WRITABLE:
-        raise ValueError(
-            f"path={str(path)!r} ends in {path.suffix!r}; expected one of {', '.join(_WRITABLE)}."
-        )
-    pixels = to_uint8(array)
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        pixels = pixels[..., 0]
-    is_image = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
-    if not is_image or pixels.size == 0:
-        raise ValueError(
-            f"array has shape {pixels.shape}; expected one image, (h, w), (h, w, 3) or (h, w, 4)."
-        )
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    if image.mode == "RGBA" and path.suffix.lower() in (".jpg", ".jpeg", ".bmp"):
-        image = Image.fromarray(_on_white(image))
-    image.save(path, quality=95)
-
-
-def iter_photos(X):
-    """Read a batch of photos one by one, so that only one is in memory at a time.
-
-    Parameters
-    ----------
-    X : list, object array, or ndarray
-        Photos as :func:`~fer_sklearn._utils.pixels.as_photo_list` takes them. The pixels of
-        one numeric array are judged together, those of a list photo by photo.
-
-    Yields
-    ------
-    ndarray of shape (h, w) or (h, w, 3), uint8
-        Grey or RGB.
-
-    Raises
-    ------
-    ValueError
-        For an item that is no photo; the message has its position or its file.
-    """
-    if isinstance(X, np.ndarray) and X.dtype.kind in "biufc" and X.ndim >= 2:
-        X = to_uint8(X)
-    for index, item in enumerate(as_photo_list(X)):
-        yield as_photo(item, name=f"X[{index}]")
-
-
-def as_photo(item, *, name="photo"):
-    """Turn one photo into 8-bit grey or RGB pixels.
-
-    Parameters
-    ----------
-    item : str, path-like, bytes, file object, or array-like
-        A file, its contents, or pixels of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) and
-        any dtype; transparency is composited on white.
-    name : str
-        What error messages call an array. Files are called by their name.
+    image : ndarray of shape (h, w) or (h, w, 3), uint8
+    size : (int, int)
+        The new height and width.
 
     Returns
     -------
-    ndarray of shape (h, w) or (h, w, 3), uint8
-        A view of `item` where nothing had to be changed.
+    ndarray of shape (height, width) or (height, width, 3), uint8
+        `image` itself if it is grey and has that size.
     """
-    if isinstance(item, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(item, "read"):
-        return read_image(item)
-    if not isinstance(item, (np.ndarray, list, tuple)):
-        raise TypeError(
-            f"{name} is a {type(item).__name__}; expected a path or an array (h, w), "
-            f"(h, w, 3) or (h, w, 4), or the bytes of a file, or a file object. Pass a Pillow "
-            f"image as np.asarray(image.convert('RGB'))."
-        )
-    pixels = np.asarray(item)
-    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,), (4,)):
-        raise ValueError(
-            f"{name} has shape {pixels.shape}; expected one photo, (h, w), (h, w, 3) or "
-            f"(h, w, 4), channels last."
-        )
-    if pixels.size == 0:
-        raise ValueError(f"{name} has shape {pixels.shape}: a photo without pixels.")
-    try:
-        pixels = to_uint8(pixels)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        return pixels[:, :, 0]
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        return _on_white(Image.fromarray(pixels))
-    return pixels
-
-
-def resize(image, size):
-    """Scale an image to (height, width): areas are averaged, or cubics interpolated."""
     import cv2
 
     height, width = size
@@ -313,15 +382,102 @@ def resize(image, size):
     return cv2.resize(image, (width, height), interpolation=how)
 
 
-def thin_out(image, scale):
-    """Leave out rows and columns of an image that is to be scaled by `scale`, far below 1.
+def subsample(image: PixelArray, scale: float) -> PixelArray:
+    """Drop rows and columns of an image that will be scaled by `scale`, far below 1.
 
-    Twice as many are left as are needed, so that averaging them still gives a good image.
-    Of 24 megapixels this reads a ninth, where averaging them all would take longer than
-    whatever is done with the small image.
+    Twice as many are left as are needed, so that averaging them still gives a good image. Of a
+    photo of 24 megapixels this reads one ninth; averaging all of it would take longer than
+    everything that follows.
     """
     step = max(1, int(0.5 / scale))
     return np.ascontiguousarray(image[::step, ::step])
+
+
+def resize_gray(images: ImagesLike, size: tuple[int, int]) -> PixelArray:
+    """Convert photos of any kind and size to grey images of one size.
+
+    Colour becomes grey with the luma weights of ITU-R BT.601. Shrinking averages areas,
+    enlarging interpolates by cubics.
+
+    Parameters
+    ----------
+    images : list, object array, or ndarray of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w)
+        Paths or pixels.
+    size : (int, int)
+        Height and width of the result.
+
+    Returns
+    -------
+    ndarray of shape (n, height, width), uint8
+        A view of `images` if they are already such images.
+
+    Raises
+    ------
+    ValueError, TypeError, ImageReadError
+        As :func:`iter_photos` and :func:`as_photo`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> resize_gray([np.zeros((90, 80, 3)), np.ones((20, 20))], (48, 48)).shape
+    (2, 48, 48)
+    """
+    finished = _already_gray(images, size)
+    if finished is not None:
+        return finished
+    photos = iter_photos(images)
+    resized = np.empty((len(photos), *size), np.uint8)
+    for index, photo in enumerate(photos):
+        resized[index] = resize(to_gray(photo), size)
+    return resized
+
+
+def _already_gray(images, size):
+    """View `images` as grey uint8 images of the right size, or return None if they are not."""
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or len(images) == 0:
+        return None
+    height, width = size
+    is_flat = images.ndim == 2 and height == width and images.shape[1] == height * width
+    if is_flat or images.shape[1:] in ((height, width), (height, width, 1)):
+        return images.reshape(-1, height, width)
+    return None
+
+
+def write_image(path: PathLike, array: ArrayLike) -> None:
+    """Write an image to a file, in the format that its suffix names.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Ends in ``.png``, ``.jpg``, ``.jpeg``, ``.bmp``, ``.tif``, ``.tiff`` or ``.webp``;
+        its folder must exist. An existing file is replaced once the new one is complete.
+    array : array-like of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4)
+        Grey, RGB or RGBA, of any dtype that :func:`to_uint8` takes. For formats without
+        transparency it is composited on white.
+
+    Raises
+    ------
+    ValueError
+        For another suffix or shape.
+    FileNotFoundError
+        If the folder does not exist.
+    """
+    path = check_writable(path, suffixes=tuple(_FORMATS))
+    pixels = to_uint8(array)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    is_image = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if not is_image or pixels.size == 0:
+        raise ValueError(
+            f"array has shape {pixels.shape}; expected one image, (h, w), (h, w, 3) or (h, w, 4)."
+        )
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    form = _FORMATS[path.suffix.lower()]
+    if image.mode == "RGBA" and form in _OPAQUE_FORMATS:
+        image = Image.fromarray(on_white(image))
+    # Folders of annotated photos have thousands of files; none of them need survive a power cut.
+    with atomic_write(path, sync=False) as file:
+        image.save(file, format=form, quality=95)
 
 
 def _read_bytes(source):
@@ -352,7 +508,7 @@ def _read_bytes(source):
 
 def _decode(data, name, max_pixels):
     image = _open(data, name, max_pixels)
-    # Pillow's decoders raise many kinds of errors on damaged data; all mean the same.
+    # Pillow's decoders raise many kinds of errors for damaged data; all mean the same.
     try:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
@@ -367,7 +523,7 @@ def _decode(data, name, max_pixels):
 
 
 def _open(data, name, max_pixels):
-    """Read the header only, and refuse what is too large."""
+    """Read only the header, and refuse what is too large."""
     try:
         image = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
@@ -397,7 +553,7 @@ def _damaged(name, reason):
 
 
 def _to_array(image):
-    """Turn a loaded Pillow image of any mode into a grey or RGB array."""
+    """Convert a loaded Pillow image of any mode to a grey or RGB array."""
     if image.mode.startswith("I"):
         pixels = np.asarray(image)
         # Pillow reads some 16-bit files into 32 bits.
@@ -407,22 +563,15 @@ def _to_array(image):
         return to_uint8(np.asarray(image))
     if image.has_transparency_data:
         grey = image.mode in ("L", "LA", "La")
-        pixels = _on_white(image.convert("RGBA"))
+        pixels = on_white(image.convert("RGBA"))
         return pixels[..., 0].copy() if grey else pixels
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     return np.array(image)
 
 
-def _on_white(image):
-    """Composite an RGBA image on white; return RGB pixels."""
-    background = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    background.alpha_composite(image)
-    return np.array(background.convert("RGB"))
-
-
 def _is_plain(data, name, max_pixels):
-    """Tell whether OpenCV reads this image as read_image would, and check its size."""
+    """Return whether OpenCV reads this image as read_image would; check its size."""
     if data[:8] == _PNG_SIGNATURE and data[24:26] == _PNG_GRAY8:
         width = int.from_bytes(data[16:20], "big")
         height = int.from_bytes(data[20:24], "big")
@@ -430,29 +579,3 @@ def _is_plain(data, name, max_pixels):
         return width * height <= max_pixels and b"tRNS" not in data and b"eXIf" not in data
     image = _open(data, name, max_pixels)
     return image.format == "JPEG" and image.mode in ("L", "RGB")
-
-
-def _small_integers(array):
-    low, high = array.min(), array.max()
-    if low < 0 or high > 255:
-        raise ValueError(
-            f"array has {array.dtype} pixels from {low} to {high}; expected 0..255. "
-            f"If it is a 16-bit image, pass array.astype('uint16')."
-        )
-    return array.astype(np.uint8)
-
-
-def _scaled_floats(array):
-    low, high = array.min(), array.max()
-    if not np.isfinite(low) or not np.isfinite(high):
-        raise ValueError(
-            f"array has {np.count_nonzero(~np.isfinite(array))} pixel(s) that are NaN or "
-            f"infinite; expected finite numbers. Replace them, with np.nan_to_num for instance."
-        )
-    if low < -_FLOAT_SLACK or high > 255 + _FLOAT_SLACK:
-        raise ValueError(
-            f"array has float pixels from {low:g} to {high:g}; expected [0, 1] or [0, 255]. "
-            f"Rescale them first."
-        )
-    scale = 255 if high <= 1 + _FLOAT_SLACK else 1
-    return np.clip(np.floor(array.astype(np.float32) * scale + 0.5), 0, 255).astype(np.uint8)

@@ -7,8 +7,7 @@ from itertools import permutations
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from .._utils.pixels import as_photo_list
-from ..images import read_image
+from ..images import as_photo_list, read_image
 
 __all__ = ["DuplicateReport", "duplicate_groups", "duplicate_report"]
 

@@ -7,9 +7,9 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from .._utils.pixels import as_photo_list
 from .._utils.validation import suggestion
 from ..faces import FaceCropper
+from ..images import as_photo_list
 from ..inference import ExportedClassifier, LiteRTClassifier
 from ..preprocessing import GrayscaleResizer
 

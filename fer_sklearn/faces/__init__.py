@@ -1,19 +1,9 @@
-"""Find the faces in photos and cut them out."""
+"""Detect faces in photos and crop them.
 
-from ._crop import crop_face
-from ._cropper import FaceCropper
-from ._detect import detect_faces
-from ._faces import Faces
-from ._fetch import fetch_yunet
-from ._haar import HaarDetector
-from ._yunet import YuNetDetector
+The names are loaded from `__init__.pyi` when they are first used: detecting and cropping need no
+scikit-learn, :class:`FaceCropper` does.
+"""
 
-__all__ = [
-    "FaceCropper",
-    "Faces",
-    "HaarDetector",
-    "YuNetDetector",
-    "crop_face",
-    "detect_faces",
-    "fetch_yunet",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,50 +1,55 @@
-"""The transformer that cuts one face out of each photo."""
+"""The transformer that crops one face from each photo."""
 
-import os
+from __future__ import annotations
+
 import warnings
+from collections.abc import Callable
 from numbers import Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .._utils.compat import Interval, fit_context
-from .._utils.pixels import ImageOutputMixin, ImageTagsMixin, as_photo_list
+from .._utils.pixels import ImageOutputMixin, ImageTagsMixin
+from .._utils.typing import ImagesLike, PixelArray, Size
 from .._utils.validation import check_choice, check_pair
 from ..exceptions import NoFaceError, NoFaceWarning
-from ..images import iter_photos, resize
+from ..images import as_photo_list, iter_photos, resize
 from ._crop import crop_face
-from ._detect import detect_faces, faces_of_photos, is_boxes, resolve_detector
+from ._detect import Detector, detect_in_pixels, faces_of_photos, is_boxes, resolve_detector
+from ._faces import Faces
 
 __all__ = ["FaceCropper"]
 
 
 class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstimator):
-    """Cut one face out of each photo.
+    """Crop one face from each photo.
 
-    Stateless: `transform` works without `fit`. The number of photos never changes: where
-    no face is found, `on_no_face` says what stands in for it, and one
-    :class:`~fer_sklearn.exceptions.NoFaceWarning` tells how many there were.
+    Stateless: `transform` works without `fit`. The number of photos never changes: `on_no_face`
+    chooses what replaces a face that was not found, and one
+    :class:`~fer_sklearn.exceptions.NoFaceWarning` says how many there were.
 
     Parameters
     ----------
     size : int or (int, int), default=48
         Side of the faces, or their height and width, in pixels.
     detector : {"haar", "yunet"}, callable or list, default="haar"
-        What finds faces: :class:`HaarDetector` or :class:`YuNetDetector` with its defaults,
+        What detects faces: :class:`HaarDetector` or :class:`YuNetDetector` with its defaults,
         or a function from ``uint8`` grey or RGB pixels to boxes (left, top, width, height
-        and perhaps a score) or `Faces`, such as ``HaarDetector(min_size=60)``. A list holds
-        what is known already: for each photo of the batch a box, a list of boxes, `Faces`,
+        and optionally a score) or `Faces`, such as ``HaarDetector(min_size=60)``. You can also
+        pass a list of known faces: for each photo of the batch a box, a list of boxes, `Faces`,
         or None for no face.
     select : {"largest", "center", "most_certain"}, default="largest"
-        Which face is taken where there are several.
+        Which face to take if there are several: the largest one, the one nearest to the centre
+        of the photo, or the one with the highest score.
     margin : float, default=0.0
-        Share of the face's box added on each side.
+        Fraction of the face's box to add on each side.
     align : bool, default=False
-        Whether a face is turned until its eyes are level, where the detector tells them.
+        Whether to rotate a face until its eyes are level, if the detector found them.
     on_no_face : {"full_image", "raise", "blank"}, default="full_image"
-        For a photo without a face: the whole photo is scaled to `size`, an error is
-        raised, or a black image is given.
+        For a photo without a face: scale the whole photo to `size`, raise an error, or return
+        a black image.
 
     Examples
     --------
@@ -61,13 +66,13 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
     def __init__(
         self,
         *,
-        size=48,
-        detector="haar",
-        select="largest",
-        margin=0.0,
-        align=False,
-        on_no_face="full_image",
-    ):
+        size: Size = 48,
+        detector: Detector = "haar",
+        select: str = "largest",
+        margin: float = 0.0,
+        align: bool = False,
+        on_no_face: str = "full_image",
+    ) -> None:
         self.size = size
         self.detector = detector
         self.select = select
@@ -76,13 +81,13 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
         self.on_no_face = on_no_face
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Check the parameters; there is nothing to learn.
+    def fit(self, X: ImagesLike, y: Any = None) -> FaceCropper:
+        """Check the parameters; nothing is learned.
 
         Parameters
         ----------
         X : batch of photos
-            Not read, only counted.
+            Counted, but not read.
         y : ignored
 
         Returns
@@ -93,8 +98,8 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
         as_photo_list(X)
         return self
 
-    def transform(self, X):
-        """Cut out the faces.
+    def transform(self, X: ImagesLike) -> PixelArray:
+        """Crop the faces.
 
         Parameters
         ----------
@@ -104,30 +109,31 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
         Returns
         -------
         ndarray of shape (n, height, width, 3), uint8
-            RGB, or (n, height, width) where every photo is grey.
+            RGB, or (n, height, width) if all photos are grey.
 
         Raises
         ------
         ValueError
-            If `detector` is a list of another length than `X`.
+            If `detector` is a list with another length than `X`.
         NoFaceError
             If a photo has no face and ``on_no_face="raise"``.
         ImageReadError
-            For a file that is missing or damaged; the message names it.
+            If a file is missing or damaged; the message names it.
 
         Warns
         -----
         NoFaceWarning
-            Once a batch, if some photos have no face.
+            Once per batch, if some photos have no face.
         """
         size = self._check_names()
+        photos = iter_photos(X)
+        detect = self._detect_function(len(photos))
         faces, faceless = [], []
-        found = self._finder(len(as_photo_list(X)))
-        for index, photo in enumerate(iter_photos(X)):
-            candidates = found(index, photo)
+        for index, photo in enumerate(photos):
+            candidates = detect(index, photo)
             if len(candidates) == 0:
                 faceless.append(index)
-                faces.append(self._stand_in(photo, size, index, X))
+                faces.append(self._replacement(photo, size, photos.name(index)))
             else:
                 chosen = _SELECTORS[self.select](candidates, photo.shape)
                 eyes = candidates.eyes[chosen] if self.align else None
@@ -144,18 +150,16 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
             resolve_detector(self.detector)
         return check_pair("size", self.size, "(height, width)")
 
-    def _finder(self, n_photos):
+    def _detect_function(self, n_photos: int) -> Callable[[int, PixelArray], Faces]:
         """Return the function from a photo's position and pixels to its faces."""
         if is_boxes(self.detector):
-            known = faces_of_photos(self.detector, n_photos)
+            known = faces_of_photos(self.detector, n_photos)  # type: ignore[arg-type]
             return lambda index, photo: known[index]
         detector = resolve_detector(self.detector)
-        return lambda index, photo: detect_faces(photo, detector)
+        return lambda index, photo: detect_in_pixels(photo, detector)
 
-    def _stand_in(self, photo, size, index, X):
+    def _replacement(self, photo, size, name):
         if self.on_no_face == "raise":
-            item = as_photo_list(X)[index]
-            name = os.fspath(item) if isinstance(item, (str, os.PathLike)) else f"X[{index}]"
             raise NoFaceError(
                 f"No face was found in {name}, {photo.shape[0]}×{photo.shape[1]} pixels. "
                 f"Leave the photo out, or set on_no_face='full_image' or 'blank'."
@@ -201,7 +205,7 @@ def _most_certain(faces, shape):
 
 
 def _stack(faces):
-    """Stack faces, as RGB unless all are grey."""
+    """Stack faces as RGB, or as grey if all are."""
     if any(face.ndim == 3 for face in faces):
         faces = [face if face.ndim == 3 else np.repeat(face[..., None], 3, 2) for face in faces]
     return np.stack(faces)

@@ -1,31 +1,47 @@
-"""Find the faces of one photo, by whatever finds them."""
+"""Detect the faces in one photo with any detector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._utils.typing import ArrayLike, ImageLike, PixelArray
 from .._utils.validation import suggestion
 from ..images import as_photo
 from ._faces import Faces, as_faces
 from ._haar import HaarDetector
 from ._yunet import YuNetDetector
 
-__all__ = ["detect_faces", "faces_of_photos", "is_boxes", "resolve_detector"]
+__all__ = [
+    "Detector",
+    "detect_faces",
+    "detect_in_pixels",
+    "faces_of_photos",
+    "is_boxes",
+    "resolve_detector",
+]
+
+#: What `detector` parameters take: a name, a function from pixels to boxes, or known boxes.
+Detector: TypeAlias = "str | Callable[[PixelArray], Any] | Faces | ArrayLike | Sequence[Any]"
 
 _DETECTORS = {"haar": HaarDetector, "yunet": YuNetDetector}
 
 
-def detect_faces(photo, detector="haar"):
-    """Find the faces of one photo.
+def detect_faces(image: ImageLike | ArrayLike, detector: Detector = "haar") -> Faces:
+    """Detect the faces in one photo.
 
     Parameters
     ----------
-    photo : str, path-like, bytes, file object, or array-like
+    image : str, path-like, bytes, file object, or array-like
         An image file, its contents, or pixels: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4).
     detector : {"haar", "yunet"}, callable or list of boxes, default="haar"
         ``"haar"`` is :class:`HaarDetector`, which needs nothing else; ``"yunet"`` is
-        :class:`YuNetDetector`, which finds more and needs the file that
-        :func:`fetch_yunet` brings. A callable gets ``uint8`` grey or RGB pixels and returns
-        a list of boxes (left, top, width, height and perhaps a score) or `Faces`. Boxes
-        that are known already may be passed in its place.
+        :class:`YuNetDetector`, which finds more faces and needs the file that
+        :func:`fetch_yunet` downloads. A callable receives ``uint8`` grey or RGB pixels and
+        returns a list of boxes (left, top, width, height and optionally a score) or `Faces`.
+        You can also pass known boxes instead of a detector.
 
     Returns
     -------
@@ -35,9 +51,9 @@ def detect_faces(photo, detector="haar"):
     Raises
     ------
     ValueError
-        For an unknown `detector`, or one that returns something else.
+        If `detector` is unknown, or returns something else.
     ImageReadError
-        For a file that is missing or damaged.
+        If the file is missing or damaged.
 
     Examples
     --------
@@ -45,19 +61,29 @@ def detect_faces(photo, detector="haar"):
     >>> detect_faces(astronaut()).boxes.shape
     (1, 4)
     """
-    photo = as_photo(photo)
+    return detect_in_pixels(as_photo(image, name="image"), detector)
+
+
+def detect_in_pixels(photo: PixelArray, detector: Detector) -> Faces:
+    """Detect faces as :func:`detect_faces` does, in what :func:`as_photo` returned."""
     if is_boxes(detector):
         return as_faces(detector, "detector, as the boxes of a photo, has")
     return as_faces(resolve_detector(detector)(photo), f"detector={detector!r} returned")
 
 
-def is_boxes(detector):
-    """Tell whether boxes were given in place of a detector."""
+def is_boxes(detector: Detector) -> bool:
+    """Return whether boxes were passed instead of a detector."""
     return isinstance(detector, (Faces, list, tuple, np.ndarray))
 
 
-def resolve_detector(detector):
-    """Return the function from pixels to faces that `detector` names or is."""
+def resolve_detector(detector: Detector) -> Callable[[PixelArray], Any]:
+    """Return the function from pixels to faces that `detector` names or is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
     if callable(detector):
         return detector
     if isinstance(detector, str) and detector in _DETECTORS:
@@ -68,25 +94,29 @@ def resolve_detector(detector):
     )
 
 
-def faces_of_photos(known, n_photos):
-    """Return the faces that were given in place of a detector, one `Faces` a photo.
+def faces_of_photos(known: Sequence[Any], n_photos: int) -> list[Faces]:
+    """Return the faces that were passed instead of a detector, one `Faces` per photo.
 
     Parameters
     ----------
     known : sequence
         For each photo a box of 4 or 5 numbers, a list of boxes, `Faces`, or None.
     n_photos : int
-        How many photos there are.
+        The number of photos.
+
+    Returns
+    -------
+    list of Faces
 
     Raises
     ------
     ValueError
-        If there are more or fewer, or an entry is no boxes; the message has its position.
+        If there are more or fewer, or an entry is not boxes; the message has its position.
     """
     if isinstance(known, Faces) or len(known) != n_photos:
         raise ValueError(
             f"detector, as a list of boxes, has {len(known)} entries for {n_photos} photo(s); "
-            f"expected one a photo, in order: a box, a list of boxes, or None for no face."
+            f"expected one per photo, in order: a box, a list of boxes, or None for no face."
         )
     return [
         as_faces(_listed(entry), f"detector[{index}], as the boxes of a photo, has")
@@ -95,6 +125,6 @@ def faces_of_photos(known, n_photos):
 
 
 def _listed(entry):
-    """Return a single box as a list of one, everything else as it is."""
+    """Return a single box as a list of one box, and everything else as it is."""
     is_box = isinstance(entry, (list, tuple, np.ndarray)) and len(entry) and np.isscalar(entry[0])
     return [entry] if is_box else entry

@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._utils.pixels import as_photo_list
 from .._utils.validation import check_choice
 from ..emotions import EMOTION_COLORS, label_colors
-from ..images import read_image
+from ..images import as_photo_list, read_image
 from ._base import encode_true_labels, score_predictions
 from ._style import fit_text, new_figure, text_width
 

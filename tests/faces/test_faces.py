@@ -93,7 +93,7 @@ def test_a_known_photo_without_a_face_follows_on_no_face(nobody):
 
 def test_known_boxes_of_another_number_of_photos_are_told():
     cropper = FaceCropper(detector=[(1, 1, 5, 5)])
-    with pytest.raises(ValueError, match=r"has 1 entries for 2 photo\(s\); expected one a photo"):
+    with pytest.raises(ValueError, match=r"has 1 entries for 2 photo\(s\); expected one per photo"):
         cropper.transform([BLANK, BLANK])
 
 

@@ -122,7 +122,7 @@ def test_tilted_faces_are_found_with_their_eyes(angle):
 def test_a_huge_photo_is_searched_shrunk():
     photo = np.repeat(np.repeat(astronaut(), 8, axis=0), 8, axis=1)
     views = HaarDetector()._views(photo)
-    assert max(max(view.gray.shape) for view in views) <= 720
+    assert max(max(view.image.pixels.shape) for view in views) <= 720
     assert len(detect_faces(photo)) == 1
 
 
@@ -161,7 +161,7 @@ def test_each_thread_has_its_own_cascade():
 
 def test_opencv_without_cascades_is_told(monkeypatch):
     monkeypatch.delattr(cv2, "CascadeClassifier")
-    with pytest.raises(MissingExtraError, match=r"has no Haar cascades any more\. Type: pip inst"):
+    with pytest.raises(MissingExtraError, match=r"no longer has Haar cascades\. Type: pip inst"):
         detect_faces(astronaut())
 
 

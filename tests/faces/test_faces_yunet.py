@@ -8,6 +8,8 @@ import hashlib
 import os
 import pickle
 import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
 import numpy as np
@@ -15,10 +17,18 @@ import pytest
 from numpy.testing import assert_allclose
 from skimage.data import astronaut
 
-from fer_sklearn.faces import FaceCropper, YuNetDetector, _fetch, _yunet, detect_faces, fetch_yunet
+from fer_sklearn.faces import FaceCropper, YuNetDetector, _yunet, detect_faces, fetch_yunet
+from fer_sklearn.faces._faces import per_thread
 
 MODEL = b"stand-in for a model"
 ROW = [10, 20, 30, 40, 33, 30, 17, 31, 25, 40, 18, 50, 32, 50, 0.9]
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a folder and says nothing."""
+
+    def log_message(self, *args):
+        pass
 
 
 class StandIn:
@@ -52,21 +62,25 @@ class StandIn:
 def network(monkeypatch):
     monkeypatch.setattr(StandIn, "made", [])
     monkeypatch.setattr(cv2, "FaceDetectorYN", StandIn)
-    monkeypatch.setattr(_yunet, "_loaded", threading.local())
+    monkeypatch.setattr(_yunet, "_load", per_thread(_yunet._load_file, maxsize=1))
     return StandIn
 
 
 @pytest.fixture
 def published(monkeypatch, tmp_path):
-    """Let the stand-in's bytes be the published file, at a file address."""
+    """Serve the stand-in's bytes as the published file, from this computer."""
     source = tmp_path / "zoo" / "yunet.onnx"
     source.parent.mkdir()
     source.write_bytes(MODEL)
-    monkeypatch.setattr(_fetch, "SHA256", hashlib.sha256(MODEL).hexdigest())
-    monkeypatch.setattr(_fetch, "SIZE", len(MODEL))
-    monkeypatch.setattr(_fetch, "URLS", (source.as_uri(),))
+    handler = partial(QuietHandler, directory=source.parent)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(_yunet, "SHA256", hashlib.sha256(MODEL).hexdigest())
+    monkeypatch.setattr(_yunet, "URLS", (f"http://127.0.0.1:{server.server_port}/yunet.onnx",))
     monkeypatch.setenv("FER_SKLEARN_DATA", str(tmp_path / "home"))
-    return source
+    yield source
+    server.shutdown()
+    server.server_close()
 
 
 def test_rows_become_faces(network, published):
@@ -146,7 +160,7 @@ def test_a_file_that_is_no_network_is_told(tmp_path):
         YuNetDetector(path)(np.zeros((300, 400), np.uint8))
 
 
-def test_fetch_downloads_once_and_mends_what_is_damaged(published, tmp_path):
+def test_yunet_downloads_once_and_mends_what_is_damaged(published, tmp_path):
     path = fetch_yunet()
     assert path == tmp_path / "home" / "face_detection_yunet_2023mar.onnx"
     assert path.read_bytes() == MODEL
@@ -156,22 +170,22 @@ def test_fetch_downloads_once_and_mends_what_is_damaged(published, tmp_path):
     assert fetch_yunet() == path
 
 
-def test_fetch_takes_a_folder_and_the_mirror(published, monkeypatch, tmp_path):
-    gone = (tmp_path / "gone").as_uri()
-    monkeypatch.setattr(_fetch, "URLS", (gone, *_fetch.URLS))
+def test_yunet_takes_a_folder_and_the_mirror(published, monkeypatch, tmp_path):
+    gone = _yunet.URLS[0].replace("yunet.onnx", "gone.onnx")
+    monkeypatch.setattr(_yunet, "URLS", (gone, *_yunet.URLS))
     assert fetch_yunet(tmp_path / "a" / "b").parent == tmp_path / "a" / "b"
 
 
 @pytest.mark.parametrize("content", [b"another file", MODEL + b"!"])
-def test_fetch_keeps_nothing_but_the_published_file(published, content, tmp_path):
+def test_yunet_keeps_nothing_but_the_published_file(published, content, tmp_path):
     published.write_bytes(content)
-    with pytest.raises(ConnectionError, match=r"bytes that are not the published file\)\. Check"):
+    with pytest.raises(ConnectionError, match=r"does not match the known hash.*\. Check"):
         fetch_yunet()
     assert not list((tmp_path / "home").glob("*"))
 
 
-def test_fetch_without_a_network_says_what_to_do(published, monkeypatch):
-    monkeypatch.setattr(_fetch, "URLS", ("http://127.0.0.1:9/yunet.onnx",))
+def test_yunet_without_a_network_says_what_to_do(published, monkeypatch):
+    monkeypatch.setattr(_yunet, "URLS", ("http://127.0.0.1:9/yunet.onnx",))
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9.*refused.*into .*home by hand"):
         fetch_yunet()
 
