@@ -14,7 +14,6 @@ from _common import RESULTS, load_split, write_result
 from fer_sklearn import (
     ConfusionMatrixDisplay,
     benchmark_models,
-    benchmark_table,
     make_cnn_pipeline,
     make_hog_svm_pipeline,
     save,
@@ -39,7 +38,7 @@ def main():
     )
     models = {"HOG-SVM": make_hog_svm_pipeline(), "CNN": cnn}
     train, public = (load_split(args.data, subset) for subset in ("train", "public"))
-    entries = benchmark_models(
+    benchmark = benchmark_models(
         models, train, public, on_start=lambda name: print(f"Training {name} …", flush=True)
     )
 
@@ -47,15 +46,15 @@ def main():
         "trained_on": f"train, {len(train[1])} images",
         "scored_on": f"PublicTest, {len(public[1])} images",
         "seed": args.seed,
-        "models": {name: entry.to_dict() for name, entry in entries.items()},
+        "models": benchmark.to_dict(),
         "cnn_parameters": cnn[-1].model_.count_params(),
         "cnn_settings": {k: v for k, v in cnn[-1].get_params().items() if v is not None},
         "cnn_history": cnn[-1].history_,
     }
     write_result("hog_svm_vs_cnn", result, args.output)
-    table = benchmark_table(entries)
+    table = benchmark.to_markdown()
     (args.output / "hog_svm_vs_cnn.md").write_text(table + "\n", encoding="utf-8")
-    for name, entry in entries.items():
+    for name, entry in benchmark.items():
         report = entry.report
         display = ConfusionMatrixDisplay(report.confusion_matrix, display_labels=report.labels)
         slug = name.lower().replace("-", "_")

@@ -134,7 +134,7 @@ def over_halves(halves, score, *args):
 
 def selective(recorded, rows, y, coverage, known, new):
     model = AbstainingClassifier(FrozenEstimator(recorded), coverage=coverage).fit(rows[known])
-    scores = model.selective_scores(rows[new], y[new])
+    scores = model.selective_accuracy(rows[new], y[new])
     return {
         "threshold": model.threshold_,
         "coverage": scores.coverage,

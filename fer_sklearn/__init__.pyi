@@ -14,10 +14,9 @@ from .emotions import EMOTION_COLORS as EMOTION_COLORS
 from .emotions import EMOTIONS as EMOTIONS
 from .emotions import canonical_emotion as canonical_emotion
 from .evaluation import SCORING as SCORING
+from .evaluation import accuracy_coverage_curve as accuracy_coverage_curve
 from .evaluation import benchmark_models as benchmark_models
-from .evaluation import benchmark_table as benchmark_table
 from .evaluation import compare as compare
-from .evaluation import coverage_accuracy_curve as coverage_accuracy_curve
 from .evaluation import evaluate as evaluate
 from .evaluation import evaluate_predictions as evaluate_predictions
 from .explain import grad_cam as grad_cam

@@ -1,8 +1,10 @@
-"""Classifiers that say when they do not know."""
+"""Classifiers that abstain from predictions they are not confident of."""
+
+from __future__ import annotations
 
 import math
 from numbers import Integral, Real
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
@@ -15,84 +17,95 @@ from sklearn.utils.validation import check_is_fitted
 from ._utils.compat import HasMethods, Interval, fit_context
 from ._utils.cross_validation import check_training_parts, fold_probabilities
 from ._utils.prediction import predicted_probabilities
-from ._utils.validation import encode_label_pair
+from ._utils.typing import ArrayLike, CrossValidator, Estimator, FloatArray, ImagesLike, LabelArray
+from ._utils.validation import check_probabilities, encode_label_pair
 
-__all__ = ["AbstainingClassifier", "SelectiveScores"]
+__all__ = ["AbstainingClassifier", "SelectiveAccuracy"]
 
 _UNCERTAIN_TEXT = "uncertain"
 _UNCERTAIN_NUMBER = -1
 
 
-class SelectiveScores(NamedTuple):
-    """What :meth:`AbstainingClassifier.selective_scores` returns."""
+class SelectiveAccuracy(NamedTuple):
+    """Result of :meth:`AbstainingClassifier.selective_accuracy`.
+
+    Attributes
+    ----------
+    coverage : float
+        Fraction of the images for which a label was predicted, in [0, 1].
+    accuracy : float
+        Accuracy of these predictions, in [0, 1]; NaN if there are none.
+    n_predicted : int
+        Number of these predictions.
+    """
 
     coverage: float
     accuracy: float
-    n_answered: int
+    n_predicted: int
 
 
 class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
-    """Predict a label where the classifier is sure enough, and "uncertain" elsewhere.
+    """Predict a label if the classifier is confident enough, and "uncertain" otherwise.
 
-    An image is answered if the highest of its probabilities is at least the threshold, and
-    the answer is the label of that probability (Chow 1970; Geifman & El-Yaniv 2017,
-    arXiv:1705.08500). The threshold is given, or chosen so that a given share of the
-    training data is answered.
+    The classifier predicts the most probable class if its probability reaches the threshold,
+    and abstains otherwise (Chow 1970; Geifman & El-Yaniv 2017, arXiv:1705.08500). Pass the
+    threshold, or have it chosen so that a given fraction of the training data is predicted.
 
     Parameters
     ----------
     estimator : classifier with `predict_proba`
-        Is cloned and fitted. Wrap a fitted one, such as a shipped model, in scikit-learn's
+        Cloned and fitted. Wrap a fitted one, such as a pretrained model, in scikit-learn's
         ``FrozenEstimator`` to keep it as it is.
     threshold : float or None, default=None
-        Lowest probability that is answered, in [0, 1].
+        Lowest probability for which a label is predicted, in [0, 1].
     coverage : float or None, default=None
-        Share of the images that is to be answered, in (0, 1]. Give this or `threshold`.
+        Fraction of the images for which a label should be predicted, in (0, 1]. Pass either
+        this or `threshold`.
     cv : int, cross-validation generator, iterable or None, default=None
-        Folds on which `coverage` is chosen: each image by a clone that was fitted without it.
-        None is 5. A ``FrozenEstimator`` needs no folds and does not use them.
+        Folds on which the threshold for `coverage` is chosen: each image is scored by a clone
+        that was fitted without it. If None, 5 folds. Not used for a ``FrozenEstimator``.
     uncertain_label : str, number or None, default=None
-        What `predict` says instead of a label, of the same kind as the labels and none of
-        them. None is ``"uncertain"`` among text and -1 among numbers.
+        What `predict` returns instead of a label: text if the labels are text, a number if they
+        are numbers, and not one of them. If None, ``"uncertain"`` for text and -1 for numbers.
     n_jobs : int or None, default=None
-        How many folds are fitted at once, as everywhere in scikit-learn.
+        Number of folds to fit in parallel, as in scikit-learn.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels of `estimator_`, sorted, which are the columns of `predict_proba`. The
+        The labels of `estimator_`, sorted, in the order of the columns of `predict_proba`. The
         uncertain label is not among them.
     estimator_ : classifier
-        The fitted one.
+        The fitted classifier.
     threshold_ : float
-        Lowest probability that is answered.
+        Lowest probability for which a label is predicted.
     uncertain_label_ : str or number
-        What `predict` says instead of a label.
+        What `predict` returns instead of a label.
     n_features_in_ : int
-        Where `estimator_` has it.
+        Only if `estimator_` has it.
 
     See Also
     --------
-    sklearn.calibration.CalibratedClassifierCV : Gives probabilities to classifiers without,
-        and mends those that are too sure or not sure enough.
+    sklearn.calibration.CalibratedClassifierCV : Adds probabilities to classifiers that have
+        none, and recalibrates those that are over- or underconfident.
 
     Notes
     -----
-    `score` is scikit-learn's accuracy: the share of all images that are rightly answered, an
-    unanswered one counting as wrong. `selective_scores` tells how many were answered, and
-    how many of the answers are right.
+    `score` is scikit-learn's accuracy: the fraction of all images that are predicted correctly,
+    where "uncertain" counts as wrong. `selective_accuracy` returns the coverage and the accuracy
+    of the predictions that were made.
 
-    On new images of the same kind the share that is answered differs from `coverage` by
-    chance, and is somewhat larger after cross-validation, whose clones see fewer images and
-    are less sure. Images of another kind may be answered more or less often.
+    On new images of the same kind the fraction of predictions differs from `coverage` by chance,
+    and is somewhat higher after cross-validation, whose clones are fitted on fewer images and
+    are less confident. It can be higher or lower for images of another kind.
 
     Examples
     --------
     >>> from sklearn.frozen import FrozenEstimator
     >>> from fer_sklearn import AbstainingClassifier, load_pretrained, make_faces
     >>> X, y = make_faces(70, random_state=0, return_X_y=True)
-    >>> shipped = FrozenEstimator(load_pretrained(runtime="litert"))
-    >>> model = AbstainingClassifier(shipped, coverage=0.8).fit(X)
+    >>> pretrained = FrozenEstimator(load_pretrained(runtime="litert"))
+    >>> model = AbstainingClassifier(pretrained, coverage=0.8).fit(X)
     >>> model.predict(X).tolist().count("uncertain")
     14
     """
@@ -108,13 +121,13 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator,
+        estimator: Estimator,
         *,
-        threshold=None,
-        coverage=None,
-        cv=None,
-        uncertain_label=None,
-        n_jobs=None,
+        threshold: float | None = None,
+        coverage: float | None = None,
+        cv: CrossValidator = None,
+        uncertain_label: str | float | None = None,
+        n_jobs: int | None = None,
     ):
         self.estimator = estimator
         self.threshold = threshold
@@ -123,8 +136,10 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.uncertain_label = uncertain_label
         self.n_jobs = n_jobs
 
-    @fit_context(prefer_skip_nested_validation=False)  # the inner one's are its own
-    def fit(self, X, y=None, **fit_params):
+    @fit_context(prefer_skip_nested_validation=False)  # the inner estimator validates its own
+    def fit(
+        self, X: ImagesLike, y: ArrayLike | None = None, **fit_params: Any
+    ) -> AbstainingClassifier:
         """Fit a clone of `estimator`, and choose the threshold.
 
         Parameters
@@ -132,11 +147,11 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like of n_samples images
             Whatever `estimator` takes.
         y : array-like of shape (n_samples,), default=None
-            Labels. A ``FrozenEstimator`` needs none: which share is answered can be chosen on
-            any images of the kind that is to come.
+            Labels. Optional for a ``FrozenEstimator``, whose coverage can be chosen on any
+            images like those to be predicted.
         **fit_params : dict
-            Handed to the `fit` of `estimator`; what has an entry for each image, such as
-            `sample_weight`, is split with the folds.
+            Passed to the `fit` of `estimator`; parameters with one value per image, such as
+            `sample_weight`, are split with the folds.
 
         Returns
         -------
@@ -145,9 +160,9 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For both or neither of `threshold` and `coverage`, a parameter out of range, an
-            uncertain label that is a class or of another kind than the classes, or a class
-            that is missing from a fold.
+            If both or neither of `threshold` and `coverage` are given, a parameter is out of
+            range, the uncertain label is a class or of another kind than the classes, or a class
+            is missing from the training part of a fold.
         TypeError
             If `estimator` has no `predict_proba`.
         """
@@ -161,28 +176,28 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is None. Only "
                 f"a FrozenEstimator, which was fitted before, needs no labels."
             )
-        cross_validated = self.coverage is not None and not frozen
+        cross_validated = self.threshold is None and not frozen
         folds = _folds(self.cv, X, y) if cross_validated else ()
         self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
         self.classes_ = np.asarray(self.estimator_.classes_)
         self.uncertain_label_ = _uncertain_label(self.uncertain_label, self.classes_)
-        if self.coverage is None:
+        if self.threshold is not None:
             self.threshold_ = float(self.threshold)
         else:
             if cross_validated:
                 predicted = fold_probabilities(
                     self.estimator, X, y, folds, n_jobs=self.n_jobs, fit_params=fit_params
                 )
-                confidence = np.concatenate([proba.max(axis=1) for proba, _ in predicted])
             else:
-                confidence = _confidence(self.estimator_, X)
+                predicted = [predicted_probabilities(self.estimator_, X)]
+            confidence = np.concatenate([proba.max(axis=1) for proba, _ in predicted])
             self.threshold_ = _threshold_for(self.coverage, confidence)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
         return self
 
-    def predict(self, X):
+    def predict(self, X: ImagesLike) -> LabelArray:
         """Predict the label of each image, or that it is uncertain.
 
         Parameters
@@ -194,11 +209,30 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             Entries of `classes_`, or `uncertain_label_`.
         """
-        labels, answered = self._answers(X)
-        return np.where(answered, labels, self.uncertain_label_)
+        check_is_fitted(self)
+        labels, confident = self._most_probable(X)
+        return np.where(confident, labels, self.uncertain_label_)
 
-    def predict_proba(self, X):
-        """Return what `estimator_` answers, whether or not it is sure.
+    def predict_from_proba(self, y_proba: ArrayLike) -> LabelArray:
+        """Return the labels that `predict` derives from probabilities.
+
+        Parameters
+        ----------
+        y_proba : array-like of shape (n_samples, n_classes)
+            As `predict_proba` returns them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Entries of `classes_`, or `uncertain_label_`.
+        """
+        check_is_fitted(self)
+        proba = check_probabilities(y_proba, n_classes=len(self.classes_))
+        labels, confident = self._at_threshold(proba)
+        return np.where(confident, labels, self.uncertain_label_)
+
+    def predict_proba(self, X: ImagesLike) -> FloatArray:
+        """Return the probabilities of `estimator_`, whether or not it is confident.
 
         Parameters
         ----------
@@ -212,8 +246,8 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
 
-    def selective_scores(self, X, y):
-        """Tell how many images are answered, and how many of the answers are right.
+    def selective_accuracy(self, X: ImagesLike, y: ArrayLike) -> SelectiveAccuracy:
+        """Return the coverage, and the accuracy of the predictions that are made.
 
         Parameters
         ----------
@@ -223,9 +257,8 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Returns
         -------
-        SelectiveScores
-            ``(coverage, accuracy, n_answered)``: the share of the images that is answered, the
-            share of the answers that is right, NaN where there are none, and their number.
+        SelectiveAccuracy
+            ``(coverage, accuracy, n_predicted)``.
 
         Raises
         ------
@@ -238,10 +271,11 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         >>> from fer_sklearn import AbstainingClassifier
         >>> X, y = [[0], [1], [2], [9]], ["sad", "sad", "happy", "happy"]
         >>> model = AbstainingClassifier(LogisticRegression(), threshold=0.8).fit(X, y)
-        >>> model.selective_scores(X, y)
-        SelectiveScores(coverage=0.5, accuracy=1.0, n_answered=2)
+        >>> model.selective_accuracy(X, y)
+        SelectiveAccuracy(coverage=0.5, accuracy=1.0, n_predicted=2)
         """
-        labels, answered = self._answers(X)
+        check_is_fitted(self)
+        labels, confident = self._most_probable(X)
         _, true, predicted = encode_label_pair(
             y,
             labels,
@@ -249,11 +283,11 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             input_names=("y", "predict(X)"),
             labels_name=f"the classes that {type(self).__name__} was fitted on",
         )
-        right = (true == predicted)[answered]
-        return SelectiveScores(
-            coverage=float(answered.mean()),
-            accuracy=float(right.mean()) if len(right) else math.nan,
-            n_answered=len(right),
+        correct = (true == predicted)[confident]
+        return SelectiveAccuracy(
+            coverage=float(confident.mean()),
+            accuracy=float(correct.mean()) if len(correct) else math.nan,
+            n_predicted=len(correct),
         )
 
     def __sklearn_tags__(self):
@@ -262,51 +296,48 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
     def _check_parameters(self):
-        """Refuse what the table of constraints cannot tell."""
+        """Check what the table of constraints cannot express."""
         if (self.threshold is None) == (self.coverage is None):
             raise ValueError(
                 f"threshold={self.threshold!r} and coverage={self.coverage!r}; expected exactly "
-                f"one of them: the lowest probability that is answered, or the share of the "
-                f"images that is to be."
+                f"one of them: the lowest probability for which a label is predicted, or the "
+                f"fraction of the images for which one should be."
             )
         if not hasattr(self.estimator, "predict_proba"):
             raise TypeError(
                 f"estimator is {type(self.estimator).__name__}, which has no predict_proba, so "
-                f"nothing says how sure it is. Wrap it in "
+                f"its confidence is unknown. Wrap it in "
                 f"sklearn.calibration.CalibratedClassifierCV, or set its probability=True."
             )
 
-    def _answers(self, X):
+    def _most_probable(self, X):
         """Return the most probable label of each image, and whether it reaches the threshold."""
-        check_is_fitted(self)
-        proba, classes = predicted_probabilities(self.estimator_, X)
-        return classes[proba.argmax(axis=1)], proba.max(axis=1) >= self.threshold_
+        return self._at_threshold(predicted_probabilities(self.estimator_, X)[0])
 
-
-def _confidence(estimator, X):
-    return predicted_probabilities(estimator, X)[0].max(axis=1)
+    def _at_threshold(self, proba):
+        return self.classes_[proba.argmax(axis=1)], proba.max(axis=1) >= self.threshold_
 
 
 def _threshold_for(coverage, confidence):
-    """Return the highest threshold that this share of the confidences reaches.
+    """Return the highest threshold that this fraction of the confidences reaches.
 
-    Where several confidences are equal, a larger share can reach it.
+    If several confidences are equal, a larger fraction can reach it.
     """
     descending = np.sort(confidence)[::-1]
-    # 0.55 * 100 is a little more than 55, which is not to ask for a 56th.
+    # 0.55 * 100 is a little more than 55, which must not require a 56th.
     n_wanted = max(1, math.ceil(round(coverage * len(descending), 9)))
     return float(descending[n_wanted - 1])
 
 
 def _folds(cv, X, y):
-    """Return the (train, test) rows of each fold, all classes in each training part."""
+    """Return the (train, test) rows of each fold, with all classes in each training part."""
     splitter = check_cv(cv, y, classifier=True)
     classes, counts = np.unique(y, return_counts=True)
     if isinstance(splitter, StratifiedKFold) and counts.min() < splitter.n_splits:
         raise ValueError(
             f"y has {counts.min()} sample(s) of class {classes.tolist()[counts.argmin()]!r}, but "
             f"cv has {splitter.n_splits} folds, some of which would lack it. Pass fewer folds, "
-            f"leave that class out, or give threshold= instead of coverage=."
+            f"drop that class, or pass threshold= instead of coverage=."
         )
     folds = list(splitter.split(X, y))
     check_training_parts(
@@ -320,7 +351,7 @@ def _folds(cv, X, y):
 
 
 def _uncertain_label(label, classes):
-    """Return what stands for no answer, checked against the labels that are answers."""
+    """Return the label for abstentions, checked against the classes."""
     textual = isinstance(classes.tolist()[0], str)
     if label is None:
         label = _UNCERTAIN_TEXT if textual else _UNCERTAIN_NUMBER

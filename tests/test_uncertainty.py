@@ -130,7 +130,7 @@ def test_equal_probabilities_are_answered_together():
     proba = [[0.9, 0.1], [0.7, 0.3], [0.7, 0.3], [0.6, 0.4]]
     frozen = FrozenEstimator(Answers().fit(proba, ["a", "b", "a", "b"]))
     model = AbstainingClassifier(frozen, coverage=0.5).fit(proba)
-    assert model.selective_scores(proba, ["a", "a", "b", "b"]) == (0.75, 2 / 3, 3)
+    assert model.selective_accuracy(proba, ["a", "a", "b", "b"]) == (0.75, 2 / 3, 3)
 
 
 @pytest.mark.parametrize("cv", [None, 3, StratifiedKFold(4, shuffle=True, random_state=1)])
@@ -198,8 +198,8 @@ def test_selective_scores_count_answers_and_hits(data, fitted, threshold):
     model = AbstainingClassifier(FrozenEstimator(fitted), threshold=threshold).fit(X)
     predicted = model.predict(X)
     answered = predicted != "uncertain"
-    scores = model.selective_scores(X, y)
-    assert scores.n_answered == answered.sum()
+    scores = model.selective_accuracy(X, y)
+    assert scores.n_predicted == answered.sum()
     assert scores.coverage == answered.mean()
     assert scores.accuracy == accuracy_score(y[answered], predicted[answered])
 
@@ -207,15 +207,15 @@ def test_selective_scores_count_answers_and_hits(data, fitted, threshold):
 def test_accuracy_of_no_answers_is_not_a_number(data):
     model = AbstainingClassifier(LogisticRegression(), threshold=1).fit(*data)
     assert set(model.predict(data[0])) == {"uncertain"}
-    scores = model.selective_scores(*data)
-    assert scores.coverage == scores.n_answered == 0
+    scores = model.selective_accuracy(*data)
+    assert scores.coverage == scores.n_predicted == 0
     assert math.isnan(scores.accuracy)
 
 
 def test_score_is_the_share_of_all_that_is_rightly_answered(data):
     X, y = data
     model = AbstainingClassifier(LogisticRegression(), threshold=0.7).fit(X, y)
-    scores = model.selective_scores(X, y)
+    scores = model.selective_accuracy(X, y)
     assert model.score(X, y) == accuracy_score(y, model.predict(X))
     assert model.score(X, y) == pytest.approx(scores.coverage * scores.accuracy)
 
@@ -226,7 +226,7 @@ def test_true_labels_that_were_never_learnt_are_refused(data):
     with pytest.raises(
         ValueError, match="that are not among the classes that AbstainingClassifier was fitted on"
     ):
-        model.selective_scores(X, np.where(y == "sad", "uncertain", y))
+        model.selective_accuracy(X, np.where(y == "sad", "uncertain", y))
 
 
 @pytest.mark.parametrize(("given", "meant"), [(None, -1), (-9, -9), (0.5, 0.5)])
@@ -283,8 +283,8 @@ def test_labels_of_any_length_and_kind_of_text(data):
         (
             {"estimator": LinearSVC(), "threshold": 0.5},
             TypeError,
-            r"^estimator is LinearSVC, which has no predict_proba, so nothing says how sure it "
-            r"is\. Wrap it in sklearn\.calibration\.CalibratedClassifierCV, or set its",
+            r"^estimator is LinearSVC, which has no predict_proba, so its confidence is "
+            r"unknown\. Wrap it in sklearn\.calibration\.CalibratedClassifierCV, or set its",
         ),
         (
             {"estimator": HOGSVMClassifier(), "threshold": 0.5},
@@ -347,7 +347,7 @@ def test_photos_of_any_size_go_through(small_faces):
     photos = [np.stack([face] * 3, axis=2)[: 22 + row % 3] for row, face in enumerate(X)]
     inner = make_hog_svm_pipeline(LogisticRegression(), size=24)
     model = AbstainingClassifier(inner, coverage=0.6, cv=2).fit(photos, y)
-    scores = model.selective_scores(photos, y)
+    scores = model.selective_accuracy(photos, y)
     assert scores.coverage >= 0.6
     assert scores.accuracy > 0.9
 
@@ -376,7 +376,7 @@ def test_a_shipped_model_needs_no_labels(faces):
     assert answered.sum() == 35
     np.testing.assert_array_equal(model.predict(X)[answered], shipped.predict(X)[answered])
     assert model.classes_.tolist() == sorted(EMOTIONS)
-    assert model.selective_scores(X, y).n_answered == 35
+    assert model.selective_accuracy(X, y).n_predicted == 35
 
 
 def test_coverage_holds_and_accuracy_grows_on_fer2013(fer2013_path):
@@ -386,6 +386,6 @@ def test_coverage_holds_and_accuracy_grows_on_fer2013(fer2013_path):
     X, X_new, _, y_new = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
     shipped = FrozenEstimator(load_pretrained("tiny", runtime="litert"))
     model = AbstainingClassifier(shipped, coverage=0.5).fit(X)
-    scores = model.selective_scores(X_new, y_new)
+    scores = model.selective_accuracy(X_new, y_new)
     assert scores.coverage == pytest.approx(0.5, abs=0.05)  # three standard deviations
     assert scores.accuracy > shipped.score(X_new, y_new) + 0.1

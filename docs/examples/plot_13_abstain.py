@@ -43,7 +43,7 @@ plt.show()
 from fer_sklearn import AbstainingClassifier
 
 careful = AbstainingClassifier(svm, coverage=0.6, cv=3).fit(X, y)
-careful.selective_scores(unseen, truth)
+careful.selective_accuracy(unseen, truth)
 
 # %%
 # Which faces?

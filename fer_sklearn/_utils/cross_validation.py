@@ -70,7 +70,7 @@ def check_training_parts(
 def fold_probabilities(
     estimator: Estimator,
     X: Any,
-    y: LabelArray,
+    y: Any,
     folds: Sequence[Fold],
     *,
     n_jobs: int | None = None,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -33,8 +34,22 @@ class PredictionMixin:
         -------
         ndarray of shape (n,)
         """
-        positions = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[positions]
+        return self.predict_from_proba(self.predict_proba(X))
+
+    def predict_from_proba(self, y_proba: ArrayLike) -> np.ndarray:
+        """Return the labels that `predict` derives from probabilities.
+
+        Parameters
+        ----------
+        y_proba : array-like of shape (n, n_classes)
+            As `predict_proba` returns them.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            The most probable label of each row.
+        """
+        return self.classes_[np.argmax(y_proba, axis=1)]
 
     def predict_proba(self, X):
         """Predict the probability of each label.

@@ -4,6 +4,7 @@ A table is a caption, a header and rows of text; its first column names the row.
 """
 
 import html
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ __all__ = [
     "PHOTO_COLUMNS",
     "VIDEO_COLUMNS",
     "Column",
+    "TabularReport",
     "align",
     "heading",
     "html_page",
@@ -267,6 +269,70 @@ def html_page(paragraphs: Sequence[str], *tables: str | tuple) -> str:
     text = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
     parts = (table if isinstance(table, str) else html_table(*table) for table in tables)
     return f'{_STYLE}<div class="fer-tables">{text}{"".join(parts)}</div>'
+
+
+class TabularReport:
+    """A result that prints as tables: base class of reports.
+
+    A subclass defines ``_headline`` and ``_tables``, and ``to_dict`` for JSON.
+    """
+
+    def _headline(self) -> str:
+        """Return the first line."""
+        raise NotImplementedError
+
+    def _tables(self) -> list[tuple]:
+        """Return (caption, header, rows) of each table."""
+        raise NotImplementedError
+
+    def _sentences(self) -> list[str]:
+        """Return what stands between the headline and the tables."""
+        return []
+
+    def _html_tables(self) -> list[str | tuple]:
+        """Return the tables of a notebook, as :func:`html_page` takes them."""
+        return list(self._tables())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as nested dictionaries and lists of plain Python values.
+
+        Returns
+        -------
+        dict
+        """
+        raise NotImplementedError
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Return :meth:`to_dict` as strict JSON, with ``null`` for NaN.
+
+        Parameters
+        ----------
+        indent : int or None, default=2
+            As in :func:`json.dumps`.
+
+        Returns
+        -------
+        str
+        """
+        return json.dumps(to_json_value(self.to_dict()), indent=indent, allow_nan=False)
+
+    def to_markdown(self) -> str:
+        """Return the printed text in Markdown.
+
+        Returns
+        -------
+        str
+        """
+        sentences = "\n".join(f"- {sentence}" for sentence in self._sentences())
+        tables = (markdown_table(*table) for table in self._tables())
+        return "\n\n".join(filter(None, [self._headline(), sentences, *tables]))
+
+    def __repr__(self) -> str:
+        tables = (text_table(*table) for table in self._tables())
+        return "\n\n".join(filter(None, [self._headline(), "\n".join(self._sentences()), *tables]))
+
+    def _repr_html_(self) -> str:
+        return html_page([self._headline(), *self._sentences()], *self._html_tables())
 
 
 def _table(caption, head, body):

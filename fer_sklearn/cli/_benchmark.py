@@ -1,9 +1,9 @@
 """``fer-sklearn benchmark``: both kinds of model, trained and scored on the same images."""
 
 import json
-import math
 from pathlib import Path
 
+from .._utils.tables import to_json_value
 from ._data import Labelled, load_split
 from ._evaluate import save_confusion
 from ._models import positive_int, told_by_epoch
@@ -71,11 +71,11 @@ def run(args):
             args.parser.error("argument --limit: only with --data")
         note(_SYNTHETIC)
     train, test = _load(args)
-    entries = _compare(_models(args), train, test)
+    benchmark = _compare(_models(args), train, test)
     synthetic = args.data is None
-    emit(_render(entries, args.format or "table", synthetic))
+    emit(_render(benchmark, args.format or "table", synthetic))
     if folder:
-        _write(entries, folder, synthetic)
+        _write(benchmark, folder, synthetic)
         note(f"Written to {folder}")
     if synthetic:
         note(_SYNTHETIC)
@@ -117,74 +117,17 @@ def _compare(models, train, test):
         return benchmark_models(models, train, test, on_start=start)
 
 
-def _render(entries, form, synthetic):
-    """Turn the entries into text."""
+def _render(benchmark, form, synthetic):
+    """Return the benchmark as text."""
     if form == "json":
-        models = {
-            name: {
-                **json.loads(entry.report.to_json()),
-                "fit_seconds": round(entry.fit_seconds, 2),
-                "predict_seconds": round(entry.predict_seconds, 3),
-                "size_bytes": entry.size_bytes,
-            }
-            for name, entry in entries.items()
-        }
+        models = to_json_value(benchmark.to_dict())
         return json.dumps({"synthetic": synthetic, "models": models}, indent=2)
     if form == "csv":
-        return render(list(_tidy(entries)), "csv")
+        return render(benchmark.to_frame().to_dict("records"), "csv")
     if form == "markdown":
-        from ..evaluation import benchmark_table
-
-        table = benchmark_table(entries)
+        table = benchmark.to_markdown()
         return f"{_SYNTHETIC}\n\n{table}" if synthetic else table
-    return render(list(_side_by_side(entries)), "table")
-
-
-def _tidy(entries):
-    """Yield a row a number."""
-    for name, entry in entries.items():
-        for row in entry.report.to_frame().to_dict("records"):
-            yield {"model": name} | row
-        costs = {
-            "fit_seconds": round(entry.fit_seconds, 2),
-            "predict_seconds": round(entry.predict_seconds, 3),
-            "size_bytes": entry.size_bytes,
-        }
-        for metric, value in costs.items():
-            yield {
-                "model": name,
-                "metric": metric,
-                "emotion": "all",
-                "value": value,
-                "low": None,
-                "high": None,
-            }
-
-
-def _side_by_side(entries):
-    """Yield a row a metric, with a column a model."""
-    reports = {name: entry.report for name, entry in entries.items()}
-
-    def row(title, cell):
-        return {"": title} | {name: cell(name) for name in entries}
-
-    for metric in ("accuracy", "balanced_accuracy", "macro_f1"):
-        title = metric.replace("_", " ").replace("f1", "F1")
-        yield row(f"{title}, %", lambda name, m=metric: _percent(reports[name].overall[m]))
-    for label in next(iter(reports.values())).labels.tolist():
-        yield row(
-            f"F1 of {label}, %", lambda name, e=label: _percent(reports[name].per_emotion[e]["f1"])
-        )
-    yield row("training, s", lambda name: f"{entries[name].fit_seconds:.1f}")
-    yield row("predicting, s", lambda name: f"{entries[name].predict_seconds:.1f}")
-    yield row("size, MB", lambda name: f"{entries[name].size_bytes / 1e6:.1f}")
-
-
-def _percent(estimate):
-    if math.isnan(estimate.value):
-        return "–"
-    value, low, high = (100 * number for number in estimate)
-    return f"{value:.1f} ({low:.1f}–{high:.1f})"
+    return repr(benchmark)
 
 
 def _check_folder(folder, force):
@@ -197,9 +140,9 @@ def _check_folder(folder, force):
     return folder
 
 
-def _write(entries, folder, synthetic):
+def _write(benchmark, folder, synthetic):
     for name, form in ((_RESULT, "json"), ("benchmark.md", "markdown")):
-        (folder / name).write_text(_render(entries, form, synthetic) + "\n", encoding="utf-8")
-    for name, entry in entries.items():
+        (folder / name).write_text(_render(benchmark, form, synthetic) + "\n", encoding="utf-8")
+    for name, entry in benchmark.items():
         path = folder / f"confusion_{name.lower().replace('-', '_')}.png"
         save_confusion(entry.report, path, title=f"{name}, synthetic" if synthetic else name)

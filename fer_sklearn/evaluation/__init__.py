@@ -1,13 +1,14 @@
-"""How well a classifier recognises emotions: numbers, each with its uncertainty."""
+"""Evaluation of classifiers: metrics, each with its confidence interval."""
 
-from ._benchmark import BenchmarkEntry, benchmark_models, benchmark_table
+from ._benchmark import Benchmark, BenchmarkEntry, benchmark_models
 from ._compare import Comparison, PairedDifference, PairedTest, compare
 from ._evaluate import SCORING, evaluate, evaluate_predictions
-from ._metrics import CoverageCurve, ImageScores, coverage_accuracy_curve
+from ._metrics import CoverageCurve, ImageScores, accuracy_coverage_curve
 from ._report import Estimate, EvaluationReport
 
 __all__ = [
     "SCORING",
+    "Benchmark",
     "BenchmarkEntry",
     "Comparison",
     "CoverageCurve",
@@ -16,10 +17,9 @@ __all__ = [
     "ImageScores",
     "PairedDifference",
     "PairedTest",
+    "accuracy_coverage_curve",
     "benchmark_models",
-    "benchmark_table",
     "compare",
-    "coverage_accuracy_curve",
     "evaluate",
     "evaluate_predictions",
 ]

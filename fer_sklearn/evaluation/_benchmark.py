@@ -1,21 +1,37 @@
-"""Fit several models on the same images and set them side by side."""
+"""Benchmark of several models on the same images: scores, times and sizes."""
+
+from __future__ import annotations
 
 import io
+import math
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import joblib
 
-from .._utils.tables import markdown_table
+from .._utils.tables import TabularReport, markdown_table
+from .._utils.typing import ArrayLike, Estimator, ImagesLike
 from ._evaluate import evaluate
 from ._report import EvaluationReport
 
-__all__ = ["BenchmarkEntry", "benchmark_models", "benchmark_table"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Benchmark", "BenchmarkEntry", "benchmark_models"]
+
+# The metrics of a printed benchmark, and their headings.
+_TITLES = {
+    "accuracy": "accuracy, %",
+    "balanced_accuracy": "balanced accuracy, %",
+    "macro_f1": "macro-F1, %",
+}
 
 
 @dataclass(frozen=True)
 class BenchmarkEntry:
-    """What one model cost and reached.
+    """Scores and costs of one model.
 
     Attributes
     ----------
@@ -24,7 +40,7 @@ class BenchmarkEntry:
     fit_seconds, predict_seconds : float
         Wall-clock time on all training images, and on all test images.
     size_bytes : int
-        Length of the fitted model's compressed joblib dump.
+        Size of the fitted model's compressed joblib dump.
     """
 
     report: EvaluationReport
@@ -32,94 +48,188 @@ class BenchmarkEntry:
     predict_seconds: float
     size_bytes: int
 
-    def to_dict(self):
-        """Return everything as nested dictionaries of plain Python numbers."""
+    @property
+    def costs(self) -> dict[str, float]:
+        """``fit_seconds``, ``predict_seconds`` and ``size_bytes``, rounded."""
         return {
-            **self.report.to_dict(),
             "fit_seconds": round(self.fit_seconds, 2),
             "predict_seconds": round(self.predict_seconds, 3),
             "size_bytes": self.size_bytes,
         }
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as nested dictionaries of plain Python numbers.
 
-def benchmark_models(models, train, test, *, on_start=None, random_state=0):
-    """Fit and score models on the same images.
+        Returns
+        -------
+        dict
+            That of the report, and the costs.
+        """
+        return {**self.report.to_dict(), **self.costs}
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Benchmark(TabularReport, Mapping):
+    """Result of :func:`benchmark_models`: a mapping of names to entries; prints as a table.
+
+    Attributes
+    ----------
+    entries : dict of str to BenchmarkEntry
+        In the order in which the models were fitted.
+    """
+
+    entries: dict[str, BenchmarkEntry]
+
+    def __getitem__(self, name: str) -> BenchmarkEntry:
+        return self.entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as nested dictionaries of plain Python numbers.
+
+        Returns
+        -------
+        dict
+            One dictionary per model; see :meth:`BenchmarkEntry.to_dict`.
+        """
+        return {name: entry.to_dict() for name, entry in self.entries.items()}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return scores and costs as a tidy table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per model and metric, with the columns of ``EvaluationReport.to_frame`` after
+            ``model``. The costs have NaN as their intervals.
+        """
+        import pandas as pd
+
+        frames = []
+        for name, entry in self.entries.items():
+            frame = entry.report.to_frame()
+            for metric, cost in entry.costs.items():
+                frame.loc[len(frame)] = [metric, "all", cost, math.nan, math.nan]
+            frame.insert(0, "model", name)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
+
+    def to_markdown(self) -> str:
+        """Return a table in Markdown with one row per model.
+
+        Returns
+        -------
+        str
+            Scores are in percent, with their intervals.
+        """
+        header = ("model", *_TITLES.values(), "fit, s", "predict, s", "size, MB")
+        rows = [
+            (
+                name,
+                *(_percent(entry.report.overall[metric]) for metric in _TITLES),
+                f"{entry.fit_seconds:.0f}",
+                f"{entry.predict_seconds:.1f}",
+                f"{entry.size_bytes / 1e6:.1f}",
+            )
+            for name, entry in self.entries.items()
+        ]
+        return markdown_table(self._headline(), header, rows)
+
+    def _headline(self):
+        report = self._any_report()
+        level = f"{100 * report.confidence_level:g} %"
+        return f"{report.n_samples} test images, {level} bootstrap intervals"
+
+    def _tables(self):
+        """Return (caption, header, rows) with one column per model."""
+        rows = [
+            (title, *(_percent(entry.report.overall[metric]) for entry in self.values()))
+            for metric, title in _TITLES.items()
+        ]
+        rows += [
+            (
+                f"F1 of {label}, %",
+                *(_percent(entry.report.per_emotion[label]["f1"]) for entry in self.values()),
+            )
+            for label in self._any_report().labels.tolist()
+        ]
+        rows += [
+            ("fit, s", *(f"{entry.fit_seconds:.1f}" for entry in self.values())),
+            ("predict, s", *(f"{entry.predict_seconds:.1f}" for entry in self.values())),
+            ("size, MB", *(f"{entry.size_bytes / 1e6:.1f}" for entry in self.values())),
+        ]
+        return [("", ("", *self.entries), rows)]
+
+    def _any_report(self):
+        return next(iter(self.entries.values())).report
+
+
+def benchmark_models(
+    estimators: Mapping[str, Estimator],
+    train: tuple[ImagesLike, ArrayLike],
+    test: tuple[ImagesLike, ArrayLike],
+    *,
+    on_start: Callable[[str], object] | None = None,
+    random_state: int = 0,
+) -> Benchmark:
+    """Fit and evaluate several models on the same images.
 
     Parameters
     ----------
-    models : mapping of str to estimator
-        Unfitted models; they are fitted in place.
+    estimators : mapping of str to estimator
+        Unfitted classifiers by name; they are fitted in place.
     train, test : tuple (X, y)
-        Images and labels as the models take them.
+        Images and labels, as the estimators take them.
     on_start : callable or None, default=None
-        Called with each name before its fit, to show progress.
+        Called with each name before its fit, for example to show progress.
     random_state : int, default=0
         Seed of the bootstrap intervals.
 
     Returns
     -------
-    dict of str to BenchmarkEntry
+    Benchmark
+        A mapping of names to :class:`BenchmarkEntry`; prints as a table, and has ``to_dict``,
+        ``to_json``, ``to_frame`` and ``to_markdown``.
 
     Examples
     --------
     >>> from fer_sklearn import benchmark_models, make_faces, make_hog_svm_pipeline
     >>> faces = make_faces(140, random_state=0, return_X_y=True)
-    >>> entries = benchmark_models({"HOG-SVM": make_hog_svm_pipeline()}, faces, faces)
-    >>> entries["HOG-SVM"].report.overall["accuracy"].value > 0.9
+    >>> benchmark = benchmark_models({"HOG-SVM": make_hog_svm_pipeline()}, faces, faces)
+    >>> benchmark["HOG-SVM"].report.overall["accuracy"].value > 0.9
     True
     """
     entries = {}
-    for name, model in models.items():
+    for name, estimator in estimators.items():
         if on_start is not None:
             on_start(name)
         began = time.perf_counter()
-        model.fit(*train)
+        estimator.fit(*train)
         fitted = time.perf_counter()
-        model.predict(test[0])
+        estimator.predict(test[0])
         predicted = time.perf_counter()
         entries[name] = BenchmarkEntry(
-            evaluate(model, *test, random_state=random_state),
+            evaluate(estimator, *test, random_state=random_state),
             fitted - began,
             predicted - fitted,
-            _dumped_size(model),
+            _dumped_size(estimator),
         )
-    return entries
-
-
-def benchmark_table(entries):
-    """Set benchmark entries side by side as a Markdown table.
-
-    Parameters
-    ----------
-    entries : mapping of str to BenchmarkEntry
-
-    Returns
-    -------
-    str
-        One row a model; scores in percent with their intervals.
-    """
-    columns = ("accuracy", "balanced_accuracy", "macro_f1")
-    header = ["model", "accuracy, %", "balanced accuracy, %", "macro-F1, %"]
-    header += ["fit, s", "predict, s", "size, MB"]
-    rows = []
-    for name, entry in entries.items():
-        scores = [_percent(entry.report.overall[column]) for column in columns]
-        costs = [f"{entry.fit_seconds:.0f}", f"{entry.predict_seconds:.1f}"]
-        rows.append([name, *scores, *costs, f"{entry.size_bytes / 1e6:.1f}"])
-    any_report = next(iter(entries.values())).report
-    caption = (
-        f"{any_report.n_samples} test images, "
-        f"{100 * any_report.confidence_level:g} % bootstrap intervals"
-    )
-    return markdown_table(caption, header, rows)
+    return Benchmark(entries)
 
 
 def _percent(estimate):
+    if math.isnan(estimate.value):
+        return "–"
     value, low, high = (100 * number for number in estimate)
     return f"{value:.1f} ({low:.1f}–{high:.1f})"
 
 
-def _dumped_size(model):
+def _dumped_size(estimator):
     buffer = io.BytesIO()
-    joblib.dump(model, buffer, compress=3)
+    joblib.dump(estimator, buffer, compress=3)
     return buffer.tell()

@@ -1,37 +1,242 @@
-"""Whether models differ: on the same images, resampled alike."""
+"""Paired comparison of models on the same images, with the same bootstrap resamples."""
 
-import json
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array, hstack
 from sklearn.utils import check_random_state
 
 from .._utils.compat import validate_params
-from .._utils.tables import (
-    heading,
-    html_page,
-    interval,
-    markdown_table,
-    number,
-    p_text,
-    text_table,
-    to_json_value,
-)
+from .._utils.tables import TabularReport, heading, interval, number, p_text
+from .._utils.typing import RandomState
 from ._evaluate import RESAMPLING
 from ._metrics import CONFUSION_METRICS, metrics_of_sums, summands
-from ._report import EvaluationReport
+from ._report import EvaluationReport, interval_name
 from ._resampling import percentile_interval, resampled_sums
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Comparison", "PairedDifference", "PairedTest", "compare"]
 
 
+class PairedDifference(NamedTuple):
+    """Difference of two models in one metric, on the same images.
+
+    Attributes
+    ----------
+    first, second : str
+        The models.
+    metric : str
+        As in ``EvaluationReport.overall``.
+    first_value, second_value : float
+        The metric of each model.
+    value : float
+        ``first_value - second_value``. Higher metrics are better, except for ``"log_loss"`` and
+        ``"expected_calibration_error"``.
+    low, high : float
+        Ends of its interval by the paired bootstrap.
+    p_value : float
+        Two-sided, from the same resamples.
+    p_holm : float
+        The same, corrected for the number of pairs.
+    """
+
+    first: str
+    second: str
+    metric: str
+    first_value: float
+    second_value: float
+    value: float
+    low: float
+    high: float
+    p_value: float
+    p_holm: float
+
+
+class PairedTest(NamedTuple):
+    """McNemar's exact test of the accuracy of two models.
+
+    Attributes
+    ----------
+    first, second : str
+        The models.
+    first_only, second_only : int
+        Number of images that only this model predicts correctly.
+    p_value : float
+        Two-sided.
+    p_holm : float
+        The same, corrected for the number of pairs.
+    """
+
+    first: str
+    second: str
+    first_only: int
+    second_only: int
+    p_value: float
+    p_holm: float
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Comparison(TabularReport):
+    """Result of :func:`compare`; prints as sentences and aligned tables.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The models.
+    differences : list of PairedDifference
+        One for each pair of models and each overall metric that both have.
+    tests : list of PairedTest
+        One for each pair.
+    n_samples : int
+        Number of images.
+    n_resamples : int
+        Number of bootstrap resamples behind the intervals.
+    confidence_level : float
+        Fraction of the resamples that each interval spans.
+    """
+
+    names: tuple[str, ...]
+    differences: list[PairedDifference]
+    tests: list[PairedTest]
+    n_samples: int
+    n_resamples: int
+    confidence_level: float
+
+    @property
+    def verdicts(self) -> list[str]:
+        """A sentence for each pair, in the order of `tests`.
+
+        Two models differ in accuracy if McNemar's corrected p-value is at most
+        ``1 - confidence_level``. If it is higher, the sentence lists the other metrics whose
+        corrected p-value is at most that.
+        """
+        return [self._verdict(test) for test in self.tests]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the differences as a tidy table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per pair and metric, with the fields of :class:`PairedDifference` and, in
+            the rows of accuracy, McNemar's ``mcnemar_p`` and ``mcnemar_p_holm``; NaN elsewhere.
+        """
+        import pandas as pd
+
+        exact = {(t.first, t.second): (t.p_value, t.p_holm) for t in self.tests}
+        rows = [
+            (*d, *(exact[d.first, d.second] if d.metric == "accuracy" else (math.nan, math.nan)))
+            for d in self.differences
+        ]
+        columns = [*PairedDifference._fields, "mcnemar_p", "mcnemar_p_holm"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as nested dictionaries and lists of plain Python values.
+
+        Returns
+        -------
+        dict
+        """
+        return {
+            "names": list(self.names),
+            "n_samples": self.n_samples,
+            "n_resamples": self.n_resamples,
+            "confidence_level": self.confidence_level,
+            "verdicts": self.verdicts,
+            "differences": [difference._asdict() for difference in self.differences],
+            "mcnemar": [test._asdict() for test in self.tests],
+        }
+
+    def _headline(self):
+        return (
+            f"{len(self.names)} models on the same {self.n_samples} images; "
+            f"{interval_name(self.confidence_level)}s from {self.n_resamples} paired bootstrap "
+            f"resamples"
+        )
+
+    def _sentences(self):
+        return self.verdicts
+
+    def _of_pair(self, test):
+        pair = (test.first, test.second)
+        return [d for d in self.differences if (d.first, d.second) == pair]
+
+    def _verdict(self, test):
+        accuracy, *others = self._of_pair(test)
+        alpha = 1 - self.confidence_level
+        values = " and ".join(
+            f"{100 * value:.1f} %" for value in (accuracy.first_value, accuracy.second_value)
+        )
+        ends = f"{interval_name(self.confidence_level)} {interval(accuracy, signed=True)}"
+        p_value = _with_relation(test.p_holm)
+        found = (
+            f"{values} of {self.n_samples} images (difference "
+            f"{number(accuracy.value, signed=True)}, {ends}; McNemar's p {p_value}"
+            f"{', corrected for the number of pairs' if len(self.tests) > 1 else ''})."
+        )
+        if test.p_holm <= alpha:
+            return f"{test.first} and {test.second} differ in accuracy: {found}"
+        sentence = f"{test.first} and {test.second}: no significant difference in accuracy: {found}"
+        apart = [heading(d.metric) for d in others if d.p_holm <= alpha]
+        return f"{sentence} But they differ in {_listed(apart)}." if apart else sentence
+
+    def _tables(self):
+        """Return (caption, header, rows) of each pair, and of McNemar's tests."""
+        name_of_interval = interval_name(self.confidence_level)
+        p_names = ("p", "p (Holm)") if len(self.tests) > 1 else ("p",)
+
+        def p_values(item):
+            return [p_text(p) for p in ((item.p_value, item.p_holm)[: len(p_names)])]
+
+        tables = [
+            (
+                f"{test.first} against {test.second}, by the paired bootstrap",
+                ("metric", test.first, test.second, "difference", name_of_interval, *p_names),
+                [
+                    (
+                        heading(d.metric),
+                        number(d.first_value),
+                        number(d.second_value),
+                        number(d.value, signed=True),
+                        interval(d, signed=True),
+                        *p_values(d),
+                    )
+                    for d in self._of_pair(test)
+                ],
+            )
+            for test in self.tests
+        ]
+        rows = [
+            (
+                f"{test.first} against {test.second}",
+                str(test.first_only),
+                str(test.second_only),
+                *p_values(test),
+            )
+            for test in self.tests
+        ]
+        header = ("models", "only the first correct", "only the second correct", *p_names)
+        return [*tables, ("McNemar's exact test of accuracy", header, rows)]
+
+
 @validate_params(RESAMPLING, prefer_skip_nested_validation=True)
-def compare(reports, *, n_resamples=1000, confidence_level=0.95, random_state=0):
-    """Say whether models differ that were evaluated on the same images.
+def compare(
+    reports: Mapping[str, EvaluationReport] | Sequence[EvaluationReport],
+    *,
+    n_resamples: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: RandomState = 0,
+) -> Comparison:
+    """Test whether models that were evaluated on the same images differ.
 
     Parameters
     ----------
@@ -39,42 +244,42 @@ def compare(reports, *, n_resamples=1000, confidence_level=0.95, random_state=0)
         At least two, all of the same images in the same order and with the same labels. Those
         of a list are called "model 1", "model 2" and so on.
     n_resamples : int, default=1000
-        Bootstrap resamples of the images, the same for all models. No p-value of the
+        Number of bootstrap resamples of the images, the same for all models. No p-value of the
         bootstrap is below ``2 / (n_resamples + 1)``.
     confidence_level : float, default=0.95
-        Share of the resamples that an interval spans, in (0, 1). Models are said to differ
-        where a p-value is at most ``1 - confidence_level``.
+        Fraction of the resamples that an interval spans, in (0, 1). A difference counts as
+        significant if its p-value is at most ``1 - confidence_level``.
     random_state : int, RandomState instance or None, default=0
         Seed of the resampling.
 
     Returns
     -------
     Comparison
-        Says in words whether each two models differ; holds every difference.
+        States in words whether the models of each pair differ, and contains every difference.
 
     Raises
     ------
     TypeError
-        If `reports` holds anything but reports.
+        If `reports` contains anything but reports.
     ValueError
-        If there are fewer than two, or if they are of other images or labels. Only labels can
-        be compared: that the images behind them are the same is for the caller to see to.
+        If there are fewer than two, or if their images or labels differ. Only labels can be
+        compared: it is up to you that the images behind them are the same.
 
     See Also
     --------
-    evaluate : Makes a report.
+    evaluate : Evaluate a fitted classifier.
 
     Notes
     -----
-    McNemar's test (1947) looks at the images that one of two models is right on and the other
-    wrong, and asks whether these are split unevenly; here by the exact binomial distribution.
-    Dietterich (1998) recommends it where each model was trained once. For every number, the
-    difference is resampled with the same images for both models; its p-value is the level at
-    which the percentile interval would touch 0 (Efron & Tibshirani 1993, section 15.4).
+    McNemar's test (1947) takes the images that exactly one of two models predicts correctly, and
+    tests whether they are split unevenly; here by the exact binomial distribution. Dietterich
+    (1998) recommends it if each model was trained once. For every metric, the difference is
+    resampled with the same images for both models; its p-value is the level at which the
+    percentile interval would touch 0 (Efron & Tibshirani 1993, section 15.4).
 
-    With more than two models, p-values are corrected over all pairs, one number at a time
-    (Holm 1979). They are not corrected over the numbers: judge by one chosen beforehand.
-    Neither test knows how far another training run would have led.
+    With more than two models, p-values are corrected over all pairs, one metric at a time (Holm
+    1979). They are not corrected over the metrics: choose one beforehand. Neither test accounts
+    for the variation between training runs.
 
     Examples
     --------
@@ -87,22 +292,22 @@ def compare(reports, *, n_resamples=1000, confidence_level=0.95, random_state=0)
     good and poor differ in accuracy: 100.0 % and 50.0 % of 40 images (difference +0.500, 95 %
     interval +0.350 to +0.650; McNemar's p < 0.001).
     """
-    reports = _named(reports)
-    _check_alike(reports)
+    named = _named(reports)
+    _check_alike(named)
     rng = check_random_state(random_state)
-    resampled = _resampled_overall(reports, n_resamples, rng)
-    pairs = list(combinations(reports, 2))
+    resampled = _resampled_overall(named, n_resamples, rng)
+    pairs = list(combinations(named, 2))
     differences = [
         difference
         for pair in pairs
-        for difference in _differences(pair, reports, resampled, confidence_level)
+        for difference in _differences(pair, named, resampled, confidence_level)
     ]
-    tests = [_mcnemar(pair, reports) for pair in pairs]
+    tests = [_mcnemar(pair, named) for pair in pairs]
     return Comparison(
-        names=tuple(reports),
+        names=tuple(named),
         differences=_corrected_by_metric(differences),
         tests=_corrected(tests),
-        n_samples=next(iter(reports.values())).n_samples,
+        n_samples=next(iter(named.values())).n_samples,
         n_resamples=int(n_resamples),
         confidence_level=float(confidence_level),
     )
@@ -125,7 +330,7 @@ def _named(reports):
                 f"evaluate and evaluate_predictions return it."
             )
     if len(reports) < 2:
-        raise ValueError(f"reports holds {len(reports)} report(s); expected at least two.")
+        raise ValueError(f"reports has {len(reports)} report(s); expected at least two.")
     return reports
 
 
@@ -135,9 +340,9 @@ def _check_alike(reports):
         between = f"reports {name!r} and {other_name!r}"
         if not np.array_equal(report.labels, other.labels):
             raise ValueError(
-                f"{between} are of different labels, {report.labels.tolist()} and "
-                f"{other.labels.tolist()}; expected the same in the same order. Give both the "
-                f"same labels=."
+                f"{between} have different labels, {report.labels.tolist()} and "
+                f"{other.labels.tolist()}; expected the same in the same order. Pass the same "
+                f"labels= to both evaluations."
             )
         if report.n_samples != other.n_samples:
             raise ValueError(
@@ -167,7 +372,7 @@ def _resampled_overall(reports, n_resamples, rng):
 
 
 def _columns(report):
-    """Return what the metrics need of each image: its cell, and what its probabilities say."""
+    """Return what the metrics sum over the images: cells and summands of the probabilities."""
     k = len(report.labels)
     n = report.n_samples
     places = report.y_true.astype(int) * k + report.y_pred
@@ -178,28 +383,37 @@ def _columns(report):
 def _metrics(report, sums):
     k = len(report.labels)
     confusions = sums[:, : k * k].reshape(-1, k, k)
-    found = {name: metric(confusions) for name, metric in CONFUSION_METRICS.items()}
+    metrics = {name: metric(confusions) for name, metric in CONFUSION_METRICS.items()}
     if report.scores is not None:
-        found |= metrics_of_sums(sums[:, k * k :], report.n_samples)
-    return found
+        metrics |= metrics_of_sums(sums[:, k * k :], report.n_samples)
+    return metrics
 
 
 def _differences(pair, reports, resampled, confidence_level):
-    """Yield the difference of two models in every metric that is known of both."""
+    """Yield the difference of two models in every metric that both have."""
     first, second = pair
     for metric in resampled[first]:
         if metric in resampled[second]:
-            values = [reports[name].overall[metric].value for name in pair]
+            first_value, second_value = (reports[name].overall[metric].value for name in pair)
             apart = resampled[first][metric] - resampled[second][metric]
-            ends = percentile_interval(apart, confidence_level)
+            low, high = percentile_interval(apart, confidence_level).tolist()
             p_value = _bootstrap_p(apart)
             yield PairedDifference(
-                *pair, metric, *values, values[0] - values[1], *ends.tolist(), p_value, p_value
+                first,
+                second,
+                metric,
+                first_value,
+                second_value,
+                first_value - second_value,
+                low,
+                high,
+                p_value,
+                p_value,
             )
 
 
 def _bootstrap_p(apart):
-    """Return the two-sided p-value of resampled differences; NaN where none is defined."""
+    """Return the two-sided p-value of resampled differences; NaN if none is defined."""
     apart = apart[~np.isnan(apart)]
     if not len(apart):
         return float("nan")
@@ -211,16 +425,17 @@ def _bootstrap_p(apart):
 def _mcnemar(pair, reports):
     from scipy.stats import binomtest
 
-    right, other_right = (reports[name].y_true == reports[name].y_pred for name in pair)
-    only = int((right & ~other_right).sum())
-    other_only = int((~right & other_right).sum())
+    first, second = pair
+    correct, other_correct = (reports[name].y_true == reports[name].y_pred for name in pair)
+    only = int((correct & ~other_correct).sum())
+    other_only = int((~correct & other_correct).sum())
     n = only + other_only
     p_value = float(binomtest(only, n).pvalue) if n else 1.0
-    return PairedTest(*pair, only, other_only, p_value, p_value)
+    return PairedTest(first, second, only, other_only, p_value, p_value)
 
 
 def _corrected_by_metric(differences):
-    corrected = {}
+    corrected: dict[tuple[str, str, str], PairedDifference] = {}
     for metric in dict.fromkeys(difference.metric for difference in differences):
         family = [difference for difference in differences if difference.metric == metric]
         corrected |= {(d.first, d.second, metric): d for d in _corrected(family)}
@@ -228,7 +443,7 @@ def _corrected_by_metric(differences):
 
 
 def _corrected(family):
-    """Return comparisons of one kind with their p-values corrected as Holm (1979) does it."""
+    """Return comparisons of one kind with p-values corrected by the method of Holm (1979)."""
     defined = sorted(
         (item for item in family if not np.isnan(item.p_value)), key=lambda item: item.p_value
     )
@@ -240,242 +455,6 @@ def _corrected(family):
         item._replace(p_holm=corrected.get((item.first, item.second), item.p_value))
         for item in family
     ]
-
-
-class PairedDifference(NamedTuple):
-    """How far two models are apart in one number, on the same images.
-
-    Attributes
-    ----------
-    first, second : str
-        The models.
-    metric : str
-        As in ``EvaluationReport.overall``.
-    first_value, second_value : float
-        The number of each.
-    value : float
-        ``first_value - second_value``. More is better, save for ``"log_loss"`` and
-        ``"expected_calibration_error"``.
-    low, high : float
-        Ends of its interval by the paired bootstrap.
-    p_value : float
-        Two-sided, by the same resamples.
-    p_holm : float
-        The same, corrected over all pairs of models.
-    """
-
-    first: str
-    second: str
-    metric: str
-    first_value: float
-    second_value: float
-    value: float
-    low: float
-    high: float
-    p_value: float
-    p_holm: float
-
-
-class PairedTest(NamedTuple):
-    """McNemar's exact test of two models' accuracy.
-
-    Attributes
-    ----------
-    first, second : str
-        The models.
-    first_only, second_only : int
-        Images that only this one is right on.
-    p_value : float
-        Two-sided.
-    p_holm : float
-        The same, corrected over all pairs of models.
-    """
-
-    first: str
-    second: str
-    first_only: int
-    second_only: int
-    p_value: float
-    p_holm: float
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Comparison:
-    """What :func:`compare` found; prints as sentences and aligned tables.
-
-    Attributes
-    ----------
-    names : tuple of str
-        The models.
-    differences : list of PairedDifference
-        One for each pair of models and each overall number that is known of both.
-    tests : list of PairedTest
-        One for each pair.
-    n_samples : int
-        Number of images.
-    n_resamples : int
-        Bootstrap resamples behind the intervals.
-    confidence_level : float
-        Share of the resamples that each interval spans.
-    """
-
-    names: tuple
-    differences: list
-    tests: list
-    n_samples: int
-    n_resamples: int
-    confidence_level: float
-
-    @property
-    def verdicts(self):
-        """A sentence for each pair, in the order of `tests`: list of str.
-
-        Two models differ in accuracy where McNemar's corrected p-value is at most
-        ``1 - confidence_level``. Where that is more, other numbers are named whose corrected
-        p-value is at most that.
-        """
-        return [self._verdict(test) for test in self.tests]
-
-    def to_frame(self):
-        """Return the differences as a tidy table.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row a pair and metric, with the fields of :class:`PairedDifference` and, in the
-            rows of accuracy, McNemar's ``mcnemar_p`` and ``mcnemar_p_holm``; NaN elsewhere.
-        """
-        import pandas as pd
-
-        exact = {(t.first, t.second): (t.p_value, t.p_holm) for t in self.tests}
-        rows = [
-            (*d, *(exact[d.first, d.second] if d.metric == "accuracy" else (math.nan, math.nan)))
-            for d in self.differences
-        ]
-        columns = [*PairedDifference._fields, "mcnemar_p", "mcnemar_p_holm"]
-        return pd.DataFrame(rows, columns=columns)
-
-    def to_dict(self):
-        """Return everything as nested dictionaries and lists of plain Python values.
-
-        Returns
-        -------
-        dict
-        """
-        return {
-            "names": list(self.names),
-            "n_samples": self.n_samples,
-            "n_resamples": self.n_resamples,
-            "confidence_level": self.confidence_level,
-            "verdicts": self.verdicts,
-            "differences": [difference._asdict() for difference in self.differences],
-            "mcnemar": [test._asdict() for test in self.tests],
-        }
-
-    def to_json(self, *, indent=2):
-        """Return :meth:`to_dict` as strict JSON, with ``null`` for NaN.
-
-        Parameters
-        ----------
-        indent : int or None, default=2
-            As in :func:`json.dumps`.
-
-        Returns
-        -------
-        str
-        """
-        return json.dumps(to_json_value(self.to_dict()), indent=indent, allow_nan=False)
-
-    def to_markdown(self):
-        """Return the verdicts as a list, and the tables, in Markdown.
-
-        Returns
-        -------
-        str
-        """
-        verdicts = "\n".join(f"- {verdict}" for verdict in self.verdicts)
-        tables = (markdown_table(*table) for table in self._tables())
-        return "\n\n".join([self._headline(), verdicts, *tables])
-
-    def __repr__(self):
-        tables = (text_table(*table) for table in self._tables())
-        return "\n\n".join([self._headline(), "\n".join(self.verdicts), *tables])
-
-    def _repr_html_(self):
-        return html_page([self._headline(), *self.verdicts], *self._tables())
-
-    def _headline(self):
-        return (
-            f"{len(self.names)} models on the same {self.n_samples} images; "
-            f"{self._interval_name()}s from {self.n_resamples} paired bootstrap resamples"
-        )
-
-    def _interval_name(self):
-        return f"{100 * self.confidence_level:g} % interval"
-
-    def _of_pair(self, test):
-        pair = (test.first, test.second)
-        return [d for d in self.differences if (d.first, d.second) == pair]
-
-    def _verdict(self, test):
-        accuracy, *others = self._of_pair(test)
-        most = 1 - self.confidence_level
-        values = " and ".join(
-            f"{100 * value:.1f} %" for value in (accuracy.first_value, accuracy.second_value)
-        )
-        ends = f"{self._interval_name()} {interval(accuracy, signed=True)}"
-        p_value = _with_relation(test.p_holm)
-        found = (
-            f"{values} of {self.n_samples} images (difference "
-            f"{number(accuracy.value, signed=True)}, {ends}; McNemar's p {p_value}"
-            f"{', corrected for the number of pairs' if len(self.tests) > 1 else ''})."
-        )
-        if test.p_holm <= most:
-            return f"{test.first} and {test.second} differ in accuracy: {found}"
-        sentence = (
-            f"{test.first} and {test.second}: no difference in accuracy that this sample can "
-            f"show: {found}"
-        )
-        apart = [heading(d.metric) for d in others if d.p_holm <= most]
-        return f"{sentence} But they differ in {_listed(apart)}." if apart else sentence
-
-    def _tables(self):
-        """Return (caption, header, rows) of each pair, and of McNemar's tests."""
-        several = len(self.tests) > 1
-        p_names = ("p", "p (Holm)") if several else ("p",)
-
-        def p_values(item):
-            return [p_text(p) for p in ((item.p_value, item.p_holm)[: len(p_names)])]
-
-        tables = [
-            (
-                f"{test.first} against {test.second}, by the paired bootstrap",
-                ("metric", test.first, test.second, "difference", self._interval_name(), *p_names),
-                [
-                    (
-                        heading(d.metric),
-                        number(d.first_value),
-                        number(d.second_value),
-                        number(d.value, signed=True),
-                        interval(d, signed=True),
-                        *p_values(d),
-                    )
-                    for d in self._of_pair(test)
-                ],
-            )
-            for test in self.tests
-        ]
-        rows = [
-            (
-                f"{test.first} against {test.second}",
-                str(test.first_only),
-                str(test.second_only),
-                *p_values(test),
-            )
-            for test in self.tests
-        ]
-        header = ("models", "only the first right", "only the second right", *p_names)
-        return [*tables, ("McNemar's exact test of accuracy", header, rows)]
 
 
 def _with_relation(p_value):

@@ -1,15 +1,17 @@
-"""Reports of fitted classifiers and of predictions that are already made."""
+"""Evaluation of fitted classifiers, and of predictions that have already been made."""
+
+from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
 from .._utils.compat import Interval, StrOptions, validate_params
 from .._utils.prediction import predicted_probabilities
+from .._utils.typing import ArrayLike, Estimator, ImagesLike, LabelArray, RandomState
 from .._utils.validation import count_samples, encode_label_pair
 from ._metrics import (
     CLASS_METRICS,
@@ -19,82 +21,73 @@ from ._metrics import (
     checked_probabilities,
     confusion_counts,
     image_scores,
+    label_columns,
     metrics_of_sums,
-    named_columns,
+    probabilities_of_labels,
     summands,
-    true_columns,
 )
 from ._report import Estimate, EvaluationReport
 from ._resampling import percentile_interval, resampled_confusions, resampled_sums
 
-__all__ = [
-    "RESAMPLING",
-    "SCORING",
-    "Answers",
-    "Probabilities",
-    "ask",
-    "evaluate",
-    "evaluate_predictions",
-    "measure",
-    "named_columns",
-    "true_columns",
-]
+__all__ = ["RESAMPLING", "SCORING", "evaluate", "evaluate_predictions"]
 
-#: What ``cross_validate`` and ``GridSearchCV`` take as ``scoring``. With several scores
-#: ``GridSearchCV`` also needs ``refit``, such as ``refit="macro_f1"``.
-SCORING = {
+#: The scores of this package, for the parameter ``scoring`` of ``cross_validate`` and
+#: ``GridSearchCV``. With several scores ``GridSearchCV`` also needs ``refit``, such as
+#: ``refit="macro_f1"``.
+SCORING: dict[str, str] = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced_accuracy",
     "macro_f1": "f1_macro",
 }
 
-
-#: What every function that resamples takes.
+#: Constraints of the parameters that every function that resamples has.
 RESAMPLING = {
     "n_resamples": [Interval(Integral, 1, None, closed="left")],
     "confidence_level": [Interval(Real, 0, 1, closed="neither")],
     "random_state": ["random_state"],
 }
 
+_UNDEFINED = Estimate(np.nan, np.nan, np.nan)
+
 
 @validate_params(
-    {**RESAMPLING, "probabilities": ["boolean", StrOptions({"auto"})]},
+    {**RESAMPLING, "response_method": [StrOptions({"auto", "predict", "predict_proba"})]},
     prefer_skip_nested_validation=True,
 )
 def evaluate(
-    estimator,
-    X,
-    y,
+    estimator: Estimator,
+    X: ImagesLike,
+    y: ArrayLike,
     *,
-    n_resamples=1000,
-    confidence_level=0.95,
-    random_state=0,
-    labels=None,
-    probabilities="auto",
-):
-    """Predict with a fitted classifier and say how well it did.
+    n_resamples: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: RandomState = 0,
+    labels: ArrayLike | None = None,
+    response_method: Literal["auto", "predict", "predict_proba"] = "auto",
+) -> EvaluationReport:
+    """Evaluate a fitted classifier on labelled images.
 
     Parameters
     ----------
     estimator : fitted classifier or pipeline
-        Labels are what its `predict` says, probabilities what its `predict_proba` does.
+        Its `predict` provides the labels, its `predict_proba` the probabilities.
     X : array-like of n_samples images
         Whatever `estimator` takes.
     y : array-like of shape (n_samples,)
-        The true labels.
+        True labels.
     n_resamples : int, default=1000
-        Bootstrap resamples behind the intervals.
+        Number of bootstrap resamples behind the intervals.
     confidence_level : float, default=0.95
-        Share of the resamples that an interval spans, in (0, 1).
+        Fraction of the resamples that an interval spans, in (0, 1).
     random_state : int, RandomState instance or None, default=0
         Seed of the resampling.
     labels : array-like of shape (k,), default=None
-        Labels to report, in this order; all that occur must be among them. None takes
-        ``estimator.classes_``, or where it has none, the sorted labels that occur.
-    probabilities : {"auto", True, False}, default="auto"
-        Whether to judge probabilities too. ``"auto"`` does where `estimator` has
-        `predict_proba`; True insists; False saves their cost. Without them top-2 accuracy,
-        log loss and calibration error are NaN.
+        Labels to report, in this order; all labels that occur must be among them. If None,
+        ``estimator.classes_`` or, if it has none, the sorted labels that occur.
+    response_method : {"auto", "predict", "predict_proba"}, default="auto"
+        ``"predict_proba"`` evaluates probabilities in addition to labels. ``"predict"``
+        evaluates labels only; top-2 accuracy, log loss and calibration error are then NaN.
+        ``"auto"`` evaluates probabilities if `estimator` has `predict_proba`.
 
     Returns
     -------
@@ -104,27 +97,27 @@ def evaluate(
     ------
     ValueError
         If `X` and `y` differ in length or are empty, if `y` has missing labels, or labels
-        that `estimator` was not fitted on and that `labels` does not name, or if what
-        `predict_proba` says are no probabilities, such as rows that do not sum to one.
+        that `estimator` was not fitted on and that `labels` does not list, or if
+        `predict_proba` does not return probabilities, such as rows that do not sum to one.
     TypeError
-        If `probabilities` is True and `estimator` has no `predict_proba`.
+        If ``response_method="predict_proba"`` and `estimator` has no `predict_proba`.
 
     See Also
     --------
-    evaluate_predictions : The same from predictions that are already made.
-    compare : Whether two models differ.
+    evaluate_predictions : Evaluate predictions that have already been made.
+    compare : Test whether two models differ.
 
     Notes
     -----
-    `predict` and `predict_proba` are both asked, since one need not follow from the other:
-    think of a tuned threshold, or of probabilities that are calibrated apart. The steps of
-    a pipeline before the last run once for both, and a `predict` that only calls its own
-    `predict_proba`, as those of the networks here and of scikit-learn's
-    ``CalibratedClassifierCV``, is handed what that said before.
+    Both `predict` and `predict_proba` are called, because they can disagree, for example when
+    the decision threshold was tuned or the probabilities were calibrated separately. The steps
+    of a pipeline before the last one run once for both. Classifiers of this package with a
+    method `predict_from_proba`, and scikit-learn's ``CalibratedClassifierCV``, compute their
+    labels from the probabilities, so that they predict only once.
 
-    A label that `labels` adds to those of `estimator` has the probability 0. One that is only
-    predicted, such as the "uncertain" of a classifier that abstains, must be among `labels`: it
-    counts as an error, and with an F1 of 0 in macro F1.
+    A label that `labels` adds to those of `estimator` has a probability of 0. One that is only
+    predicted, such as the "uncertain" of a classifier that abstains, must be listed in
+    `labels`: it counts as an error, and with an F1 of 0 in macro F1.
 
     Examples
     --------
@@ -142,7 +135,7 @@ def evaluate(
     n_images, n_labels = count_samples(X), count_samples(y)
     if n_images != n_labels:
         raise ValueError(
-            f"X holds {n_images} image(s) and y {n_labels} label(s); expected one label an image."
+            f"X has {n_images} image(s) and y {n_labels} label(s); expected one label per image."
         )
     if n_images == 0:
         raise ValueError("X and y are empty; expected at least one image with its label.")
@@ -150,17 +143,17 @@ def evaluate(
     if labels is None and hasattr(estimator, "classes_"):
         labels = estimator.classes_
         labels_name = f"the classes that {type(estimator).__name__} was fitted on"
-    answers = ask(estimator, X, probabilities)
+    predictions = collect_predictions(estimator, X, response_method)
     encoded = encode_label_pair(
         y,
-        answers.predicted,
+        predictions.labels,
         labels,
         input_names=("y", "predict(X)"),
         labels_name=labels_name,
     )
-    return measure(
+    return _measure(
         encoded,
-        answers.probabilities,
+        predictions.y_proba,
         n_resamples=n_resamples,
         confidence_level=confidence_level,
         random_state=random_state,
@@ -169,26 +162,26 @@ def evaluate(
 
 @validate_params(RESAMPLING, prefer_skip_nested_validation=True)
 def evaluate_predictions(
-    y_true,
-    y_pred,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     *,
-    y_proba=None,
-    labels=None,
-    n_resamples=1000,
-    confidence_level=0.95,
-    random_state=0,
-):
-    """Say how well predicted labels, and probabilities, match the true labels.
+    y_proba: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    n_resamples: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: RandomState = 0,
+) -> EvaluationReport:
+    """Evaluate predicted labels, and optionally probabilities, against true labels.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_samples,)
         True and predicted labels, both text or both numbers.
     y_proba : array-like of shape (n_samples, k), default=None
-        Probability of each label, in the order of `labels`; rows of the sum 1. Without it
-        top-2 accuracy, log loss and calibration error are NaN.
+        Probability of each label, in the order of `labels`; each row sums to 1. If None, top-2
+        accuracy, log loss and calibration error are NaN.
     labels : array-like of shape (k,), default=None
-        Labels to report, in this order; all that occur must be among them. None takes the
+        Labels to report, in this order; all labels that occur must be among them. If None, the
         sorted labels that occur.
     n_resamples, confidence_level, random_state
         As in :func:`evaluate`.
@@ -200,20 +193,20 @@ def evaluate_predictions(
     Raises
     ------
     ValueError
-        If labels and predictions differ in length or kind, are empty, have missing labels,
-        or labels that are not in `labels`; if `y_proba` has another number of rows or of
-        columns, or rows that are no probabilities.
+        If labels and predictions differ in length or kind, are empty, have missing labels, or
+        labels that are not in `labels`; if `y_proba` has a different number of rows or columns,
+        or rows that are not probabilities.
 
     Notes
     -----
-    The intervals are percentiles of the bootstrap (Efron & Tibshirani 1993, chapter 13)
-    over images. They say how far the figures would move with another sample of test
-    images, not with another training run.
+    The intervals are percentiles of the bootstrap (Efron & Tibshirani 1993, chapter 13) over
+    images. They show how much the metrics would vary with another sample of test images, not
+    with another training run.
 
-    Numbers of the confusion matrix are resampled as its cells, by a multinomial
-    distribution, and those of the probabilities as images. That is the same: how often each
-    cell occurs among images that are drawn with replacement has just this distribution, and
-    each interval is of one number alone.
+    Metrics of the confusion matrix are computed on resampled matrices, drawn from a multinomial
+    distribution, and those of the probabilities on resampled images. Both are equivalent: the
+    counts of the cells among images that are drawn with replacement have this distribution, and
+    each interval is of one metric alone.
 
     Examples
     --------
@@ -233,142 +226,103 @@ def evaluate_predictions(
     0.4
     """
     encoded = encode_label_pair(y_true, y_pred, labels)
-    proba = None if y_proba is None else named_columns(y_proba, encoded[0], len(encoded[1]))
-    return measure(
+    known, true, _ = encoded
+    return _measure(
         encoded,
-        proba,
+        None if y_proba is None else probabilities_of_labels(y_proba, known, len(true)),
         n_resamples=n_resamples,
         confidence_level=confidence_level,
         random_state=random_state,
     )
 
 
-class Answers(NamedTuple):
+class Predictions(NamedTuple):
     """Predicted labels of shape (n,), and `Probabilities` or None."""
 
-    predicted: np.ndarray
-    probabilities: Probabilities | None
+    labels: LabelArray
+    y_proba: Probabilities | None
 
 
-def ask(estimator, X, probabilities="auto"):
-    """Predict labels and, where the classifier gives them, probabilities.
+def collect_predictions(
+    estimator: Any, X: Any, response_method: Literal["auto", "predict", "predict_proba"] = "auto"
+) -> Predictions:
+    """Predict labels and, if the classifier has them, probabilities.
 
-    The labels are those of `predict`, which need not be the most probable ones: a threshold
-    may be tuned, or the probabilities be calibrated apart. Both cost one prediction where
-    that is safe: the transformers of a pipeline run once, and a `predict` that asks its own
-    `predict_proba` of the same images is told what that said before.
+    The transformers of a pipeline run once for both.
 
     Parameters
     ----------
     estimator : fitted classifier or pipeline
     X : array-like of n_samples images
-    probabilities : {"auto", True, False}
-        Whether to ask for them: "auto" where the estimator has `predict_proba` and `classes_`.
+    response_method : {"auto", "predict", "predict_proba"}
+        As in :func:`evaluate`; "auto" requires `predict_proba` and `classes_`.
 
     Returns
     -------
-    Answers
+    Predictions
 
     Raises
     ------
     TypeError
-        If `probabilities` is True and the classifier has no `predict_proba`.
+        If probabilities are required and the classifier has no `predict_proba`.
     """
-    estimator = _without_search(estimator)
+    estimator = getattr(estimator, "best_estimator_", estimator)
     if type(estimator) is Pipeline:
         for _, transformer in estimator.steps[:-1]:
             if transformer not in (None, "passthrough"):
                 X = transformer.transform(X)
-        return ask(estimator.steps[-1][1], X, probabilities)
-    gives = hasattr(estimator, "predict_proba") and hasattr(estimator, "classes_")
-    if not probabilities or (probabilities == "auto" and not gives):
-        return Answers(estimator.predict(X), None)
-    if not gives:
-        predicted_probabilities(estimator, X)  # says what is missing
-    proba = estimator.predict_proba(X)
-    checked = checked_probabilities(
-        proba, np.asarray(estimator.classes_), count_samples(X), "predict_proba(X)"
-    )
-    return Answers(_remembering(estimator, X, proba).predict(X), checked)
+        return collect_predictions(estimator.steps[-1][1], X, response_method)
+    has_proba = hasattr(estimator, "predict_proba") and hasattr(estimator, "classes_")
+    if response_method == "predict" or (response_method == "auto" and not has_proba):
+        return Predictions(estimator.predict(X), None)
+    if not has_proba:
+        predicted_probabilities(estimator, X)  # raises, naming what is missing
+    from sklearn.calibration import CalibratedClassifierCV
+
+    proba, classes = estimator.predict_proba(X), np.asarray(estimator.classes_)
+    checked = checked_probabilities(proba, classes, count_samples(X), "predict_proba(X)")
+    if hasattr(estimator, "predict_from_proba"):
+        return Predictions(estimator.predict_from_proba(proba), checked)
+    if type(estimator) is CalibratedClassifierCV:
+        # Documented: the class with the highest probability.
+        return Predictions(classes[np.argmax(proba, axis=1)], checked)
+    return Predictions(estimator.predict(X), checked)
 
 
-def _without_search(estimator):
-    """Return what a fitted search predicts with."""
-    from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
-
-    is_search = isinstance(estimator, (GridSearchCV, RandomizedSearchCV))
-    return getattr(estimator, "best_estimator_", estimator) if is_search else estimator
-
-
-def _remembering(estimator, X, proba):
-    """Return a shallow copy of an estimator that knows the probabilities of `X`.
-
-    Its `predict` is the same function. Where that calls ``self.predict_proba(X)``, nothing is
-    computed again; where it works otherwise, or on other images, nothing changes.
-    """
-    if not isinstance(estimator, BaseEstimator):
-        return estimator
-
-    def predict_proba(images, *args, **kwargs):
-        known = images is X and not args and not kwargs
-        return proba if known else estimator.predict_proba(images, *args, **kwargs)
-
-    twin = object.__new__(type(estimator))
-    # Not copy.copy, which may rebuild what an estimator compiles when it is unpickled.
-    vars(twin).update(vars(estimator), predict_proba=predict_proba)
-    return twin
-
-
-_UNDEFINED = Estimate(np.nan, np.nan, np.nan)
-
-
-def measure(encoded, probabilities, *, n_resamples, confidence_level, random_state):
-    """Make the report.
-
-    Parameters
-    ----------
-    encoded : tuple (labels, true, predicted)
-        As ``encode_labels`` returns them.
-    probabilities : Probabilities or None
-    n_resamples, confidence_level, random_state
-        As in :func:`evaluate`.
-
-    Returns
-    -------
-    EvaluationReport
-    """
+def _measure(encoded, y_proba, *, n_resamples, confidence_level, random_state):
+    """Build the report from encoded labels and `Probabilities` or None."""
     labels, true, predicted = encoded
     rng = check_random_state(random_state)
     confusion = confusion_counts(true, predicted, len(labels))
     confusions = resampled_confusions(confusion, n_resamples, rng)
-    scores = _scores(labels, true, probabilities)
+    scores = _image_scores(labels, true, y_proba)
     return EvaluationReport(
         labels=labels,
         overall={
             name: _estimate(metric(confusion), metric(confusions), confidence_level)
             for name, metric in CONFUSION_METRICS.items()
         }
-        | _of_probabilities(scores, n_resamples, confidence_level, rng),
-        per_emotion=_of_each_label(labels, confusion, confusions, confidence_level),
+        | _probability_estimates(scores, n_resamples, confidence_level, rng),
+        per_emotion=_label_estimates(labels, confusion, confusions, confidence_level),
         support=confusion.sum(axis=1),
         confusion_matrix=confusion,
         confusion_interval=percentile_interval(confusions, confidence_level),
         n_resamples=int(n_resamples),
         confidence_level=float(confidence_level),
-        y_true=_small(true, labels),
-        y_pred=_small(predicted, labels),
+        y_true=_compact(true, labels),
+        y_pred=_compact(predicted, labels),
         scores=scores,
     )
 
 
-def _scores(labels, true, probabilities):
-    if probabilities is None:
+def _image_scores(labels, true, y_proba):
+    if y_proba is None:
         return None
-    columns = true_columns(labels, true, probabilities.classes)
-    return image_scores(probabilities.values, columns, epsilon=probabilities.epsilon)
+    columns = label_columns(labels, true, y_proba.classes)
+    return image_scores(y_proba.values, columns, epsilon=y_proba.epsilon)
 
 
-def _of_probabilities(scores, n_resamples, confidence_level, rng):
+def _probability_estimates(scores, n_resamples, confidence_level, rng):
     if scores is None:
         return dict.fromkeys(PROBABILITY_METRICS, _UNDEFINED)
     each = summands(scores)
@@ -380,19 +334,19 @@ def _of_probabilities(scores, n_resamples, confidence_level, rng):
     }
 
 
-def _of_each_label(labels, confusion, confusions, confidence_level):
-    found = {label: {} for label in labels.tolist()}
+def _label_estimates(labels, confusion, confusions, confidence_level):
+    estimates: dict[Any, dict[str, Estimate]] = {label: {} for label in labels.tolist()}
     for name, metric in CLASS_METRICS.items():
         values, resampled = metric(confusion), metric(confusions)
-        for label, value, column in zip(found, values, resampled.T, strict=True):
-            found[label][name] = _estimate(value, column, confidence_level)
-    return found
+        for label, value, column in zip(estimates, values, resampled.T, strict=True):
+            estimates[label][name] = _estimate(value, column, confidence_level)
+    return estimates
 
 
 def _estimate(value, resampled, confidence_level):
-    ends = percentile_interval(resampled, confidence_level)
-    return Estimate(float(value), *ends.tolist())
+    low, high = percentile_interval(resampled, confidence_level).tolist()
+    return Estimate(float(value), low, high)
 
 
-def _small(positions, labels):
+def _compact(positions, labels):
     return positions.astype(np.min_scalar_type(len(labels) - 1))

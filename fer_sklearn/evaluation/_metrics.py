@@ -1,34 +1,52 @@
-"""Metrics of confusion matrices.
+"""Metrics of confusion matrices and of predicted probabilities.
 
-Every metric is a function of confusion matrices, stacked along any leading axes, true
-labels in rows and predicted ones in columns. The sample is one such matrix and a thousand
-bootstrap resamples are a stack of a thousand, so one function serves both.
+Each metric is a function of counts or sums, stacked along any leading axes: one confusion
+matrix for the sample, a stack of a thousand for its bootstrap resamples. One function serves
+both.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from .._utils.typing import ArrayLike, BoolArray, FloatArray, IntArray, LabelArray
 from .._utils.validation import check_probabilities, encode_labels
 
 __all__ = [
     "CLASS_METRICS",
     "CONFUSION_METRICS",
+    "N_BINS",
     "PROBABILITY_METRICS",
     "CoverageCurve",
     "ImageScores",
+    "Probabilities",
+    "ReliabilityBins",
+    "accuracy_coverage_curve",
+    "bin_positions",
+    "checked_probabilities",
     "confusion_counts",
-    "coverage_accuracy",
-    "coverage_accuracy_curve",
+    "coverage_curve",
     "image_scores",
+    "label_columns",
     "metrics_of_sums",
+    "probabilities_of_labels",
+    "reliability_bins",
     "summands",
 ]
 
+#: Bins of confidence behind the expected calibration error, everywhere.
+N_BINS = 15
 
-def confusion_counts(true, predicted, n_labels):
-    """Count the images of each true and predicted label.
+
+# Confusion matrices
+
+
+def confusion_counts(true: IntArray, predicted: IntArray, n_labels: int) -> IntArray:
+    """Count the images with each pair of true and predicted labels.
 
     Parameters
     ----------
@@ -39,6 +57,7 @@ def confusion_counts(true, predicted, n_labels):
     Returns
     -------
     ndarray of shape (n_labels, n_labels), int
+        True labels in rows, predicted ones in columns.
     """
     cells = np.bincount(true * n_labels + predicted, minlength=n_labels**2)
     return cells.reshape(n_labels, n_labels)
@@ -76,7 +95,7 @@ def _weighted_f1(confusion):
 def _cohen_kappa(confusion):
     n = confusion.sum(axis=(-2, -1))
     hits = _hits(confusion).sum(axis=-1)
-    # n² times what chance alone would hit: labels drawn blindly, each as often as it is.
+    # n² times the accuracy expected by chance: labels drawn at random, as often as they occur.
     by_chance = (confusion.sum(axis=-1) * confusion.sum(axis=-2)).sum(axis=-1)
     return _ratio(n * hits - by_chance, n**2 - by_chance)
 
@@ -86,7 +105,7 @@ def _hits(confusion):
 
 
 def _ratio(part, whole):
-    """Divide, with NaN where the whole is nothing."""
+    """Divide, with NaN where the denominator is 0."""
     return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
 
 
@@ -95,8 +114,8 @@ def _mean_of_defined(values):
     return values.sum(axis=-1, where=defined) / defined.sum(axis=-1)
 
 
-# Stack (..., k, k) -> (...). A further number from the confusion matrix is one line here.
-CONFUSION_METRICS = {
+# Stack (..., k, k) -> (...). Another metric of the confusion matrix is one more line here.
+CONFUSION_METRICS: dict[str, Callable[[Any], Any]] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "macro_f1": _macro_f1,
@@ -105,311 +124,51 @@ CONFUSION_METRICS = {
 }
 
 # Stack (..., k, k) -> (..., k).
-CLASS_METRICS = {"precision": _precision, "recall": _recall, "f1": _f1}
-
-
-_N_BINS = 15
-
-
-class ImageScores(NamedTuple):
-    """What the probabilities say of each image, whatever label was predicted.
-
-    Attributes
-    ----------
-    top_2 : ndarray of shape (n,), bool
-        Whether the true label is among the two most probable ones.
-    log_loss : ndarray of shape (n,), float64
-        Negative natural logarithm of the probability of the true label.
-    confidence : ndarray of shape (n,), float64
-        The largest probability, in [0, 1].
-    correct : ndarray of shape (n,), bool
-        Whether the label of the largest probability is the true one.
-    """
-
-    top_2: np.ndarray
-    log_loss: np.ndarray
-    confidence: np.ndarray
-    correct: np.ndarray
-
-
-def image_scores(proba, true_column, *, epsilon):
-    """Score the probabilities of each image.
-
-    Parameters
-    ----------
-    proba : ndarray of shape (n, n_columns), float64
-        Rows that sum to one.
-    true_column : ndarray of shape (n,), int
-        Column of the true label; -1 for a label without one, whose probability is 0.
-    epsilon : float
-        Probabilities are clipped to ``[epsilon, 1 - epsilon]`` before the logarithm.
-
-    Returns
-    -------
-    ImageScores
-    """
-    columns = np.arange(proba.shape[1])
-    own = true_column[:, np.newaxis]
-    probability = np.where(own >= 0, np.take_along_axis(proba, own, axis=1), 0)
-    # Of equal probabilities scikit-learn's top_k_accuracy_score puts the last column first.
-    ahead = (proba > probability) | ((proba == probability) & (columns > own))
-    return ImageScores(
-        top_2=ahead.sum(axis=1) < 2,
-        log_loss=-np.log(probability[:, 0].clip(epsilon, 1 - epsilon)),
-        confidence=proba.max(axis=1),
-        correct=proba.argmax(axis=1) == true_column,
-    )
-
-
-def summands(scores):
-    """Return what the metrics need of each image, ready to be summed.
-
-    Parameters
-    ----------
-    scores : ImageScores
-
-    Returns
-    -------
-    sparse array of shape (n, 2 + 15), float64
-        Top-2 hit, logarithmic loss, and in the column of its bin of confidence how far the
-        confidence is above the truth.
-    """
-    n = len(scores.confidence)
-    bins = bin_positions(scores.confidence, n_bins=_N_BINS)
-    columns = np.column_stack([np.zeros(n, dtype=int), np.ones(n, dtype=int), 2 + bins])
-    values = np.column_stack([scores.top_2, scores.log_loss, scores.confidence - scores.correct])
-    starts = np.arange(0, 3 * n + 1, 3)
-    return csr_array((values.ravel(), columns.ravel(), starts), shape=(n, 2 + _N_BINS))
-
-
-def _expected_calibration_error(sums, n):
-    # A bin's |confidence - accuracy| times its share of the images: the counts cancel.
-    return np.abs(sums[..., 2:]).sum(axis=-1) / n
-
-
-# Sums (..., 2 + 15) and the number of images -> (...).
-PROBABILITY_METRICS = {
-    "top_2_accuracy": lambda sums, n: sums[..., 0] / n,
-    "log_loss": lambda sums, n: sums[..., 1] / n,
-    "expected_calibration_error": _expected_calibration_error,
+CLASS_METRICS: dict[str, Callable[[Any], Any]] = {
+    "precision": _precision,
+    "recall": _recall,
+    "f1": _f1,
 }
 
 
-def metrics_of_sums(sums, n):
-    """Return every metric of probabilities.
-
-    Parameters
-    ----------
-    sums : ndarray of shape (..., 2 + 15)
-        Sums of :func:`summands` over images.
-    n : int
-        How many images were summed.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (...)
-    """
-    return {name: metric(sums, n) for name, metric in PROBABILITY_METRICS.items()}
-
-
-class CoverageCurve(NamedTuple):
-    """Coverage and accuracy of what is kept, for every threshold of confidence.
-
-    Attributes
-    ----------
-    threshold : ndarray of shape (n_thresholds,), float64
-        The confidences that occur, rising: images below a threshold are refused.
-    coverage : ndarray of shape (n_thresholds,), float64
-        Share of the images that is kept, in (0, 1], falling from 1.
-    accuracy : ndarray of shape (n_thresholds,), float64
-        Share of the kept images that is right, in [0, 1].
-    """
-
-    threshold: np.ndarray
-    coverage: np.ndarray
-    accuracy: np.ndarray
-
-    @property
-    def aurc(self):
-        """Area under the risk-coverage curve, in [0, 1]; 0 is perfect.
-
-        The mean risk, ``1 - accuracy``, over the coverages ``1/n`` to 1 (Geifman, Uziel & El-Yaniv
-        2019, arXiv:1805.08206). Images of one confidence are kept together, so each counts
-        with the risk of the whole tie.
-        """
-        share = -np.diff(self.coverage, append=0)
-        return float(share @ (1 - self.accuracy))
-
-
-def coverage_accuracy(correct, confidence):
-    """Return how many images are kept, and how many of those are right, for every threshold.
-
-    Parameters
-    ----------
-    correct : array-like of shape (n,), bool
-        Whether each prediction is right; n is at least 1.
-    confidence : array-like of shape (n,), float
-        How sure each is; images of equal confidence are kept or refused together.
-
-    Returns
-    -------
-    CoverageCurve
-        A point for each confidence that occurs, the one that keeps everything first.
-
-    Examples
-    --------
-    >>> curve = coverage_accuracy([True, False, True], [0.9, 0.5, 0.5])
-    >>> curve.coverage.round(2), curve.accuracy.round(2)
-    (array([1.  , 0.33]), array([0.67, 1.  ]))
-    >>> round(curve.aurc, 3)
-    0.222
-    """
-    threshold, tie = np.unique(np.asarray(confidence, dtype=float), return_inverse=True)
-    counts = np.bincount(tie)
-    hits = np.bincount(tie, np.asarray(correct, dtype=float))
-    # From a threshold upwards: sums over the ties from the surest down.
-    kept, right = (np.cumsum(values[::-1])[::-1] for values in (counts, hits))
-    return CoverageCurve(threshold, kept / kept[0], right / kept)
-
-
-def coverage_accuracy_curve(y_true, y_proba, *, labels=None):
-    """Say how accurate a classifier is where it may refuse the images it is unsure of.
-
-    Each image is given the label of its largest probability, or refused where that is below
-    a threshold. The higher the threshold, the fewer images are kept, and the more of those
-    should be right.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_samples,)
-        True labels.
-    y_proba : array-like of shape (n_samples, n_labels)
-        Probability of each label, rows of the sum 1.
-    labels : array-like of shape (n_labels,), default=None
-        Labels of the columns, such as ``estimator.classes_``. None takes the sorted labels
-        that occur.
-
-    Returns
-    -------
-    CoverageCurve
-        ``threshold``, ``coverage`` and ``accuracy``, each an ndarray of shape
-        (n_thresholds,), a point for each confidence that occurs: images of equal
-        confidence are kept together. Coverage falls from 1. ``aurc`` is the area under the
-        risk-coverage curve, 0 for a classifier without errors.
-
-    Raises
-    ------
-    ValueError
-        If labels are missing, empty or not among `labels`, or rows of `y_proba` are no
-        probabilities or of another number than the labels.
-
-    Notes
-    -----
-    Risk is ``1 - accuracy``; the curve is that of El-Yaniv & Wiener (2010), the area that of
-    Geifman, Uziel & El-Yaniv (2019, arXiv:1805.08206).
-
-    Examples
-    --------
-    >>> curve = coverage_accuracy_curve(
-    ...     ["happy", "sad", "sad"], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]
-    ... )
-    >>> curve.threshold
-    array([0.6, 0.8, 0.9])
-    >>> curve.coverage.round(2), curve.accuracy.round(2)
-    (array([1.  , 0.67, 0.33]), array([0.67, 1.  , 1.  ]))
-    >>> round(curve.aurc, 3)
-    0.111
-    """
-    labels, true = encode_labels(y_true, labels, name="y_true")
-    proba = named_columns(y_proba, labels, len(true)).values
-    return coverage_accuracy(proba.argmax(axis=1) == true, proba.max(axis=1))
-
-
-class ReliabilityBins(NamedTuple):
-    """Predictions sorted into bins of equal width by confidence; empty bins are left out.
-
-    Each is an ndarray of shape (n_occupied,): the mean confidence, the share that is right,
-    and the number of predictions.
-    """
-
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    count: np.ndarray
-
-
-def bin_positions(confidence, *, n_bins=15):
-    """Return the bin of each confidence.
-
-    Parameters
-    ----------
-    confidence : array-like of shape (n,), float
-        In [0, 1].
-    n_bins : int, default=15
-        Bins of equal width between 0 and 1, each open below and closed above, as Guo et al.
-        (2017) have them.
-
-    Returns
-    -------
-    ndarray of shape (n,), int
-        From 0 to ``n_bins - 1``.
-    """
-    edges = np.linspace(0, 1, n_bins + 1)
-    return np.searchsorted(edges[1:-1], confidence, side="left")
-
-
-def reliability_bins(correct, confidence, *, n_bins=15):
-    """Sort predictions by their confidence, and see how many of each bin are right.
-
-    Parameters
-    ----------
-    correct : array-like of shape (n,), bool
-        Whether each prediction is right.
-    confidence : array-like of shape (n,), float
-        Its probability, in [0, 1].
-    n_bins : int, default=15
-        As in :func:`bin_positions`.
-
-    Returns
-    -------
-    ReliabilityBins
-    """
-    correct, confidence = np.asarray(correct, dtype=float), np.asarray(confidence, dtype=float)
-    place = bin_positions(confidence, n_bins=n_bins)
-    count = np.bincount(place, minlength=n_bins)
-    occupied = count > 0
-    sums = (np.bincount(place, values, minlength=n_bins) for values in (confidence, correct))
-    means = (total[occupied] / count[occupied] for total in sums)
-    return ReliabilityBins(*means, count[occupied])
-
-
-def expected_calibration_error(bins):
-    """Return the mean distance of confidence and accuracy, weighted by the bins' counts.
-
-    Parameters
-    ----------
-    bins : ReliabilityBins
-
-    Returns
-    -------
-    float
-        From 0 to 1; 0 is perfect (Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599).
-    """
-    return float(np.average(np.abs(bins.confidence - bins.accuracy), weights=bins.count))
+# Probabilities and their columns
 
 
 class Probabilities(NamedTuple):
     """Checked probabilities of shape (n, n_columns), and the label of each column.
 
-    `epsilon` is how near to 0 and 1 they are told apart in the precision they came in.
+    `epsilon` is the distance from 0 and 1 at which the precision of the original array still
+    tells probabilities apart.
     """
 
-    values: np.ndarray
-    classes: np.ndarray
+    values: FloatArray
+    classes: LabelArray
     epsilon: float
 
 
-def named_columns(y_proba, labels, n_samples):
-    """Check probabilities whose columns are `labels`.
+def checked_probabilities(
+    y_proba: ArrayLike, classes: LabelArray, n_samples: int, name: str
+) -> Probabilities:
+    """Check probabilities; `name` is what error messages call them.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not ``(n_samples, len(classes))``, or the rows are not probabilities.
+    """
+    # Zeros in single precision have a smaller logarithm, in scikit-learn's log_loss too.
+    single = np.asarray(y_proba).dtype == np.float32
+    return Probabilities(
+        check_probabilities(y_proba, n_samples, len(classes), name=name),
+        classes,
+        float(np.finfo(np.float32 if single else np.float64).eps),
+    )
+
+
+def probabilities_of_labels(
+    y_proba: ArrayLike, labels: LabelArray, n_samples: int
+) -> Probabilities:
+    """Check the parameter `y_proba`, whose columns are `labels`.
 
     Parameters
     ----------
@@ -424,21 +183,20 @@ def named_columns(y_proba, labels, n_samples):
     Raises
     ------
     ValueError
-        If there is not one column a label, or if the rows are no probabilities.
+        If there is not one column per label, or the rows are not probabilities.
     """
     y_proba = np.asarray(y_proba)
     if y_proba.ndim == 2 and y_proba.shape[1] != len(labels):
         raise ValueError(
             f"y_proba has {y_proba.shape[1]} column(s) for {len(labels)} label(s), "
-            f"{', '.join(map(repr, labels.tolist()))}; expected a column for each, in this "
-            f"order. Name the label of every column in labels=, such as "
-            f"labels=estimator.classes_."
+            f"{', '.join(map(repr, labels.tolist()))}; expected a label for each column. Pass "
+            f"labels=, in the order of the columns, such as labels=estimator.classes_."
         )
     return checked_probabilities(y_proba, labels, n_samples, "y_proba")
 
 
-def true_columns(labels, true, classes):
-    """Return, for each image, the column of its true label among the classes.
+def label_columns(labels: LabelArray, true: IntArray, classes: LabelArray) -> IntArray:
+    """Return the column of the true label of each image among the classes.
 
     Parameters
     ----------
@@ -450,17 +208,309 @@ def true_columns(labels, true, classes):
     Returns
     -------
     ndarray of shape (n,), int
-        -1 for a label that is no class.
+        -1 for a label that is not a class.
     """
     place = {label: column for column, label in enumerate(classes.tolist())}
     return np.array([place.get(label, -1) for label in labels.tolist()])[true]
 
 
-def checked_probabilities(proba, classes, n_samples, name):
-    # Zeros of single precision cost a smaller logarithm, in scikit-learn's log_loss too.
-    single = np.asarray(proba).dtype == np.float32
-    return Probabilities(
-        check_probabilities(proba, n_samples, len(classes), name=name),
-        classes,
-        float(np.finfo(np.float32 if single else np.float64).eps),
+# Metrics of probabilities
+
+
+class ImageScores(NamedTuple):
+    """Scores of the probabilities of each image, independent of the predicted label.
+
+    Attributes
+    ----------
+    top_2 : ndarray of shape (n,), bool
+        Whether the true label is among the two most probable ones.
+    log_loss : ndarray of shape (n,), float64
+        Negative natural logarithm of the probability of the true label.
+    confidence : ndarray of shape (n,), float64
+        The highest probability, in [0, 1].
+    correct : ndarray of shape (n,), bool
+        Whether the most probable label is the true one.
+    """
+
+    top_2: BoolArray
+    log_loss: FloatArray
+    confidence: FloatArray
+    correct: BoolArray
+
+
+def image_scores(y_proba: FloatArray, true_column: IntArray, *, epsilon: float) -> ImageScores:
+    """Score the probabilities of each image.
+
+    Parameters
+    ----------
+    y_proba : ndarray of shape (n, n_columns), float64
+        Rows that sum to one.
+    true_column : ndarray of shape (n,), int
+        Column of the true label; -1 for a label without a column, whose probability is 0.
+    epsilon : float
+        Probabilities are clipped to ``[epsilon, 1 - epsilon]`` before the logarithm.
+
+    Returns
+    -------
+    ImageScores
+    """
+    columns = np.arange(y_proba.shape[1])
+    own = true_column[:, np.newaxis]
+    probability = np.where(own >= 0, np.take_along_axis(y_proba, own, axis=1), 0)
+    # Of equal probabilities scikit-learn's top_k_accuracy_score ranks the last column first.
+    ahead = (y_proba > probability) | ((y_proba == probability) & (columns > own))
+    return ImageScores(
+        top_2=ahead.sum(axis=1) < 2,
+        log_loss=-np.log(probability[:, 0].clip(epsilon, 1 - epsilon)),
+        confidence=y_proba.max(axis=1),
+        correct=y_proba.argmax(axis=1) == true_column,
     )
+
+
+def summands(scores: ImageScores) -> csr_array:
+    """Return what the metrics of probabilities sum over the images.
+
+    Parameters
+    ----------
+    scores : ImageScores
+
+    Returns
+    -------
+    sparse array of shape (n, 2 + N_BINS), float64
+        Top-2 hit, log loss, and, in the column of its bin of confidence, the confidence minus
+        1 if correct, minus 0 otherwise.
+    """
+    n = len(scores.confidence)
+    bins = bin_positions(scores.confidence)
+    columns = np.column_stack([np.zeros(n, dtype=int), np.ones(n, dtype=int), 2 + bins])
+    values = np.column_stack([scores.top_2, scores.log_loss, scores.confidence - scores.correct])
+    starts = np.arange(0, 3 * n + 1, 3)
+    return csr_array((values.ravel(), columns.ravel(), starts), shape=(n, 2 + N_BINS))
+
+
+def _calibration_error(gaps, n):
+    """Return the expected calibration error of the sums of confidence - correct of each bin."""
+    # |confidence - accuracy| of a bin times its fraction of the images: the counts cancel.
+    return np.abs(gaps).sum(axis=-1) / n
+
+
+# Sums (..., 2 + N_BINS) and the number of images -> (...).
+PROBABILITY_METRICS: dict[str, Callable[[Any, int], Any]] = {
+    "top_2_accuracy": lambda sums, n: sums[..., 0] / n,
+    "log_loss": lambda sums, n: sums[..., 1] / n,
+    "expected_calibration_error": lambda sums, n: _calibration_error(sums[..., 2:], n),
+}
+
+
+def metrics_of_sums(sums: FloatArray, n: int) -> dict[str, FloatArray]:
+    """Return every metric of probabilities.
+
+    Parameters
+    ----------
+    sums : ndarray of shape (..., 2 + N_BINS)
+        Sums of :func:`summands` over images.
+    n : int
+        The number of images in each sum.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (...)
+    """
+    return {name: metric(sums, n) for name, metric in PROBABILITY_METRICS.items()}
+
+
+# Bins of confidence
+
+
+class ReliabilityBins(NamedTuple):
+    """Predictions in bins of equal width by confidence; empty bins are left out.
+
+    Attributes
+    ----------
+    confidence : ndarray of shape (n_occupied,), float64
+        Mean confidence of each bin, in [0, 1].
+    accuracy : ndarray of shape (n_occupied,), float64
+        Fraction of correct predictions, in [0, 1].
+    n_predictions : ndarray of shape (n_occupied,), int
+        Number of predictions.
+    """
+
+    confidence: FloatArray
+    accuracy: FloatArray
+    n_predictions: IntArray
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """Mean distance between confidence and accuracy, weighted by the predictions in each bin.
+
+        From 0 to 1; 0 is perfect (Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599).
+        """
+        gaps = (self.confidence - self.accuracy) * self.n_predictions
+        return float(_calibration_error(gaps, self.n_predictions.sum()))
+
+
+def bin_positions(confidence: ArrayLike, *, n_bins: int = N_BINS) -> IntArray:
+    """Return the bin of each confidence.
+
+    Parameters
+    ----------
+    confidence : array-like of shape (n,), float
+        In [0, 1].
+    n_bins : int, default=15
+        Number of bins of equal width between 0 and 1, open below and closed above, as in Guo
+        et al. (2017).
+
+    Returns
+    -------
+    ndarray of shape (n,), int
+        From 0 to ``n_bins - 1``.
+    """
+    edges = np.linspace(0, 1, n_bins + 1)
+    return np.searchsorted(edges[1:-1], confidence, side="left")
+
+
+def reliability_bins(
+    correct: ArrayLike, confidence: ArrayLike, *, n_bins: int = N_BINS
+) -> ReliabilityBins:
+    """Group predictions by confidence and compute the accuracy of each bin.
+
+    Parameters
+    ----------
+    correct : array-like of shape (n,), bool
+        Whether each prediction is correct.
+    confidence : array-like of shape (n,), float
+        Its probability, in [0, 1].
+    n_bins : int, default=15
+        As in :func:`bin_positions`.
+
+    Returns
+    -------
+    ReliabilityBins
+    """
+    correct, confidence = np.asarray(correct, dtype=float), np.asarray(confidence, dtype=float)
+    place = bin_positions(confidence, n_bins=n_bins)
+    size = np.bincount(place, minlength=n_bins)
+    occupied = size > 0
+    mean_confidence, accuracy = (
+        np.bincount(place, values, minlength=n_bins)[occupied] / size[occupied]
+        for values in (confidence, correct)
+    )
+    return ReliabilityBins(mean_confidence, accuracy, size[occupied])
+
+
+# Coverage
+
+
+class CoverageCurve(NamedTuple):
+    """Coverage and accuracy of the predictions kept at every threshold of confidence.
+
+    Attributes
+    ----------
+    threshold : ndarray of shape (n_thresholds,), float64
+        The confidences that occur, ascending; predictions below a threshold are rejected.
+    coverage : ndarray of shape (n_thresholds,), float64
+        Fraction of the images that is kept, in (0, 1], descending from 1.
+    accuracy : ndarray of shape (n_thresholds,), float64
+        Accuracy on the images that are kept, in [0, 1].
+    """
+
+    threshold: FloatArray
+    coverage: FloatArray
+    accuracy: FloatArray
+
+    @property
+    def aurc(self) -> float:
+        """Area under the risk-coverage curve, in [0, 1]; 0 is perfect.
+
+        The mean risk, ``1 - accuracy``, over the coverages ``1/n`` to 1 (Geifman, Uziel & El-Yaniv
+        2019, arXiv:1805.08206). Images of equal confidence are kept together, so each of them
+        counts with the risk of the whole tie.
+        """
+        fraction = -np.diff(self.coverage, append=0)
+        return float(fraction @ (1 - self.accuracy))
+
+
+def coverage_curve(correct: ArrayLike, confidence: ArrayLike) -> CoverageCurve:
+    """Return coverage and accuracy for every threshold of confidence.
+
+    Parameters
+    ----------
+    correct : array-like of shape (n,), bool
+        Whether each prediction is correct; n is at least 1.
+    confidence : array-like of shape (n,), float
+        The confidence of each; images of equal confidence are kept or rejected together.
+
+    Returns
+    -------
+    CoverageCurve
+        A point for each confidence that occurs, starting with the one that keeps every image.
+
+    Examples
+    --------
+    >>> curve = coverage_curve([True, False, True], [0.9, 0.5, 0.5])
+    >>> curve.coverage.round(2), curve.accuracy.round(2)
+    (array([1.  , 0.33]), array([0.67, 1.  ]))
+    >>> round(curve.aurc, 3)
+    0.222
+    """
+    threshold, tie = np.unique(np.asarray(confidence, dtype=float), return_inverse=True)
+    sizes = np.bincount(tie)
+    hits = np.bincount(tie, np.asarray(correct, dtype=float))
+    # From each threshold upwards: cumulative sums from the most confident tie down.
+    kept, n_correct = (np.cumsum(values[::-1])[::-1] for values in (sizes, hits))
+    return CoverageCurve(threshold, kept / kept[0], n_correct / kept)
+
+
+def accuracy_coverage_curve(
+    y_true: ArrayLike, y_proba: ArrayLike, *, labels: ArrayLike | None = None
+) -> CoverageCurve:
+    """Compute the accuracy of a classifier that may abstain, at every coverage.
+
+    Each image is given its most probable label, or rejected if that probability is below a
+    threshold. The higher the threshold, the fewer images are kept, and the more accurate the
+    predictions for them should be.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels.
+    y_proba : array-like of shape (n_samples, n_labels)
+        Probability of each label; each row sums to 1.
+    labels : array-like of shape (n_labels,), default=None
+        Labels of the columns, such as ``estimator.classes_``. If None, the sorted labels that
+        occur.
+
+    Returns
+    -------
+    CoverageCurve
+        ``threshold``, ``coverage`` and ``accuracy``, each an ndarray of shape
+        (n_thresholds,), with a point for each confidence that occurs: images of equal
+        confidence are kept together. Coverage descends from 1. ``aurc`` is the area under the
+        risk-coverage curve, 0 for a classifier without errors.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, empty or not among `labels`, or if the rows of `y_proba` are not
+        probabilities or differ in number from the labels.
+
+    Notes
+    -----
+    Risk is ``1 - accuracy``; the curve is that of El-Yaniv & Wiener (2010), the area that of
+    Geifman, Uziel & El-Yaniv (2019, arXiv:1805.08206).
+
+    Examples
+    --------
+    >>> curve = accuracy_coverage_curve(
+    ...     ["happy", "sad", "sad"], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]
+    ... )
+    >>> curve.threshold
+    array([0.6, 0.8, 0.9])
+    >>> curve.coverage.round(2), curve.accuracy.round(2)
+    (array([1.  , 0.67, 0.33]), array([0.67, 1.  , 1.  ]))
+    >>> round(curve.aurc, 3)
+    0.111
+    """
+    known, true = encode_labels(y_true, labels, name="y_true")
+    proba = probabilities_of_labels(y_proba, known, len(true)).values
+    return coverage_curve(proba.argmax(axis=1) == true, proba.max(axis=1))

@@ -1,25 +1,32 @@
-"""What chance does to a sample: bootstrap resamples of its images, and intervals."""
+"""Bootstrap resamples of images, and percentile intervals."""
+
+from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_array
+
+from .._utils.typing import FloatArray, IntArray
 
 __all__ = ["percentile_interval", "resampled_confusions", "resampled_sums"]
 
-# Bounds the memory.
+# Limits the memory use.
 _RESAMPLES_AT_A_TIME = 64
 
 
-def resampled_confusions(confusion, n_resamples, rng):
+def resampled_confusions(
+    confusion: IntArray, n_resamples: int, rng: np.random.RandomState
+) -> IntArray:
     """Draw the confusion matrices of bootstrap resamples.
 
-    Drawing n images with replacement and counting their cells is drawing the counts from
-    a multinomial distribution, so the images themselves are not needed.
+    Drawing n images with replacement and counting their cells is equivalent to drawing the
+    counts from a multinomial distribution, so the images themselves are not needed.
 
     Parameters
     ----------
     confusion : ndarray of shape (k, k), int
         Confusion matrix of the sample, not all zero.
     n_resamples : int
-        How many to draw.
+        Number of resamples.
     rng : RandomState
 
     Returns
@@ -33,7 +40,7 @@ def resampled_confusions(confusion, n_resamples, rng):
     array([4, 4, 4])
     """
     counts = confusion.ravel()
-    # Only cells that occur: rounding must not put an image into an empty one.
+    # Only occupied cells: rounding must not put an image into an empty one.
     occupied = np.flatnonzero(counts)
     n_samples = counts.sum()
     draws = np.zeros((n_resamples, counts.size), dtype=np.int64)
@@ -41,16 +48,16 @@ def resampled_confusions(confusion, n_resamples, rng):
     return draws.reshape(n_resamples, *confusion.shape)
 
 
-def resampled_sums(values, n_resamples, rng):
-    """Sum what is known of each image over bootstrap resamples of the images.
+def resampled_sums(values: csr_array, n_resamples: int, rng: np.random.RandomState) -> FloatArray:
+    """Sum values per image over bootstrap resamples of the images.
 
     Parameters
     ----------
     values : sparse array of shape (n, m), float64
-        A row an image. All columns are summed over the same images, so that sums of two
+        One row per image. All columns are summed over the same images, so that the sums of two
         models can be compared.
     n_resamples : int
-        How many to draw.
+        Number of resamples.
     rng : RandomState
 
     Returns
@@ -68,26 +75,26 @@ def resampled_sums(values, n_resamples, rng):
     sums = np.empty((m, n_resamples))
     for start in range(0, n_resamples, _RESAMPLES_AT_A_TIME):
         block = sums[:, start : start + _RESAMPLES_AT_A_TIME]
-        times = np.empty((n, block.shape[1]))  # how often each image is in each resample
+        times = np.empty((n, block.shape[1]))  # occurrences of each image in each resample
         for resample in times.T:
             resample[:] = np.bincount(rng.randint(n, size=n), minlength=n)
         block[:] = columns @ times
     return sums.T
 
 
-def percentile_interval(values, confidence_level):
-    """Ends of the central interval along the first axis, leaving NaN out.
+def percentile_interval(values: FloatArray | IntArray, confidence_level: float) -> FloatArray:
+    """Return the ends of the central interval along the first axis, ignoring NaN.
 
     Parameters
     ----------
     values : ndarray of shape (n_resamples, ...)
     confidence_level : float
-        Share of the resamples that the interval spans.
+        Fraction of the resamples that the interval spans.
 
     Returns
     -------
     ndarray of shape (2, ...)
-        NaN where no resample has a value.
+        NaN if no resample has a value.
     """
     flat = values.reshape(len(values), -1).astype(float)
     ends = np.full((2, flat.shape[1]), np.nan)

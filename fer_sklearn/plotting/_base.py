@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.prediction import predicted_probabilities
-from .._utils.validation import check_probabilities, encode_label_pair, encode_labels
+from .._utils.validation import encode_label_pair, encode_labels
+from ..evaluation._metrics import probabilities_of_labels
 
 __all__ = ["Scored", "encode_true_labels", "score_estimator", "score_predictions"]
 
@@ -74,18 +75,8 @@ def score_predictions(y_true, y_proba, labels=None):
         For labels that are empty, missing or not among `labels`, for rows that are no
         probabilities, and for numbers of images or labels that differ.
     """
-    given = labels is not None
     labels, true = encode_true_labels(y_true, labels, name="y_true")
-    proba = check_probabilities(y_proba, len(true))
-    if proba.shape[1] != len(labels):
-        listed = ", ".join(map(repr, labels.tolist()))
-        found = f"labels has {len(labels)}" if given else f"y_true has {len(labels)} different ones"
-        raise ValueError(
-            f"y_proba has {proba.shape[1]} column(s) and {found}: {listed}; expected a label for "
-            f"each column. Pass labels=, in the order of the columns: the classes_ of the "
-            f"classifier that gave y_proba."
-        )
-    return Scored(labels, true, proba)
+    return Scored(labels, true, probabilities_of_labels(y_proba, labels, len(true)).values)
 
 
 def score_estimator(estimator, X, y):

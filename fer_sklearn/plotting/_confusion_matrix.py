@@ -3,6 +3,7 @@
 import numpy as np
 
 from .._utils.validation import encode_label_pair
+from ..evaluation._metrics import confusion_counts
 from ._style import new_figure, shrink_text, text_width
 
 __all__ = ["ConfusionMatrixDisplay"]
@@ -105,8 +106,7 @@ class ConfusionMatrixDisplay:
     @classmethod
     def _from_encoded(cls, encoded, plot_options):
         labels, true, predicted = encoded
-        k = len(labels)
-        confusion = np.bincount(true * k + predicted, minlength=k * k).reshape(k, k)
+        confusion = confusion_counts(true, predicted, len(labels))
         return cls(confusion, display_labels=labels).plot(**plot_options)
 
     def plot(self, *, ax=None, cmap="Blues", title=None):

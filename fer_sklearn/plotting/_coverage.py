@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..evaluation._metrics import CoverageCurve, coverage_accuracy
+from ..evaluation._metrics import CoverageCurve, coverage_curve
 from ._base import score_estimator, score_predictions
 from ._style import model_lines, model_style, new_figure, show_percent
 
@@ -83,7 +83,7 @@ class CoverageAccuracyDisplay:
         """
         scored = score_estimator(estimator, X, y)
         name = type(estimator).__name__ if name is None else name
-        return cls(coverage_accuracy(scored.correct, scored.confidence), name=name).plot(ax=ax)
+        return cls(coverage_curve(scored.correct, scored.confidence), name=name).plot(ax=ax)
 
     @classmethod
     def from_predictions(cls, y_true, y_proba, *, labels=None, name=None, ax=None):
@@ -107,7 +107,7 @@ class CoverageAccuracyDisplay:
         CoverageAccuracyDisplay
         """
         scored = score_predictions(y_true, y_proba, labels)
-        return cls(coverage_accuracy(scored.correct, scored.confidence), name=name).plot(ax=ax)
+        return cls(coverage_curve(scored.correct, scored.confidence), name=name).plot(ax=ax)
 
     def plot(self, *, ax=None):
         """Draw.

@@ -4,7 +4,7 @@ from numbers import Integral
 
 import numpy as np
 
-from ..evaluation._metrics import bin_positions, expected_calibration_error, reliability_bins
+from ..evaluation._metrics import bin_positions, reliability_bins
 from ._base import score_estimator, score_predictions
 from ._style import model_style, new_figure, show_percent
 
@@ -148,7 +148,7 @@ class ReliabilityDisplay:
         """
         correct, confidence = _checked(self.correct, self.confidence, self.n_bins)
         self.bins_ = reliability_bins(correct, confidence, n_bins=self.n_bins)
-        self.expected_calibration_error_ = expected_calibration_error(self.bins_)
+        self.expected_calibration_error_ = self.bins_.expected_calibration_error
         ax = new_figure((4.2, 4.4)).subplots() if ax is None else ax
         self.ax_, self.figure_ = ax, ax.figure
         inset = next((child for child in ax.child_axes if child.get_label() == _HISTOGRAM), None)

@@ -1,18 +1,20 @@
-"""Models side by side."""
+"""Benchmark of several models."""
+
+import json
 
 import pytest
 
 from fer_sklearn import (
     HOGSVMClassifier,
     benchmark_models,
-    benchmark_table,
     make_faces,
     make_hog_svm_pipeline,
 )
+from fer_sklearn._utils.tables import to_json_value
 
 
 @pytest.fixture(scope="module")
-def entries():
+def benchmark():
     train = make_faces(140, random_state=0, return_X_y=True)
     test = make_faces(70, random_state=1, return_X_y=True)
     models = {
@@ -20,32 +22,55 @@ def entries():
         "linear": make_hog_svm_pipeline(HOGSVMClassifier(kernel="linear", random_state=0)),
     }
     started = []
-    entries = benchmark_models(models, train, test, on_start=started.append)
+    benchmark = benchmark_models(models, train, test, on_start=started.append)
     assert started == ["RBF", "linear"]
-    return entries
+    return benchmark
 
 
-def test_each_model_is_scored_on_all_test_images(entries):
-    for entry in entries.values():
+def test_each_model_is_scored_on_all_test_images(benchmark):
+    for entry in benchmark.values():
         assert entry.report.n_samples == 70
         assert entry.report.overall["accuracy"].value > 0.7
 
 
-def test_costs_are_measured(entries):
-    for entry in entries.values():
+def test_costs_are_measured(benchmark):
+    for entry in benchmark.values():
         assert entry.fit_seconds > 0
         assert entry.predict_seconds > 0
         assert entry.size_bytes > 10_000
 
 
-def test_the_dictionary_has_scores_and_costs(entries):
-    found = entries["RBF"].to_dict()
+def test_the_dictionary_has_scores_and_costs(benchmark):
+    found = benchmark["RBF"].to_dict()
     assert {"overall", "per_emotion", "fit_seconds", "size_bytes"} <= set(found)
 
 
-def test_the_table_has_a_row_a_model_and_the_interval(entries):
-    lines = benchmark_table(entries).splitlines()
+def test_the_table_has_one_row_per_model_and_the_intervals(benchmark):
+    lines = benchmark.to_markdown().splitlines()
     assert lines[0] == "**70 test images, 95 % bootstrap intervals**"
     assert [line.split(" | ")[0] for line in lines[4:]] == ["| RBF", "| linear"]
-    accuracy = entries["RBF"].report.overall["accuracy"]
+    accuracy = benchmark["RBF"].report.overall["accuracy"]
     assert f"{100 * accuracy.value:.1f} ({100 * accuracy.low:.1f}–" in lines[4]
+
+
+def test_the_printed_table_has_one_column_per_model(benchmark):
+    headline, _, header, *rows = repr(benchmark).splitlines()
+    assert headline == "70 test images, 95 % bootstrap intervals"
+    assert header.split() == ["RBF", "linear"]
+    accuracy = benchmark["linear"].report.overall["accuracy"]
+    assert rows[0].startswith("accuracy, %")
+    assert f"{100 * accuracy.value:.1f} ({100 * accuracy.low:.1f}–" in rows[0]
+    assert any(row.startswith("F1 of happy, %") for row in rows)
+    assert "<table>" in benchmark._repr_html_()
+
+
+def test_the_frame_has_scores_and_costs_of_each_model(benchmark):
+    frame = benchmark.to_frame().set_index(["model", "emotion", "metric"])
+    for name, entry in benchmark.items():
+        accuracy = frame.loc[name, "all", "accuracy"]
+        assert tuple(accuracy) == entry.report.overall["accuracy"]
+        assert frame.loc[(name, "all", "size_bytes"), "value"] == entry.size_bytes
+
+
+def test_json_is_that_of_the_dictionary(benchmark):
+    assert json.loads(benchmark.to_json()) == to_json_value(benchmark.to_dict())

@@ -326,7 +326,7 @@ def test_a_label_that_the_estimator_never_saw_counts_as_missed_on_request(fitted
 def test_evaluate_wants_a_label_an_image(fitted):
     with pytest.raises(
         ValueError,
-        match=r"^X holds 2 image\(s\) and y 1 label\(s\); expected one label an image\.$",
+        match=r"^X has 2 image\(s\) and y 1 label\(s\); expected one label per image\.$",
     ):
         evaluate(fitted, [[0]] * 2, ["happy"])
 

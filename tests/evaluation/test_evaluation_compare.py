@@ -114,7 +114,7 @@ def test_a_model_does_not_differ_from_itself(reports):
     assert (test.first_only, test.second_only, test.p_value) == (0, 0, 1.0)
     assert all(d.value == d.low == d.high == 0 and d.p_value == 1 for d in comparison.differences)
     (verdict,) = comparison.verdicts
-    assert "no difference in accuracy that this sample can show" in verdict
+    assert "no significant difference in accuracy" in verdict
     assert "But" not in verdict
 
 
@@ -172,12 +172,15 @@ def test_what_is_said_of_models_that_differ(reports, comparison):
     good, poor = (100 * reports[name].overall["accuracy"].value for name in ("good", "poor"))
     assert differ.startswith(f"good and poor differ in accuracy: {good:.1f} % and {poor:.1f} % of")
     assert differ.endswith("McNemar's p < 0.001, corrected for the number of pairs).")
-    assert same.startswith("good and as good: no difference in accuracy that this sample can show")
+    assert same.startswith("good and as good: no significant difference in accuracy")
 
 
 @pytest.mark.parametrize(
     ("n_only", "said"),
-    [(5, "no difference in accuracy"), (6, "differ in accuracy")],  # p is 0.0625 and 0.03125
+    [
+        (5, "no significant difference in accuracy"),
+        (6, "differ in accuracy"),
+    ],  # p is 0.0625 and 0.03125
 )
 def test_models_differ_from_a_p_value_of_5_percent_on(n_only, said):
     truth = ["a"] * 20 + ["b"] * 20
@@ -185,15 +188,18 @@ def test_models_differ_from_a_p_value_of_5_percent_on(n_only, said):
         evaluate_predictions(truth, y_pred) for y_pred in (truth, ["b"] * n_only + truth[n_only:])
     ]
     assert said in compare(reports).verdicts[0]
-    assert "no difference in accuracy" in compare([*reports, reports[0]]).verdicts[0]
-    assert "no difference in accuracy" in compare(reports, confidence_level=0.99).verdicts[0]
+    assert "no significant difference in accuracy" in compare([*reports, reports[0]]).verdicts[0]
+    assert (
+        "no significant difference in accuracy"
+        in compare(reports, confidence_level=0.99).verdicts[0]
+    )
 
 
 def test_what_is_said_of_models_that_differ_in_something_else(y_true):
     probas = [_answers(y_true, 0.8, 0, sharpness) for sharpness in (3.0, 9.0)]
     comparison = compare({"a": _report(y_true, probas[0]), "b": _report(y_true, probas[1])})
     (verdict,) = comparison.verdicts
-    assert verdict.startswith("a and b: no difference in accuracy that this sample can show")
+    assert verdict.startswith("a and b: no significant difference in accuracy")
     assert verdict.endswith("But they differ in log loss and expected calibration error.")
 
 
@@ -261,8 +267,8 @@ def test_markdown_and_html_hold_verdicts_and_tables(comparison, reports):
         (
             ["a", "b"],
             ["b", "a"],
-            "reports 'x' and 'y' are of different labels, ['a', 'b'] and ['b', 'a']; expected "
-            "the same in the same order. Give both the same labels=.",
+            "reports 'x' and 'y' have different labels, ['a', 'b'] and ['b', 'a']; expected "
+            "the same in the same order. Pass the same labels= to both evaluations.",
         ),
     ],
 )
@@ -277,7 +283,7 @@ def test_reports_of_other_images_are_refused(truth, labels, message):
 
 
 def test_one_report_is_refused(reports):
-    with pytest.raises(ValueError, match=r"^reports holds 1 report\(s\); expected at least two\.$"):
+    with pytest.raises(ValueError, match=r"^reports has 1 report\(s\); expected at least two\.$"):
         compare([reports["good"]])
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fer_sklearn import EMOTIONS
-from fer_sklearn.evaluation import coverage_accuracy_curve
-from fer_sklearn.evaluation._metrics import coverage_accuracy
+from fer_sklearn.evaluation import accuracy_coverage_curve
+from fer_sklearn.evaluation._metrics import coverage_curve
 
 
 def _answers():
@@ -21,7 +21,7 @@ def _answers():
 
 def test_coverage_curve_by_hand():
     correct, confidence = [True, False, True, False], [0.9, 0.8, 0.8, 0.3]
-    curve = coverage_accuracy(correct, confidence)
+    curve = coverage_curve(correct, confidence)
     np.testing.assert_array_equal(curve.threshold, [0.3, 0.8, 0.9])
     np.testing.assert_allclose(curve.coverage, [1, 0.75, 0.25])
     np.testing.assert_allclose(curve.accuracy, [0.5, 2 / 3, 1])
@@ -29,12 +29,12 @@ def test_coverage_curve_by_hand():
 
 
 def test_area_under_the_curve_where_the_surest_is_wrong():
-    assert coverage_accuracy([False, True], [0.9, 0.5]).aurc == pytest.approx(0.75)
+    assert coverage_curve([False, True], [0.9, 0.5]).aurc == pytest.approx(0.75)
 
 
 def test_coverage_curve_is_that_of_a_plain_loop():
     y_true, y_pred, proba = _answers()
-    curve = coverage_accuracy_curve(y_true, proba, labels=EMOTIONS)
+    curve = accuracy_coverage_curve(y_true, proba, labels=EMOTIONS)
     confidence = proba.max(axis=1)
     for threshold, coverage, accuracy in list(zip(*curve, strict=True))[::37]:
         kept = confidence >= threshold
@@ -46,12 +46,12 @@ def test_coverage_curve_is_that_of_a_plain_loop():
 
 def test_coverage_curve_takes_the_order_of_labels():
     y_true, _, proba = _answers()
-    turned = coverage_accuracy_curve(y_true, proba[:, ::-1], labels=EMOTIONS[::-1])
+    turned = accuracy_coverage_curve(y_true, proba[:, ::-1], labels=EMOTIONS[::-1])
     np.testing.assert_array_equal(
-        turned.accuracy, coverage_accuracy_curve(y_true, proba, labels=EMOTIONS).accuracy
+        turned.accuracy, accuracy_coverage_curve(y_true, proba, labels=EMOTIONS).accuracy
     )
 
 
 def test_coverage_curve_wants_an_image():
     with pytest.raises(ValueError, match=r"^y_true is empty"):
-        coverage_accuracy_curve([], np.zeros((0, 2)))
+        accuracy_coverage_curve([], np.zeros((0, 2)))

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, top_k_accuracy_score
 from sklearn.model_selection import GridSearchCV
@@ -18,8 +19,8 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from fer_sklearn import EMOTIONS, HOGSVMClassifier, load_pretrained, make_hog_svm_pipeline
-from fer_sklearn.evaluation import coverage_accuracy_curve, evaluate, evaluate_predictions
-from fer_sklearn.evaluation._metrics import expected_calibration_error, reliability_bins
+from fer_sklearn.evaluation import accuracy_coverage_curve, evaluate, evaluate_predictions
+from fer_sklearn.evaluation._metrics import reliability_bins
 from fer_sklearn.uncertainty import AbstainingClassifier
 
 PROBABILITY_METRICS = ("top_2_accuracy", "log_loss", "expected_calibration_error")
@@ -81,7 +82,7 @@ def test_numbers_are_those_of_scikit_learn():
     expected = [
         top_k_accuracy_score(y_true, proba, k=2, labels=EMOTIONS),
         log_loss(y_true, proba, labels=EMOTIONS),
-        expected_calibration_error(reliability_bins(right, proba.max(axis=1))),
+        reliability_bins(right, proba.max(axis=1)).expected_calibration_error,
     ]
     assert values(report) == pytest.approx(expected)
 
@@ -119,7 +120,7 @@ def test_calibration_error_has_the_bins_of_the_reliability_diagram():
     y_true = np.where(right, "a", "b")
     report = evaluate_predictions(y_true, ["a"] * 300, y_proba=proba)
     assert report.overall["expected_calibration_error"].value == pytest.approx(
-        expected_calibration_error(reliability_bins(right, confidence))
+        reliability_bins(right, confidence).expected_calibration_error
     )
 
 
@@ -134,7 +135,7 @@ def test_intervals_are_those_of_a_plain_bootstrap():
             [
                 top_k_accuracy_score(y_true[rows], proba[rows], k=2, labels=EMOTIONS),
                 log_loss(y_true[rows], proba[rows], labels=EMOTIONS),
-                expected_calibration_error(reliability_bins(right[rows], confidence[rows])),
+                reliability_bins(right[rows], confidence[rows]).expected_calibration_error,
             ]
         )
     found = [report.overall[name][1:] for name in PROBABILITY_METRICS]
@@ -231,10 +232,32 @@ def test_the_shipped_network_predicts_once(faces, monkeypatch):
     assert report.overall["log_loss"].value == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_predict_by_its_own_probabilities_costs_nothing_more(X, y):
+class Declaring(Counting):
+    """A classifier whose labels follow from its probabilities."""
+
+    def predict_from_proba(self, y_proba):
+        return self.classes_[y_proba.argmax(axis=1)]
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, make_pipeline, FrozenEstimator])
+def test_a_classifier_that_predicts_from_its_probabilities_predicts_once(X, y, wrap):
+    model = Declaring().fit(X, y)
+    report = evaluate(wrap(model), X, y)
+    assert model.computed_ == [30]
+    np.testing.assert_array_equal(report.labels[report.y_pred], model.predict(X))
+
+
+def test_evaluating_leaves_the_estimator_as_it_was(X, y):
+    model = Declaring().fit(X, y)
+    before = dict(vars(model))
+    evaluate(model, X, y)
+    assert vars(model) == before
+
+
+def test_any_other_predict_is_called(X, y):
     model = Counting().fit(X, y)
     report = evaluate(model, X, y)
-    assert model.computed_ == [30]
+    assert model.computed_ == [30, 30]
     np.testing.assert_array_equal(report.labels[report.y_pred], model.predict(X))
 
 
@@ -355,19 +378,19 @@ def test_an_estimator_without_probabilities_is_measured_without_them(X, y):
 
 def test_probabilities_can_be_required(X, y):
     with pytest.raises(TypeError, match=r"^estimator is LinearSVC, which has no predict_proba;"):
-        evaluate(make_pipeline(LinearSVC()).fit(X, y), X, y, probabilities=True)
+        evaluate(make_pipeline(LinearSVC()).fit(X, y), X, y, response_method="predict_proba")
 
 
 def test_probabilities_can_be_spared(X, y):
     model = Counting("last").fit(X, y)
-    assert evaluate(model, X, y, probabilities=False).scores is None
+    assert evaluate(model, X, y, response_method="predict").scores is None
     assert model.computed_ == []
 
 
-@pytest.mark.parametrize("probabilities", ["yes", 2, None])
-def test_bad_choice_of_probabilities_is_told(X, y, probabilities):
-    with pytest.raises(ValueError, match=r"^The 'probabilities' parameter of .*evaluate must be"):
-        evaluate(DummyClassifier().fit(X, y), X, y, probabilities=probabilities)
+@pytest.mark.parametrize("response_method", ["yes", 2, None])
+def test_unknown_response_method(X, y, response_method):
+    with pytest.raises(ValueError, match=r"^The 'response_method' parameter of .*evaluate must be"):
+        evaluate(DummyClassifier().fit(X, y), X, y, response_method=response_method)
 
 
 class Unnormalised(DummyClassifier):
@@ -397,4 +420,4 @@ def test_bad_probabilities_are_told(y_proba, message):
     with pytest.raises(ValueError, match=message):
         evaluate_predictions(["a", "b"], ["a", "b"], y_proba=y_proba)
     with pytest.raises(ValueError, match=message):
-        coverage_accuracy_curve(["a", "b"], y_proba)
+        accuracy_coverage_curve(["a", "b"], y_proba)

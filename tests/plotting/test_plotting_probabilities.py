@@ -64,7 +64,7 @@ def test_bars_of_the_histogram_stand_where_the_points_do():
     display = ReliabilityDisplay([True, False, True], [0.2, 0.2, 1.0], n_bins=5).plot()
     heights, _, _ = display.histogram_.get_data()
     assert_allclose(heights, [2 / 3, 0, 0, 0, 1 / 3])
-    assert_array_equal(display.bins_.count, [2, 1])
+    assert_array_equal(display.bins_.n_predictions, [2, 1])
 
 
 def test_models_share_the_axes_of_reliability(judged):
@@ -236,7 +236,7 @@ def test_long_labels_and_names_are_readable(display, judged):
     ("y", "proba", "labels", "message"),
     [
         ([], np.ones((0, 2)), None, r"^y_true is empty: found 0 label\(s\)"),
-        (["a", "b"], [[0.5, 0.5]], None, r"^y_proba has shape \(1, 2\); expected \(2, n\)"),
+        (["a", "b"], [[0.5, 0.5]], None, r"^y_proba has shape \(1, 2\); expected \(2, 2\)"),
         (
             ["a", "b"],
             [[0.5, 0.5], [3.0, -2.0]],
@@ -248,14 +248,14 @@ def test_long_labels_and_names_are_readable(display, judged):
             ["a", "a"],
             [[0.5, 0.5]] * 2,
             None,
-            r"^y_proba has 2 column\(s\) and y_true has 1 different ones: 'a'; expected a label "
-            r"for each column\. Pass labels=, in the order of the columns: ",
+            r"^y_proba has 2 column\(s\) for 1 label\(s\), 'a'; expected a label for each column\. "
+            r"Pass labels=, in the order of the columns, such as ",
         ),
         (
             ["a", "a"],
             [[0.5, 0.5]] * 2,
             ["a", "b", "c"],
-            r"^y_proba has 2 column\(s\) and labels has 3: 'a', 'b', 'c'; expected a label for ",
+            r"^y_proba has 2 column\(s\) for 3 label\(s\), 'a', 'b', 'c'; expected a label for ",
         ),
         (
             ["a", "c"],
