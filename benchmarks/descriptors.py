@@ -36,7 +36,7 @@ def unmirrored(*names):
     recommended = make_descriptor_svm_pipeline()
     union = recommended["features"].transformer
     parts = dict(union.transformer_list)
-    classifier = recommended["classifier"].set_params(mirrored=False)
+    classifier = recommended["classifier"].set_params(flip_invariant=False)
     return Pipeline(
         [
             ("resize", GrayscaleResizer()),
@@ -100,7 +100,7 @@ def fit_and_score(model, train, public, seed):
 
 
 def is_mirrored(classifier):
-    return isinstance(classifier, LSSVMClassifier) and classifier.mirrored
+    return isinstance(classifier, LSSVMClassifier) and classifier.flip_invariant
 
 
 def table(steps):

@@ -26,7 +26,7 @@ HOG_SVM_GRID = {
 #: What is worth tuning in :func:`make_descriptor_svm_pipeline`: 8 candidates.
 DESCRIPTOR_SVM_GRID = {
     "classifier__C": [3.0, 10.0],
-    "classifier__gamma": ["scale", "double_scale"],
+    "classifier__gamma": ["scale", "2*scale"],
     "classifier__n_components": [300, 500],
 }
 
@@ -99,7 +99,7 @@ def make_descriptor_svm_pipeline(
     Parameters
     ----------
     classifier : estimator or None, default=None
-        The last step; None is ``LSSVMClassifier(mirrored=True, n_components=400)``.
+        The last step; None is ``LSSVMClassifier(flip_invariant=True, n_components=400)``.
     descriptors : list of (str, transformer) or None, default=None
         What turns images into features, to be joined by a ``FeatureUnion``. None is
         ``hog`` (12 orientations in cells of 6×6 pixels), ``lbp1`` and ``lbp2`` (circles of
@@ -127,7 +127,7 @@ def make_descriptor_svm_pipeline(
     """
     union = FeatureUnion(_recommended_descriptors() if descriptors is None else descriptors)
     if classifier is None:
-        classifier = LSSVMClassifier(mirrored=True, n_components=400, random_state=0)
+        classifier = LSSVMClassifier(flip_invariant=True, n_components=400, random_state=0)
     steps = [
         *_first_steps(crop_faces, size),
         ("features", MirroredFeatures(union)),

@@ -30,7 +30,7 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
     An expression means the same in the mirror, but once images have become features nothing
     can be mirrored any more. This keeps both: the first half of the columns describes the
     images, the second half their mirror images, and ``n_samples`` stays. A classifier that
-    knows of it, ``LSSVMClassifier(mirrored=True)``, learns from both at the price of one.
+    knows of it, ``LSSVMClassifier(flip_invariant=True)``, learns from both at the price of one.
 
     Parameters
     ----------

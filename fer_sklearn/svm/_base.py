@@ -29,7 +29,7 @@ def kernel_coefficient(gamma, features, weight):
 
     Parameters
     ----------
-    gamma : {"scale", "double_scale"} or float
+    gamma : {"scale", "2*scale"} or float
         ``"scale"`` is one over the total variance, as in ``sklearn.svm.SVC``.
     features : ndarray of shape (n, n_features)
     weight : ndarray of shape (n,)
@@ -44,4 +44,4 @@ def kernel_coefficient(gamma, features, weight):
     mean = np.average(features, weights=weight, axis=0).mean()
     variance = np.average(np.square(features - mean), weights=weight, axis=0).mean()
     scale = 1 / (features.shape[1] * variance) if variance > 0 else 1.0
-    return float(2 * scale if gamma == "double_scale" else scale)
+    return float(2 * scale if gamma == "2*scale" else scale)

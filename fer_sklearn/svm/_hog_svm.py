@@ -43,9 +43,9 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         Inverse strength of regularisation.
     kernel : {"rbf", "linear"}, default="rbf"
         ``"linear"`` is much faster to predict, and less accurate.
-    gamma : {"scale", "double_scale"} or float, default="double_scale"
+    gamma : {"scale", "2*scale"} or float, default="2*scale"
         Coefficient of the Gaussian kernel. ``"scale"`` is one over the total variance of
-        the (reduced) features, as in scikit-learn's SVC; ``"double_scale"`` is twice that.
+        the (reduced) features, as in scikit-learn's SVC; ``"2*scale"`` is twice that.
     n_components : int or None, default=200
         Principal components kept. None, or as many as there are features or samples,
         keeps the features as they are.
@@ -91,7 +91,7 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         "C": [Interval(Real, 0, None, closed="neither")],
         "kernel": [StrOptions({"rbf", "linear"})],
         "gamma": [
-            StrOptions({"scale", "double_scale"}),
+            StrOptions({"scale", "2*scale"}),
             Interval(Real, 0, None, closed="neither"),
         ],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
@@ -107,7 +107,7 @@ class HOGSVMClassifier(ImageTagsMixin, ClassifierMixin, BaseEstimator):
         *,
         C=5.0,
         kernel="rbf",
-        gamma="double_scale",
+        gamma="2*scale",
         n_components=200,
         hog=None,
         class_weight=None,

@@ -30,7 +30,7 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
     """Classify features by a least-squares support vector machine with a Gaussian kernel.
 
     Squared errors in place of hinges turn training into one system of linear equations
-    (Suykens & Vandewalle 1999), one Cholesky factor for all classes. With `mirrored`, the
+    (Suykens & Vandewalle 1999), one Cholesky factor for all classes. With `flip_invariant`, the
     kernel is averaged over both sides of both faces (Haasdonk & Burkhardt 2007), which
     amounts to training on a mirrored copy of each image and to averaging over both in
     `predict`, where an SVM would have to be trained on twice the images.
@@ -42,13 +42,13 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
     ----------
     C : float, default=10.0
         Inverse strength of regularisation.
-    gamma : {"scale", "double_scale"} or float, default="double_scale"
+    gamma : {"scale", "2*scale"} or float, default="2*scale"
         Coefficient of the Gaussian kernel. ``"scale"`` is one over the total variance of
-        the (reduced) features; ``"double_scale"`` is twice that.
+        the (reduced) features; ``"2*scale"`` is twice that.
     n_components : int or None, default=None
         Principal components kept. None, or as many as there are features or samples,
         keeps the features as they are.
-    mirrored : bool, default=False
+    flip_invariant : bool, default=False
         Whether the second half of the columns describes the mirror images of what the
         first half describes, as :class:`MirroredFeatures` makes them.
     class_weight : dict, "balanced" or None, default=None
@@ -68,8 +68,8 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         None where nothing was to be reduced.
     gamma_ : float
         The coefficient that `gamma` stood for.
-    sides_ : list of ndarray of shape (n_samples, n_reduced)
-        The (reduced) training features; of the mirror images too where `mirrored` is set.
+    X_fit_ : list of ndarray of shape (n_samples, n_reduced)
+        The (reduced) training features; of the mirror images too where `flip_invariant` is set.
     dual_coef_ : ndarray of shape (n_samples, n_classes)
         Weight of each training sample.
     intercept_ : ndarray of shape (n_classes,)
@@ -84,7 +84,7 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
     >>> from fer_sklearn import HOGExtractor, LSSVMClassifier, MirroredFeatures, make_faces
     >>> from sklearn.pipeline import make_pipeline
     >>> X, y = make_faces(70, random_state=0, return_X_y=True)
-    >>> classifier = LSSVMClassifier(mirrored=True)
+    >>> classifier = LSSVMClassifier(flip_invariant=True)
     >>> pipeline = make_pipeline(MirroredFeatures(HOGExtractor()), classifier).fit(X, y)
     >>> pipeline.predict(X[:2]) == y[:2]
     array([ True,  True])
@@ -93,11 +93,11 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "C": [Interval(Real, 0, None, closed="neither")],
         "gamma": [
-            StrOptions({"scale", "double_scale"}),
+            StrOptions({"scale", "2*scale"}),
             Interval(Real, 0, None, closed="neither"),
         ],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "mirrored": ["boolean"],
+        "flip_invariant": ["boolean"],
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "probability": ["boolean"],
         "random_state": ["random_state"],
@@ -107,9 +107,9 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         self,
         *,
         C=10.0,
-        gamma="double_scale",
+        gamma="2*scale",
         n_components=None,
-        mirrored=False,
+        flip_invariant=False,
         class_weight=None,
         probability=False,
         random_state=None,
@@ -117,7 +117,7 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         self.C = C
         self.gamma = gamma
         self.n_components = n_components
-        self.mirrored = mirrored
+        self.flip_invariant = flip_invariant
         self.class_weight = class_weight
         self.probability = probability
         self.random_state = random_state
@@ -142,7 +142,7 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `mirrored` is set and the columns are odd in number, or if the equations
+            If `flip_invariant` is set and the columns are odd in number, or if the equations
             cannot be solved at this `C`.
         """
         X, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
@@ -166,7 +166,7 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         if self.probability:
             left_out = targets - self.dual_coef_ / factor.inverse_diagonal()[:, np.newaxis]
             self.temperature_ = _temperature(left_out + self.intercept_, codes, weight)
-        self.sides_ = sides
+        self.X_fit_ = sides
         return self
 
     def predict(self, X):
@@ -220,11 +220,11 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
 
     def _fit_sides(self, X):
         """Return the (reduced) features of the images, and those of the mirror images."""
-        if self.mirrored and X.shape[1] % 2:
+        if self.flip_invariant and X.shape[1] % 2:
             raise ValueError(
-                f"X has {X.shape[1]} features, an odd number, but mirrored=True expects those "
+                f"X has {X.shape[1]} features, an odd number, but flip_invariant=True expects those "
                 f"of the images and as many of their mirror images. Put MirroredFeatures "
-                f"before this step, or set mirrored=False."
+                f"before this step, or set flip_invariant=False."
             )
         sides = self._split(X)
         shape = (len(X) * len(sides), sides[0].shape[1])
@@ -235,7 +235,7 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         return [self.pca_.transform(side) for side in sides]
 
     def _split(self, X):
-        return np.split(X, 2, axis=1) if self.mirrored else [X]
+        return np.split(X, 2, axis=1) if self.flip_invariant else [X]
 
     def _factor(self, sides, weight):
         """Return the Cholesky factor of the kernel matrix plus the regularisation."""
@@ -263,7 +263,7 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         scores = np.tile(self.intercept_, (len(X), 1))
         for part in gen_batches(len(X), _CHUNK):
             rows = [side[part] for side in sides]
-            scores[part] += _gaussian(rows, self.sides_, self.gamma_) @ self.dual_coef_
+            scores[part] += _gaussian(rows, self.X_fit_, self.gamma_) @ self.dual_coef_
         return scores
 
 

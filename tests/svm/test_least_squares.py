@@ -35,7 +35,7 @@ def test_solves_kernel_ridge_regression_on_centred_labels():
 def test_mirrored_training_is_training_on_mirrored_copies():
     X, y = _clusters()
     turned = X[:, ::-1]  # exactly symmetric: turning twice gives the first again
-    mirrored = LSSVMClassifier(C=4.0, gamma=0.3, mirrored=True).fit(np.hstack([X, turned]), y)
+    mirrored = LSSVMClassifier(C=4.0, gamma=0.3, flip_invariant=True).fit(np.hstack([X, turned]), y)
     # The averaged kernel is half as strong on each copy, so C is halved for the same fit.
     copied = LSSVMClassifier(C=2.0, gamma=0.3).fit(np.vstack([X, turned]), np.tile(y, 2))
     new = _clusters(seed=1)[0]
@@ -49,7 +49,7 @@ def test_mirrored_training_is_training_on_mirrored_copies():
 def test_both_sides_may_be_exchanged(faces):
     X, y = faces
     both = MirroredFeatures(HOGExtractor()).fit_transform(X)
-    classifier = LSSVMClassifier(mirrored=True, n_components=20).fit(both, y)
+    classifier = LSSVMClassifier(flip_invariant=True, n_components=20).fit(both, y)
     exchanged = np.roll(both, both.shape[1] // 2, axis=1)
     assert_allclose(
         classifier.decision_function(both), classifier.decision_function(exchanged), atol=1e-5
@@ -148,8 +148,10 @@ def test_probability_is_not_there_unasked():
 
 def test_an_odd_number_of_columns_has_no_mirror():
     X, y = _clusters(n_features=5)
-    with pytest.raises(ValueError, match="X has 5 features, an odd number, but mirrored=True"):
-        LSSVMClassifier(mirrored=True).fit(X, y)
+    with pytest.raises(
+        ValueError, match="X has 5 features, an odd number, but flip_invariant=True"
+    ):
+        LSSVMClassifier(flip_invariant=True).fit(X, y)
 
 
 def test_too_little_regularisation_is_told():
