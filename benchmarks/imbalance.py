@@ -121,8 +121,8 @@ def oversampled(y, seed):
 
 
 def svm(X, y, args, **parameters):
-    classifier = LSSVMClassifier(n_components=_COMPONENTS, random_state=args.seed, **parameters)
-    return make_hog_svm_pipeline(classifier).fit(X, y)
+    classifier = LSSVMClassifier(**parameters)
+    return make_hog_svm_pipeline(classifier, n_components=_COMPONENTS).fit(X, y)
 
 
 def cnn(X, y, args, *, epochs=None, **parameters):

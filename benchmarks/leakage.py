@@ -174,7 +174,7 @@ PARTS = {"shipped": shipped, "svm": svm, "augmenting": augmenting, "selecting": 
 
 
 def hog_svm(args):
-    return make_hog_svm_pipeline(LSSVMClassifier(n_components=_COMPONENTS, random_state=args.seed))
+    return make_hog_svm_pipeline(LSSVMClassifier(), n_components=_COMPONENTS)
 
 
 def row(name, correct, args, groups=None):

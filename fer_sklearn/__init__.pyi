@@ -34,6 +34,7 @@ from .faces import crop_face as crop_face
 from .faces import detect_faces as detect_faces
 from .faces import fetch_yunet as fetch_yunet
 from .features import BalancedPCA as BalancedPCA
+from .features import CappedPCA as CappedPCA
 from .features import HOGExtractor as HOGExtractor
 from .features import LBPExtractor as LBPExtractor
 from .features import MirroredFeatures as MirroredFeatures

@@ -17,6 +17,7 @@ import fer_sklearn
 from fer_sklearn import (
     AbstainingClassifier,
     BalancedPCA,
+    CappedPCA,
     FaceCropper,
     FERCNNClassifier,
     GrayscaleResizer,
@@ -116,6 +117,7 @@ ESTIMATORS = [
         MirroredFeatures(HOGExtractor(pixels_per_cell=1, cells_per_block=1)),
         n_passed=44,
     ),
+    Case(CappedPCA(), n_passed=44),
     Case(BalancedPCA(), n_passed=44),
     Case(
         AbstainingClassifier(GaussianNB(), threshold=0.0),

@@ -43,7 +43,7 @@ def quick_cnn(**parameters):
 
 
 def test_steps_along_the_road():
-    assert list(make_hog_svm_pipeline().named_steps) == ["resize", "hog", "classifier"]
+    assert list(make_hog_svm_pipeline().named_steps) == ["resize", "hog", "pca", "classifier"]
     with_faces = make_cnn_pipeline(crop_faces=True)
     assert list(with_faces.named_steps) == ["crop", "resize", "normalize", "classifier"]
 
@@ -118,16 +118,20 @@ def test_copies_stay_in_one_fold(drawn):
 
 
 def test_cached_steps_are_computed_once(drawn, tmp_path, monkeypatch):
-    from fer_sklearn.features import _hog
+    from fer_sklearn.features import _combine, _hog
 
     calls = []
-    real = _hog.hog_batch
-    monkeypatch.setattr(_hog, "hog_batch", lambda *a, **k: calls.append(1) or real(*a, **k))
+
+    def counted(real):
+        return lambda *args, **options: calls.append(real.__name__) or real(*args, **options)
+
+    monkeypatch.setattr(_hog, "hog_batch", counted(_hog.hog_batch))
+    monkeypatch.setattr(_combine, "make_pca", counted(_combine.make_pca))
     pipeline = make_hog_svm_pipeline(memory=str(tmp_path))
     pipeline.fit(*drawn)
-    assert calls == [1]
+    assert calls == ["hog_batch", "make_pca"]
     pipeline.set_params(classifier__C=1.0).fit(*drawn)
-    assert calls == [1]
+    assert calls == ["hog_batch", "make_pca"]
 
 
 def test_photos_of_any_size_in_one_list(drawn):

@@ -252,9 +252,7 @@ def _columns_of(labels, classes):
 
 
 def _default_estimator():
-    return make_hog_svm_pipeline(
-        LSSVMClassifier(n_components=_COMPONENTS, probability=True, random_state=0)
-    )
+    return make_hog_svm_pipeline(LSSVMClassifier(probability=True), n_components=_COMPONENTS)
 
 
 def _folds(codes, labels, groups, cv, random_state):

@@ -83,7 +83,7 @@ def hog_weights(estimator, *, scale=8):
 
     Parameters
     ----------
-    estimator : fitted Pipeline or HOGSVMClassifier
+    estimator : fitted Pipeline
         A HOGExtractor, then steps that are linear, such as PCA or StandardScaler, through
         which weights are taken back, then a classifier with ``coef_``: LinearSVC,
         LogisticRegression, ``HOGSVMClassifier(kernel="linear")``. Also inside a search or a
@@ -151,8 +151,8 @@ def _take_apart(estimator):
             estimator = estimator.steps[-1][1]
         elif isinstance(estimator, HOGSVMClassifier):
             check_is_fitted(estimator)
-            inner = (estimator.hog_, estimator.pca_)
-            return [*steps, *(step for step in inner if step is not None)], estimator.svm_
+            pca = [] if estimator.pca_ is None else [estimator.pca_]
+            return [*steps, *pca], estimator.svm_
         else:
             inner = unwrapped(estimator)
             if inner is None:

@@ -1,11 +1,12 @@
-"""Descriptors: from grey images to numbers that a classical classifier can use."""
+"""Descriptors: from grey images to features for classical classifiers."""
 
-from ._combine import BalancedPCA, MirroredFeatures, make_pca
+from ._combine import BalancedPCA, CappedPCA, MirroredFeatures, make_pca
 from ._hog import HOGExtractor, hog_batch
 from ._lbp import LBPExtractor, lbp_batch
 
 __all__ = [
     "BalancedPCA",
+    "CappedPCA",
     "HOGExtractor",
     "LBPExtractor",
     "MirroredFeatures",

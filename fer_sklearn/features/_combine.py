@@ -1,7 +1,9 @@
 """Combine and reduce descriptors: mirror images, principal components."""
 
+from __future__ import annotations
+
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import (
@@ -16,36 +18,36 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.compat import HasMethods, Interval, fit_context
 from .._utils.pixels import ImageTagsMixin, check_pixels
+from .._utils.typing import ArrayLike, FloatArray, NDArray, PixelArray, RandomState
 from ._hog import HOGExtractor
 
-__all__ = ["BalancedPCA", "MirroredFeatures", "make_pca"]
+__all__ = ["BalancedPCA", "CappedPCA", "MirroredFeatures", "make_pca"]
 
-# Up to here the covariance matrix is small enough to be decomposed itself.
+# With no more features than this, the covariance matrix is small enough to be decomposed.
 _MAX_COVARIANCE = 4096
 
 
 class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
-    """Features of each face and, beside them, those of its mirror image.
+    """Concatenate the features of each image with those of its mirror image.
 
-    An expression means the same in the mirror, but once images have become features nothing
-    can be mirrored any more. This keeps both: the first half of the columns describes the
-    images, the second half their mirror images, and ``n_samples`` stays. A classifier that
-    knows of it, ``LSSVMClassifier(flip_invariant=True)``, learns from both at the price of one.
+    An expression means the same in the mirror, but features cannot be mirrored once they are
+    extracted. The first half of the output columns describes the images, the second half their
+    mirror images. ``LSSVMClassifier(flip_invariant=True)`` learns from both at the cost of one.
 
     Parameters
     ----------
     transformer : transformer or None, default=None
-        What turns images into features, such as a ``FeatureUnion`` of descriptors. None is
-        ``HOGExtractor()``. It is cloned, and fitted on the images as they are.
+        Transformer from images to features, such as a ``FeatureUnion`` of descriptors. It is
+        cloned, and fitted on the images only. If None, ``HOGExtractor()``.
 
     Attributes
     ----------
     transformer_ : transformer
-        Fitted.
+        Fitted transformer.
     n_features_in_ : int
-        Pixels an image, seen in `fit`.
+        Number of pixels per image seen in `fit`.
     image_shape_ : (int, int)
-        Height and width of the images seen in `fit`.
+        Height and width of the images seen in `fit`, in pixels.
 
     Examples
     --------
@@ -55,49 +57,51 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
     >>> both = MirroredFeatures().fit_transform(faces)
     >>> both.shape
     (3, 1800)
-    >>> turned = MirroredFeatures().fit_transform(faces[:, :, ::-1])
-    >>> bool((turned[:, :900] == both[:, 900:]).all())
+    >>> mirrored = MirroredFeatures().fit_transform(faces[:, :, ::-1])
+    >>> bool((mirrored[:, :900] == both[:, 900:]).all())
     True
     """
 
-    _parameter_constraints: ClassVar[dict] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "transformer": [HasMethods(["fit_transform", "transform"]), None],
     }
 
-    def __init__(self, transformer=None):
+    def __init__(self, transformer: TransformerMixin | None = None) -> None:
         self.transformer = transformer
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> MirroredFeatures:
         """Fit the transformer.
 
         Parameters
         ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+        X : array-like of shape (n_samples, h, w), (n_samples, h, w, 1) or (n_samples, h * w)
             Grey images, uint8 or float.
-        y : array-like of shape (n,), default=None
-            Handed to the transformer.
+        y : array-like of shape (n_samples,), default=None
+            Passed to the transformer.
 
         Returns
         -------
-        self
+        self : MirroredFeatures
+            Fitted transformer.
         """
         self.fit_transform(X, y)
         return self
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit_transform(self, X, y=None):
-        """Fit the transformer and describe the images.
+    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> FloatArray:
+        """Fit the transformer and extract the features.
 
         Parameters
         ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+        X : array-like of shape (n_samples, h, w), (n_samples, h, w, 1) or (n_samples, h * w)
             Grey images, uint8 or float.
-        y : array-like of shape (n,), default=None
-            Handed to the transformer.
+        y : array-like of shape (n_samples,), default=None
+            Passed to the transformer.
 
         Returns
         -------
-        ndarray of shape (n, 2 * n_features)
+        ndarray of shape (n_samples, 2 * n_features)
+            Features of the images, then of their mirror images.
         """
         images = check_pixels(self, X, reset=True, keep_float64=True)
         given = self.transformer
@@ -105,97 +109,222 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
         features = self.transformer_.fit_transform(images, y)
         return self._with_mirrored(features, images)
 
-    def transform(self, X):
-        """Describe images and their mirror images.
+    def transform(self, X: ArrayLike) -> FloatArray:
+        """Extract the features of images and of their mirror images.
 
         Parameters
         ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+        X : array-like of shape (n_samples, h, w), (n_samples, h, w, 1) or (n_samples, h * w)
             Grey images of the size seen in `fit`.
 
         Returns
         -------
-        ndarray of shape (n, 2 * n_features)
+        ndarray of shape (n_samples, 2 * n_features)
+            Features of the images, then of their mirror images.
         """
         check_is_fitted(self, "transformer_")
         images = check_pixels(self, X, reset=False, keep_float64=True)
         return self._with_mirrored(self.transformer_.transform(images), images)
 
-    def get_feature_names_out(self, input_features=None):
-        """Name the features as the transformer does, those of the mirror ``mirrored_…``.
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the transformer's names, and the same with the prefix ``mirrored_``.
 
         Parameters
         ----------
         input_features : ignored
-            Features are not pixels, so the names of the pixels do not matter.
+            Names of pixels, which features are not.
 
         Returns
         -------
         ndarray of shape (2 * n_features,), object
+            Names, in the order of the columns.
         """
         check_is_fitted(self, "transformer_")
         names = self.transformer_.get_feature_names_out()
         return np.array([*names, *(f"mirrored_{name}" for name in names)], dtype=object)
 
-    def _with_mirrored(self, features, images):
+    def _with_mirrored(self, features: FloatArray, images: PixelArray) -> FloatArray:
         return np.hstack([features, self.transformer_.transform(images[:, :, ::-1])])
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
 
 
-def make_pca(shape, n_components, random_state):
-    """Return an unfitted PCA for data of this shape, or None where it could not reduce it.
+def make_pca(
+    shape: tuple[int, int],
+    n_components: int | None,
+    random_state: int | np.random.RandomState | None,
+) -> PCA | None:
+    """Return an unfitted PCA for data of this shape, or None if it would not reduce the data.
 
     Parameters
     ----------
     shape : (int, int)
-        Samples and features.
+        Number of samples and of features.
     n_components : int or None
-        Components wanted; None is all features.
+        Number of components to keep; None keeps all features.
     random_state : int, RandomState instance or None
-        Seed of the approximate solver, taken for thousands of features.
+        Seed of the approximate solver, which is used for thousands of features.
 
     Returns
     -------
     PCA or None
+        Its output is an array, even if scikit-learn is configured to return tables.
     """
     n_samples, n_features = shape
     if n_components is None or n_components >= min(n_samples, n_features):
         return None
     exact = n_features <= min(n_samples, _MAX_COVARIANCE)
-    return PCA(
+    pca = PCA(
         n_components,
         svd_solver="covariance_eigh" if exact else "auto",
         random_state=check_random_state(random_state).randint(np.iinfo(np.int32).max),
     )
+    return pca.set_output(transform="default")
 
 
-class BalancedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Reduce a descriptor to principal components and scale it to a total variance of 1.
+class CappedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Reduce features to at most a number of principal components.
 
-    Descriptors differ in length and scale: joined as they are, the longest would decide.
-    After this step each counts as much as any other in a ``FeatureUnion``, unless its
-    ``transformer_weights`` say otherwise.
+    ``sklearn.decomposition.PCA`` raises an error if there are fewer features or samples than
+    components. This class then returns the features unchanged, so that one pipeline fits data sets
+    and images of any size. It also uses the solver that is fastest for features of images.
 
     Parameters
     ----------
-    n_components : int or None, default=250
-        Principal components kept. None, or as many as there are features or samples,
-        keeps the features as they are.
+    n_components : int or None, default=200
+        Maximum number of components. If None, or if there are no more features or samples than
+        that, the features are returned as they are.
     random_state : int, RandomState instance or None, default=0
-        Seed of the approximate solver, taken for thousands of features.
+        Seed of the approximate solver, which is used for thousands of features.
 
     Attributes
     ----------
     pca_ : PCA or None
-        None where nothing was to be reduced.
-    scale_ : float
-        What the components are multiplied by.
+        Fitted principal components; None if the features were not reduced.
     n_features_in_ : int
-        Columns of `X` seen in `fit`.
+        Number of features seen in `fit`.
+
+    See Also
+    --------
+    BalancedPCA : Also scales the components, to combine several descriptors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fer_sklearn.features import CappedPCA
+    >>> X = np.random.default_rng(0).normal(size=(50, 20))
+    >>> CappedPCA(n_components=3).fit_transform(X).shape
+    (50, 3)
+    >>> CappedPCA(n_components=30).fit_transform(X).shape
+    (50, 20)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, *, n_components: int | None = 200, random_state: RandomState = 0) -> None:
+        self.n_components = n_components
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> CappedPCA:
+        """Fit the principal components.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, float32 or float64.
+        y : ignored
+            Present for consistency.
+
+        Returns
+        -------
+        self : CappedPCA
+            Fitted transformer.
+        """
+        self.fit_transform(X)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> FloatArray:
+        """Fit the principal components and reduce `X` to them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, float32 or float64.
+        y : ignored
+            Present for consistency.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_reduced)
+            Principal components, of the dtype of `X`.
+        """
+        reduced = validate_data(self, X, dtype=[np.float32, np.float64])
+        self.pca_ = make_pca(reduced.shape, self.n_components, self.random_state)
+        if self.pca_ is not None:
+            reduced = self.pca_.fit_transform(reduced)
+        self._n_features_out = reduced.shape[1]
+        return self._finish_fit(reduced)
+
+    def transform(self, X: ArrayLike) -> FloatArray:
+        """Reduce `X` to the principal components.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_reduced)
+            Principal components, of the dtype of `X`.
+        """
+        check_is_fitted(self, "pca_")
+        features = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
+        return self._finish(features if self.pca_ is None else self.pca_.transform(features))
+
+    def _finish_fit(self, reduced: FloatArray) -> FloatArray:
+        """Learn what `_finish` needs, and apply it to the components of the training data."""
+        return self._finish(reduced)
+
+    def _finish(self, reduced: FloatArray) -> FloatArray:
+        """Return the output for these components."""
+        return reduced
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class BalancedPCA(CappedPCA):
+    """Reduce a descriptor to principal components, scaled to a total variance of 1.
+
+    Descriptors differ in length and scale, so in a ``FeatureUnion`` the longest would dominate.
+    After this step all have the same influence, unless ``transformer_weights`` say otherwise.
+
+    Parameters
+    ----------
+    n_components : int or None, default=250
+        Maximum number of components. If None, or if there are no more features or samples than
+        that, the features are only scaled.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the approximate solver, which is used for thousands of features.
+
+    Attributes
+    ----------
+    pca_ : PCA or None
+        Fitted principal components; None if the features were not reduced.
+    scale_ : float
+        Factor that the components are multiplied by.
+    n_features_in_ : int
+        Number of features seen in `fit`.
 
     Examples
     --------
@@ -207,68 +336,13 @@ class BalancedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     ((50, 3), 1.0)
     """
 
-    _parameter_constraints: ClassVar[dict] = {
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "random_state": ["random_state"],
-    }
+    def __init__(self, *, n_components: int | None = 250, random_state: RandomState = 0) -> None:
+        super().__init__(n_components=n_components, random_state=random_state)
 
-    def __init__(self, *, n_components=250, random_state=0):
-        self.n_components = n_components
-        self.random_state = random_state
-
-    def fit(self, X, y=None):
-        """Learn the components and their scale.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-        y : ignored
-
-        Returns
-        -------
-        self
-        """
-        self.fit_transform(X)
-        return self
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None):
-        """Learn the components and their scale, and reduce `X`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-        y : ignored
-
-        Returns
-        -------
-        ndarray of shape (n, n_components), float32 or float64
-        """
-        X = validate_data(self, X, dtype=[np.float32, np.float64])
-        self.pca_ = make_pca(X.shape, self.n_components, self.random_state)
-        reduced = X if self.pca_ is None else self.pca_.fit_transform(X)
+    def _finish_fit(self, reduced: FloatArray) -> FloatArray:
         variance = float(reduced.var(axis=0, dtype=np.float64).sum())
         self.scale_ = variance**-0.5 if variance > 0 else 1.0
-        self._n_features_out = reduced.shape[1]
+        return self._finish(reduced)
+
+    def _finish(self, reduced: FloatArray) -> FloatArray:
         return reduced * reduced.dtype.type(self.scale_)
-
-    def transform(self, X):
-        """Reduce `X`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n, n_components), float32 or float64
-        """
-        check_is_fitted(self, "scale_")
-        X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
-        reduced = X if self.pca_ is None else self.pca_.transform(X)
-        return reduced * reduced.dtype.type(self.scale_)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags

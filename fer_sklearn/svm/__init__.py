@@ -1,4 +1,4 @@
-"""Support vector machines: the classical one on HOG, and a least-squares one."""
+"""Support vector machines: an ordinary one for HOG features, and a least-squares one."""
 
 from ._hog_svm import HOGSVMClassifier
 from ._least_squares import LSSVMClassifier

@@ -1,83 +1,96 @@
-"""A least-squares support vector machine that knows faces from their mirror images."""
+"""A least-squares support vector machine that can be invariant to mirroring."""
+
+from __future__ import annotations
 
 import math
-from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import gen_batches
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._utils.compat import Interval, StrOptions, check_sample_weight, fit_context
+from .._utils.compat import fit_context
+from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, RandomState
 from ..features import make_pca
-from ._base import check_several_classes, is_probabilistic, kernel_coefficient
+from ._base import BaseSVM
 
 __all__ = ["Cholesky", "LSSVMClassifier"]
 
-# Rows of the kernel matrix worked on at a time, which bounds the memory beside it.
+# Rows of the kernel matrix that are computed at a time, which bounds the extra memory.
 _CHUNK = 1024
-# Columns of the matrix that the Cholesky factor works on at a time.
+# Columns of the matrix that are factorised at a time.
 _BLOCK = 1024
 
 
-class LSSVMClassifier(ClassifierMixin, BaseEstimator):
-    """Classify features by a least-squares support vector machine with a Gaussian kernel.
+class LSSVMClassifier(BaseSVM):
+    """Classify features with a least-squares SVM with a Gaussian kernel.
 
-    Squared errors in place of hinges turn training into one system of linear equations
-    (Suykens & Vandewalle 1999), one Cholesky factor for all classes. With `flip_invariant`, the
-    kernel is averaged over both sides of both faces (Haasdonk & Burkhardt 2007), which
-    amounts to training on a mirrored copy of each image and to averaging over both in
-    `predict`, where an SVM would have to be trained on twice the images.
+    Squared errors instead of the hinge loss turn training into one system of linear equations,
+    solved with a single Cholesky factorisation for all classes. With `flip_invariant`, the kernel
+    is averaged over both faces and their mirror images, which is equivalent to training on a
+    mirrored copy of each image and averaging over both in `predict`. An ordinary SVM would have to
+    be trained on twice as many images.
 
-    Training takes ``4 * n_samples ** 2`` bytes of memory for float32 features, 3.3 GB for
-    FER2013, and time that grows with ``n_samples ** 3``.
+    Training takes ``4 * n_samples ** 2`` bytes of memory for float32 features, 3.3 GB for FER2013,
+    and time that grows with ``n_samples ** 3``.
 
     Parameters
     ----------
     C : float, default=10.0
-        Inverse strength of regularisation.
+        Regularisation parameter; smaller values regularise more.
     gamma : {"scale", "2*scale"} or float, default="2*scale"
-        Coefficient of the Gaussian kernel. ``"scale"`` is one over the total variance of
-        the (reduced) features; ``"2*scale"`` is twice that.
+        Coefficient of the Gaussian kernel. ``"scale"`` is one over the total variance of the
+        (reduced) features, as in scikit-learn's SVC; ``"2*scale"`` is twice that.
     n_components : int or None, default=None
-        Principal components kept. None, or as many as there are features or samples,
-        keeps the features as they are.
+        Number of principal components to reduce `X` to before training; with `flip_invariant`,
+        to reduce each half of it to. If None, or if there are no more features or samples than
+        that, `X` is used as it is.
     flip_invariant : bool, default=False
-        Whether the second half of the columns describes the mirror images of what the
-        first half describes, as :class:`MirroredFeatures` makes them.
+        Whether predictions are the same for an image and its mirror image. The second half of
+        the columns of `X` must then describe the mirror images of what the first half describes,
+        as :class:`MirroredFeatures` returns them.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes; ``"balanced"`` makes rare ones count as much as others.
+        Weight of each class, by label. ``"balanced"`` weights classes inversely to their
+        frequency. If None, all classes have weight 1.
     probability : bool, default=False
-        Whether to learn `predict_proba`, from what the machine says of each training
-        sample when it is left out, for which there is a formula (Cawley & Talbot 2004).
-        About doubles the training time; `predict` stays as it is.
+        Whether to enable `predict_proba`, calibrated by temperature scaling on the leave-one-out
+        decision values of the training samples, which have a closed form. About doubles the
+        training time; `predict` is not affected.
     random_state : int, RandomState instance or None, default=None
-        Seed of the principal components, where they are approximate.
+        Seed of approximate principal components.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
+        Labels, sorted.
     pca_ : PCA or None
-        None where nothing was to be reduced.
+        Fitted principal components; None if `X` was not reduced.
     gamma_ : float
-        The coefficient that `gamma` stood for.
+        Coefficient of the kernel.
     X_fit_ : list of ndarray of shape (n_samples, n_reduced)
-        The (reduced) training features; of the mirror images too where `flip_invariant` is set.
+        (Reduced) training features; with `flip_invariant`, also those of the mirror images.
     dual_coef_ : ndarray of shape (n_samples, n_classes)
-        Weight of each training sample.
+        Coefficient of each training sample.
     intercept_ : ndarray of shape (n_classes,)
-        Share of each class in the training data.
+        Fraction of each class in the training data.
     temperature_ : float or None
-        What scores are divided by before the softmax; None without `probability`.
+        Divisor of the decision values before the softmax; None if `probability` was False.
     n_features_in_ : int
-        Columns of `X` seen in `fit`.
+        Number of features seen in `fit`.
+
+    See Also
+    --------
+    make_descriptor_svm_pipeline : The pipeline from photos to this classifier.
+    HOGSVMClassifier : An ordinary SVM, which needs less memory.
+
+    References
+    ----------
+    Suykens & Vandewalle (1999), Least Squares Support Vector Machine Classifiers. Haasdonk &
+    Burkhardt (2007), Invariant kernel functions for pattern analysis and machine learning. Cawley
+    & Talbot (2004), Fast exact leave-one-out cross-validation of sparse least-squares support
+    vector machines.
 
     Examples
     --------
@@ -90,30 +103,22 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
     array([ True,  True])
     """
 
-    _parameter_constraints: ClassVar[dict] = {
-        "C": [Interval(Real, 0, None, closed="neither")],
-        "gamma": [
-            StrOptions({"scale", "2*scale"}),
-            Interval(Real, 0, None, closed="neither"),
-        ],
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseSVM._parameter_constraints,
         "flip_invariant": ["boolean"],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
-        "probability": ["boolean"],
-        "random_state": ["random_state"],
     }
 
     def __init__(
         self,
         *,
-        C=10.0,
-        gamma="2*scale",
-        n_components=None,
-        flip_invariant=False,
-        class_weight=None,
-        probability=False,
-        random_state=None,
-    ):
+        C: float = 10.0,
+        gamma: Literal["scale", "2*scale"] | float = "2*scale",
+        n_components: int | None = None,
+        flip_invariant: bool = False,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        probability: bool = False,
+        random_state: RandomState = None,
+    ) -> None:
         self.C = C
         self.gamma = gamma
         self.n_components = n_components
@@ -123,126 +128,118 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
-        """Fit the machine.
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> LSSVMClassifier:
+        """Fit the SVM.
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
-            Features, float32 or float64, whichever the equations are to be solved in.
-        y : array-like of shape (n,)
+        X : array-like of shape (n_samples, n_features)
+            Features, float32 or float64; the equations are solved in this precision.
+        y : array-like of shape (n_samples,)
             Labels, strings or numbers, of two classes or more.
-        sample_weight : array-like of shape (n,), default=None
-            How much each sample counts, in all but the principal components.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Per-sample weights, at least 0; not used when fitting the principal components.
 
         Returns
         -------
-        self
+        self : LSSVMClassifier
+            Fitted classifier.
 
         Raises
         ------
         ValueError
-            If `flip_invariant` is set and the columns are odd in number, or if the equations
-            cannot be solved at this `C`.
+            If `X` is not two-dimensional, if `y` has a single class, if `flip_invariant` is set
+            and the number of columns is odd, or if the equations cannot be solved at this `C`.
         """
-        X, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
-        check_classification_targets(y)
-        weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        counted = weight > 0
-        X, y, weight = X[counted], y[counted], weight[counted]
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        check_several_classes(self.classes_)
-        sides = self._fit_sides(X)
-        self.gamma_ = kernel_coefficient(self.gamma, np.vstack(sides), np.tile(weight, len(sides)))
+        features, codes, weight = self._check_training_data(X, y, sample_weight, fill_weight=True)
+        assert weight is not None
+        sides = self._fit_sides(features)
+        self.gamma_ = self._kernel_coefficient(np.vstack(sides), np.tile(weight, len(sides)))
         weight = weight * compute_class_weight(
-            self.class_weight, classes=self.classes_, y=y, sample_weight=weight
+            self.class_weight,
+            classes=self.classes_,
+            y=self.classes_[codes],
+            sample_weight=weight,
         ).take(codes)
-        targets = np.eye(len(self.classes_), dtype=X.dtype)[codes]
-        self.intercept_ = np.average(targets, axis=0, weights=weight).astype(X.dtype)
+        targets = np.eye(len(self.classes_), dtype=features.dtype)[codes]
+        self.intercept_ = np.average(targets, axis=0, weights=weight).astype(targets.dtype)
         targets -= self.intercept_
         factor = self._factor(sides, weight)
         self.dual_coef_ = factor.solve(targets)
-        self.temperature_ = None
+        self.temperature_: float | None = None
         if self.probability:
             left_out = targets - self.dual_coef_ / factor.inverse_diagonal()[:, np.newaxis]
             self.temperature_ = _temperature(left_out + self.intercept_, codes, weight)
         self.X_fit_ = sides
         return self
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> LabelArray:
         """Predict labels.
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`.
 
         Returns
         -------
-        ndarray of shape (n,)
+        ndarray of shape (n_samples,)
+            Labels, of the dtype of `classes_`.
         """
-        best = self._scores(X).argmax(1)
+        best = self._scores(self._check_features(X)).argmax(axis=1)
         return self.classes_[best]
 
-    def decision_function(self, X):
-        """Return the score of each class; `predict` takes the largest.
+    def decision_function(self, X: ArrayLike) -> FloatArray:
+        """Return the decision function; `predict` returns the class with the highest value.
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`.
 
         Returns
         -------
-        ndarray of shape (n, n_classes), or (n,) for two classes
-            Near 1 for the class and 0 for others; of two classes, the difference.
+        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+            Near 1 for the predicted class and near 0 for the others; for two classes, the
+            difference.
         """
-        scores = self._scores(X)
+        scores = self._scores(self._check_features(X))
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
-    @available_if(is_probabilistic)
-    def predict_proba(self, X):
-        """Predict calibrated probabilities; only with ``probability=True``.
+    @property
+    def _is_calibrated(self) -> bool:
+        return self.temperature_ is not None
 
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
+    def _calibrated_probabilities(self, X: FloatArray) -> FloatArray:
+        assert self.temperature_ is not None
+        return softmax(self._scores(X) / self.temperature_, axis=1)
 
-        Returns
-        -------
-        ndarray of shape (n, n_classes)
-            In the order of `classes_`.
-        """
-        scores = self._scores(X)
-        if self.temperature_ is None:
-            raise AttributeError(
-                "probability was set to True after fit. Call fit again to calibrate."
-            )
-        return softmax(scores / self.temperature_, axis=1)
-
-    def _fit_sides(self, X):
-        """Return the (reduced) features of the images, and those of the mirror images."""
+    def _fit_sides(self, X: FloatArray) -> list[FloatArray]:
+        """Return the (reduced) features of the images, and those of their mirror images."""
         if self.flip_invariant and X.shape[1] % 2:
             raise ValueError(
-                f"X has {X.shape[1]} features, an odd number, but flip_invariant=True expects those "
-                f"of the images and as many of their mirror images. Put MirroredFeatures "
+                f"X has {X.shape[1]} features, an odd number, but flip_invariant=True expects "
+                f"those of the images and as many of their mirror images. Put MirroredFeatures "
                 f"before this step, or set flip_invariant=False."
             )
         sides = self._split(X)
         shape = (len(X) * len(sides), sides[0].shape[1])
         self.pca_ = make_pca(shape, self.n_components, self.random_state)
-        if self.pca_ is None:
-            return sides
-        self.pca_.fit(np.vstack(sides))
-        return [self.pca_.transform(side) for side in sides]
+        if self.pca_ is not None:
+            self.pca_.fit(np.vstack(sides))
+        return [self._reduce(side) for side in sides]
 
-    def _split(self, X):
+    def _split(self, X: FloatArray) -> list[FloatArray]:
         return np.split(X, 2, axis=1) if self.flip_invariant else [X]
 
-    def _factor(self, sides, weight):
+    def _factor(self, sides: list[FloatArray], weight: FloatArray) -> Cholesky:
         """Return the Cholesky factor of the kernel matrix plus the regularisation."""
         n_samples = len(weight)
         matrix = np.empty((n_samples, n_samples), sides[0].dtype)
         for part in gen_batches(n_samples, _CHUNK):
-            # Symmetric, so that what stands right of the diagonal is not needed.
+            # The matrix is symmetric; what is right of the diagonal is not needed.
             rows, columns = ([side[s] for side in sides] for s in (part, slice(part.stop)))
             matrix[part, : part.stop] = _gaussian(rows, columns, self.gamma_)
         matrix[np.diag_indices(n_samples)] += 1 / (self.C * weight)
@@ -254,12 +251,9 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
                 f"{matrix.dtype}. Choose a smaller C."
             ) from None
 
-    def _scores(self, X):
-        check_is_fitted(self, "dual_coef_")
-        X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
-        sides = self._split(X)
-        if self.pca_ is not None:
-            sides = [self.pca_.transform(side) for side in sides]
+    def _scores(self, X: FloatArray) -> FloatArray:
+        """Return the decision value of each class for checked features."""
+        sides = [self._reduce(side) for side in self._split(X)]
         scores = np.tile(self.intercept_, (len(X), 1))
         for part in gen_batches(len(X), _CHUNK):
             rows = [side[part] for side in sides]
@@ -267,25 +261,25 @@ class LSSVMClassifier(ClassifierMixin, BaseEstimator):
         return scores
 
 
-def _gaussian(rows, columns, gamma):
+def _gaussian(rows: list[FloatArray], columns: list[FloatArray], gamma: float) -> FloatArray:
     """Return the Gaussian kernel of two lists of sides, averaged over all pairs of sides."""
-    total = 0
+    total: Any = 0
     for row in rows:
         for column in columns:
             values = row @ column.T
             values *= 2 * gamma
             values -= gamma * np.einsum("ij,ij->i", row, row)[:, np.newaxis]
             values -= gamma * np.einsum("ij,ij->i", column, column)
-            # Rounding can make the distance to oneself negative.
+            # Rounding can make the distance of a sample to itself negative.
             np.minimum(values, 0, out=values)
             total = total + np.exp(values, out=values)
     return total / (len(rows) * len(columns))
 
 
-def _temperature(scores, codes, weight):
-    """Return what scores are to be divided by for the most likely labels, in logarithms."""
+def _temperature(scores: FloatArray, codes: IntArray, weight: FloatArray) -> float:
+    """Return the divisor of the scores that maximises the likelihood of the labels."""
 
-    def loss(log_temperature):
+    def loss(log_temperature: float) -> float:
         likelihood = log_softmax(scores / math.exp(log_temperature), axis=1)
         return -np.average(likelihood[np.arange(len(codes)), codes], weights=weight)
 
@@ -295,15 +289,14 @@ def _temperature(scores, codes, weight):
 class Cholesky:
     """The factor ``L`` of a symmetric positive definite matrix ``L @ L.T``.
 
-    Works in place and block by block: given the 28,709 × 28,709 float32 matrix of FER2013,
-    SciPy's routine (1.17, with OpenBLAS) ended the process, for reasons that were not found.
-    Here nothing larger than a block goes to LAPACK, and products of blocks do nearly all the
-    work.
+    Computed in place and block by block: SciPy's routine (1.17, with OpenBLAS) crashed on the
+    28,709 × 28,709 float32 matrix of FER2013, for reasons that were not found. Here LAPACK gets
+    nothing larger than a block, and products of blocks do nearly all the work.
 
     Parameters
     ----------
     matrix : ndarray of shape (n, n), float32 or float64
-        Only what stands on and below the diagonal is read; it is overwritten.
+        Only the diagonal and what is below it is read; it is overwritten.
 
     Raises
     ------
@@ -311,13 +304,13 @@ class Cholesky:
         If the matrix is not positive definite.
     """
 
-    def __init__(self, matrix):
+    def __init__(self, matrix: FloatArray) -> None:
         self._lower = matrix
         self._blocks = list(gen_batches(len(matrix), _BLOCK))
         self._inverses = [self._factorise(block) for block in self._blocks]
 
-    def _factorise(self, block):
-        """Replace one block of columns by the factor's, and invert its block of the diagonal."""
+    def _factorise(self, block: slice) -> FloatArray:
+        """Replace one block of columns with the factor's; return its inverse diagonal block."""
         lower, before = self._lower, slice(block.start)
         columns = lower[block.start :, block]
         columns -= lower[block.start :, before] @ lower[block, before].T
@@ -326,8 +319,18 @@ class Cholesky:
         columns[size:] = columns[size:] @ inverse.T
         return inverse
 
-    def solve(self, right):
-        """Return ``x`` of ``L @ L.T @ x = right``, for `right` of shape (n, k)."""
+    def solve(self, right: FloatArray) -> FloatArray:
+        """Return the solution ``x`` of ``L @ L.T @ x = right``.
+
+        Parameters
+        ----------
+        right : ndarray of shape (n, k)
+            Right-hand sides.
+
+        Returns
+        -------
+        ndarray of shape (n, k)
+        """
         lower, x = self._lower, right.copy()
         for block, inverse in zip(self._blocks, self._inverses, strict=True):
             x[block] = inverse @ (x[block] - lower[block, : block.start] @ x[: block.start])
@@ -336,7 +339,7 @@ class Cholesky:
             x[block] = inverse.T @ (x[block] - rest)
         return x
 
-    def inverse_diagonal(self):
+    def inverse_diagonal(self) -> FloatArray:
         """Return the diagonal of the inverse of ``L @ L.T``, of shape (n,)."""
         diagonal = np.empty(len(self._lower), self._lower.dtype)
         for i, columns in enumerate(self._blocks):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from skimage.feature import hog as skimage_hog
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
@@ -146,12 +147,12 @@ def test_weights_taken_back_give_the_scores_up_to_a_constant(faces, between):
 
 def test_the_linear_machine_of_hog_svm_classifier(faces):
     X, y = faces
-    for model in (
-        HOGSVMClassifier(kernel="linear", n_components=20, random_state=0).fit(X, y),
-        make_hog_svm_pipeline(
-            HOGSVMClassifier(kernel="linear", n_components=20, random_state=0)
-        ).fit(X, y),
+    reducing = HOGSVMClassifier(kernel="linear", n_components=20, random_state=0)
+    for pipeline in (
+        make_pipeline(HOGExtractor(), reducing),
+        make_hog_svm_pipeline(clone(reducing).set_params(n_components=None), n_components=20),
     ):
+        model = pipeline.fit(X, y)
         rest = model.decision_function(X) - _scores_from_weights(model, X)
         assert np.ptp(rest, axis=0).max() < 1e-3
         assert hog_weights(model, scale=1).relevance.shape == (7, 48, 48)

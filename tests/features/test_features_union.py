@@ -1,12 +1,20 @@
-"""What stands around descriptors: the mirror image, and equal weight in a union."""
+"""Around the descriptors: mirror images, principal components and unions."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
-from fer_sklearn.features import BalancedPCA, HOGExtractor, LBPExtractor, MirroredFeatures
+from fer_sklearn.features import (
+    BalancedPCA,
+    CappedPCA,
+    HOGExtractor,
+    LBPExtractor,
+    MirroredFeatures,
+)
 
 
 def test_the_second_half_describes_the_mirror_image(faces):
@@ -74,3 +82,24 @@ def test_what_cannot_be_reduced_is_scaled_only(n_components):
 
 def test_constant_features_stay_finite():
     assert_array_equal(BalancedPCA().fit_transform(np.ones((5, 3))), np.ones((5, 3)))
+
+
+def test_at_most_so_many_components_are_kept():
+    X = np.random.default_rng(0).normal(size=(30, 12)).astype(np.float32)
+    pca = CappedPCA(n_components=4).fit(X)
+    expected = PCA(4, svd_solver="covariance_eigh").fit(X)
+    assert_allclose(pca.transform(X), expected.transform(X), atol=1e-5)
+    assert pca.transform(X).dtype == np.float32
+    assert pca.get_feature_names_out().tolist() == [f"cappedpca{i}" for i in range(4)]
+    for n_components in (None, 12, 500):
+        assert_array_equal(CappedPCA(n_components=n_components).fit_transform(X), X)
+
+
+@pytest.mark.parametrize("pca", [CappedPCA(n_components=4), BalancedPCA(n_components=4)])
+def test_components_are_arrays_inside_whatever_the_configuration(pca):
+    X = np.random.default_rng(0).normal(size=(30, 12))
+    expected = pca.fit_transform(X)
+    with config_context(transform_output="pandas"):
+        table = pca.fit_transform(X)
+    assert table.columns.tolist() == pca.get_feature_names_out().tolist()
+    assert_array_equal(table.to_numpy(), expected)
