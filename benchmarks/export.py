@@ -118,8 +118,8 @@ class Bench:
             self.pipeline,
             path,
             format=format,
-            images=representative,
-            min_agreement=0.0,
+            representative_data=representative,
+            min_label_agreement=0.0,
             **options,
         )
         sizes = {"bytes": sum(file["bytes"] for file in told["files"].values())}

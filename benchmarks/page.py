@@ -40,7 +40,7 @@ def main():
         write_film(film)
         for name in ("default", "tiny"):
             page = Path(folder) / name
-            export(load_pretrained(name), page, format="web", vendor=True)
+            export(load_pretrained(name), page, format="web", bundle_packages=True)
             rows.append({"model": name, **measure(page, film, args.seconds)})
             print(rows[-1], flush=True)
     write_result("page", {"camera": f"{_WIDTH}×{_HEIGHT}", "rows": rows}, args.output)

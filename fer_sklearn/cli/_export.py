@@ -17,7 +17,7 @@ PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
 _MOST_IMAGES = 300
 # Options that one format alone has.
 _OPTIONS = {
-    "tflite": ("precision", "min_agreement", "input_size", "batch_size"),
+    "tflite": ("precision", "min_label_agreement", "input_size", "batch_size"),
     "web": ("cdn",),
 }
 _NEXT = {
@@ -74,7 +74,7 @@ def add_parser(commands):
         help=f"faces like those to come: FER2013, label folders, or a folder of images, of which "
         f"{_MOST_IMAGES} are used, to learn the ranges of --precision int8 and to compare",
     )
-    parser.add_argument("--licence", metavar="TEXT", help="what the JSON file says of the licence")
+    parser.add_argument("--license", metavar="TEXT", help="licence to record in the metadata file")
     parser.add_argument("--force", action="store_true", help="replace an earlier export at PATH")
     litert = parser.add_argument_group("options of --format tflite")
     litert.add_argument(
@@ -83,11 +83,11 @@ def add_parser(commands):
         help="of the weights: fewer bits are smaller, and answer less exactly (default: float32)",
     )
     litert.add_argument(
-        "--min-agreement",
+        "--min-label-agreement",
         type=_share,
         metavar="X",
-        help="least share of faces, 0 to 1, that must keep their label under lower precision "
-        "(default: 0.97)",
+        help="minimum fraction of faces whose predicted label must be unchanged at reduced "
+        "precision (default: 0.97)",
     )
     litert.add_argument(
         "--input-size",
@@ -124,9 +124,9 @@ def run(args):
         model,
         path,
         format=form,
-        images=images,
-        licence=args.licence,
-        vendor=False if args.cdn else "auto",
+        representative_data=images,
+        license=args.license,
+        bundle_packages=False if args.cdn else "auto",
         overwrite=args.force,
         **options,
     )
@@ -243,17 +243,17 @@ def _summary(path, described):
         written = {"folder": str(path), "files": str(len(files))}
     else:
         files = [path]
-        written = {"file": str(path), "described in": str(_json_of(path))}
+        written = {"file": str(path), "metadata": str(_json_of(path))}
     size = sum(file.stat().st_size for file in files)
     shape = "×".join("any" if side is None else str(side) for side in given["shape"])
     low, high = given["range"]
     return {
         **written,
         "size": f"{size / 1e6:.2f} MB",
-        "takes": f"{shape} {given['dtype']}, {given['kind']}, {low:g} to {high:g}",
-        "answers": ", ".join(described["labels"]),
-        "checked by": check["runtime"],
-        "faces compared": str(check["faces"]),
+        "input": f"{shape} {given['dtype']}, {given['kind']}, {low:g} to {high:g}",
+        "labels": ", ".join(described["labels"]),
+        "verified with": check["runtime"],
+        "test faces": str(check["faces"]),
         "largest difference": f"{check['largest_difference']:.2g}",
         "same labels": f"{check['label_agreement']:.1%}",
     }

@@ -1,4 +1,4 @@
-"""Fitted networks in the formats of phones, browsers and servers."""
+"""Export of fitted networks to the formats of phones, browsers and servers."""
 
 from ._export import export
 from ._formats import to_litert

@@ -1,118 +1,127 @@
-"""Write a fitted network in another format, run what was written, and keep it if it agrees."""
+"""Export: write a network in another format, run the result, and keep it if it agrees."""
+
+from __future__ import annotations
 
 import os
-import shutil
-import uuid
-from contextlib import contextmanager
+from collections.abc import Sized
 from numbers import Integral, Real
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .._utils.files import atomic_replace_dir
+from .._utils.typing import Estimator, ImagesLike, NDArray, PathLike, Size
 from .._utils.validation import check_choice, check_pair
-from ..inference import SIDECAR, sidecar_path
-from ._check import check_answers, check_size, probes
-from ._formats import FORMATS, LITERT_PRECISIONS, Order
+from ..inference import sidecar_path
+from ._check import check_file_size, check_outputs, make_probe_batch
+from ._formats import FORMATS, LITERT_PRECISIONS, ExportRequest, Precision
 from ._metadata import describe, describe_files, write_json
+
+if TYPE_CHECKING:
+    from ._graph import PipelineParts
 
 __all__ = ["export"]
 
-_FEWEST_IMAGES = 64
-_MOST_COMPARED = 512
-# Integers learn their ranges from the images but for every fourth, on which they are compared.
-_SHARE_KEPT = 4
+_MIN_IMAGES = 64
+_MAX_COMPARED = 512
+# One image in four verifies an int8 export; the others calibrate it.
+_HELD_OUT_STEP = 4
 
 
 def export(
-    estimator,
-    path,
+    estimator: Estimator,
+    path: PathLike,
     *,
-    format=None,
-    precision="float32",
-    images=None,
-    min_agreement=0.97,
-    input_size=None,
-    batch_size=1,
-    accuracy=None,
-    licence=None,
-    vendor="auto",
-    allow_custom_layers=False,
-    overwrite=False,
-):
-    """Write a fitted CNN pipeline in a format of phones, browsers and servers.
+    format: Literal["tflite", "tfjs", "onnx", "saved_model", "web"] | None = None,
+    precision: Precision = "float32",
+    representative_data: ImagesLike | None = None,
+    min_label_agreement: float = 0.97,
+    input_size: Size | None = None,
+    batch_size: int = 1,
+    accuracy: Any = None,
+    license: Any = None,
+    bundle_packages: bool | Literal["auto"] = "auto",
+    allow_custom_layers: bool = False,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Export a fitted CNN pipeline to a format of phones, browsers and servers.
 
-    Grey conversion, scaling and normalisation go into the graph, so that nobody prepares
-    images otherwise than the network learned them; a JSON file tells what goes in and what
-    comes out. What was written is run by the format's own runtime on 64 faces and compared
-    with the pipeline before it is put in place.
+    Greyscale conversion, scaling and normalisation become part of the graph, so that images
+    are always prepared as in training; a metadata file in JSON describes input and output.
+    Every export is run by the format's own runtime and compared with the pipeline before it
+    is kept.
 
     Parameters
     ----------
     estimator : estimator object
-        A fitted :class:`~fer_sklearn.FERCNNClassifier`, a pipeline that ends in one, as
-        :func:`~fer_sklearn.make_cnn_pipeline` and :func:`~fer_sklearn.load_pretrained` give,
-        or a search over one. A step ``crop`` is left out, and described in the JSON file.
-    path : str or Path
-        A file for ``"tflite"`` and ``"onnx"``, with its JSON file beside it as
-        ``<path>.json``; a folder for the others, with ``fer_sklearn.json`` in it.
+        A fitted :class:`~fer_sklearn.FERCNNClassifier`, a pipeline that ends in one, as from
+        :func:`~fer_sklearn.make_cnn_pipeline` and :func:`~fer_sklearn.load_pretrained`, or a
+        fitted search over one. A :class:`~fer_sklearn.FaceCropper` is not exported; the
+        metadata file describes it.
+    path : str or path-like
+        The file to write for ``"tflite"`` and ``"onnx"``, with its metadata file next to it
+        as ``<path>.json``; a folder for the other formats, which contains the metadata as
+        ``fer_sklearn.json``.
     format : {"tflite", "tfjs", "onnx", "saved_model", "web"} or None, default=None
-        ``"tflite"`` is LiteRT's, for Android, iOS and small devices; ``"tfjs"``
-        TensorFlow.js's (a graph model); ``"onnx"`` needs the extra ``onnx``; ``"web"`` is a
-        folder with a whole page that any static server can show. None tells it from the
-        suffix of `path`, ``.tflite`` or ``.onnx``.
+        ``"tflite"``: LiteRT, for Android, iOS and small devices. ``"tfjs"``: a graph model
+        for TensorFlow.js. ``"onnx"``: ONNX; needs the extra ``onnx``. ``"saved_model"``: a
+        TensorFlow SavedModel. ``"web"``: a web app for any static file server. If None, the
+        format follows from the suffix of `path`, ``.tflite`` or ``.onnx``.
     precision : {"float32", "float16", "dynamic_int8", "int8"}, default="float32"
-        Of the weights; all but the first are for ``"tflite"`` alone. ``"int8"`` computes in
-        integers throughout, takes grey faces of the network's own size as ``uint8``, and
-        needs `images`.
-    images : batch of photos or None, default=None
-        Faces like those that the network will see, a few hundred of those it was trained on for
-        example. Up to 512 of them are compared in place of 64 drawn faces. ``"int8"`` learns
-        the range of each layer from three in four of them, and is compared on the others.
-    min_agreement : float, default=0.97
-        Least share of labels, in [0, 1], that must stay the same under quantisation; float32
-        must agree to 1e-4 in probability instead.
+        Precision of the weights; all but ``"float32"`` are for ``"tflite"`` only. ``"int8"``
+        computes with integers throughout, takes grey faces of the network's own size as
+        ``uint8``, and needs `representative_data`.
+    representative_data : batch of photos or None, default=None
+        Faces like those that the network will see, such as a few hundred training images.
+        Up to 512 of them are compared instead of 64 synthetic faces. ``"int8"`` uses three
+        in four of them to calibrate the range of each layer, and the others for comparison.
+    min_label_agreement : float, default=0.97
+        Minimum fraction of faces, in [0, 1], whose predicted label must be unchanged at
+        reduced precision. Ignored for ``"float32"``, whose probabilities must agree to 1e-4.
     input_size : int, (int, int) or None, default=None
-        Height and width of the faces that a ``"tflite"`` file takes, whole multiples of the
-        network's, to which it scales them; None is the network's own. The other formats take
-        faces of any size.
+        Height and width in pixels of the faces that a ``"tflite"`` model takes and scales:
+        whole multiples of the network's own size. If None, the network's own. The other
+        formats take faces of any size.
     batch_size : int, default=1
-        How many faces a ``"tflite"`` file takes at once; the others take any number.
-    accuracy, licence : object that JSON can hold, or None, default=None
-        What the JSON file says of them. None is what is known of a shipped network.
-    vendor : {"auto", True, False}, default="auto"
-        Whether ``"web"`` copies the JavaScript packages that it uses into the folder, with
-        npm; False names them on a public CDN by their checksums, ``"auto"`` does so where npm
-        is missing.
+        Batch size of a ``"tflite"`` model; the other formats take any.
+    accuracy, license : JSON-serialisable object or None, default=None
+        Accuracy and licence to record in the metadata file. If None, those of the pretrained
+        model, or nothing for your own.
+    bundle_packages : {"auto", True, False}, default="auto"
+        Whether to copy the JavaScript packages that ``"web"`` uses into the folder, with npm.
+        If False, the page loads them from a public CDN and verifies their checksums. If
+        ``"auto"``, they are copied if npm is available.
     allow_custom_layers : bool, default=False
-        Whether layers that are not Keras's own are translated by their operations, rather
-        than refused.
+        Whether to convert the operations of layers that are not part of Keras. If False, such
+        layers raise an error.
     overwrite : bool, default=False
-        Whether an earlier export at `path` is replaced.
+        Whether to replace an earlier export at `path`.
 
     Returns
     -------
     dict
-        What the JSON file says, with the result of the comparison as ``check``.
+        The contents of the metadata file, with the result of the comparison as ``check``.
 
     Raises
     ------
     TypeError
-        If `estimator` is none that can be exported.
+        If `estimator` cannot be exported.
     NotFittedError
         If it is not fitted.
     ExportError
-        If what was written does not answer as the model does.
+        If the output of the exported model does not match. Nothing is written.
     FileExistsError
-        If something is at `path`.
+        If something exists at `path`.
     MissingExtraError
-        For ``"onnx"`` without its extra.
+        If ``"onnx"`` is requested without its extra.
     ValueError
-        For parameters that do not fit each other, or a layer or operation that the format
-        does not know.
+        If parameters do not fit together, or if the format does not support a layer or an
+        operation.
 
     See Also
     --------
-    load_exported : Read ``"tflite"`` and ``"onnx"`` files back as classifiers.
+    load_exported : Load ``"tflite"`` and ``"onnx"`` files as classifiers.
 
     Examples
     --------
@@ -120,67 +129,75 @@ def export(
     >>> from fer_sklearn import export, load_exported, load_pretrained, make_faces
     >>> X, y = make_faces(7, random_state=0, return_X_y=True)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     told = export(load_pretrained("tiny"), f"{folder}/tiny.tflite")
+    ...     metadata = export(load_pretrained("tiny"), f"{folder}/tiny.tflite")
     ...     load_exported(f"{folder}/tiny.tflite").predict(X).shape
     (7,)
-    >>> told["labels"][:3], told["check"]["largest_difference"] < 1e-4
+    >>> metadata["labels"][:3], metadata["check"]["largest_difference"] < 1e-4
     (['angry', 'disgust', 'fear'], True)
     """
-    from ._graph import serving_model, take_apart  # which loads Keras
+    from ._graph import serving_model, take_apart  # loads Keras
 
-    format = _resolve_format(format, path)
-    _check_parameters(format, precision, images, min_agreement, batch_size, input_size)
-    kind = FORMATS[format]
-    target = check_target(path, kind.suffix, overwrite=overwrite)
-    kind.check()
+    format_name = _resolve_format(format, path)
+    _check_parameters(
+        format_name, precision, representative_data, min_label_agreement, batch_size, input_size
+    )
+    form = FORMATS[format_name]
+    target = _check_target(path, form.suffix, overwrite=overwrite)
+    form.check()
     parts = take_apart(estimator, allow_custom_layers=allow_custom_layers)
-    size = _input_size(parts, input_size)
+    size = _check_input_size(parts, input_size)
     channels = 3 if parts.takes_faces and precision != "int8" else 1
     model = serving_model(
         parts,
         channels=channels,
-        size=None if kind.takes_any_size else size,
-        batch_size=None if kind.takes_any_size else batch_size,
+        size=None if form.takes_any_size else size,
+        batch_size=None if form.takes_any_size else batch_size,
     )
-    description = describe(
-        parts, model, format=format, precision=precision, accuracy=accuracy, licence=licence
+    metadata = describe(
+        parts, model, format=format_name, precision=precision, accuracy=accuracy, license=license
     )
-    probed = [probes(parts, images, size=size, channels=channels)]
-    if kind.takes_any_size and parts.takes_faces:  # scaled faces are compared too
-        probed.append(probes(parts, images, size=(2 * size[0], 2 * size[1]), channels=channels))
-    positions = np.arange(len(probed[0][1]))
-    learned = positions % _SHARE_KEPT > 0
-    compared = positions[~learned] if precision == "int8" else positions
-    with placing(target, kind.suffix) as written:
-        kind.write(model, written, Order(precision, probed[0][1][learned], description, vendor))
-        network = written / kind.network
+    batches = [make_probe_batch(parts, representative_data, size=size, channels=channels)]
+    if form.takes_any_size and parts.takes_faces:
+        # Faces that the graph has to scale down are compared too.
+        double = (2 * size[0], 2 * size[1])
+        batches.append(make_probe_batch(parts, representative_data, size=double, channels=channels))
+    positions = np.arange(len(batches[0][1]))
+    is_calibration = positions % _HELD_OUT_STEP > 0
+    compared = positions[~is_calibration] if precision == "int8" else positions
+    compared = _evenly_spaced(compared, _MAX_COMPARED)
+    names = None if form.suffix is None else [sidecar_path(target).name, target.name]
+    with atomic_replace_dir(target, names=names) as written:
+        request = ExportRequest(precision, batches[0][1][is_calibration], metadata, bundle_packages)
+        form.write(model, written, request)
+        network = written / form.network
         files = [file for file in network.rglob("*") if file.is_file()] or [network]
-        root = written if kind.suffix is None else written.parent
-        description["files"] = describe_files(root, files)
-        n_bytes = sum(file["bytes"] for file in description["files"].values())
-        check_size(n_bytes, parts.classifier.model_.count_params(), precision)
-        for for_model, for_graph in reversed(probed):  # of which the first is told of
-            chosen = _evenly(compared, _MOST_COMPARED)
-            answers, runtime = kind.run(network, for_graph[chosen], description)
-            expected = parts.predict_proba(for_model[chosen])
-            agreement = check_answers(
-                expected, answers, exact=precision == "float32", min_agreement=min_agreement
+        root = written if form.suffix is None else written.parent
+        metadata["files"] = describe_files(root, files)
+        n_bytes = sum(file["bytes"] for file in metadata["files"].values())
+        check_file_size(n_bytes, parts.classifier.model_.count_params(), precision)
+        for for_model, for_graph in reversed(batches):  # the metadata describes the first batch
+            found, runtime = form.run(network, for_graph[compared], metadata)
+            agreement = check_outputs(
+                parts.predict_proba(for_model[compared]),
+                found,
+                exact=precision == "float32",
+                min_label_agreement=min_label_agreement,
             )
-        description["check"] = {"runtime": runtime, **agreement}
-        write_json(sidecar_path(written), description)
-    return description
+        metadata["check"] = {"runtime": runtime, **agreement}
+        write_json(sidecar_path(written), metadata)
+    return metadata
 
 
-def check_target(path, suffix, *, overwrite):
-    """Return where an export is to be put, if it may be put there.
+def _check_target(path: PathLike, suffix: str | None, *, overwrite: bool) -> Path:
+    """Return the resolved path of an export, if it may be written there.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or path-like
     suffix : str or None
-        What the name of a file must end in; None if the export is a folder.
+        The suffix that a file must have; None if the export is a folder.
     overwrite : bool
-        Whether an earlier export may be there.
+        Whether an earlier export may exist there.
 
     Returns
     -------
@@ -189,11 +206,11 @@ def check_target(path, suffix, *, overwrite):
     Raises
     ------
     ValueError
-        For a file with another suffix.
+        If the file has another suffix.
     FileNotFoundError
-        If the folder in which it is to lie does not exist.
+        If the parent folder does not exist.
     FileExistsError
-        If something is there; with `overwrite`, something else than an export.
+        If something exists there; with `overwrite`, something that is not an export.
     """
     path = Path(path)
     if suffix is not None and path.suffix != suffix:
@@ -207,59 +224,33 @@ def check_target(path, suffix, *, overwrite):
             f"path={str(path)!r} is in a folder that does not exist, {str(target.parent)!r}. "
             f"Create it first."
         )
-    occupied = [place for place in _places(target, suffix) if place.exists()]
-    if occupied and not overwrite:
+    written = [target] if suffix is None else [sidecar_path(target), target]
+    existing = [file for file in written if file.exists()]
+    if existing and not overwrite:
         raise FileExistsError(
-            f"path={str(path)!r}: {str(occupied[0])!r} exists already. Choose another path, or "
+            f"path={str(path)!r}: {str(existing[0])!r} exists already. Choose another path, or "
             f"pass overwrite=True."
         )
     is_export = target.is_dir() == (suffix is None) and sidecar_path(target).is_file()
     if target.exists() and not is_export:
         raise FileExistsError(
-            f"path={str(path)!r} exists and is no earlier export, since it has no "
-            f"{sidecar_path(target).name!r}; it is not overwritten. Choose another path."
+            f"path={str(path)!r} exists and is not an earlier export, since it has no "
+            f"{sidecar_path(target).name!r}; it was not overwritten. Choose another path."
         )
     return target
 
 
-@contextmanager
-def placing(target, suffix):
-    """Give a place to write an export to, and move it to `target` once it is whole.
-
-    Yields
-    ------
-    Path
-        A name for a file, or an empty folder.
-    """
-    work = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    written = work / target.name
-    (work if suffix else written).mkdir(parents=True)
-    try:
-        yield written
-        if suffix is None and target.exists():
-            os.replace(target, work / SIDECAR)  # under any name but its own, to be deleted
-        for place in _places(written, suffix):
-            os.replace(place, target.with_name(place.name))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+def _evenly_spaced(items: NDArray, n_max: int) -> NDArray:
+    """Return `n_max` evenly spaced items, or all if there are fewer."""
+    return items[np.linspace(0, len(items) - 1, min(len(items), n_max)).astype(int)]
 
 
-def _places(path, suffix):
-    """Return what an export consists of: a folder, or a file and the JSON file beside it."""
-    return [path] if suffix is None else [sidecar_path(path), path]
-
-
-def _evenly(items, most):
-    """Return `most` of the items, evenly spread, or all if there are fewer."""
-    return items[np.linspace(0, len(items) - 1, min(len(items), most)).astype(int)]
-
-
-def _resolve_format(format, path):
-    """Return the format that is named, or that the suffix of the path tells."""
+def _resolve_format(format: str | None, path: PathLike) -> str:
+    """Return the given format, or the one that the suffix of the path implies."""
     if format is not None:
         return check_choice("format", format, FORMATS)
-    for name, kind in FORMATS.items():
-        if kind.suffix and str(path).endswith(kind.suffix):
+    for name, form in FORMATS.items():
+        if form.suffix and str(path).endswith(form.suffix):
             return name
     raise ValueError(
         f"format=None, and path={str(path)!r} ends neither in '.tflite' nor in '.onnx'; expected "
@@ -267,62 +258,74 @@ def _resolve_format(format, path):
     )
 
 
-def _input_size(parts, input_size):
-    """Return the size of what the graph takes, the network's own or multiples of it."""
-    own = tuple(parts.classifier.image_shape_)
-    size = check_pair("input_size", input_size or own, "(height, width)")
-    if size != own and not parts.takes_faces:
+def _check_input_size(parts: PipelineParts, input_size: Size | None) -> tuple[int, int]:
+    """Return the input size of the graph: the network's own, or whole multiples of it."""
+    height, width = parts.classifier.image_shape_
+    size = check_pair("input_size", input_size or (height, width), "(height, width)")
+    if size != (height, width) and not parts.takes_faces:
         raise ValueError(
             f"input_size={input_size!r} needs a pipeline with a GrayscaleResizer, which scales "
-            f"faces to the {own[0]}×{own[1]} pixels of the network."
+            f"faces to the {height}×{width} pixels of the network."
         )
-    # Others would make it matter how an image came to have that size.
-    if any(side % own_side for side, own_side in zip(size, own, strict=True)):
+    # With any other size, the result would depend on how the image was scaled to it.
+    if size[0] % height or size[1] % width:
         raise ValueError(
             f"input_size={input_size!r} must be whole multiples of the network's height and width, "
-            f"{own[0]}×{own[1]}, such as {(2 * own[0], 2 * own[1])}."
+            f"{height}×{width}, such as {(2 * height, 2 * width)}."
         )
     return size
 
 
-def _check_parameters(format, precision, images, min_agreement, batch_size, input_size):
-    """Tell everything at once that is wrong with the parameters, or does not fit together."""
+def _check_parameters(
+    format: str,
+    precision: str,
+    representative_data: Sized | None,
+    min_label_agreement: float,
+    batch_size: int,
+    input_size: Size | None,
+) -> None:
+    """Report all problems with the parameters in one error."""
     import keras
 
     problems = []
     check_choice("precision", precision, LITERT_PRECISIONS)
     if format != "tflite":
-        given = {"precision": (precision, "float32"), "batch_size": (batch_size, 1)}
-        given["input_size"] = (input_size, None)
+        given: dict[str, tuple[Any, Any]] = {
+            "precision": (precision, "float32"),
+            "batch_size": (batch_size, 1),
+            "input_size": (input_size, None),
+        }
         problems += [
-            f"{name}={value!r} is for format='tflite' alone; leave it out for {format!r}."
+            f"{name}={value!r} is for format='tflite' only; leave it out for {format!r}."
             for name, (value, default) in given.items()
             if value != default
         ]
-    if not (isinstance(min_agreement, Real) and 0 <= min_agreement <= 1):
-        problems.append(f"min_agreement={min_agreement!r} must be a number from 0 to 1.")
+    if not (isinstance(min_label_agreement, Real) and 0 <= min_label_agreement <= 1):
+        problems.append(
+            f"min_label_agreement={min_label_agreement!r} must be a number from 0 to 1."
+        )
     if not (isinstance(batch_size, Integral) and batch_size >= 1):
         problems.append(f"batch_size={batch_size!r} must be an int of 1 or more.")
     if precision == "int8" and input_size is not None:
         problems.append(
-            f"input_size={input_size!r} does not go with precision='int8', whose graph takes grey "
+            f"input_size={input_size!r} cannot be combined with precision='int8', which takes grey "
             f"faces of the network's own size."
         )
-    if precision == "int8" and images is None:
+    if precision == "int8" and representative_data is None:
         problems.append(
-            "precision='int8' needs images: some hundred faces like those that the network will "
-            "see, of which it learns the range of each layer."
+            "precision='int8' needs representative_data: a few hundred faces like those that the "
+            "network will see, to calibrate the range of each layer."
         )
-    fewest = _FEWEST_IMAGES * (_SHARE_KEPT if precision == "int8" else 1)
-    if images is not None and len(images) < fewest:
+    n_min = _MIN_IMAGES * (_HELD_OUT_STEP if precision == "int8" else 1)
+    if representative_data is not None and len(representative_data) < n_min:
         problems.append(
-            f"images has {len(images)} faces; expected {fewest} at least for precision="
-            f"{precision!r}."
+            f"representative_data has {len(representative_data)} faces; expected at least {n_min} "
+            f"for precision={precision!r}."
         )
     if keras.backend.backend() != "tensorflow":
         problems.append(
-            f"Keras runs on {keras.backend.backend()!r}, from which nothing can be exported. Save "
-            f"the model, and export it in a process with KERAS_BACKEND=tensorflow."
+            f"Keras runs on {keras.backend.backend()!r}, which cannot export. Save the model, and "
+            f"export it in a process with KERAS_BACKEND=tensorflow."
         )
     if problems:
         raise ValueError(" ".join(problems))

@@ -1,6 +1,10 @@
-"""The network with what comes before it: from RGB faces to probabilities, in one graph."""
+"""The exported graph: from RGB faces to probabilities, with the pipeline's preprocessing."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import ops
@@ -8,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.typing import Estimator, FloatArray
 from ..cnn import FERCNNClassifier
 from ..cnn._fit import network_spec
 from ..cnn.architectures import leaf_layers
@@ -15,24 +20,23 @@ from ..faces import FaceCropper
 from ..inference import LiteRTClassifier
 from ..preprocessing import GrayscaleResizer, PixelNormalizer
 
-__all__ = ["FacesToPixels", "Parts", "serving_model", "take_apart"]
+__all__ = ["FacesToPixels", "PipelineParts", "serving_model", "take_apart"]
 
 _EXPECTED = (
     "a fitted FERCNNClassifier, or a pipeline of FaceCropper, GrayscaleResizer, PixelNormalizer "
-    "(each optional, in this order) and one, as make_cnn_pipeline() and load_pretrained() give"
+    "(each optional, in this order) and one, as from make_cnn_pipeline() and load_pretrained()"
 )
 _ORDER = (FaceCropper, GrayscaleResizer, PixelNormalizer, FERCNNClassifier)
 
-
 # OpenCV's weights of red, green and blue, in units of 2^-15.
 _LUMA, _LUMA_SHIFT = (9798.0, 19235.0, 3735.0), 2.0**15
-# The cubic of OpenCV, with this slope where the inner pieces meet the outer ones (Keys 1981).
+# The slope of OpenCV's cubic where its inner pieces meet the outer ones (Keys 1981).
 _CUBIC_SLOPE = -0.75
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The steps of a pipeline; None for one that it does not have."""
+class PipelineParts:
+    """The steps of a pipeline, None for a missing one."""
 
     cropper: FaceCropper | None
     resizer: GrayscaleResizer | None
@@ -40,24 +44,23 @@ class Parts:
     classifier: FERCNNClassifier  # in full precision
 
     @property
-    def takes_faces(self):
-        """Whether faces of any size come in, or pixels as the classifier wants them."""
+    def takes_faces(self) -> bool:
+        """Whether the input is faces of any size, rather than pixels for the classifier."""
         return self.resizer is not None
 
     @property
-    def method(self):
+    def method(self) -> str:
         """How pixels are normalised."""
         return "unit" if self.normalizer is None else self.normalizer.method
 
-    def predict_proba(self, images):
-        """Return what the steps after the cropper answer: what an export must answer too."""
-        steps = (self.resizer, self.normalizer)
-        for step in steps:
+    def predict_proba(self, images: Any) -> FloatArray:
+        """Return the output of the steps after the cropper, which an export must reproduce."""
+        for step in (self.resizer, self.normalizer):
             images = images if step is None else step.transform(images)
         return self.classifier.predict_proba(images)
 
 
-def take_apart(estimator, *, allow_custom_layers=False):
+def take_apart(estimator: Estimator, *, allow_custom_layers: bool = False) -> PipelineParts:
     """Return the steps of an estimator that can be exported.
 
     Parameters
@@ -66,27 +69,27 @@ def take_apart(estimator, *, allow_custom_layers=False):
         A fitted FERCNNClassifier, a pipeline that ends in one, or a search whose best
         estimator is one of these.
     allow_custom_layers : bool, default=False
-        Whether the network may have layers that are not Keras's own.
+        Whether the network may have layers that are not part of Keras.
 
     Returns
     -------
-    Parts
+    PipelineParts
 
     Raises
     ------
     TypeError
-        For anything else; the message says what can be exported.
+        If `estimator` is anything else.
     NotFittedError
         If it is not fitted.
     ValueError
-        For a layer or a normalisation that other runtimes do not know.
+        If other runtimes do not support a layer or the normalisation.
     """
     estimator = getattr(estimator, "best_estimator_", estimator)
     steps = (
         [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     )
     steps = [step for step in steps if step is not None and step != "passthrough"]
-    by_type = dict.fromkeys(_ORDER)
+    by_type: dict[type, Any] = dict.fromkeys(_ORDER)
     for step in steps:
         if type(step) not in by_type:
             raise TypeError(_refusal(step))
@@ -100,10 +103,10 @@ def take_apart(estimator, *, allow_custom_layers=False):
     if not allow_custom_layers:
         _check_layers(classifier.model_)
     _check_method(normalizer)
-    return Parts(cropper, resizer, normalizer, _in_full_precision(classifier))
+    return PipelineParts(cropper, resizer, normalizer, _in_full_precision(classifier))
 
 
-def _refusal(step):
+def _refusal(step: Any) -> str:
     name = type(step).__name__
     if isinstance(step, LiteRTClassifier):
         remedy = "Export load_pretrained(runtime='keras') instead."
@@ -111,24 +114,24 @@ def _refusal(step):
         remedy = "Fit the search first; its best estimator is then exported."
     else:
         remedy = (
-            "Only networks can be exported; keep this one in Python with fer_sklearn.save, or "
+            "Only networks can be exported. Use fer_sklearn.save to keep this model in Python, or "
             "train a small network: FERCNNClassifier(architecture='resnet_se_tiny')."
         )
     return f"estimator has a {name}, which cannot be exported; expected {_EXPECTED}. {remedy}"
 
 
-def _check_fitted(classifier):
+def _check_fitted(classifier: FERCNNClassifier) -> None:
     try:
         check_is_fitted(classifier)
     except NotFittedError:
         raise NotFittedError(
-            "estimator is not fitted, and has no weights to export. Call fit first, or take "
+            "estimator is not fitted, so it has no weights to export. Call fit first, or use "
             "load_pretrained()."
         ) from None
 
 
-def _check_layers(model):
-    """Refuse layers whose code is not Keras's: a runtime elsewhere may not know what they do."""
+def _check_layers(model: keras.Model) -> None:
+    """Raise for custom layers: other runtimes may not support what their code does."""
     custom = {
         f"{layer.name!r} ({type(layer).__module__}.{type(layer).__name__})"
         for layer in leaf_layers(model)
@@ -137,23 +140,23 @@ def _check_layers(model):
     }
     if custom:
         raise ValueError(
-            f"The network has layers that are not Keras's own: {', '.join(sorted(custom))}. Build "
-            f"it of keras.layers, or pass allow_custom_layers=True to translate the operations in "
-            f"them; the check after the export tells whether that went well."
+            f"The network has custom layers: {', '.join(sorted(custom))}. Build it from "
+            f"keras.layers, or pass allow_custom_layers=True to convert their operations; the "
+            f"comparison after the export shows whether that worked."
         )
 
 
-def _check_method(normalizer):
+def _check_method(normalizer: PixelNormalizer | None) -> None:
     if normalizer is not None and normalizer.method not in ("unit", "standard"):
         raise ValueError(
-            f"normalize has method={normalizer.method!r}, which no exported format holds; expected "
-            f"'unit' or 'standard'. Train with one of these, or export the last step alone and "
-            f"normalise pixels where it is used."
+            f"normalize has method={normalizer.method!r}, which no exported format supports; "
+            f"expected 'unit' or 'standard'. Train with one of these, or export only the last "
+            f"step and normalise images yourself."
         )
 
 
-def _in_full_precision(classifier):
-    """Return the classifier with a float32 network, which is what other runtimes compute in."""
+def _in_full_precision(classifier: FERCNNClassifier) -> FERCNNClassifier:
+    """Return the classifier with a float32 network, since other runtimes compute in float32."""
     if classifier.dtype_policy == "float32":
         return classifier
     state = classifier.__getstate__()
@@ -165,19 +168,25 @@ def _in_full_precision(classifier):
     return twin
 
 
-def serving_model(parts, *, channels=3, size=None, batch_size=None):
-    """Make the network that is exported.
+def serving_model(
+    parts: PipelineParts,
+    *,
+    channels: int = 3,
+    size: tuple[int, int] | None = None,
+    batch_size: int | None = None,
+) -> keras.Model:
+    """Build the network to export.
 
     Parameters
     ----------
-    parts : Parts
+    parts : PipelineParts
     channels : {3, 1}, default=3
-        3: RGB in 0..255. 1: grey in 0..255, already of the network's size. Ignored where
-        `parts` take no faces but pixels.
+        3: RGB in 0..255. 1: grey in 0..255, already of the network's size. Ignored if the
+        input is pixels rather than faces.
     size : (int, int) or None, default=None
-        Height and width of what comes in; None leaves them open.
+        Height and width of the input. If None, the model takes any size.
     batch_size : int or None, default=None
-        None leaves it open.
+        If None, the model takes any batch size.
 
     Returns
     -------
@@ -202,10 +211,10 @@ def serving_model(parts, *, channels=3, size=None, batch_size=None):
 
 @keras.saving.register_keras_serializable("fer_sklearn")
 class FacesToPixels(keras.Layer):
-    """What GrayscaleResizer and PixelNormalizer do, to a level of grey, in any runtime.
+    """GrayscaleResizer and PixelNormalizer, accurate to one level of grey in any runtime.
 
-    Scaling is two products with matrices, made of the size that comes in, so that no
-    runtime's own idea of scaling matters.
+    Scaling is two products with matrices that are computed from the input size, so that it
+    does not depend on how a runtime implements scaling.
 
     Parameters
     ----------
@@ -215,7 +224,7 @@ class FacesToPixels(keras.Layer):
         As in :class:`~fer_sklearn.PixelNormalizer`.
     """
 
-    def __init__(self, size, method, **kwargs):
+    def __init__(self, size: Sequence[int], method: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.size, self.method = tuple(size), method
 
@@ -234,9 +243,9 @@ class FacesToPixels(keras.Layer):
 
 @keras.saving.register_keras_serializable("fer_sklearn")
 class Normalized(keras.Layer):
-    """What PixelNormalizer does to floats."""
+    """PixelNormalizer for floats."""
 
-    def __init__(self, method, **kwargs):
+    def __init__(self, method: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.method = method
 
@@ -263,8 +272,8 @@ class WithMirrorImages(keras.Layer):
 class MeanOfPairs(keras.Layer):
     """Average the first half of a batch with the second."""
 
-    def call(self, answers):
-        return ops.mean(ops.reshape(answers, (2, -1, answers.shape[-1])), axis=0)
+    def call(self, outputs):
+        return ops.mean(ops.reshape(outputs, (2, -1, outputs.shape[-1])), axis=0)
 
     def compute_output_shape(self, input_shape):
         n, *rest = input_shape
@@ -284,15 +293,15 @@ def _normalized(pixels, method):
     axes = (1, 2, 3)
     pixels = pixels - ops.mean(pixels, axis=axes, keepdims=True)
     spread = ops.sqrt(ops.mean(ops.square(pixels), axis=axes, keepdims=True))
-    # A flat image has no spread, and becomes zero.
+    # A uniform image has no spread, and becomes zero.
     return pixels / ops.where(spread > 1e-6, spread, ops.ones_like(spread))
 
 
 def _scaled(images, size):
-    """Scale (n, h, w) to whole levels of grey, as OpenCV does by areas or by cubics."""
+    """Scale (n, h, w) to whole levels of grey, by area or cubic interpolation like OpenCV."""
     known, (height, width) = images.shape[1:], size
     now = [fixed or ops.shape(images)[1:][axis] for axis, fixed in enumerate(known)]
-    # Sums of areas are whole numbers, exact in float32, until they are divided by all of it.
+    # Sums of areas are integers, exact in float32, until they are divided by the whole area.
     area = ops.cast(now[0], "float32") * ops.cast(now[1], "float32")
     if None in known:
         shrinks = ops.logical_and(now[0] >= height, now[1] >= width)
@@ -305,7 +314,7 @@ def _scaled(images, size):
         shrinks = now[0] >= height and now[1] >= width
         how, divisor = (_areas, area) if shrinks else (_cubics, 1.0)
         rows, columns = (how(n, target) for n, target in zip(now, size, strict=True))
-    # Plain products of matrices, since not every runtime has products of stacks.
+    # Products of plain matrices, since not every runtime supports products of stacks.
     for n, target, matrix in zip(now[::-1], size[::-1], (columns, rows), strict=True):
         lines = ops.matmul(ops.reshape(images, (-1, n)), matrix)
         other = now[0] if matrix is columns else width
@@ -314,15 +323,15 @@ def _scaled(images, size):
 
 
 def _half_up(now, size):
-    """Return what makes halves round up, as OpenCV does where it averages two by two."""
+    """Return an offset that rounds halves up, as OpenCV does when it averages two by two."""
     halved = [ops.equal(n, 2 * target) for n, target in zip(now, size, strict=True)]
     return 1e-3 * ops.cast(ops.logical_and(*halved), "float32")
 
 
 def _areas(n, target):
-    """Return the (n, target) matrix that sums areas: how much of each pixel is in each.
+    """Return the (n, target) matrix of area interpolation: the overlap of each pair of pixels.
 
-    In units of which n make a pixel of the result, and `target` one of the source.
+    In units of which n make a pixel of the result, and `target` a pixel of the source.
     """
     n = ops.cast(n, "float32")
     source = _count(n)[:, None] * target
@@ -332,9 +341,9 @@ def _areas(n, target):
 
 
 def _cubics(n, target):
-    """Return the (n, target) matrix that interpolates by cubics, the border being continued."""
+    """Return the (n, target) matrix of cubic interpolation; border pixels are repeated."""
     n = ops.cast(n, "float32")
-    # Centres of the result's pixels in those of the source, in units of 1 / (2 target): integers.
+    # Centres of the result's pixels in source pixels, in units of 1 / (2 target): integers.
     centres = (2.0 * _count(target) + 1.0) * n - target
     first = ops.floor(centres / (2.0 * target)) - 1.0
     source = _count(n)[:, None]

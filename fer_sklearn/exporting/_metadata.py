@@ -1,13 +1,24 @@
-"""The JSON file beside an exported network: what goes in, what comes out, how it was checked."""
+"""The metadata file of an export: input, output, preprocessing and verification, in JSON."""
+
+from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..faces import FaceCropper
 from ..inference import SIDECAR_VERSION
 from ..weights import SHIPPED, read_description
+
+if TYPE_CHECKING:
+    import keras
+
+    from ..cnn import FERCNNClassifier
+    from ._graph import PipelineParts
 
 __all__ = ["describe", "describe_files", "write_json"]
 
@@ -21,24 +32,30 @@ _NORMALIZE = {
 }
 
 
-def describe(parts, model, *, format, precision, accuracy, licence):
+def describe(
+    parts: PipelineParts,
+    model: keras.Model,
+    *,
+    format: str,
+    precision: str,
+    accuracy: Any,
+    license: Any,
+) -> dict[str, Any]:
     """Describe an exported network.
 
     Parameters
     ----------
-    parts : Parts
+    parts : PipelineParts
     model : keras.Model
-        As :func:`serving_model` made it.
+        From :func:`serving_model`.
     format, precision : str
-    accuracy : object or None
-        What its maker measured; None is what is known of a shipped network.
-    licence : str or None
-        The same.
+    accuracy, license : JSON-serialisable object or None
+        If None, those of the pretrained model, or nothing.
 
     Returns
     -------
     dict
-        Of what JSON can hold.
+        JSON-serialisable.
     """
     classifier = parts.classifier
     shipped = _shipped(classifier)
@@ -70,12 +87,12 @@ def describe(parts, model, *, format, precision, accuracy, licence):
         "mirror_average": classifier.test_time_augmentation,
         "crop": _crop(parts),
         "accuracy": shipped.get("accuracy") if accuracy is None else accuracy,
-        "licence": shipped.get("licence") if licence is None else licence,
+        "licence": shipped.get("licence") if license is None else license,
     }
 
 
-def describe_files(folder, paths):
-    """Return size and checksum of each file, by its name within `folder`."""
+def describe_files(folder: Path, paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Return the size and checksum of each file, by its path relative to `folder`."""
     return {
         path.relative_to(folder).as_posix(): {
             "bytes": path.stat().st_size,
@@ -85,21 +102,21 @@ def describe_files(folder, paths):
     }
 
 
-def write_json(path, content):
-    """Write a JSON file that people can read too."""
+def write_json(path: Path, content: Any) -> None:
+    """Write an indented JSON file."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _shipped(classifier):
-    """Return what a shipped network says of itself, if it is one and was not trained on."""
+def _shipped(classifier: FERCNNClassifier) -> dict[str, Any]:
+    """Return the description of a pretrained network, unless it was trained further."""
     name = classifier.initial_weights
     untouched = isinstance(name, str) and name in SHIPPED and classifier.n_iter_ == 0
     return read_description(name) if untouched else {}
 
 
-def _preprocessing(parts, kind, sides):
-    """Tell which steps the graph takes itself, and which come before it."""
+def _preprocessing(parts: PipelineParts, kind: str, sides: Sequence[int | None]) -> dict[str, Any]:
+    """Return which preprocessing steps are part of the graph, and which come before it."""
     steps = {"normalize": _NORMALIZE[parts.method]}
     if not parts.takes_faces:
         inside = ["normalize"] if parts.normalizer is not None else []
@@ -112,10 +129,10 @@ def _preprocessing(parts, kind, sides):
     return {"steps": steps, "in_the_graph": inside, "before_it": before}
 
 
-def _crop(parts):
-    """Tell how a face is cut out of a photo before all this."""
+def _crop(parts: PipelineParts) -> dict[str, Any] | None:
+    """Return how faces are cropped from a photo before they enter the graph."""
     if not parts.takes_faces:
         return None
     cropper = parts.cropper or FaceCropper()
-    detector = cropper.detector if isinstance(cropper.detector, str) else "a function of its maker"
+    detector = cropper.detector if isinstance(cropper.detector, str) else "a custom function"
     return {"detector": detector, "margin": float(cropper.margin), "align": bool(cropper.align)}

@@ -1,39 +1,49 @@
-"""Networks in the format of TensorFlow.js: a graph in JSON, and its constants.
+"""TensorFlow.js graph models: a graph in JSON, and its constants in binary files.
 
-The format is that of ``tfjs.converters``, written here because that package cannot be installed
-beside a current TensorFlow. See
-https://www.tensorflow.org/js/guide/conversion and ``GraphModel`` in the source of TensorFlow.js.
+``tfjs.converters`` writes the same format, but cannot be installed together with a current
+TensorFlow. See https://www.tensorflow.org/js/guide/conversion and ``GraphModel`` in the source of
+TensorFlow.js.
 """
+
+from __future__ import annotations
 
 import json
 import math
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import __version__
+from .._utils.typing import FloatArray, NDArray
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["OPERATIONS", "FrozenGraph", "freeze", "read_back", "write_tfjs"]
 
 _MODEL = "model.json"
-_SHARD_BYTES = 4 * 2**20  # what browsers keep in their caches
+_SHARD_BYTES = 4 * 2**20  # small enough for browser caches
 _DTYPES = {"float32": np.dtype("<f4"), "int32": np.dtype("<i4"), "bool": np.dtype("?")}
-_OTHER_FORMATS = "Build the network of other layers, or export it as 'tflite' or 'saved_model'."
-# What answers with its inputs as they are.
+_OTHER_FORMATS = "Use other layers, or export to 'tflite' or 'saved_model'."
+# Operations that return their inputs unchanged.
 _PASSES_ON = {
     *("EnsureShape", "Identity", "IdentityN", "PreventGradient", "Snapshot", "StopGradient"),
 }
 
-#: The types of numbers that it has.
-NUMBER_TYPES = ("float32", "int32", "bool")
+#: The data types that TensorFlow.js supports.
+_NUMBER_TYPES = ("float32", "int32", "bool")
 
-# Of version 4.22.0: the intersection of what @tensorflow/tfjs-converter reads, `tfOpName` in
-# its operations/op_list, with what its executors make of each and with the kernels that
-# @tensorflow/tfjs-backend-wasm registers, getKernelsForBackend('wasm'). Left out is what no
-# network for images needs (text, sparse tensors, tables, loops, random numbers, three
-# dimensions) and OneHot, which answers otherwise than TensorFlow. The tests hold the table to
-# the packages, and each operation in it to TensorFlow's answers.
+# For version 4.22.0: the operations that @tensorflow/tfjs-converter reads (`tfOpName` in its
+# operations/op_list), as far as its executors need only kernels that
+# @tensorflow/tfjs-backend-wasm registers (getKernelsForBackend('wasm')). Operations that image
+# networks do not need are left out (text, sparse tensors, tables, loops, random numbers, three
+# dimensions), and so is OneHot, whose result differs from TensorFlow's. The tests compare the
+# table with the packages, and the result of each operation with TensorFlow's.
 _SAME_NAME = """
     Abs Acos Acosh Add AddN All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool
     BatchToSpaceND Cast Ceil Conv2D Conv2DBackpropInput Cos Cosh CropAndResize Cumprod Cumsum
@@ -46,9 +56,9 @@ _SAME_NAME = """
     Sub Sum Tan Tanh Tile Transpose Unpack ZerosLike
 """
 
-#: By the name of an operation of TensorFlow, the kernel that computes it; None where there is
-#: nothing to compute.
-OPERATIONS = {name: name for name in _SAME_NAME.split()} | {
+#: The kernel that computes each TensorFlow operation; None if there is nothing to compute.
+OPERATIONS: dict[str, str | None] = {
+    **{name: name for name in _SAME_NAME.split()},
     "AddV2": "Add",
     "BatchMatMulV2": "BatchMatMul",
     "BiasAdd": "Add",
@@ -72,8 +82,8 @@ OPERATIONS = {name: name for name in _SAME_NAME.split()} | {
     "TopKV2": "TopK",
 }
 
-# By operation and attribute: the types for which the kernel fails or answers otherwise than
-# TensorFlow, without saying so, as the tests' answers for each operation showed.
+# By operation and attribute: the types for which the kernel silently fails, or returns a result
+# that differs from TensorFlow's.
 _WRONG_TYPES = {
     ("BatchMatMulV2", "T"): {"int32"},
     ("Cast", "DstT"): {"bool"},
@@ -84,25 +94,25 @@ _WRONG_TYPES = {
 }
 
 
-def write_tfjs(model, folder):
-    """Write a network as a graph model of TensorFlow.js.
+def write_tfjs(model: keras.Model, folder: Path) -> None:
+    """Write a network as a graph model for TensorFlow.js.
 
-    ``tf.loadGraphModel`` reads it, and ``model.predict`` of the result answers. All of its
-    operations are such as the WebAssembly backend has.
+    Load it with ``tf.loadGraphModel``. It uses only operations that the WebAssembly backend
+    supports.
 
     Parameters
     ----------
     model : keras.Model
-        Built, with one input and one output, of float32, on the TensorFlow backend.
+        A built float32 model with one input and one output, on the TensorFlow backend.
     folder : Path
-        Exists and is empty. Gets ``model.json`` and the constants, ``group1-shard*of*.bin``.
+        An existing, empty folder, to which ``model.json`` and the constants,
+        ``group1-shard*of*.bin``, are written.
 
     Raises
     ------
     ValueError
-        For weights that are not finite; for an operation or a type of numbers that
-        TensorFlow.js does not have on WebAssembly, or has wrong, with the layer that it comes
-        from; and as in :func:`freeze`.
+        If weights are not finite, or if TensorFlow.js's WebAssembly backend does not support
+        an operation or data type; the message names the layer. Also as in :func:`freeze`.
     """
     _check_weights(model)
     frozen = freeze(model)
@@ -120,25 +130,26 @@ def write_tfjs(model, folder):
     (folder / _MODEL).write_text(text, encoding="utf-8")
 
 
-def read_back(folder, images):
-    """Answer images with a written model, in TensorFlow, where there is no Node.js.
+def read_back(folder: Path, images: FloatArray) -> FloatArray:
+    """Run an exported model in TensorFlow, if there is no Node.js.
 
-    Graph and constants are taken from the files alone, so that a wrong offset, type or shape in
-    them shows; whether TensorFlow.js computes the same is left open.
+    Graph and constants are read from the files alone, so that a wrong offset, type or shape
+    becomes visible. This does not verify that TensorFlow.js computes the same.
 
     Parameters
     ----------
-    folder, images
-        As in :func:`run_tfjs`.
+    folder : Path
+    images : ndarray of shape (n, h, w, channels), float32
+        Both as in :func:`run_tfjs`.
 
     Returns
     -------
-    ndarray of float32, shape (n, n_classes)
+    ndarray of shape (n, n_classes), float32
 
     Raises
     ------
     ValueError
-        If the constants are not of the size that ``model.json`` says.
+        If the constants do not have the size that ``model.json`` states.
     """
     import tensorflow as tf
     from google.protobuf import json_format
@@ -157,56 +168,58 @@ def read_back(folder, images):
     return imported.prune(fed["name"], fetched["name"])(tf.constant(images, tf.float32)).numpy()
 
 
-def _check_weights(model):
+def _check_weights(model: keras.Model) -> None:
     for variable in model.weights:
         values = variable.numpy()
         if not np.isfinite(values.astype(np.float64)).all():
             raise ValueError(
                 f"model has weights that are not finite, in {variable.path!r}: its training "
-                f"diverged. Train again, with a lower learning rate for example."
+                f"diverged. Train again, for example with a lower learning rate."
             )
 
 
-def _check_operations(frozen, model):
+def _check_operations(frozen: FrozenGraph, model: keras.Model) -> None:
     inputs, constants = frozen.inputs, frozen.constants
-    found = {op.name: lack(op, inputs[op.name], constants) for op in frozen.operations}
-    found |= {name: _lack_of_type(array) for name, array in constants.items()}
+    found = {
+        op.name: unsupported_reason(op, inputs[op.name], constants) for op in frozen.operations
+    }
+    found |= {name: _unsupported_type(array) for name, array in constants.items()}
     problems = {f"{what}{_origin(name, model)}": None for name, what in found.items() if what}
     if problems:
         raise ValueError(
-            f"model has what TensorFlow.js does not have on WebAssembly: {'; '.join(problems)}. "
-            f"{_OTHER_FORMATS}"
+            f"The model uses operations that TensorFlow.js's WebAssembly backend does not support: "
+            f"{'; '.join(problems)}. {_OTHER_FORMATS}"
         )
 
 
-def _lack_of_type(array):
-    return None if array.dtype.name in NUMBER_TYPES else f"constants of {array.dtype.name}"
+def _unsupported_type(array: NDArray) -> str | None:
+    return None if array.dtype.name in _NUMBER_TYPES else f"constants of {array.dtype.name}"
 
 
-def _check_constants(frozen, model):
+def _check_constants(frozen: FrozenGraph, model: keras.Model) -> None:
     for name, array in frozen.constants.items():
         if np.isnan(array).any():
             raise ValueError(
-                f"model computes what is not a number (NaN) of its weights alone"
-                f"{_origin(name, model)}. Train again, or set the weights of that layer anew."
+                f"The weights of model alone produce NaN{_origin(name, model)}. Train again, or "
+                f"set the weights of that layer again."
             )
 
 
-def _origin(name, model):
-    """Say which layer an operation comes from, as far as its name tells."""
+def _origin(name: str, model: keras.Model) -> str:
+    """Return the layer that an operation belongs to, in parentheses, if its name shows it."""
     from ..cnn.architectures import leaf_layers
 
     kinds = {layer.name: type(layer).__name__ for layer in leaf_layers(model)}
     for part in reversed(name.split("/")[:-1]):
-        # Keras opens a scope a second time to run the layer, and TensorFlow numbers that one.
+        # Keras opens a second scope to run the layer, to which TensorFlow appends a number.
         for candidate in (re.sub(r"_\d+$", "", part), part):
             if candidate in kinds:
                 return f" (layer {candidate!r}, {kinds[candidate]})"
     return ""
 
 
-def _description(frozen, paths):
-    """Return what ``model.json`` holds."""
+def _description(frozen: FrozenGraph, paths: Sequence[str]) -> dict[str, Any]:
+    """Return the contents of ``model.json``."""
     import tensorflow as tf
 
     nodes = [_constant_node(name, array.dtype) for name, array in frozen.constants.items()]
@@ -233,21 +246,21 @@ def _description(frozen, paths):
     }
 
 
-def _node(operation, inputs):
+def _node(operation: Any, inputs: Sequence[str]) -> dict[str, Any]:
     from google.protobuf import json_format
 
     node = type(operation.node_def)(name=operation.name, op=operation.type, input=inputs)
     for name, attribute in operation.node_def.attr.items():
-        if not name.startswith("_"):  # notes of TensorFlow to itself
+        if not name.startswith("_"):  # for TensorFlow's internal use
             node.attr[name].CopyFrom(attribute)
     return json_format.MessageToDict(node)
 
 
-def _constant_node(name, dtype):
+def _constant_node(name: str, dtype: DTypeLike) -> dict[str, Any]:
     return {"name": name, "op": "Const", "attr": {"dtype": {"type": _type_name(dtype)}}}
 
 
-def _tensor_info(tensor):
+def _tensor_info(tensor: Any) -> dict[str, Any]:
     from google.protobuf import json_format
 
     shape = json_format.MessageToDict(tensor.shape.as_proto())
@@ -255,24 +268,24 @@ def _tensor_info(tensor):
     return {"name": tensor.name, "dtype": dtype, "tensorShape": shape}
 
 
-def _type_name(dtype):
+def _type_name(dtype: DTypeLike) -> str:
     return {"float32": "DT_FLOAT", "int32": "DT_INT32", "bool": "DT_BOOL"}[np.dtype(dtype).name]
 
 
-def _tensor_name(reference):
-    """Return a name with the number of the output, which graphs leave out where it is 0."""
+def _tensor_name(reference: str) -> str:
+    """Return a name with the index of the output, which graphs omit if it is 0."""
     return reference if ":" in reference else f"{reference}:0"
 
 
-def _read_constants(folder, manifest):
-    """Return the arrays of the binary files, by name."""
+def _read_constants(folder: Path, manifest: Sequence[Mapping[str, Any]]) -> dict[str, NDArray]:
+    """Return the arrays in the binary files, by name."""
     data = b"".join((folder / path).read_bytes() for group in manifest for path in group["paths"])
     specs = [spec for group in manifest for spec in group["weights"]]
     sizes = [_DTYPES[spec["dtype"]].itemsize * math.prod(spec["shape"]) for spec in specs]
     if sum(sizes) != len(data):
         raise ValueError(
-            f"The constants in {str(folder)!r} have {len(data)} bytes; model.json says "
-            f"{sum(sizes)}. The files are damaged: export again."
+            f"The constants in {str(folder)!r} have {len(data)} bytes; expected {sum(sizes)}, as "
+            f"model.json states. The files are corrupt: export again."
         )
     ends = np.cumsum(sizes)
     return {
@@ -285,35 +298,35 @@ def _read_constants(folder, manifest):
 
 @dataclass(frozen=True)
 class FrozenGraph:
-    """What a network computes.
+    """The computation of a network.
 
     Attributes
     ----------
     operations : list of tf.Operation
-        In an order in which they can run; the input is one of them, constants are not.
+        The operations in a valid order of execution, including the input, without constants.
     inputs : dict of str to list of str
-        By the name of an operation: what it reads, as names of operations and constants, with
-        ``":1"`` appended for the second output of one, and so on.
+        The inputs of each operation, as names of operations and constants, with ``":1"``
+        appended for the second output of an operation, and so on.
     constants : dict of str to ndarray
-        By name.
+        The value of each constant.
     input, output : str
-        What to feed and what to fetch.
+        The names to feed and to fetch.
     """
 
-    operations: list
-    inputs: dict
-    constants: dict
+    operations: list[Any]
+    inputs: dict[str, list[str]]
+    constants: dict[str, NDArray]
     input: str
     output: str
 
 
-def freeze(model):
-    """Trace a network and compute in advance whatever does not depend on its input.
+def freeze(model: keras.Model) -> FrozenGraph:
+    """Trace a network, and precompute everything that does not depend on its input.
 
     Parameters
     ----------
     model : keras.Model
-        With one input and one output, on the TensorFlow backend.
+        A model with one input and one output, on the TensorFlow backend.
 
     Returns
     -------
@@ -322,8 +335,8 @@ def freeze(model):
     Raises
     ------
     ValueError
-        For several inputs or outputs, another backend, or an output that does not depend on
-        the input.
+        If there are several inputs or outputs, if the backend is not TensorFlow, or if the
+        output does not depend on the input.
     """
     import tensorflow as tf
 
@@ -332,21 +345,21 @@ def freeze(model):
     states = [v.numpy() for v in model.non_trainable_variables]
     (spec,) = (tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs)
 
-    def answer(images):
-        with tf.name_scope("network"):  # outside of which no layer's name may start with "_"
+    def predict(images):
+        with tf.name_scope("network"):  # at the top level, no layer's name may start with "_"
             return model.stateless_call(weights, states, images, training=False)[0]
 
-    traced = tf.compat.v1.wrap_function(answer, [spec])
+    traced = tf.compat.v1.wrap_function(predict, [spec])
     return _without_constant_parts(traced)
 
 
-def _check_model(model):
+def _check_model(model: keras.Model) -> None:
     import keras
 
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            f"Keras runs on {keras.backend.backend()!r}; expected 'tensorflow', whose graphs are "
-            f"what is written. Set the environment variable KERAS_BACKEND=tensorflow."
+            f"Keras runs on {keras.backend.backend()!r}; expected 'tensorflow', which traces the "
+            f"graph. Set the environment variable KERAS_BACKEND=tensorflow."
         )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(
@@ -355,7 +368,7 @@ def _check_model(model):
         )
 
 
-def _without_constant_parts(traced):
+def _without_constant_parts(traced: Any) -> FrozenGraph:
     (output,) = traced.outputs
     needed = _ancestors(output.op)
     operations = [op for op in traced.graph.get_operations() if op in needed]
@@ -380,9 +393,10 @@ def _without_constant_parts(traced):
     )
 
 
-def _ancestors(operation):
-    """Return what an operation depends on, and itself; what only runs before it is left out."""
-    found, pending = set(), [operation]
+def _ancestors(operation: Any) -> set[Any]:
+    """Return an operation and all whose output it uses, without mere control dependencies."""
+    found: set[Any] = set()
+    pending = [operation]
     while pending:
         current = pending.pop()
         if current not in found:
@@ -391,66 +405,68 @@ def _ancestors(operation):
     return found
 
 
-def _constant_operations(operations, input_operation):
-    """Return those that answer the same whatever the input is.
+def _constant_operations(operations: Iterable[Any], input_operation: Any) -> set[Any]:
+    """Return the operations whose output does not depend on the input.
 
-    Tensors and variables that a layer holds without Keras's knowledge are among them.
+    They include tensors and variables in a layer that Keras does not track.
     """
-    constant = set()
+    constant: set[Any] = set()
     for op in operations:
-        varies = op.op_def.is_stateful and op.type != "ReadVariableOp"  # as random numbers do
+        varies = op.op_def.is_stateful and op.type != "ReadVariableOp"  # such as random numbers
         varies = varies or op == input_operation
         if not varies and all(tensor.op in constant for tensor in op.inputs):
             constant.add(op)
     return constant
 
 
-def _passed_on(tensor, constant):
-    """Return where a tensor comes from, past the operations that change nothing."""
+def _passed_on(tensor: Any, constant: set[Any]) -> Any:
+    """Return the origin of a tensor, skipping operations that change nothing."""
     while tensor.op.type in _PASSES_ON and tensor.op not in constant:
         tensor = tensor.op.inputs[tensor.value_index]
     return tensor
 
 
-def _reference(tensor, constant):
+def _reference(tensor: Any, constant: set[Any]) -> str:
     name, index = tensor.op.name, tensor.value_index
     if tensor.op in constant:  # each output becomes a constant of its own
         return f"{name}/output_{index}" if index else name
     return f"{name}:{index}" if index else name
 
 
-def lack(operation, inputs, constants):
-    """Say what of an operation TensorFlow.js does not have, or has wrong.
+def unsupported_reason(
+    operation: Any, inputs: Sequence[str], constants: Mapping[str, NDArray]
+) -> str | None:
+    """Return why TensorFlow.js cannot compute an operation.
 
     Parameters
     ----------
     operation : tf.Operation
     inputs : list of str
-        Names of what it reads.
+        Names of its inputs.
     constants : dict of str to ndarray
-        Those of the graph, by name.
+        The constants of the graph.
 
     Returns
     -------
     str or None
-        None if it has all.
+        The operation and the unsupported type, layout or use of it; None if it is supported.
     """
     kind = operation.type
     if kind not in OPERATIONS:
-        return f"the operation {kind}"
+        return kind
     for name, attribute in operation.node_def.attr.items():
         if attribute.WhichOneof("value") == "type" and not name.startswith("_"):
             found = operation.get_attr(name).name
-            if found not in NUMBER_TYPES or found in _WRONG_TYPES.get((kind, name), ()):
-                return f"the operation {kind} on {found}"
+            if found not in _NUMBER_TYPES or found in _WRONG_TYPES.get((kind, name), ()):
+                return f"{kind} on {found}"
         if name == "data_format" and attribute.s not in (b"NHWC", b""):
-            return f"the operation {kind} with channels first"
-    if kind == "StridedSlice" and not _is_right_slice(operation, constants.get(inputs[3])):
-        return "the operation StridedSlice with steps beside an index or on integers"
+            return f"{kind} with channels first"
+    if kind == "StridedSlice" and not _is_supported_slice(operation, constants.get(inputs[3])):
+        return "StridedSlice with steps, combined with an index or on integers"
     return None
 
 
-def _is_right_slice(operation, steps):
+def _is_supported_slice(operation: Any, steps: NDArray | None) -> bool:
     if steps is not None and (steps == 1).all():
         return True
     return operation.get_attr("shrink_axis_mask") == 0 and operation.get_attr("T").name == "float32"

@@ -1,10 +1,14 @@
-"""A folder with a page that finds faces and tells their emotions in the browser."""
+"""The web app: a folder with a page that recognises emotions in the browser."""
+
+from __future__ import annotations
 
 import base64
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..emotions import label_colors
 from ..exceptions import MissingExtraError
@@ -13,6 +17,9 @@ from ._metadata import write_json
 from ._node import MissingNodeError, install_packages
 from ._tfjs import write_tfjs
 
+if TYPE_CHECKING:
+    import keras
+
 __all__ = ["hash_packages", "read_hashes", "write_web"]
 
 _PAGE = Path(__file__).parent / "web"
@@ -20,63 +27,71 @@ _PAGE_SUFFIXES = (".html", ".css", ".js", ".svg")
 _HASHES = _PAGE / "hashes.json"
 _CASCADES = ("frontalface_alt2", "frontalface_alt", "eye")
 
-# In the order in which the browser runs them: the later ones of TensorFlow.js extend the first.
+# In the order in which the browser runs them: tf-core first, which the others extend.
 _SCRIPTS = (
     ("@tensorflow/tfjs-core", "dist/tf-core.min.js"),
     ("@tensorflow/tfjs-converter", "dist/tf-converter.min.js"),
     ("@tensorflow/tfjs-backend-wasm", "dist/tf-backend-wasm.min.js"),
     ("@techstark/opencv-js", "dist/opencv.js"),
 )
-# Browsers that cannot run this one, with vector instructions, lack what else the page needs too.
+# The build with vector instructions; browsers without them cannot run the page anyway.
 _BINARY = ("@tensorflow/tfjs-backend-wasm", "dist/tfjs-backend-wasm-simd.wasm")
-# The packages of TensorFlow.js name their licence, and bring no text of it; this one's is the same.
+# The packages of TensorFlow.js do not include the text of their licence; this one's is the same.
 _APACHE = ("@techstark/opencv-js", "LICENSE")
 
 _CDN = "https://cdn.jsdelivr.net/npm/"
 _CONNECT = "connect-src 'self' blob:"
 _VENDOR_NOTE = """\
-What the page runs, unchanged, as the npm packages bring it:
+Unmodified files of these npm packages, which the page runs:
 
 {packages}
 
 All of them are under the Apache License 2.0, whose text is in LICENSE. TensorFlow.js is by its
-authors at Google LLC, OpenCV by the OpenCV team and its contributors. The cascades that find
+authors at Google LLC, OpenCV by the OpenCV team and its contributors. The cascades that detect
 faces are OpenCV's; each file in ../cascades begins with its licence.
 """
 
 
-def write_web(model, description, folder, *, vendor="auto"):
-    """Write a page that finds faces and tells their emotions, for any static server.
+def write_web(
+    model: keras.Model,
+    metadata: dict[str, Any],
+    folder: Path,
+    *,
+    bundle_packages: bool | Literal["auto"] = "auto",
+) -> None:
+    """Write a page that detects faces and recognises their emotions, for any static server.
 
     Parameters
     ----------
     model : keras.Model
         From ``(batch, height, width, 3)`` float32, RGB in 0..255, to probabilities.
-    description : dict
-        What ``fer_sklearn.json`` says of it. The page reads ``labels``, ``crop``,
+    metadata : dict
+        The contents of ``fer_sklearn.json``. The page reads ``labels``, ``crop``,
         ``input.model_size``, ``accuracy`` and ``licence``.
     folder : Path
-        Exists and is empty. Gets ``index.html`` and what it needs: the page's own files, the
-        network in ``model``, OpenCV's cascades in ``cascades``, the side-car, ``page.json``, and
-        perhaps ``vendor``.
-    vendor : {"auto", True, False}, default="auto"
-        Whether the JavaScript packages are copied into ``vendor``, so that the page fetches
-        nothing from elsewhere. False names them on a public CDN by their hashes; ``"auto"``
-        does so only where npm is missing or does not reach its registry.
+        An existing, empty folder, to which ``index.html`` and all that it needs are written:
+        the page's own files, the network in ``model``, OpenCV's cascades in ``cascades``, the
+        metadata file, ``page.json`` and, with `bundle_packages`, ``vendor``.
+    bundle_packages : {"auto", True, False}, default="auto"
+        Whether to copy the JavaScript packages into ``vendor``, so that the page loads nothing
+        from other servers. If False, it loads them from a public CDN and verifies their
+        hashes. If ``"auto"``, they are copied unless npm is missing or fails.
 
     Raises
     ------
     ValueError
-        For a network that takes no colour faces, and as in :func:`write_tfjs`.
+        If the network does not take faces in colour, and as in :func:`write_tfjs`.
     MissingNodeError
-        If ``vendor=True`` and npm is missing, or fails.
+        If ``bundle_packages=True`` and npm is missing or fails.
     MissingExtraError
-        If the installed OpenCV has no cascades.
+        If the installed OpenCV does not include the cascades.
     """
-    if vendor not in ("auto", True, False):
-        raise ValueError(f"vendor={vendor!r} is unknown; expected 'auto', True or False.")
+    if bundle_packages not in ("auto", True, False):
+        raise ValueError(
+            f"bundle_packages={bundle_packages!r} is unknown; expected 'auto', True or False."
+        )
     _check_input(model)
-    packages = _find_packages(vendor)
+    packages = _find_packages(bundle_packages)
     for file in sorted(_PAGE.iterdir()):
         if file.suffix in _PAGE_SUFFIXES:
             shutil.copyfile(file, folder / file.name)
@@ -84,25 +99,25 @@ def write_web(model, description, folder, *, vendor="auto"):
     write_tfjs(model, folder / "model")
     runtime = _name_on_cdn(folder) if packages is None else _copy_packages(packages, folder)
     runtime |= {"cascades": _copy_cascades(folder), "model": _list_model(folder)}
-    page = {"colors": label_colors(description["labels"]), "runtime": runtime}
+    page = {"colors": label_colors(metadata["labels"]), "runtime": runtime}
     write_json(folder / "page.json", page)
-    write_json(folder / SIDECAR, description)
+    write_json(folder / SIDECAR, metadata)
 
 
-def hash_packages(packages):
-    """Return size and hash of each file of the packages that the page runs.
+def hash_packages(packages: Path) -> dict[str, dict[str, Any]]:
+    """Return the size and hash of each file of the packages that the page runs.
 
     Parameters
     ----------
     packages : Path
-        A folder ``node_modules``.
+        The folder ``node_modules``.
 
     Returns
     -------
     dict
-        ``"name@version/file"`` to ``{"bytes": int, "integrity": "sha384-…"}``, what browsers
-        compare (Subresource Integrity). It is kept in ``web/hashes.json``, for computers
-        without npm.
+        ``{"bytes": int, "integrity": "sha384-…"}`` by ``"name@version/file"``. Browsers verify
+        the latter (Subresource Integrity). ``web/hashes.json`` stores the result, so that an
+        export does not need npm.
     """
     return {
         f"{package}@{_version(packages, package)}/{file}": _hashed(packages / package / file)
@@ -110,35 +125,35 @@ def hash_packages(packages):
     }
 
 
-def read_hashes():
-    """Return what :func:`hash_packages` found for the pinned versions."""
+def read_hashes() -> dict[str, dict[str, Any]]:
+    """Return the stored result of :func:`hash_packages` for the pinned versions."""
     return json.loads(_HASHES.read_text(encoding="utf-8"))
 
 
-def _check_input(model):
+def _check_input(model: keras.Model) -> None:
     shape = model.input_shape
     if len(shape) != 4 or shape[-1] != 3:
         raise ValueError(
-            f"model takes arrays of shape {shape}; the page gives faces in colour, (n, height, "
-            f"width, 3). Export a pipeline that has a GrayscaleResizer, such as "
-            f"make_cnn_pipeline() makes."
+            f"model takes arrays of shape {shape}; expected (n, height, width, 3), since the page "
+            f"passes faces in colour. Export a pipeline with a GrayscaleResizer, as from "
+            f"make_cnn_pipeline()."
         )
 
 
-def _find_packages(vendor):
-    """Return the folder of the packages to copy, None where they are named on the CDN."""
-    if vendor is False:
+def _find_packages(bundle_packages: bool | Literal["auto"]) -> Path | None:
+    """Return the folder of the packages to copy, None if the page loads them from the CDN."""
+    if bundle_packages is False:
         return None
     try:
         return install_packages()
     except MissingNodeError:
-        if vendor is True:
+        if bundle_packages is True:
             raise
         return None
 
 
-def _copy_packages(packages, folder):
-    """Copy what the page runs, and its licence; return where it is."""
+def _copy_packages(packages: Path, folder: Path) -> dict[str, Any]:
+    """Copy the files that the page runs, and their licence; return the page's runtime."""
     target = folder / "vendor"
     target.mkdir()
     for package, file in (*_SCRIPTS, _BINARY, _APACHE):
@@ -151,17 +166,17 @@ def _copy_packages(packages, folder):
     note = _VENDOR_NOTE.format(packages="\n".join(lines))
     (target / "README.txt").write_text(note, encoding="utf-8")
 
-    def entry(package, file):
+    def entry(package: str, file: str) -> dict[str, Any]:
         return {"url": f"vendor/{Path(file).name}", **_hashed(packages / package / file)}
 
     return _runtime(entry)
 
 
-def _name_on_cdn(folder):
-    """Name what the page runs on the CDN, and allow just these files in the page's policy."""
+def _name_on_cdn(folder: Path) -> dict[str, Any]:
+    """Return a runtime on the CDN, and allow exactly its files in the page's security policy."""
     hashes = read_hashes()
 
-    def entry(package, file):
+    def entry(package: str, file: str) -> dict[str, Any]:
         (key,) = (
             key for key in hashes if key.startswith(f"{package}@") and key.endswith(f"/{file}")
         )
@@ -175,13 +190,13 @@ def _name_on_cdn(folder):
     return runtime
 
 
-def _runtime(entry):
-    """Return what the page loads, each file as `entry` tells it."""
+def _runtime(entry: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
+    """Return the files that the page loads, each described by `entry`."""
     return {"scripts": [entry(*file) for file in _SCRIPTS], "wasm": entry(*_BINARY)}
 
 
-def _copy_cascades(folder):
-    import cv2
+def _copy_cascades(folder: Path) -> list[dict[str, Any]]:
+    import cv2.data
 
     (folder / "cascades").mkdir()
     entries = []
@@ -190,7 +205,8 @@ def _copy_cascades(folder):
         source = Path(cv2.data.haarcascades) / file
         if not source.is_file():
             raise MissingExtraError(
-                f"OpenCV {cv2.__version__} has no {file}, which the page finds faces with. "
+                f"OpenCV {cv2.__version__} does not include {file}, which the page needs to detect "
+                f"faces. "
                 f"Type: pip install 'opencv-python-headless>=4.10,<5'"
             )
         shutil.copyfile(source, folder / "cascades" / file)
@@ -198,8 +214,8 @@ def _copy_cascades(folder):
     return entries
 
 
-def _list_model(folder):
-    """Return the files of the network, the graph first, then the weights in their order."""
+def _list_model(folder: Path) -> list[dict[str, Any]]:
+    """Return the files of the network: the graph, then the weights in order."""
     graph = json.loads((folder / "model" / "model.json").read_text(encoding="utf-8"))
     shards = [path for group in graph["weightsManifest"] for path in group["paths"]]
     return [
@@ -208,12 +224,12 @@ def _list_model(folder):
     ]
 
 
-def _version(packages, package):
+def _version(packages: Path, package: str) -> str:
     text = (packages / package / "package.json").read_text(encoding="utf-8")
     return json.loads(text)["version"]
 
 
-def _hashed(file):
+def _hashed(file: Path) -> dict[str, Any]:
     data = file.read_bytes()
     digest = base64.b64encode(hashlib.sha384(data).digest()).decode("ascii")
     return {"bytes": len(data), "integrity": f"sha384-{digest}"}

@@ -36,22 +36,22 @@ def no_node(monkeypatch):
 def failing_check(monkeypatch):
     """Have every export answer otherwise than the model."""
 
-    def check_answers(*args, **options):
+    def check_outputs(*args, **options):
         raise ExportError("The exported file differs.")
 
-    monkeypatch.setattr("fer_sklearn.exporting._export.check_answers", check_answers)
+    monkeypatch.setattr("fer_sklearn.exporting._export.check_outputs", check_outputs)
 
 
 def test_export_writes_a_file_and_prints_how_it_was_checked(cnn, faces, tmp_path, capsys):
     path = tmp_path / "a.tflite"
-    assert run("export", path, "--model", cnn, "--licence", "my own") == 0
+    assert run("export", path, "--model", cnn, "--license", "my own") == 0
     out, err = capsys.readouterr()
     table = shown(out)
     assert table["file"] == str(path)
     assert table["size"] == f"{path.stat().st_size / 1e6:.2f} MB"
-    assert table["takes"] == "1×16×16×3 float32, rgb, 0 to 255"
-    assert table["checked by"].startswith("ai-edge-litert ")
-    assert (table["faces compared"], table["same labels"]) == ("64", "100.0%")
+    assert table["input"] == "1×16×16×3 float32, rgb, 0 to 255"
+    assert table["verified with"].startswith("ai-edge-litert ")
+    assert (table["test faces"], table["same labels"]) == ("64", "100.0%")
     assert float(table["largest difference"]) < 1e-4
     assert err.splitlines()[-1].startswith("Next: in Python, without TensorFlow: ")
     described = json.loads((tmp_path / "a.tflite.json").read_text(encoding="utf-8"))
@@ -64,8 +64,8 @@ def test_export_writes_a_file_and_prints_how_it_was_checked(cnn, faces, tmp_path
 def test_a_shipped_model_is_exported_by_name(tmp_path, capsys):
     path = tmp_path / "a.tflite"
     options = ["--model", "tiny", "--precision", "float16", "--input-size", "96"]
-    assert run("export", path, *options, "--batch-size", "2", "--min-agreement", "0.9") == 0
-    assert shown(capsys.readouterr().out)["takes"] == "2×96×96×3 float32, rgb, 0 to 255"
+    assert run("export", path, *options, "--batch-size", "2", "--min-label-agreement", "0.9") == 0
+    assert shown(capsys.readouterr().out)["input"] == "2×96×96×3 float32, rgb, 0 to 255"
     described = json.loads((tmp_path / "a.tflite.json").read_text(encoding="utf-8"))
     assert described["precision"] == "float16"
     assert described["licence"].startswith("MIT")
@@ -74,12 +74,12 @@ def test_a_shipped_model_is_exported_by_name(tmp_path, capsys):
 def test_full_integers_learn_from_label_folders(cnn, tmp_path, capsys):
     write_folder(tmp_path / "faces", *make_faces(280, size=16, random_state=0, return_X_y=True))
     path = tmp_path / "a.tflite"
-    options = ["--precision", "int8", "--images", tmp_path / "faces", "--min-agreement", "0"]
+    options = ["--precision", "int8", "--images", tmp_path / "faces", "--min-label-agreement", "0"]
     assert run("export", path, "--model", cnn, *options) == 0
     out, err = capsys.readouterr()
     assert "280 images" in err
-    assert shown(out)["takes"] == "1×16×16×1 uint8, gray, 0 to 255"
-    assert shown(out)["faces compared"] == "70"
+    assert shown(out)["input"] == "1×16×16×1 uint8, gray, 0 to 255"
+    assert shown(out)["test faces"] == "70"
 
 
 def test_a_folder_of_images_is_thinned_out_evenly(cnn, tmp_path, capsys, monkeypatch):
@@ -95,7 +95,7 @@ def test_a_folder_of_images_is_thinned_out_evenly(cnn, tmp_path, capsys, monkeyp
     assert run("export", path, "--model", cnn, "--images", folder) == 0
     out, err = capsys.readouterr()
     assert f"Read {folder}: 64 of 128 images\n" in err
-    assert shown(out)["faces compared"] == "64"
+    assert shown(out)["test faces"] == "64"
     assert [file.name for file in read] == [f"{i:03}.png" for i in range(0, 128, 2)]
 
 
@@ -118,7 +118,7 @@ def test_a_page_says_how_to_show_it(cnn, no_node, tmp_path, capsys):
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert (folder / "index.html") in files
     assert (table["folder"], table["files"]) == (str(folder), str(len(files)))
-    assert table["takes"] == "any×any×any×3 float32, rgb, 0 to 255"
+    assert table["input"] == "any×any×any×3 float32, rgb, 0 to 255"
     assert f"Next: python -m http.server --directory {folder}, and open http://localhost:" in err
     assert "a camera needs https" in err
 
@@ -142,8 +142,8 @@ def test_a_page_says_how_to_show_it(cnn, no_node, tmp_path, capsys):
             "--precision int8 needs --images, of which it learns ranges",
         ),
         (
-            ["a.tflite", "--min-agreement", "97"],
-            "argument --min-agreement: '97' is not a number from 0 to 1",
+            ["a.tflite", "--min-label-agreement", "97"],
+            "argument --min-label-agreement: '97' is not a number from 0 to 1",
         ),
         (
             ["a.tflite", "--batch-size", "0"],
@@ -197,7 +197,7 @@ def test_force_replaces_nothing_else(cnn, tmp_path, capsys):
     (folder / "photo.jpg").write_text("mine")
     options = ["--model", cnn, "--format", "saved_model", "--force"]
     assert run("export", folder, *options) == 1
-    assert "is no earlier export" in capsys.readouterr().err
+    assert "is not an earlier export" in capsys.readouterr().err
     assert (folder / "photo.jpg").read_text() == "mine"
 
 
@@ -222,7 +222,10 @@ def test_too_few_images_are_told(cnn, photos, tmp_path, capsys):
     n_images = len(list(folder.iterdir()))
     command = ["export", tmp_path / "a.tflite", "--model", cnn, "--images", folder]
     assert run(*command) == 1
-    assert f"error: images has {n_images} faces; expected 64 at least" in capsys.readouterr().err
+    assert (
+        f"error: representative_data has {n_images} faces; expected at least 64"
+        in capsys.readouterr().err
+    )
 
 
 def test_names_that_are_copied_are_complete():

@@ -122,7 +122,11 @@ def test_quantised_files_are_smaller_and_tell_what_stays(tiny, tmp_path, precisi
     images = make_faces(256, random_state=1).images
     plain = export(tiny, tmp_path / "plain.tflite")["files"]["plain.tflite"]["bytes"]
     told = export(
-        tiny, tmp_path / "q.tflite", precision=precision, images=images, min_agreement=0.9
+        tiny,
+        tmp_path / "q.tflite",
+        precision=precision,
+        representative_data=images,
+        min_label_agreement=0.9,
     )
     assert told["files"]["q.tflite"]["bytes"] < 0.7 * plain
     assert 0.9 <= told["check"]["label_agreement"] <= 1
@@ -174,9 +178,13 @@ def test_other_answers_are_refused(small, small_faces, tmp_path, monkeypatch):
     size = {"size": (24, 24), "batch_size": 1}
     wrong = serving_model(take_apart(other), **size)
     sabotage(monkeypatch, lambda honest, model, how: honest(wrong, **how))
-    with pytest.raises(ExportError, match=r"differs from the model by .* expected at most 0\.0001"):
+    with pytest.raises(
+        ExportError, match=r"differs from the original by .* expected at most 0\.0001"
+    ):
         export(small, tmp_path / "m.tflite")
-    with pytest.raises(ExportError, match=r"the label that the model gives.*min_agreement=0\.97"):
+    with pytest.raises(
+        ExportError, match=r"the same label as the original.*min_label_agreement=0\.97"
+    ):
         export(small, tmp_path / "m.tflite", precision="float16")
     assert not list(tmp_path.iterdir())
 
@@ -193,7 +201,7 @@ def test_nan_is_refused(small_faces, tmp_path):
     pipeline = make_cnn_pipeline(FERCNNClassifier(epochs=1, random_state=0), size=24)
     network = pipeline.fit(X[:70], y[:70])[-1].model_
     network.set_weights([*network.get_weights()[:-1], np.full(7, np.nan, np.float32)])
-    with pytest.raises(ExportError, match=r"answers NaN or infinity"):
+    with pytest.raises(ExportError, match=r"returned NaN or infinity"):
         export(pipeline, tmp_path / "m.tflite")
     assert not list(tmp_path.iterdir())
 
@@ -249,12 +257,20 @@ def test_what_cannot_be_exported_says_what_can(small_faces, tmp_path):
         ("m.bin", {"format": "tflite"}, r"has the suffix '\.bin'; expected '\.tflite'"),
         ("m", {"format": "tfljs"}, r"format='tfljs' is unknown.*Did you mean 'tfjs'\?"),
         ("m", {"format": "tfjs", "precision": "int8"}, r"precision='int8' is for format='tflite'"),
-        ("m", {"format": "tfjs", "batch_size": 2}, r"batch_size=2 is for format='tflite' alone"),
+        ("m", {"format": "tfjs", "batch_size": 2}, r"batch_size=2 is for format='tflite' only"),
         ("m.tflite", {"precision": "int4"}, r"precision='int4' is unknown"),
-        ("m.tflite", {"precision": "int8"}, r"precision='int8' needs images"),
-        ("m.tflite", {"images": [0] * 9}, r"images has 9 faces; expected 64 at least"),
-        ("m.tflite", {"images": [0] * 99, "precision": "int8"}, r"99 faces; expected 256 at least"),
-        ("m.tflite", {"min_agreement": 97}, r"min_agreement=97 must be a number from 0 to 1"),
+        ("m.tflite", {"precision": "int8"}, r"precision='int8' needs representative_data"),
+        ("m.tflite", {"representative_data": [0] * 9}, r"_data has 9 faces; expected at least 64"),
+        (
+            "m.tflite",
+            {"representative_data": [0] * 99, "precision": "int8"},
+            r"99 faces; expected at least 256",
+        ),
+        (
+            "m.tflite",
+            {"min_label_agreement": 97},
+            r"min_label_agreement=97 must be a number from 0 to 1",
+        ),
         ("m.tflite", {"batch_size": 0}, r"batch_size=0 must be an int of 1 or more"),
         ("m.tflite", {"input_size": 100}, r"input_size=100 must be whole multiples of .* 24×24"),
     ],
@@ -266,8 +282,8 @@ def test_parameters_that_do_not_fit_are_named(small, tmp_path, name, options, me
 
 
 def test_all_that_is_wrong_is_told_at_once(small, tmp_path):
-    with pytest.raises(ValueError, match=r"min_agreement=2 .*batch_size=0 "):
-        export(small, tmp_path / "m.tflite", min_agreement=2, batch_size=0)
+    with pytest.raises(ValueError, match=r"min_label_agreement=2 .*batch_size=0 "):
+        export(small, tmp_path / "m.tflite", min_label_agreement=2, batch_size=0)
 
 
 def test_a_missing_extra_names_the_line_to_type(small, tmp_path, monkeypatch):
@@ -296,7 +312,7 @@ def test_a_folder_of_others_is_never_replaced(small, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "letter.txt").write_text("dear")
-    with pytest.raises(FileExistsError, match=r"is no earlier export.*not overwritten"):
+    with pytest.raises(FileExistsError, match=r"is not an earlier export.*not overwritten"):
         export(small, folder, format="saved_model", overwrite=True)
     assert (folder / "letter.txt").read_text() == "dear"
     export(small, tmp_path / "mine2", format="saved_model")

@@ -77,7 +77,7 @@ def test_nothing_is_left_of_an_installation_that_fails(home, on_path):
 def test_npm_may_not_take_for_ever(home, on_path, monkeypatch):
     on_path(node="", npm="PATH=/bin exec sleep 60")
     monkeypatch.setattr("fer_sklearn.exporting._node._INSTALL_TIME_LIMIT", 0.5)
-    with pytest.raises(MissingNodeError, match=r"not done after 0\.5 seconds"):
+    with pytest.raises(MissingNodeError, match=r"did not finish within 0\.5 seconds"):
         install_packages()
     assert list(home.iterdir()) == []
 
@@ -87,7 +87,7 @@ def test_packages_without_node(home, on_path, tmp_path):
     on_path(node="", npm="PATH=/bin mkdir node_modules")
     install_packages()
     (tmp_path / "bin" / "node").unlink()
-    with pytest.raises(MissingNodeError, match=r"node was not found.*https://nodejs.org"):
+    with pytest.raises(MissingNodeError, match=r"node, which .* was not found.*https://nodejs.org"):
         run_tfjs(tmp_path, [[0.0]])
 
 

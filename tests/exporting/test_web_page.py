@@ -50,7 +50,7 @@ def model(pretrained):
     parts = take_apart(pretrained)
     network = serving_model(parts)
     told = describe(
-        parts, network, format="web", precision="float32", accuracy={"faces": 0.5}, licence=None
+        parts, network, format="web", precision="float32", accuracy={"faces": 0.5}, license=None
     )
     return network, told
 
@@ -58,7 +58,7 @@ def model(pretrained):
 @pytest.fixture(scope="module")
 def folder(model, packages, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
-    _web.write_web(*model, folder, vendor=True)
+    _web.write_web(*model, folder, bundle_packages=True)
     return folder
 
 
@@ -274,7 +274,7 @@ def test_the_kept_hashes_are_those_of_the_packages(packages):
 
 
 def test_without_packages_the_page_takes_them_from_a_cdn(opened, model, packages, tmp_path):
-    _web.write_web(*model, tmp_path, vendor=False)
+    _web.write_web(*model, tmp_path, bundle_packages=False)
     assert not (tmp_path / "vendor").exists()
     fetched, spoiled = [], []
 
@@ -305,9 +305,9 @@ def test_npm_is_asked_for_only_where_it_is_wanted(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr(_web, "install_packages", missing)
     with pytest.raises(MissingNodeError, match="npm was not found"):
-        _web.write_web(*model, tmp_path, vendor=True)
+        _web.write_web(*model, tmp_path, bundle_packages=True)
     assert list(tmp_path.iterdir()) == []
-    _web.write_web(*model, tmp_path, vendor="auto")
+    _web.write_web(*model, tmp_path, bundle_packages="auto")
     page = json.loads((tmp_path / "page.json").read_text())
     assert page["runtime"]["wasm"]["url"].startswith("https://cdn.jsdelivr.net/npm/@tensorflow/")
 
@@ -344,8 +344,8 @@ def test_a_network_of_grey_pixels_is_refused(tmp_path):
     import keras
 
     network = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Flatten()])
-    with pytest.raises(ValueError, match="gives faces in colour"):
+    with pytest.raises(ValueError, match="passes faces in colour"):
         _web.write_web(network, {}, tmp_path)
-    with pytest.raises(ValueError, match="vendor='yes' is unknown"):
-        _web.write_web(network, {}, tmp_path, vendor="yes")
+    with pytest.raises(ValueError, match="bundle_packages='yes' is unknown"):
+        _web.write_web(network, {}, tmp_path, bundle_packages="yes")
     assert list(Path(tmp_path).iterdir()) == []
