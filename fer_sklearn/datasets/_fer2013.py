@@ -1,7 +1,11 @@
 """FER2013, in every form in which people have it."""
 
+from __future__ import annotations
+
 import os
 import re
+import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -9,10 +13,10 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.files import data_home as data_folder
-from .._utils.optional import import_optional
+from .._utils.typing import LabelArray, PathLike, PixelArray
 from .._utils.validation import check_choice, suggestion
 from ..emotions import EMOTIONS, FER2013_CODES, canonical_emotion
-from ..exceptions import DatasetFormatError, MissingExtraError
+from ..exceptions import DatasetFormatError
 from ._folder import check_exists, decode_members, is_image, open_source
 
 __all__ = ["SIDE", "SUBSETS", "fetch_fer2013", "load_fer2013"]
@@ -34,9 +38,12 @@ _EXPECTED_FORMS = (
 )
 _HANDLE = "msambare/fer2013"
 _PAGE = f"https://www.kaggle.com/datasets/{_HANDLE}"
+_URL = f"https://www.kaggle.com/api/v1/datasets/download/{_HANDLE}"
+_ARCHIVE = "fer2013.zip"
+_TIMEOUT_SECONDS = 30
 _COUNTS = {"train": 28_709, "public": 3_589, "private": 3_589}
-# What people may have put there: ours, Kaggle's own names of the download, the tables.
-_CANDIDATES = ("fer2013.zip", "archive.zip", "fer2013.csv", "icml_face_data.csv", "fer2013")
+# Names of this package's download, of Kaggle's, and of the official tables.
+_CANDIDATES = (_ARCHIVE, "archive.zip", "fer2013.csv", "icml_face_data.csv", "fer2013")
 
 DESCR = """\
 FER2013, the facial expression recognition data of the ICML 2013 challenge.
@@ -331,16 +338,21 @@ def _names(values):
 # -- download -------------------------------------------------------------------------
 
 
-def fetch_fer2013(data_home=None, *, subset="train", return_X_y=False):
-    """Load FER2013 from the data folder, and download it there at the first call.
+def fetch_fer2013(
+    data_home: PathLike | None = None, *, subset: str = "train", return_X_y: bool = False
+) -> Bunch | tuple[PixelArray, LabelArray]:
+    """Load FER2013 from the data folder, and download it there on the first call.
+
+    The archive of about 60 MB comes from Kaggle, which needs neither an account nor a token for
+    it. It is kept only if all 35,887 images are in it.
 
     Parameters
     ----------
     data_home : str, path-like or None, default=None
-        The folder. None means the environment variable ``FER_SKLEARN_DATA``, or
-        ``~/fer_sklearn_data`` where that is not set. What is looked for in it, in this
-        order: ``fer2013.zip``, ``archive.zip``, ``fer2013.csv``, ``icml_face_data.csv``,
-        a folder ``fer2013``, and the folder ``train`` of an archive unpacked there.
+        The data folder. If None, the environment variable ``FER_SKLEARN_DATA``, or
+        ``~/fer_sklearn_data`` if that is not set. The folder is searched for, in this order,
+        ``fer2013.zip``, ``archive.zip``, ``fer2013.csv``, ``icml_face_data.csv``, a folder
+        ``fer2013``, and the folder ``train`` of an archive that was unpacked there.
     subset : {"train", "public", "private", "all"}, default="train"
         As in :func:`load_fer2013`.
     return_X_y : bool, default=False
@@ -353,13 +365,11 @@ def fetch_fer2013(data_home=None, *, subset="train", return_X_y=False):
 
     Raises
     ------
-    MissingExtraError
-        If nothing is there and the package that downloads (kagglehub) is not installed.
     ConnectionError
-        If the download fails, for want of a network or of credentials. Both messages say
-        what to download by hand and where to put it.
+        If the data folder has no FER2013 and the download fails. The message says what to
+        download by hand and where to put it.
     DatasetFormatError
-        If what was downloaded is not the complete FER2013.
+        If the download is not the complete FER2013.
     """
     check_choice("subset", subset, (*SUBSETS, "all"))
     home = data_folder(data_home)
@@ -368,50 +378,50 @@ def fetch_fer2013(data_home=None, *, subset="train", return_X_y=False):
 
 
 def _find(home):
-    """Return what there is of FER2013 in the data folder, or None."""
+    """Return the path of FER2013 in the data folder, or None."""
     if path := next((home / name for name in _CANDIDATES if (home / name).exists()), None):
         return path
     return home if (home / "train").is_dir() else None
 
 
 def _download(home):
-    """Download into kagglehub's cache, check, and keep as one zip archive in `home`."""
-    by_hand = (
-        f"Or by hand: open {_PAGE} , choose 'Download', and put the file (archive.zip, about "
-        f"60 MB) into {home} , as it is; then call again."
-    )
-    try:
-        kagglehub = import_optional("kagglehub", extra="fetch", purpose="Downloading FER2013")
-    except MissingExtraError as error:
-        raise MissingExtraError(f"{error} {by_hand}") from None
-    # kagglehub and the libraries below it raise errors of many kinds, all to one effect.
-    try:
-        cached = kagglehub.dataset_download(_HANDLE)
-    except Exception as error:
-        raise ConnectionError(
-            f"FER2013 could not be downloaded from Kaggle ({type(error).__name__}: {error}). "
-            f"Check the network and Kaggle's credentials. {by_hand}"
-        ) from error
-    _check_complete(cached)
-    return _pack(Path(cached), home / "fer2013.zip")
+    """Download the archive, check it, and keep it in `home`."""
+    import pooch
 
-
-def _check_complete(path):
-    found = load_fer2013(path, subset="all").subset.tolist()
-    counts = {name: found.count(name) for name in _COUNTS}
-    if counts != _COUNTS:
-        raise DatasetFormatError(
-            f"{path}: the download has {counts} images; expected {_COUNTS}. Delete that folder "
-            f"and call again."
+    home.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own until it is checked: Kaggle publishes no hash.
+    with tempfile.TemporaryDirectory(prefix=".fer2013-", dir=home) as folder:
+        fetcher = pooch.create(
+            folder, "", registry={_ARCHIVE: None}, urls={_ARCHIVE: _URL}, retry_if_failed=1
         )
+        downloader = pooch.HTTPDownloader(
+            progressbar=sys.stderr.isatty(), chunk_size=2**16, timeout=_TIMEOUT_SECONDS
+        )
+        try:
+            path = Path(fetcher.fetch(_ARCHIVE, downloader=downloader))
+        except (OSError, ValueError) as error:
+            raise _download_error(error, home) from error
+        if not zipfile.is_zipfile(path):
+            raise _download_error("Kaggle sent something that is not a zip archive", home)
+        found = load_fer2013(path, subset="all").subset.tolist()
+        counts = {name: found.count(name) for name in _COUNTS}
+        if counts != _COUNTS:
+            raise DatasetFormatError(
+                f"The archive at {_URL} has {counts} images; expected {_COUNTS}. {_by_hand(home)}"
+            )
+        os.replace(path, home / _ARCHIVE)
+    return home / _ARCHIVE
 
 
-def _pack(folder, path):
-    """Store a folder in a zip archive, which appears under its name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with zipfile.ZipFile(part, "w", strict_timestamps=False) as archive:
-        for file in sorted(folder.rglob("*")):
-            archive.write(file, file.relative_to(folder).as_posix())
-    part.replace(path)
-    return path
+def _download_error(reason, home):
+    return ConnectionError(
+        f"FER2013 could not be downloaded from Kaggle ({reason}). Check the network. "
+        f"{_by_hand(home)}"
+    )
+
+
+def _by_hand(home):
+    return (
+        f"Or download it by hand: open {_PAGE} , choose 'Download', put the file (archive.zip, "
+        f"about 60 MB) into {home} without unpacking it, and call again."
+    )

@@ -14,7 +14,7 @@ def test_info_shows_what_is_installed(capsys, monkeypatch):
     assert facts["numpy"] == np.__version__
     assert facts["Keras backend"] == "jax"
     assert int(facts["OpenCV cascades"]) > 0
-    assert "extra [fetch]" in facts
+    assert "extra [parquet]" in facts
 
 
 def test_info_reads_the_backend_of_the_settings_file(tmp_path, capsys, monkeypatch):

@@ -1,7 +1,8 @@
+import io
 import re
-import sys
-import types
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from fer_sklearn import (
 )
 from fer_sklearn.datasets import _fer2013
 from fer_sklearn.emotions import EMOTIONS
-from fer_sklearn.exceptions import DatasetFormatError, ImageReadError, MissingExtraError
+from fer_sklearn.exceptions import DatasetFormatError, ImageReadError
 from fer_sklearn.images import write_image
 
 FACES = make_faces(7, random_state=0)
@@ -258,30 +259,51 @@ def test_unreadable_images_of_label_folders(folders):
 # -- fetching ---------------------------------------------------------------------------
 
 
+BY_HAND = "open https://www.kaggle.com/datasets/msambare/fer2013 , choose 'Download', put"
+
+
 @pytest.fixture
-def kaggle(monkeypatch, tmp_path):
-    """A stand-in for kagglehub that offers a tiny FER2013."""
+def kaggle(monkeypatch, tmp_path_factory):
+    """A server that offers a tiny FER2013 as Kaggle does, by a redirection."""
     names = [f"train/{e}/Training_1.png" for e in EMOTIONS[:5]]
     names += ["test/sad/PublicTest_1.png", "test/sad/PrivateTest_1.png"]
-    cached = put(tmp_path.parent / f"{tmp_path.name}-cache", names)
+    folder = put(tmp_path_factory.mktemp("served"), names)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in names:
+            archive.write(folder / name, name)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            calls.append(self.path)
+            self.send_response(302 if self.path == "/api" else server.status)
+            self.send_header("Location", "/storage")
+            self.send_header("Content-Length", str(len(server.content)))
+            self.end_headers()
+            if self.path != "/api":
+                self.wfile.write(server.content)
+
+        def log_message(self, *args):
+            pass
+
     calls = []
-
-    def dataset_download(handle):
-        calls.append(handle)
-        return str(cached)
-
-    module = types.SimpleNamespace(dataset_download=dataset_download, calls=calls)
-    monkeypatch.setitem(sys.modules, "kagglehub", module)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.calls, server.content, server.status = calls, content.getvalue(), 200
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setattr(_fer2013, "_URL", f"http://127.0.0.1:{server.server_port}/api")
     monkeypatch.setattr(_fer2013, "_COUNTS", {"train": 5, "public": 1, "private": 1})
-    return module
+    yield server
+    server.shutdown()
+    server.server_close()
 
 
 def test_fetch_downloads_once(kaggle, tmp_path):
     home = tmp_path / "home"
     for subset, n_samples in (("train", 5), ("private", 1)):
         assert len(fetch_fer2013(home, subset=subset).images) == n_samples
-    assert kaggle.calls == ["msambare/fer2013"]
+    assert kaggle.calls == ["/api", "/storage"]
     assert [path.name for path in home.iterdir()] == ["fer2013.zip"]
+    assert (home / "fer2013.zip").read_bytes() == kaggle.content
 
 
 def test_fetch_finds_what_was_put_there_by_hand(kaggle, tmp_path, monkeypatch):
@@ -301,30 +323,36 @@ def test_fetch_finds_an_unpacked_archive(kaggle, tmp_path):
 
 def test_fetch_refuses_an_incomplete_download(kaggle, tmp_path, monkeypatch):
     monkeypatch.setattr(_fer2013, "_COUNTS", {"train": 6, "public": 1, "private": 1})
-    with pytest.raises(DatasetFormatError, match=r"'train': 5, .*; expected {'train': 6,"):
-        fetch_fer2013(tmp_path / "home")
-    assert not (tmp_path / "home").exists()
-
-
-BY_HAND = "open https://www.kaggle.com/datasets/msambare/fer2013 , choose 'Download', and put"
-
-
-def test_fetch_without_network_says_what_to_do(kaggle, tmp_path):
-    def fail(handle):
-        raise RuntimeError("name resolution failed")
-
-    kaggle.dataset_download = fail
-    with pytest.raises(ConnectionError, match="RuntimeError: name resolution failed") as caught:
+    with pytest.raises(
+        DatasetFormatError, match=r"'train': 5, .*; expected {'train': 6,"
+    ) as caught:
         fetch_fer2013(tmp_path / "home")
     assert BY_HAND in str(caught.value)
-    assert f"into {tmp_path / 'home'} ," in str(caught.value)
+    assert list((tmp_path / "home").iterdir()) == []
 
 
-def test_fetch_without_kagglehub_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'fer_sklearn\[fetch\]'") as caught:
+@pytest.mark.parametrize(
+    ("status", "content", "message"),
+    [
+        (403, b"", "403 Client Error: Forbidden"),
+        (200, b"<html>Sign in</html>", "Kaggle sent something that is not a zip archive"),
+    ],
+)
+def test_fetch_says_what_to_do_if_kaggle_refuses(kaggle, tmp_path, status, content, message):
+    kaggle.status, kaggle.content = status, content
+    with pytest.raises(ConnectionError, match=message) as caught:
         fetch_fer2013(tmp_path / "home")
     assert BY_HAND in str(caught.value)
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_fetch_without_network_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(_fer2013, "_URL", "http://127.0.0.1:9/api")
+    with pytest.raises(ConnectionError, match="could not be downloaded from Kaggle") as caught:
+        fetch_fer2013(tmp_path / "home")
+    assert BY_HAND in str(caught.value)
+    assert f"into {tmp_path / 'home'} without unpacking it" in str(caught.value)
+    assert list((tmp_path / "home").iterdir()) == []
 
 
 def test_fetch_checks_the_subset_first(tmp_path):
