@@ -1,4 +1,4 @@
-"""``fer-sklearn video``: the emotions in a film."""
+"""``fer-sklearn video``, and the options and the run that ``webcam`` shares with it."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from dataclasses import replace
 from ._models import MODEL_HELP, load_model, positive_int
 from ._output import CommandError, add_format, check_output, emit, note, progress, render
 
-__all__ = ["StopSignals", "add_parser", "add_recording_options", "record", "run"]
+__all__ = ["StopSignals", "add_parser", "add_video_options", "analyze", "run"]
 
 _FORMATS = ("table", "csv", "json")
 _QUIET = "-8"
@@ -17,13 +17,13 @@ _EXAMPLES = """\
 examples:
   fer-sklearn video holiday.mp4
   fer-sklearn video holiday.mp4 --output holiday.csv --plot holiday.png
-  fer-sklearn video holiday.mp4 --annotate shown.mp4 --every 3
+  fer-sklearn video holiday.mp4 --annotate annotated.mp4 --stride 3
   fer-sklearn video holiday.mp4 --browser
 
-Faces keep their number while they are followed. The summary tells, for each,
-the share of the time in which each emotion was the most probable one.
-Ctrl-C stops it: what was told until then is kept and summed up, and the exit
-code is 130. Of a film that is truncated, it is 1.
+Faces keep their number while they are tracked. The summary shows the fraction
+of time for which each emotion was the most probable one, for every face.
+Press Ctrl-C to stop early; results so far are kept and summarised (exit code
+130). A truncated video gives exit code 1.
 """
 
 
@@ -31,60 +31,60 @@ def add_parser(commands):
     """Describe the command."""
     parser = commands.add_parser(
         "video",
-        help="tell the emotions in a film",
-        description="Tell the emotions in a film, frame by frame, and sum them up.",
+        help="recognise the emotions in a video",
+        description="Recognise the emotions in a video, frame by frame, and summarise them.",
         epilog=_EXAMPLES,
     )
     parser.add_argument(
-        "film", metavar="FILE", help="a film that OpenCV reads: MP4, MOV, AVI, MKV, WebM, …"
+        "video", metavar="FILE", help="a video that OpenCV can read: MP4, MOV, AVI, MKV, WebM, …"
     )
-    add_recording_options(parser, show="headless")
+    add_video_options(parser, show="headless")
     parser.set_defaults(run=run)
     return parser
 
 
 def run(args):
-    """Analyse a film; return 128 and the number of the signal that stopped it, if one did."""
-    with StopSignals() as stop:
-        record(args, args.film, live=False, stop=stop)
-    if stop.received is None:
+    """Analyse a video; if a signal stops it, return 128 plus the number of the signal."""
+    with StopSignals() as should_stop:
+        analyze(args, args.video, drop_frames=False, should_stop=should_stop)
+    if should_stop.received is None:
         return 0
     note("fer-sklearn: interrupted")
-    return 128 + stop.received
+    return 128 + should_stop.received
 
 
-def add_recording_options(parser, *, show):
+def add_video_options(parser, *, show):
     """Add the options of both commands; `show` is the default: browser or headless."""
     parser.add_argument(
         "--output",
         "-o",
         metavar="FILE",
-        help="write the time line there, a CSV: a row for each face of each frame",
+        help="write the timeline to this CSV file, with one row per face and frame",
     )
     parser.add_argument(
         "--annotate",
-        metavar="FILM",
-        help="write a film with faces and emotions drawn on: .mp4, .mov, .mkv, .webm, .avi",
+        metavar="VIDEO",
+        help="write a video with faces and emotions drawn on it: .mp4, .mov, .mkv, .webm, .avi",
     )
     parser.add_argument(
-        "--plot", metavar="PICTURE", help="draw the emotions over time: .png, .svg, .pdf, .jpg"
+        "--plot", metavar="FILE", help="plot the emotions over time: .png, .svg, .pdf, .jpg"
     )
     parser.add_argument(
-        "--every",
+        "--stride",
         type=positive_int,
         default=1,
-        metavar="K",
-        help="search only every K-th frame for faces (default: 1)",
+        metavar="N",
+        help="search only every N-th frame for faces (default: 1)",
     )
     parser.add_argument(
         "--smoothing",
         type=_seconds,
         default=0.5,
         metavar="S",
-        help="average probabilities over about S seconds; 0: not at all (default: 0.5)",
+        help="average probabilities over about S seconds; 0 disables smoothing (default: 0.5)",
     )
     parser.add_argument(
-        "--seconds", type=_some_seconds, metavar="S", help="stop after S seconds of it"
+        "--duration", type=_positive_seconds, metavar="S", help="stop after S seconds of video"
     )
     parser.add_argument(
         "--model", "-m", metavar="MODEL", default="default", help=f"{MODEL_HELP} (default: default)"
@@ -92,14 +92,14 @@ def add_recording_options(parser, *, show):
     parser.add_argument(
         "--detector",
         choices=("haar", "yunet"),
-        help="what finds faces (default: haar, or that of the model file)",
+        help="face detector (default: that of the model file, or haar)",
     )
-    where = parser.add_mutually_exclusive_group()
+    group = parser.add_mutually_exclusive_group()
     for name, text in (
-        ("browser", "show the annotated frames on a local web page, for this computer only"),
+        ("browser", "show the annotated frames on a web page that only this computer can open"),
         ("headless", "show nothing"),
     ):
-        where.add_argument(
+        group.add_argument(
             f"--{name}",
             dest="show",
             action="store_const",
@@ -112,13 +112,13 @@ def add_recording_options(parser, *, show):
         type=positive_int,
         default=0,
         metavar="N",
-        help="port of the page (default: any that is free)",
+        help="port of the web page (default: any free one)",
     )
-    parser.add_argument("--force", action="store_true", help="replace files that exist")
+    parser.add_argument("--force", action="store_true", help="replace existing files")
     add_format(parser, choices=_FORMATS, file=False)
 
 
-def record(args, source, *, live, stop):
+def analyze(args, source, *, drop_frames, should_stop):
     """Analyse a source as the options say, and print the summary.
 
     Parameters
@@ -126,50 +126,49 @@ def record(args, source, *, live, stop):
     args : namespace
         The options.
     source : str or int
-        Film, camera or address.
-    live : bool or None
-        As of :func:`~fer_sklearn.analyze_video`.
-    stop : StopSignals
+        Video, camera or address.
+    drop_frames : bool or None
+        As in :func:`~fer_sklearn.analyze_video`.
+    should_stop : StopSignals
         Ends it early.
 
     Raises
     ------
     CommandError
-        After the summary, if a film was truncated, a camera went away or the like.
+        After the summary, if a video was truncated, a camera went away or the like.
     """
     from ..video import analyze_video
 
-    # FFmpeg's own lines about damaged films, which the command's error tells in one. It reads
-    # this once, when OpenCV first opens a film.
+    # FFmpeg's own messages about damaged videos, which the error of the command replaces. It
+    # reads this once, when OpenCV first opens a video.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _QUIET)
     for option in ("output", "annotate", "plot"):
         if (path := getattr(args, option)) is not None:
             check_output(path, force=args.force, option=f"--{option}")
-    viewer = None if args.show == "headless" else lambda: _page(args)
     summary = analyze_video(
         source,
         load_model(args.model),
         detector=args.detector,
-        timeline=args.output,
-        annotated=args.annotate,
-        plot=args.plot,
-        viewer=viewer,
-        every=args.every,
-        smoothing=args.smoothing,
-        live=live,
-        seconds=args.seconds,
-        stop=stop,
+        output=args.output,
+        annotated_video=args.annotate,
+        plot_path=args.plot,
+        viewer=None if args.show == "headless" else lambda: _page(args),
+        stride=args.stride,
+        smoothing_seconds=args.smoothing,
+        drop_frames=drop_frames,
+        duration=args.duration,
+        should_stop=should_stop,
         progress=_bar,
     )
-    _tell(args, summary)
+    _print_summary(args, summary)
     if summary.problem is not None:
         raise CommandError(summary.problem)
 
 
 class StopSignals:
-    """Turn Ctrl-C and SIGTERM into an answer to "stop?", so that no file is left half written.
+    """Let Ctrl-C and SIGTERM end an analysis between frames, so that all files are complete.
 
-    The second signal, or one that comes before anything was recorded, interrupts at once.
+    The second signal, or one that arrives before the first frame, interrupts at once.
 
     Attributes
     ----------
@@ -179,11 +178,11 @@ class StopSignals:
 
     def __init__(self):
         self.received = None
-        self._is_asked = False
+        self._is_used = False
         self._before = {}
 
     def __enter__(self):
-        # Python lets only the main thread handle signals.
+        # Python allows only the main thread to handle signals.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._receive)
@@ -194,11 +193,11 @@ class StopSignals:
             signal.signal(number, handler)
 
     def __call__(self):
-        self._is_asked = True
+        self._is_used = True
         return self.received is not None
 
     def _receive(self, number, frame):
-        if self.received is not None or not self._is_asked:
+        if self.received is not None or not self._is_used:
             raise KeyboardInterrupt
         self.received = number
 
@@ -207,20 +206,20 @@ def _page(args):
     from ..video import StreamPage
 
     page = StreamPage(port=args.port)
-    note(f"Open {page.url} in a browser to see it; Stop there, or Ctrl-C here, ends it.")
+    note(f"Open {page.url} in a browser to watch; press Stop there or Ctrl-C here to end.")
     return page
 
 
 def _bar(frames, *, total, unit):
-    # A camera has no end; a bar without one only counts.
+    # For a camera, which has no end, the bar only counts.
     return progress(frames, total=total, unit=unit, leave=False)
 
 
-def _tell(args, summary):
-    """Print the summary, and say what was written."""
+def _print_summary(args, summary):
+    """Print the summary, and report which files were written."""
     rows = summary.rows()
     if args.format in (None, "table"):
-        # The problem is told as the command's error.
+        # The problem is reported as the command's error.
         emit(str(replace(summary, problem=None)))
     elif rows or args.format == "json":
         emit(render(rows, args.format) if rows else "[]")
@@ -237,11 +236,11 @@ def _seconds(text):
     except ValueError:
         number = -1.0
     if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds of at least 0")
     return number
 
 
-def _some_seconds(text):
+def _positive_seconds(text):
     if _seconds(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return float(text)

@@ -1,4 +1,4 @@
-"""Films and cameras: frames in, followed faces with emotions out."""
+"""Emotions in videos and camera streams: frames in, tracked faces out."""
 
 from ._analysis import FaceSummary, VideoSummary, analyze_video
 from ._outputs import TIMELINE_COLUMNS

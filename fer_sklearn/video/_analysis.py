@@ -1,76 +1,93 @@
-"""A whole film, or what a camera sees until it is stopped, to files and a summary."""
+"""``analyze_video``: a whole video, or a camera until it is stopped, to files and a summary."""
+
+from __future__ import annotations
 
 import os
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from .._utils.tables import text_table
+from .._utils.files import check_writable
+from .._utils.tables import rounded, text_table
+from .._utils.typing import Estimator, PathLike
 from ..exceptions import VideoReadError
-from ._outputs import FilmWriter, TimelineWriter, check_film_suffix, plot_timeline
+from ..face_reader import FaceReader
+from ._outputs import (
+    PLOT_SUFFIXES,
+    TimelineWriter,
+    VideoWriter,
+    check_video_suffix,
+    plot_timeline,
+)
+from ._sources import VideoSource
 from ._stream import iter_video
 
-__all__ = ["Counter", "FaceSummary", "VideoSummary", "analyze_video"]
+__all__ = ["FaceSummary", "VideoSummary", "analyze_video"]
 
-_PICTURES = (".png", ".svg", ".pdf", ".jpg")
-# Lines of a printed table; hours before a camera in the street have thousands of faces.
-_SHOWN = 20
+# Rows of a printed table: hours of a camera in the street have thousands of faces.
+_N_SHOWN = 20
 
 
 def analyze_video(
-    source,
-    model=None,
+    source: VideoSource,
+    estimator: Estimator | FaceReader | None = None,
     *,
-    timeline=None,
-    annotated=None,
-    plot=None,
-    viewer=None,
-    detector=None,
-    every=1,
-    smoothing=0.5,
-    max_gap=2.0,
-    live=None,
-    seconds=None,
-    stop=None,
-    progress=None,
-):
-    """Tell the emotions in a film, or before a camera, and write them down as they come.
+    output: PathLike | None = None,
+    annotated_video: PathLike | None = None,
+    plot_path: PathLike | None = None,
+    viewer: Callable[[], AbstractContextManager] | None = None,
+    detector: str | Callable | None = None,
+    stride: int = 1,
+    smoothing_seconds: float = 0.5,
+    max_lost_seconds: float = 2.0,
+    drop_frames: bool | None = None,
+    duration: float | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    progress: Callable[..., Any] | None = None,
+) -> VideoSummary:
+    """Recognise emotions in a video file or camera stream and write the results incrementally.
 
-    Memory does not grow with the length of the film.
+    Memory use does not grow with the length of the video.
 
     Parameters
     ----------
-    source, model, detector, every, smoothing, max_gap, live
-        As of :func:`iter_video`.
-    timeline : path-like or None, default=None
-        A CSV with a row for each face of each searched frame: frame, seconds, face, its box
-        (left, top, width, height), score, emotion, and a column for each label. Rows are on
-        the disk as soon as they are told.
-    annotated : path-like or None, default=None
-        A film with boxes, emotions and probabilities drawn on, as large and as fast as the
-        source, without sound: ``.mp4``, ``.mov``, ``.mkv``, ``.webm`` or ``.avi``.
-    plot : path-like or None, default=None
-        A picture of the probabilities over time, of the faces that were seen for longest;
-        not written where there is no face.
+    source, estimator, detector, stride, smoothing_seconds, max_lost_seconds, drop_frames
+        As in :func:`iter_video`.
+    output : path-like or None, default=None
+        CSV file for the timeline, with one row per face and searched frame: ``frame`` (index
+        from 0), ``seconds``, ``face`` (its number from 0), its box in pixels (``left``, ``top``,
+        ``width``, ``height``), ``score``, ``emotion``, and one column of probabilities per
+        label. Rows are on disk as soon as they are computed.
+    annotated_video : path-like or None, default=None
+        Video with boxes, emotions and probabilities drawn on it, of the size and speed of the
+        source and without sound: ``.mp4``, ``.m4v``, ``.mov``, ``.mkv``, ``.webm`` or ``.avi``.
+    plot_path : path-like or None, default=None
+        Plot of the probabilities over time of the faces that were visible for longest:
+        ``.png``, ``.svg``, ``.pdf`` or ``.jpg``. Not written if no face is detected.
     viewer : callable or None, default=None
         Called without arguments once the source is open; returns a context manager that shows
-        the annotated frames, such as :class:`StreamPage`. It needs the methods ``show(frame)``
-        and ``update(status)``, and an attribute ``closed``; the analysis stops once that is true.
-    seconds : float or None, default=None
-        Stop after so many.
-    stop : callable or None, default=None
-        Asked without arguments before each frame, and while one is waited for; once it
-        returns true, the analysis ends.
+        the annotated frames, such as :class:`~fer_sklearn.video.StreamPage`. It needs the
+        methods ``show(frame)`` and ``update(status)``, and an attribute ``closed``; the analysis
+        stops once that is true.
+    duration : float or None, default=None
+        Stop after this many seconds of video.
+    should_stop : callable or None, default=None
+        Called without arguments before each frame and while waiting for one; once it returns
+        True, the analysis stops.
     progress : callable or None, default=None
-        ``tqdm``, or what takes the same arguments, around the frames.
+        Wraps the iterator over frames: ``tqdm.tqdm``, or a function with the same arguments
+        ``total`` and ``unit``.
 
     Returns
     -------
     VideoSummary
-        The share of each emotion for each face. If a film is truncated, a camera goes away or
-        a disk is full, its `problem` says so, and what was recorded until then is kept.
+        The fraction of time for which each face shows each emotion. If a file is truncated, a
+        camera goes away or a disk is full, its `problem` says so, and the results so far are
+        kept.
 
     Raises
     ------
@@ -79,103 +96,101 @@ def analyze_video(
     OSError
         If a file cannot be written.
     ValueError
-        For a parameter out of its range, or a film whose suffix is not known.
+        If a parameter is out of range, or the suffix of a file is unknown.
 
     Examples
     --------
-    >>> summary = analyze_video("holiday.mp4", timeline="holiday.csv")  # doctest: +SKIP
+    >>> summary = analyze_video("holiday.mp4", output="holiday.csv")  # doctest: +SKIP
     >>> print(summary)  # doctest: +SKIP
     """
-    if seconds is not None and not seconds > 0:
-        raise ValueError(f"seconds={seconds!r} must be a number above 0, or None.")
-    _check_outputs(source, timeline, annotated, plot)
-    ending = _Ending(stop)
+    if duration is not None and not duration > 0:
+        raise ValueError(f"duration={duration!r}; expected a number of seconds above 0, or None.")
+    _check_outputs(source, output, annotated_video, plot_path)
+    stop = _Stop(should_stop)
     with ExitStack() as stack:
         stream = stack.enter_context(
             iter_video(
                 source,
-                model,
+                estimator,
                 detector=detector,
-                every=every,
-                all_frames=annotated is not None,
-                smoothing=smoothing,
-                max_gap=max_gap,
-                live=live,
-                stop=ending,
+                stride=stride,
+                yield_all_frames=annotated_video is not None,
+                smoothing_seconds=smoothing_seconds,
+                max_lost_seconds=max_lost_seconds,
+                drop_frames=drop_frames,
+                should_stop=stop,
             )
         )
         if viewer is not None:
-            ending.viewer = stack.enter_context(viewer())
-        if plot is not None and timeline is None:
+            stop.viewer = stack.enter_context(viewer())
+        if plot_path is not None and output is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fer_sklearn_"))
-            timeline = Path(folder) / "timeline.csv"
-        counter = Counter(stream.classes, 1 / stream.rate)
-        problem = _record(stream, counter, timeline, annotated, ending.viewer, seconds, progress)
+            output = Path(folder) / "timeline.csv"
+        counter = _Counter(stream.classes, 1 / stream.rate)
+        problem = _record(stream, counter, output, annotated_video, stop.viewer, duration, progress)
         summary = counter.summary(stream.name, problem)
-        if plot is not None and summary.faces:
+        if plot_path is not None and output is not None and summary.faces:
             try:
-                plot_timeline(timeline, plot, summary.seconds, stream.classes)
+                plot_timeline(output, plot_path, summary.seconds, stream.classes)
             except OSError as error:
                 summary.problem = summary.problem or str(error)
     return summary
 
 
-def _record(stream, counter, timeline, annotated, viewer, seconds, progress):
+def _record(stream, counter, output, annotated_video, viewer, duration, progress):
     """Write, show and count all frames; return why they ended early, or None."""
     with ExitStack() as stack:
-        rows = film = None
-        if timeline is not None:
-            rows = stack.enter_context(TimelineWriter(timeline, stream.classes))
-        if annotated is not None:
-            film = stack.enter_context(FilmWriter(annotated, stream.rate))
+        rows = video = None
+        if output is not None:
+            rows = stack.enter_context(TimelineWriter(output, stream.classes))
+        if annotated_video is not None:
+            video = stack.enter_context(VideoWriter(annotated_video, stream.rate))
         pace = _Pace()
         try:
-            for frame in _with_bar(stream, progress, all_frames=film is not None):
-                if seconds is not None and frame.seconds >= seconds:
+            for frame in _with_bar(stream, progress, all_frames=video is not None):
+                if duration is not None and frame.seconds >= duration:
                     break
                 counter.add(frame)
                 if rows is not None:
                     rows.write(frame)
-                if film is None and viewer is None:
+                if video is None and viewer is None:
                     continue
-                picture = _annotate(frame, stream.classes)
-                if film is not None:
-                    film.write(picture, frame.seconds)
+                image = _annotate(frame, stream.classes)
+                if video is not None:
+                    video.write(image, frame.seconds)
                 if viewer is not None:
                     viewer.update(_status(frame, stream.classes, pace.tick()))
-                    viewer.show(picture)
+                    viewer.show(image)
         except (VideoReadError, OSError) as error:
             return str(error)
     return None
 
 
-def _check_outputs(source, timeline, annotated, plot):
-    """Raise before any work is done, and before a film is written over itself."""
-    if annotated is not None:
-        check_film_suffix(annotated)
-    if plot is not None and Path(plot).suffix.lower() not in _PICTURES:
-        raise ValueError(f"{plot}: a plot's name must end in {', '.join(_PICTURES)}")
-    outputs = [Path(path) for path in (timeline, annotated, plot) if path is not None]
-    if len({path.absolute() for path in outputs}) < len(outputs):
-        raise ValueError("timeline, annotated and plot must be files of their own.")
+def _check_outputs(source, output, annotated_video, plot_path):
+    """Check all files before any work is done, and that none of them is the source."""
+    named = {"output": output, "annotated_video": annotated_video, "plot_path": plot_path}
+    paths = {name: Path(path) for name, path in named.items() if path is not None}
+    if len({path.absolute() for path in paths.values()}) < len(paths):
+        raise ValueError("output, annotated_video and plot_path must be different files.")
     is_path = isinstance(source, (str, os.PathLike)) and os.path.exists(source)
-    for path in outputs:
+    for name, path in paths.items():
+        if name == "annotated_video":
+            check_video_suffix(path, name)
         if is_path and path.exists() and path.samefile(source):
-            raise ValueError(f"{path} is the film itself; name another file to write.")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise PermissionError(f"{path}: there is no such folder, or no right to write there")
+            raise ValueError(f"{name}={str(path)!r} is the video itself; choose another file.")
+        check_writable(path, suffixes=PLOT_SUFFIXES if name == "plot_path" else None, name=name)
 
 
-class _Ending:
-    """Say whether to stop: for the caller, or for the user who closed the viewer."""
+class _Stop:
+    """Whether to stop: because the caller says so, or the user closed the viewer."""
 
-    def __init__(self, stop):
-        self._stop = stop
+    def __init__(self, should_stop):
+        self._should_stop = should_stop
         self.viewer = None
 
     def __call__(self):
-        asked = self._stop is not None and self._stop()
-        return asked or (self.viewer is not None and self.viewer.closed)
+        is_stopped = self._should_stop is not None and self._should_stop()
+        return is_stopped or (self.viewer is not None and self.viewer.closed)
 
 
 def _with_bar(stream, progress, *, all_frames):
@@ -183,12 +198,12 @@ def _with_bar(stream, progress, *, all_frames):
         return stream
     total = stream.n_frames
     if total is not None and not all_frames:
-        total = -(-total // stream.every)
+        total = -(-total // stream.stride)
     return progress(stream, total=total, unit="frame")
 
 
 def _annotate(frame, classes):
-    """Return a picture of the frame with its faces drawn on."""
+    """Return an image of the frame with its faces drawn on it."""
     from ..drawing import draw_faces
 
     faces = frame.shown
@@ -203,19 +218,15 @@ def _annotate(frame, classes):
 
 
 def _status(frame, classes, rate):
-    """Return what is told beside the picture, as plain numbers."""
+    """Return what viewers show next to the image."""
     return {
-        "seconds": round(frame.seconds, 2),
-        "fps": round(rate, 1),
+        **rounded({"seconds": frame.seconds, "fps": rate}),
         "faces": [
             {
                 "face": face.number,
                 "emotion": face.emotion,
-                "probability": round(face.probability, 3),
-                "probabilities": {
-                    label: round(probability, 3)
-                    for label, probability in zip(classes, face.probabilities.tolist(), strict=True)
-                },
+                **rounded({"probability": face.probability}),
+                "probabilities": rounded(dict(zip(classes, face.probabilities, strict=True))),
             }
             for face in frame.shown
         ],
@@ -223,7 +234,7 @@ def _status(frame, classes, rate):
 
 
 class _Pace:
-    """How many frames a second are worked on, averaged over the last second or so."""
+    """Frames processed per second, averaged over the last second or so."""
 
     def __init__(self):
         self._last = None
@@ -243,20 +254,20 @@ class _Pace:
 
 @dataclass
 class FaceSummary:
-    """One face in a film.
+    """One face in a video.
 
     Attributes
     ----------
     face : int
-        Its number.
+        Its number, from 0.
     first, last : float
         When it was first and last seen, in seconds.
     seconds : float
-        How long it was seen.
+        For how long it was seen.
     emotion : str
-        The one that it showed for longest.
-    shares : dict of str to float
-        For each label, the share of `seconds` in which it was the most probable one.
+        The emotion that it showed for longest.
+    fractions : dict of str to float
+        For each label, the fraction of `seconds` for which it was the most probable one.
     """
 
     face: int
@@ -264,38 +275,45 @@ class FaceSummary:
     last: float
     seconds: float
     emotion: str
-    shares: dict
+    fractions: dict[str, float]
 
 
 @dataclass
 class VideoSummary:
-    """What :func:`~fer_sklearn.analyze_video` returns; printed, it is a table.
+    """The result of :func:`~fer_sklearn.analyze_video`; it prints as a table.
 
     Attributes
     ----------
     source : str
-        The film or camera.
-    seconds : float
+        The video or camera.
+    seconds : float, default=0.0
         Length of what was read.
-    n_frames : int
-        Frames that the source had until then.
-    n_searched : int
-        Those of them that were searched for faces.
+    n_frames : int, default=0
+        Number of frames that the source had until then.
+    n_searched : int, default=0
+        Number of these frames that were searched for faces.
     faces : list of FaceSummary
         By number.
-    problem : str or None
-        Why it ended early: a truncated film, a camera that went away, a full disk.
+    problem : str or None, default=None
+        Why the analysis ended early: a truncated file, a camera that went away, a full disk.
     """
 
     source: str
     seconds: float = 0.0
     n_frames: int = 0
     n_searched: int = 0
-    faces: list = field(default_factory=list)
+    faces: list[FaceSummary] = field(default_factory=list)
     problem: str | None = None
 
-    def rows(self):
-        """Return a dictionary a face: face, seconds, first, last, emotion and all shares."""
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the faces as rows.
+
+        Returns
+        -------
+        list of dict
+            One per face, with its times in seconds rounded to 3 digits, its emotion and the
+            fraction of each label rounded to 4 digits.
+        """
         return [
             {
                 "face": face.face,
@@ -303,7 +321,7 @@ class VideoSummary:
                 "first": round(face.first, 3),
                 "last": round(face.last, 3),
                 "emotion": face.emotion,
-                **{label: round(share, 4) for label, share in face.shares.items()},
+                **{label: round(fraction, 4) for label, fraction in face.fractions.items()},
             }
             for face in self.faces
         ]
@@ -317,28 +335,28 @@ class VideoSummary:
             caption += f"\nended early: {self.problem}"
         if not self.faces:
             return caption
-        header = ["face", "seconds", "first", "last", "emotion", *self.faces[0].shares]
+        header = ["face", "seconds", "first", "last", "emotion", *self.faces[0].fractions]
         longest = sorted(self.faces, key=lambda face: -face.seconds)
         lines = [
             [
                 str(face.face),
                 *(f"{time:.1f}" for time in (face.seconds, face.first, face.last)),
                 face.emotion,
-                *(f"{100 * share:.0f} %" for share in face.shares.values()),
+                *(f"{100 * fraction:.0f} %" for fraction in face.fractions.values()),
             ]
-            for face in sorted(longest[:_SHOWN], key=lambda face: face.face)
+            for face in sorted(longest[:_N_SHOWN], key=lambda face: face.face)
         ]
         table = text_table(caption, header, lines)
-        if len(longest) > _SHOWN:
+        if len(longest) > _N_SHOWN:
             table += (
-                f"\nand {len(longest) - _SHOWN} more, seen for {longest[_SHOWN].seconds:.1f} s "
-                f"or less"
+                f"\nand {len(longest) - _N_SHOWN} more, each seen for "
+                f"{longest[_N_SHOWN].seconds:.1f} s or less"
             )
         return table
 
 
-class Counter:
-    """Count seconds, frames and emotions while a film runs."""
+class _Counter:
+    """Count seconds, frames and emotions during an analysis."""
 
     def __init__(self, classes, interval):
         self._classes = list(classes)
@@ -353,7 +371,7 @@ class Counter:
         self._end = frame.seconds
         if not frame.is_searched:
             return
-        # What is seen now is taken to have been so since the frame before.
+        # An emotion is assumed to have lasted since the previous searched frame.
         elapsed = frame.seconds - self._previous if self.n_searched else self._interval
         self._previous = frame.seconds
         self.n_searched += 1
@@ -363,7 +381,7 @@ class Counter:
             known[2][face.emotion] = known[2].get(face.emotion, 0.0) + elapsed
 
     def summary(self, source, problem):
-        """Return what was counted so far."""
+        """Return the summary of all frames so far."""
         return VideoSummary(
             source=source,
             seconds=self._end + self._interval if self.n_frames else 0.0,
@@ -382,5 +400,5 @@ class Counter:
             last=last,
             seconds=seconds,
             emotion=max(labels, key=lambda label: times.get(label, 0.0)),
-            shares={label: times.get(label, 0.0) / seconds for label in labels},
+            fractions={label: times.get(label, 0.0) / seconds for label in labels},
         )

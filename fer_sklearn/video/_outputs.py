@@ -1,20 +1,37 @@
-"""What is written while a film runs: a time line, row by row, and an annotated film."""
+"""Files written while a video is analysed: a timeline, an annotated video, and a plot."""
+
+from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-__all__ = ["TIMELINE_COLUMNS", "FilmWriter", "TimelineWriter", "plot_timeline"]
+from .._utils.files import atomic_write
+from .._utils.tables import VIDEO_COLUMNS, rounded, row_columns
+from .._utils.typing import PathLike, PixelArray
+from ..images import resize
+from ._sources import quiet_opencv
+from ._stream import VideoFrame
+from ._tracking import TrackedFace
 
-#: The columns of a time line before those of the classes.
-TIMELINE_COLUMNS = (
-    *("frame", "seconds", "face", "left", "top", "width", "height"),
-    *("score", "emotion"),
-)
-# What OpenCV's wheels can write on every system, by the suffix of the file.
+__all__ = [
+    "PLOT_SUFFIXES",
+    "TIMELINE_COLUMNS",
+    "TimelineWriter",
+    "VideoWriter",
+    "check_video_suffix",
+    "plot_timeline",
+]
+
+#: The columns of a timeline before those of the classes.
+TIMELINE_COLUMNS = tuple(VIDEO_COLUMNS)
+PLOT_SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
+# Codecs that OpenCV's wheels include on every system, by the suffix of the file.
 _CODECS = {
     ".mp4": "mp4v",
     ".m4v": "mp4v",
@@ -23,121 +40,132 @@ _CODECS = {
     ".webm": "VP80",
     ".avi": "MJPG",
 }
-# A picture stands no longer than this where the clock of a source jumps.
+# An image is repeated for at most this many seconds if the clock of a source jumps.
 _LONGEST_STILL = 10.0
-# Moments of a film that are told apart: a picture has hardly more columns.
-_MOMENTS = 1500
+# Points in time that a plot resolves: a figure has hardly more columns of pixels.
+_N_MOMENTS = 1500
 
 
 class TimelineWriter:
-    """Write the faces of each frame to a CSV, of which all that was told is on the disk.
+    """Write the faces of each frame to a CSV file, which is flushed after every frame.
 
     Parameters
     ----------
     path : path-like
         Replaced if it exists.
     classes : sequence of str
-        The labels; a column of probabilities each.
+        The labels; one column of probabilities each.
 
     Raises
     ------
+    ValueError
+        If a class has the name of another column.
     OSError
         If the file cannot be written.
     """
 
-    def __init__(self, path, classes):
-        # Closed by __exit__.
-        self._file = open(path, "w", newline="", encoding="utf-8")  # noqa: SIM115
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        self._write([[*TIMELINE_COLUMNS, *classes]])
+    def __init__(self, path: PathLike, classes: Sequence[str]):
+        self._columns = row_columns(classes, video=True)
+        self._classes = classes
+        self._file = open(path, "w", newline="", encoding="utf-8")  # noqa: SIM115 (see __exit__)
+        self._writer = csv.DictWriter(self._file, self._columns, lineterminator="\n")
+        self._writer.writeheader()
+        self._file.flush()
 
-    def __enter__(self):
+    def __enter__(self) -> TimelineWriter:
         return self
 
     def __exit__(self, *exception):
         self._file.close()
 
-    def write(self, frame):
-        """Add a row for each face of a frame."""
-        self._write(
-            [
-                frame.index,
-                f"{frame.seconds:.3f}",
-                face.number,
-                *(_number(side, 1) for side in face.box),
-                _number(face.score, 3),
-                face.emotion,
-                *(_number(probability, 4) for probability in face.probabilities),
-            ]
-            for face in frame.faces
-        )
-
-    def _write(self, rows):
-        self._writer.writerows(rows)
+    def write(self, frame: VideoFrame) -> None:
+        """Append one row per face of a frame."""
+        self._writer.writerows(rounded(self._row(frame, face)) for face in frame.faces)
         self._file.flush()
 
+    def _row(self, frame: VideoFrame, face: TrackedFace) -> dict[str, Any]:
+        left, top, width, height = face.box.tolist()
+        return {
+            "frame": frame.index,
+            "seconds": frame.seconds,
+            "face": face.number,
+            "left": left,
+            "top": top,
+            "width": width,
+            "height": height,
+            "score": face.score,
+            "emotion": face.emotion,
+            **dict(zip(self._classes, face.probabilities.tolist(), strict=True)),
+        }
 
-class FilmWriter:
-    """Write pictures to a film that runs as fast as they came.
 
-    Where they came more slowly or irregularly, some are repeated or left out, so that the
-    film shows each at its time. There is no sound, and of odd sides a pixel is left out.
+class VideoWriter:
+    """Write images to a video that runs at the speed at which they were taken.
+
+    If they come more slowly or irregularly, some are repeated or dropped, so that the video shows
+    each at its time. There is no sound. Of an odd width or height, one pixel is cut off.
 
     Parameters
     ----------
     path : path-like
-        ``.mp4``, ``.m4v``, ``.mov``, ``.mkv`` (MPEG-4), ``.webm`` (VP8, which browsers play)
-        or ``.avi`` (motion JPEG, large). Replaced if it exists.
+        ``.mp4``, ``.m4v``, ``.mov``, ``.mkv`` (MPEG-4), ``.webm`` (VP8, for browsers) or
+        ``.avi`` (Motion JPEG, large). Replaced if it exists.
     rate : float
-        Frames a second.
+        Frames per second.
 
     Raises
     ------
     ValueError
-        For another suffix, or where the installed OpenCV cannot write it.
+        If the suffix is unknown, or the installed OpenCV cannot write such a file.
     OSError
         If the file cannot be written.
     """
 
-    def __init__(self, path, rate):
+    def __init__(self, path: PathLike, rate: float):
         self.path = Path(path)
-        check_film_suffix(self.path)
-        # OpenCV does not say why it cannot write; this does.
+        check_video_suffix(self.path)
+        # OpenCV does not say why it cannot write a file; this does.
         with open(self.path, "wb"):
             pass
         self.rate = rate
-        self._film = None
-        self._size = None
-        self._start = None
+        self._video: Any = None
+        self._size = (0, 0)
+        self._start = 0.0
         self._n_written = 0
 
-    def __enter__(self):
+    def __enter__(self) -> VideoWriter:
         return self
 
     def __exit__(self, *exception):
-        if self._film is not None:
-            self._film.release()
+        if self._video is not None:
+            self._video.release()
         else:
             with suppress(OSError):
                 self.path.unlink()
 
-    def write(self, image, seconds):
-        """Add an RGB picture at its time; one of another size is scaled to the first's."""
+    def write(self, image: PixelArray, seconds: float) -> None:
+        """Append an image at its time.
+
+        Parameters
+        ----------
+        image : ndarray of shape (h, w, 3), uint8
+            RGB; scaled to the size of the first one.
+        seconds : float
+        """
         import cv2
 
-        height, width = image.shape[:2]
-        if self._film is None:
-            self._size, self._start = (width, height), seconds
-            self._film = self._open()
+        if self._video is None:
+            self._size, self._start = image.shape[:2], seconds
+            self._video = self._open()
+        if image.shape[:2] != self._size:
+            image = resize(image, self._size)
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        if (width, height) != self._size:
-            image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
-        for _ in range(self._due(seconds)):
-            self._film.write(image)
+        for _ in range(self._count_due(seconds)):
+            self._video.write(image)
             self._n_written += 1
 
-    def _due(self, seconds):
-        """Return how often to write a picture for the film to be where its time is."""
+    def _count_due(self, seconds):
+        """Return how often to write an image for the video to catch up with the time."""
         due = round((seconds - self._start) * self.rate) + 1 - self._n_written
         most = max(1, round(_LONGEST_STILL * self.rate))
         if due > most:
@@ -147,65 +175,72 @@ class FilmWriter:
     def _open(self):
         import cv2
 
+        height, width = self._size
         codec = _CODECS[self.path.suffix.lower()]
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        try:
-            code = cv2.VideoWriter_fourcc(*codec)
-            film = cv2.VideoWriter(str(self.path), code, self.rate, self._size)
-        finally:
-            cv2.utils.logging.setLogLevel(level)
-        if not film.isOpened():
-            film.release()
+        with quiet_opencv():
+            code = cv2.VideoWriter_fourcc(*codec)  # type: ignore[attr-defined]
+            video = cv2.VideoWriter(str(self.path), code, self.rate, (width, height))
+        if not video.isOpened():
+            video.release()
             raise ValueError(
-                f"{self.path}: the installed OpenCV cannot write {codec} films of "
-                f"{self._size[0]}×{self._size[1]} pixels. Name a file that ends in .avi."
+                f"{self.path}: the installed OpenCV cannot write {codec} videos of "
+                f"{width}×{height} pixels. Choose a file name that ends in .avi."
             )
-        return film
+        return video
 
 
-def check_film_suffix(path):
-    """Raise ValueError if a film cannot be written under this name."""
-    if Path(path).suffix.lower() not in _CODECS:
-        raise ValueError(f"{path}: a film's name must end in {', '.join(_CODECS)}")
+def check_video_suffix(path: PathLike, name: str = "path") -> None:
+    """Raise ValueError if a video cannot be written to a file with this suffix."""
+    suffix = Path(path).suffix
+    if suffix.lower() not in _CODECS:
+        raise ValueError(
+            f"{name}={str(path)!r} ends in {suffix!r}; expected a file name that ends in "
+            f"{', '.join(_CODECS)}."
+        )
 
 
-def _number(value, digits):
-    return "" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def plot_timeline(timeline, path, seconds, classes):
-    """Draw the probabilities over time of the faces that were seen for longest.
+def plot_timeline(
+    timeline: PathLike, path: PathLike, seconds: float, classes: Sequence[str]
+) -> None:
+    """Plot the probabilities over time of the faces that were visible for longest.
 
     Parameters
     ----------
     timeline : path-like
-        The CSV that a time line was written to; with one row at least.
+        A CSV file of :class:`TimelineWriter` with at least one row.
     path : path-like
-        The picture, as matplotlib writes it: ``.png``, ``.svg``, ``.pdf``, …; replaced.
+        The figure: ``.png``, ``.svg``, ``.pdf`` or ``.jpg``. Replaced if it exists.
     seconds : float
-        Length of the film.
+        Length of the video.
     classes : sequence of str
         The columns of probabilities.
+
+    Raises
+    ------
+    OSError
+        If the figure cannot be written.
     """
     import matplotlib.pyplot as plt
 
     from ..plotting import EmotionTimelineDisplay
 
-    display = EmotionTimelineDisplay.from_rows(_thinned(timeline, seconds / _MOMENTS, classes))
+    rows = _subsampled(timeline, seconds / _N_MOMENTS, classes)
+    display = EmotionTimelineDisplay.from_rows(rows)
     try:
-        display.figure_.savefig(path)
+        with atomic_write(path) as file:
+            display.figure_.savefig(file, format=Path(path).suffix[1:].lower())
     finally:
         plt.close(display.figure_)
 
 
-def _thinned(timeline, moment, classes):
-    """Return rows, those of one face in one moment averaged, with the last emotion told."""
-    kept = {}
+def _subsampled(timeline, moment, classes):
+    """Return one row per face and moment: mean probabilities and the last emotion."""
+    sums: dict[tuple[int, int], list] = {}
     with open(timeline, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             seconds = float(row["seconds"])
             values = [seconds, *(float(row[name] or math.nan) for name in classes)]
-            known = kept.setdefault(
+            known = sums.setdefault(
                 (int(row["face"]), int(seconds / moment)), [0, np.zeros(len(values)), ""]
             )
             known[0] += 1
@@ -217,5 +252,5 @@ def _thinned(timeline, moment, classes):
             "emotion": emotion,
             **dict(zip(("seconds", *classes), (total / count).tolist(), strict=True)),
         }
-        for (face, _), (count, total, emotion) in kept.items()
+        for (face, _), (count, total, emotion) in sums.items()
     ]

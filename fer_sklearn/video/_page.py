@@ -1,19 +1,25 @@
-"""A page in the browser, on this computer only, that shows annotated frames as they come."""
+"""A local web page that shows annotated frames as they are processed."""
+
+from __future__ import annotations
 
 import json
-import math
 import os
 import secrets
 import threading
+from collections.abc import Mapping
 from html import escape
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingTCPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
+from .._utils.tables import to_json_value
+from .._utils.typing import PixelArray
 from ..emotions import label_colors
+from ..images import resize
 
 __all__ = ["StreamPage"]
 
@@ -21,48 +27,50 @@ _HOST = "127.0.0.1"
 _OWN_NAMES = (_HOST, "localhost")
 _BOUNDARY = b"frame"
 _JPEG_QUALITY = 85
-# A longer side costs time to encode that no page shows.
+# Larger frames take time to encode and are shown no larger.
 _LONGEST_SIDE = 1920
-# Seconds: between two messages about the faces, until a watcher that takes nothing is
-# dropped, and between two signs of life to one that has gone perhaps.
-_STATUS_EVERY, _PATIENCE, _SIGN_OF_LIFE = 0.1, 10, 5
+# Seconds between two messages about the faces, until a client that receives nothing is dropped,
+# and between two signs of life to one that may have gone.
+_STATUS_INTERVAL, _PATIENCE, _SIGN_OF_LIFE = 0.1, 10, 5
 
 
 class StreamPage:
-    """A web page that shows the newest frame, and the faces in it, to a browser.
+    """A local web page that shows the newest frame and the faces in it.
 
-    The page is served by this process, to this computer alone, from the moment that the
-    object is made until :meth:`close`; it loads nothing from elsewhere. Other programs and
-    users of the same computer can open it too. Web sites cannot: requests that come from
-    another page, or under another host name (DNS rebinding), are refused.
+    This process serves the page, to this computer only, from construction until :meth:`close`; the
+    page loads nothing from elsewhere. Other programs and users of the same computer can open it
+    too. Web sites cannot: requests that come from another page, or under another host name (DNS
+    rebinding), are refused.
 
     Parameters
     ----------
     port : int, default=0
-        0 takes any free port.
+        Port to serve on; 0 takes any free one.
     title : str, default="fer-sklearn"
-        Of the page.
+        Title of the page.
 
     Attributes
     ----------
     url : str
-        What to open, such as ``"http://127.0.0.1:41234/"``.
+        Address to open, such as ``"http://127.0.0.1:41234/"``.
     closed : bool
-        True once somebody pressed "Stop" on the page, or :meth:`close` was called.
+        True once someone pressed "Stop" on the page, or :meth:`close` was called.
 
     Raises
     ------
     OSError
-        If `port` is taken or not allowed.
+        If `port` is in use or not allowed.
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from fer_sklearn.video import StreamPage
     >>> with StreamPage() as page:
     ...     page.show(np.zeros((48, 64, 3), dtype=np.uint8))
     ...     page.update({"seconds": 0.0, "fps": 25.0, "faces": []})
     """
 
-    def __init__(self, *, port=0, title="fer-sklearn"):
+    def __init__(self, *, port: int = 0, title: str = "fer-sklearn"):
         self._state = _State(title)
         self._server = _serve(port, self._state)
         self.url = f"http://{_HOST}:{self._server.server_address[1]}/"
@@ -72,30 +80,31 @@ class StreamPage:
         )
         self._thread.start()
 
-    def __enter__(self):
+    def __enter__(self) -> StreamPage:
         return self
 
     def __exit__(self, *exception):
         self.close()
 
     @property
-    def closed(self):
+    def closed(self) -> bool:
+        """Whether the page is stopped or closed."""
         return self._state.ended is not None
 
-    def show(self, frame):
+    def show(self, frame: PixelArray) -> None:
         """Make a frame the newest one; return at once.
 
-        It is encoded only if somebody watches, and forgotten when the next one comes.
+        It is encoded only if someone watches, and dropped when the next one arrives.
 
         Parameters
         ----------
         frame : ndarray of shape (h, w, 3), uint8
-            RGB. It is not copied, hence must not be changed later.
+            RGB. It is not copied, so do not modify it later.
 
         Raises
         ------
         ValueError
-            For another shape or dtype.
+            If it has another shape or dtype.
         """
         shape, dtype = np.shape(frame), getattr(frame, "dtype", None)
         if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
@@ -104,23 +113,23 @@ class StreamPage:
             )
         self._state.set_frame(frame)
 
-    def update(self, status):
-        """Replace what is shown beside the picture; return at once.
+    def update(self, status: Mapping[str, Any]) -> None:
+        """Replace what is shown next to the frame; return at once.
 
         Parameters
         ----------
         status : dict
-            All of it optional: ``seconds`` and ``fps``, float; ``faces``, a list with a dict
-            a face: ``face``, its number; ``emotion``; ``probability``, 0..1; and
-            ``probabilities``, a dict of class to 0..1. NaN and None stand for unknown.
+            All keys are optional: ``seconds`` and ``fps``, float; ``faces``, a list with one
+            dict per face: ``face``, its number; ``emotion``; ``probability``, in [0, 1]; and
+            ``probabilities``, a dict of label to probability. NaN and None stand for unknown.
         """
         faces = status.get("faces") or []
         names = [name for face in faces for name in face.get("probabilities") or {}]
         colors = label_colors([*names, *(face["emotion"] for face in faces)])
-        self._state.set_status(json.dumps(_plain({**status, "colors": colors})).encode())
+        self._state.set_status(json.dumps(to_json_value({**status, "colors": colors})).encode())
 
-    def close(self):
-        """Stop serving, and tell the open pages. Closing twice does no harm."""
+    def close(self) -> None:
+        """Stop serving, and notify open pages. You may close a page twice."""
         self._state.end("ended")
         self._server.shutdown()
         self._server.server_close()
@@ -128,7 +137,7 @@ class StreamPage:
 
 
 class _State:
-    """What the threads of the server share: the newest of everything."""
+    """The state that the threads of the server share: the newest frame and status."""
 
     def __init__(self, title):
         self.title = title
@@ -153,7 +162,7 @@ class _State:
             self._changed.notify_all()
 
     def end(self, reason):
-        """Let all watchers go; the first reason counts."""
+        """Release all clients; the first reason counts."""
         with self._changed:
             self.ended = self.ended or reason
             self.is_over.set()
@@ -162,8 +171,8 @@ class _State:
     def next_jpeg(self, seen):
         """Wait for a frame after number `seen`; return (number, JPEG), or None at the end.
 
-        Without a new one for a while, the last is returned again, which shows whether the
-        watcher is still there.
+        If there is no new one for a while, the last is returned again, which shows whether the
+        client is still there.
         """
         with self._changed:
             self._changed.wait_for(lambda: self.ended or self._frame_number > seen, _SIGN_OF_LIFE)
@@ -172,7 +181,7 @@ class _State:
             if self.ended:
                 return None
         with self._encoding:
-            # Whoever waited for the lock finds the frame encoded.
+            # A thread that had to wait for the lock finds the frame encoded.
             with self._changed:
                 number, frame = self._frame_number, self._frame
             if self._jpeg[0] != number:
@@ -187,14 +196,14 @@ class _State:
 
 
 class _Server(ThreadingTCPServer):
-    # http.server's own class looks the computer's name up, which takes seconds on some.
+    # http.server's own class looks up the host name, which takes seconds on some computers.
     daemon_threads = True
     block_on_close = False
-    # On Windows this would let a second program take the same port.
+    # On Windows this would allow a second program to use the same port.
     allow_reuse_address = os.name != "nt"
 
     def handle_error(self, request, client_address):
-        """Say nothing: a browser that goes away in the middle is no error."""
+        """Ignore errors: browsers may disconnect at any time."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -202,34 +211,33 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "fer-sklearn", ""
 
     def log_message(self, *args):
-        """Say nothing: the terminal belongs to the command that shows the page."""
+        """Log nothing: the terminal belongs to the command that shows the page."""
 
     def do_GET(self):
-        answers = {"/": self._page, "/stream": self._stream, "/events": self._events}
-        self._answer(answers)
+        self._respond({"/": self._page, "/stream": self._stream, "/events": self._events})
 
     def do_POST(self):
-        self._answer({"/stop": self._stop})
+        self._respond({"/stop": self._stop})
 
-    def _answer(self, answers):
-        answer = answers.get(urlsplit(self.path).path)
+    def _respond(self, handlers):
+        handler = handlers.get(urlsplit(self.path).path)
         if not self._is_from_own_page():
-            self.send_error(403, "Only this page itself may ask for that")
-        elif answer is None:
+            self.send_error(403, "Only this page itself may request that")
+        elif handler is None:
             self.send_error(404)
         else:
-            answer()
+            handler()
 
     def _is_from_own_page(self):
-        """Whether the request has this computer's name, and comes from no other web site."""
+        """Whether the request names this computer, and does not come from another web site."""
         host = self.headers.get("Host", "")
         origin = self.headers.get("Origin")
-        # The port may be another one, where it is forwarded.
+        # The port may differ if it is forwarded.
         is_own_host = urlsplit(f"//{host}").hostname in _OWN_NAMES
         is_own_origin = origin is None or origin == f"http://{host}"
-        # Browsers tell here of pictures and frames in foreign pages, which send no Origin.
+        # Browsers set this for images and frames in other pages, which send no Origin.
         site = self.headers.get("Sec-Fetch-Site", "none")
-        # A link elsewhere that leads here only opens the page.
+        # A link on another page may open this one.
         is_visit = self.command == "GET" and self.headers.get("Sec-Fetch-Dest") == "document"
         return is_own_host and is_own_origin and (site in ("same-origin", "none") or is_visit)
 
@@ -256,14 +264,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(page.encode())
 
     def _stream(self):
-        """Send pictures for as long as they come, each one replacing the last."""
+        """Send frames until the end, each one replacing the last."""
         self._head(f"multipart/x-mixed-replace; boundary={_BOUNDARY.decode()}")
         self.wfile.write(b"--" + _BOUNDARY + b"\r\n")
         newest = (0, b"")
         while (newest := self.server.state.next_jpeg(newest[0])) is not None:
             jpeg = newest[1]
             head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
-            # Browsers show a picture when they have read the boundary after it.
+            # Browsers show an image once they have read the boundary after it.
             self.wfile.write(head + jpeg + b"\r\n--" + _BOUNDARY + b"\r\n")
 
     def _events(self):
@@ -272,7 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
         newest = (0, b"")
         while (newest := self.server.state.next_status(newest[0])) is not None:
             self.wfile.write(b"data: " + newest[1] + b"\n\n")
-            self.server.state.is_over.wait(_STATUS_EVERY)
+            self.server.state.is_over.wait(_STATUS_INTERVAL)
         self.wfile.write(b"event: end\ndata: " + self.server.state.ended.encode() + b"\n\n")
 
     def _stop(self):
@@ -286,8 +294,8 @@ def _serve(port, state):
         server = _Server((_HOST, port), _Handler)
     except (OSError, OverflowError) as error:
         raise OSError(
-            f"port={port!r} cannot be served on: {getattr(error, 'strerror', None) or error}. "
-            f"Pass another, or 0 for any free one."
+            f"port={port!r} cannot be used: {getattr(error, 'strerror', None) or error}. Pass "
+            f"another one, or 0 for any free one."
         ) from None
     server.state = state
     return server
@@ -297,21 +305,9 @@ def _encode(frame):
     """Return an RGB frame as JPEG."""
     import cv2
 
-    longest = max(frame.shape[:2])
-    if longest > _LONGEST_SIDE:
-        scale = _LONGEST_SIDE / longest
-        size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
-        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    height, width = frame.shape[:2]
+    scale = _LONGEST_SIDE / max(height, width)
+    if scale < 1:
+        frame = resize(frame, (max(1, round(height * scale)), max(1, round(width * scale))))
     bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
-
-
-def _plain(value):
-    """Return what JSON can hold: NumPy's scalars as Python's, NaN and infinity as None."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,6 @@
-"""Where frames come from: films, read in order, and cameras, whose newest frame counts."""
+"""Frames of video files, read in order, and of cameras and streams, of which the newest counts."""
+
+from __future__ import annotations
 
 import math
 import os
@@ -6,90 +8,108 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._utils.typing import PixelArray
 from ..exceptions import VideoReadError
 
-__all__ = ["FilmSource", "Frame", "LiveSource", "open_source"]
+__all__ = ["FileSource", "Frame", "LiveSource", "VideoSource", "open_source", "quiet_opencv"]
 
-# Frames read ahead of a film: enough to even out slow ones, few enough for 4K.
+#: What OpenCV reads: a path or address, the number of a camera, or an opened
+#: ``cv2.VideoCapture``.
+VideoSource: TypeAlias = "str | os.PathLike[str] | int | Any"
+
+# Frames of a file that are read ahead: enough to even out slow ones, few enough for 4K.
 _AHEAD = 3
-# A camera that gives nothing is asked again for a while: some stumble over a change of light.
+# Some cameras fail for a moment when the light changes: retry for this many seconds, with this
+# pause.
 _PATIENCE, _PAUSE = 2.0, 0.02
-# A stream that neither gives a frame nor fails is given up.
+# Give up a stream that neither yields a frame nor fails for this many seconds.
 _SILENCE = 10.0
-# How often those who wait look whether they should still wait.
+# How often waiting threads check whether they should stop, in seconds.
 _TICK = 0.1
 _PLAUSIBLE_RATE = 240
-_USUAL_RATE = 25.0
+_DEFAULT_RATE = 25.0
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a film or camera.
+    """One frame of a video or camera.
 
     Attributes
     ----------
     index : int
-        Its position, from 0, among all frames that the source had, also those left out.
+        Position among all frames of the source, from 0, dropped frames included.
     seconds : float
-        Its time from the start.
+        Time from the start.
     image : ndarray of shape (h, w, 3), uint8
         RGB.
     """
 
     index: int
     seconds: float
-    image: np.ndarray
+    image: PixelArray
 
 
-def open_source(source, *, live=None, every=1, all_frames=False, stop=None):
-    """Open a film, a camera or a stream.
+def open_source(
+    source: VideoSource,
+    *,
+    drop_frames: bool | None = None,
+    stride: int = 1,
+    yield_all_frames: bool = False,
+    should_stop: Callable[[], bool] | None = None,
+) -> FileSource | LiveSource:
+    """Open a video file, a camera or a stream.
 
     Parameters
     ----------
     source : str, path-like, int or an opened ``cv2.VideoCapture``
-        File, number of a camera, or address with ``://``.
-    live : bool or None, default=None
-        Whether frames are left out when they come faster than they are taken. None means
-        for cameras, devices and addresses, not for files.
-    every : int, default=1
-        Of a film, take each such frame.
-    all_frames : bool, default=False
-        Of a film, take the frames between too.
-    stop : callable or None, default=None
-        Asked, without arguments, whenever a frame is waited for; once it returns true,
-        there are no more frames.
+        A file, the number of a camera, or an address that contains ``://``.
+    drop_frames : bool or None, default=None
+        Whether frames are dropped if they arrive faster than they are processed. If None, True
+        for cameras, devices and addresses, and False for files.
+    stride : int, default=1
+        Of a file, read only every `stride`-th frame.
+    yield_all_frames : bool, default=False
+        Of a file, read the other frames too.
+    should_stop : callable or None, default=None
+        Called without arguments while waiting for a frame; once it returns True, no more frames
+        are yielded.
 
     Returns
     -------
-    FilmSource or LiveSource
-        Iterates over :class:`Frame`; to be closed.
+    FileSource or LiveSource
+        Iterates over :class:`Frame`. Close it after use.
 
     Raises
     ------
+    TypeError
+        If `source` has another type.
     VideoReadError
         If it cannot be opened.
     """
-    check_source(source)
-    if is_live(source) if live is None else live:
-        return LiveSource(source, stop=stop)
-    return FilmSource(source, every=every, all_frames=all_frames, stop=stop)
+    _check_source(source)
+    if _is_live(source) if drop_frames is None else drop_frames:
+        return LiveSource(source, should_stop=should_stop)
+    step = 1 if yield_all_frames else stride
+    return FileSource(source, step=step, should_stop=should_stop)
 
 
 class _Source:
-    """A thread that alone opens, reads and releases a capture."""
+    """A thread that opens, reads and releases a capture; no other thread touches it."""
 
-    def __init__(self, source, stop):
-        self.name = source_name(source)
-        self.rate = _USUAL_RATE
+    def __init__(self, source, should_stop):
+        self.name = _source_name(source)
+        self.rate = _DEFAULT_RATE
         self.n_frames = None
         self._source = source
-        self._stop = stop or _never
+        self._should_stop = should_stop or _never
         self._is_decided = threading.Event()
         self._is_open = False
         self._is_over = threading.Event()
@@ -98,7 +118,7 @@ class _Source:
         self._thread = threading.Thread(target=self._run, name="fer_sklearn video", daemon=True)
         self._thread.start()
         try:
-            # In slices, so that Ctrl-C is answered while an address does not answer.
+            # In slices, so that Ctrl-C works while an address does not respond.
             while not self._is_decided.wait(_TICK):
                 pass
         except BaseException:
@@ -113,29 +133,29 @@ class _Source:
     def __exit__(self, *exception):
         self.close()
 
-    def close(self):
-        """Stop reading and let go of the camera or file; again and again does no harm."""
+    def close(self) -> None:
+        """Stop reading and release the camera or file. You may close a source twice."""
         self._is_over.set()
         self._thread.join(timeout=1.0)
 
     def _run(self):
         capture = None
         try:
-            capture = open_capture(self._source)
-            self._learn(capture)
+            capture = _open_capture(self._source)
+            self._read_properties(capture)
             self._is_open = True
             self._is_decided.set()
             self._read(capture)
-        except Exception as error:  # raised where the frames are taken
+        except Exception as error:  # raised in the thread that takes the frames
             self._error = error
         finally:
-            # A capture that the caller opened is the caller's to release.
+            # A capture that the caller opened is for the caller to release.
             if capture is not None and capture is not self._source:
                 capture.release()
             self._is_over.set()
             self._is_decided.set()
 
-    def _learn(self, capture):
+    def _read_properties(self, capture):
         import cv2
 
         rate = capture.get(cv2.CAP_PROP_FPS)
@@ -145,38 +165,48 @@ class _Source:
         if 0 < n_frames < math.inf:
             self.n_frames = int(n_frames)
 
+    def _read(self, capture):
+        raise NotImplementedError
 
-class FilmSource(_Source):
-    """Read a film in order: a few frames ahead, and never more than those in memory.
+
+class FileSource(_Source):
+    """Read a video file in order, a few frames ahead and never more in memory.
 
     Parameters
     ----------
     source : path-like or capture
-        The film.
-    every : int
-        Each such frame is converted and given.
-    all_frames : bool
-        Give the others too.
+    step : int, default=1
+        Convert and yield only every `step`-th frame.
+    should_stop : callable or None, default=None
+        As in :func:`open_source`.
 
     Attributes
     ----------
     name : str
+    drops_frames : bool
+        False.
     rate : float
-        Frames a second, as the film says; 25 if that is not plausible.
+        Frames per second according to the file; 25 if that is not plausible.
     n_frames : int or None
-        As the film says, or about.
+        According to the file; in some files only an estimate.
     """
 
-    is_live = False
+    drops_frames = False
 
-    def __init__(self, source, *, every=1, all_frames=False, stop=None):
-        self._step = 1 if all_frames else every
-        self._queue = queue.Queue(maxsize=_AHEAD)
-        super().__init__(source, stop)
+    def __init__(
+        self,
+        source: VideoSource,
+        *,
+        step: int = 1,
+        should_stop: Callable[[], bool] | None = None,
+    ):
+        self._step = step
+        self._queue: queue.Queue[Frame] = queue.Queue(maxsize=_AHEAD)
+        super().__init__(source, should_stop)
 
-    def __iter__(self):
-        """Yield frames; raise VideoReadError at the end of a film that is not whole."""
-        while not self._stop():
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield frames; raise VideoReadError at the end of a truncated file."""
+        while not self._should_stop():
             over = self._is_over.is_set()
             try:
                 frame = self._queue.get(timeout=_TICK)
@@ -188,7 +218,7 @@ class FilmSource(_Source):
                 return
             yield frame
 
-    def close(self):
+    def close(self) -> None:
         """Stop reading ahead, and close the file."""
         self._is_over.set()
         self._discard()
@@ -199,20 +229,20 @@ class FilmSource(_Source):
         while not self._is_over.is_set() and capture.grab():
             seconds = self._time_of(capture, seconds)
             if index % self._step == 0:
-                is_whole, image = capture.retrieve()
-                if is_whole:
-                    self._put(Frame(index, seconds, to_rgb(image)))
+                is_complete, image = capture.retrieve()
+                if is_complete:
+                    self._put(Frame(index, seconds, _to_rgb(image)))
             index += 1
         if not self._is_over.is_set():
             self._check_length(index, seconds + 1 / self.rate)
 
     def _time_of(self, capture, previous):
-        """Return the film's own time of a frame, which need not be regular, or count on."""
+        """Return the time of a frame in the file, if it increases; else count on."""
         import cv2
 
-        told = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if math.isfinite(told) and told > max(previous, -1e-9):
-            return told
+        seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if math.isfinite(seconds) and seconds > max(previous, -1e-9):
+            return seconds
         return max(previous + 1 / self.rate, 0.0)
 
     def _put(self, frame):
@@ -224,7 +254,7 @@ class FilmSource(_Source):
         return None
 
     def _discard(self):
-        """Make room for a reader that waits for some."""
+        """Empty the queue, so that a waiting reader can go on and see the end."""
         while True:
             try:
                 self._queue.get_nowait()
@@ -232,12 +262,12 @@ class FilmSource(_Source):
                 return
 
     def _check_length(self, n_read, seconds):
-        """Raise if a film ends long before its header says it does.
+        """Raise if a file ends long before its header says.
 
-        Half a second and a twentieth are allowed for, as many headers only estimate.
+        Half a second and 5 % are tolerated, since many headers only estimate.
         """
         if n_read == 0:
-            raise VideoReadError(f"{self.name}: there is not one whole frame in this film")
+            raise VideoReadError(f"{self.name}: the video contains no decodable frame")
         if self.n_frames is None:
             return
         expected = self.n_frames / self.rate
@@ -249,50 +279,53 @@ class FilmSource(_Source):
 
 
 class LiveSource(_Source):
-    """Watch a camera or stream, and give its newest frame whenever one is asked for.
+    """Watch a camera or stream, and yield its newest frame on request.
 
-    Older frames that nobody took are forgotten, so that whoever takes them is never behind.
+    Older frames that no one took are dropped, so that the caller never lags behind.
 
     Parameters
     ----------
     source : int, str or capture
-        The camera.
+    should_stop : callable or None, default=None
+        As in :func:`open_source`.
 
     Attributes
     ----------
     name : str
+    drops_frames : bool
+        True.
     rate : float
-        Frames a second, as the camera says; 25 if that is not plausible.
+        Frames per second according to the camera; 25 if that is not plausible.
     n_frames : None
         A camera has no end.
     """
 
-    is_live = True
+    drops_frames = True
 
-    def __init__(self, source, *, stop=None):
+    def __init__(self, source: VideoSource, *, should_stop: Callable[[], bool] | None = None):
         self._news = threading.Condition()
-        self._newest = None
-        super().__init__(source, stop)
+        self._newest: tuple[int, float, PixelArray] | None = None
+        super().__init__(source, should_stop)
         self.n_frames = None
 
-    def __iter__(self):
-        """Yield the newest frames, each once; raise VideoReadError when the camera goes away."""
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the newest frames, each once; raise VideoReadError if the camera goes away."""
         start, last_sign = None, time.monotonic()
-        while not self._stop():
+        while not self._should_stop():
             with self._news:
                 self._news.wait_for(self._has_news, timeout=_TICK)
                 newest, self._newest = self._newest, None
             if newest is not None:
                 index, moment, image = newest
                 start = moment if start is None else start
-                yield Frame(index, moment - start, to_rgb(image))
+                yield Frame(index, moment - start, _to_rgb(image))
                 last_sign = time.monotonic()
             elif self._is_over.is_set():
                 if self._error is not None:
                     raise self._error
                 return
             elif time.monotonic() - last_sign > _SILENCE:
-                raise VideoReadError(f"{self.name} has given no frame for {_SILENCE:.0f} s")
+                raise VideoReadError(f"{self.name} has returned no frame for {_SILENCE:.0f} s")
 
     def _has_news(self):
         return self._newest is not None or self._is_over.is_set()
@@ -300,8 +333,8 @@ class LiveSource(_Source):
     def _read(self, capture):
         index, last_good = 0, time.monotonic()
         while not self._is_over.is_set():
-            is_whole, image = capture.read()
-            if is_whole:
+            is_complete, image = capture.read()
+            if is_complete:
                 last_good = time.monotonic()
                 with self._news:
                     self._newest = index, last_good, image
@@ -309,9 +342,9 @@ class LiveSource(_Source):
                 index += 1
             elif time.monotonic() - last_good > _PATIENCE:
                 raise VideoReadError(
-                    f"{self.name} gives no more frames: it was unplugged, or the stream is over"
+                    f"{self.name} returns no more frames: it was unplugged, or the stream has ended"
                     if index
-                    else f"{self.name} is open but gives no frame; another program may use it"
+                    else f"{self.name} is open but returns no frame; another program may use it"
                 )
             else:
                 time.sleep(_PAUSE)
@@ -321,98 +354,83 @@ def _never():
     return False
 
 
-def is_number(source):
-    """Tell whether a source is the number of a camera."""
+def _is_camera_number(source):
     return isinstance(source, (int, np.integer))
 
 
-def is_capture(source):
-    """Tell whether a source is an opened ``cv2.VideoCapture``, or something just like it."""
+def _is_capture(source):
+    """Return whether a source is an opened ``cv2.VideoCapture``, or works like one."""
     return hasattr(source, "retrieve")
 
 
-def is_live(source):
-    """Tell whether a source has no end, and goes on whether or not its frames are taken."""
-    if is_capture(source):
+def _is_live(source):
+    """Return whether a source has no end and does not wait for its frames to be taken."""
+    if _is_capture(source):
         import cv2
 
         return not source.get(cv2.CAP_PROP_FRAME_COUNT) > 0
-    if is_number(source):
+    if _is_camera_number(source):
         return True
     return "://" in os.fspath(source) or os.fspath(source).startswith("/dev/video")
 
 
-def source_name(source):
-    """Return what messages call a source."""
-    if is_capture(source):
+def _source_name(source):
+    """Return the name of a source in messages."""
+    if _is_capture(source):
         return "the capture"
-    return f"camera {source}" if is_number(source) else os.fspath(source)
+    return f"camera {source}" if _is_camera_number(source) else os.fspath(source)
 
 
-def check_source(source):
-    """Raise, before OpenCV is asked, for what cannot be a film, camera or stream.
-
-    Raises
-    ------
-    TypeError
-        For something else than a path, a number, an address or a capture.
-    VideoReadError
-        For a file that is missing or may not be read.
-    """
-    if is_capture(source) or is_number(source):
+def _check_source(source):
+    """Raise before OpenCV is called if a source cannot be a video, camera or stream."""
+    if _is_capture(source) or _is_camera_number(source):
         return
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(
-            f"source is a {type(source).__name__}; expected the path of a film, the number of "
+            f"source is a {type(source).__name__}; expected the path of a video, the number of "
             f"a camera, the address of a stream, or an opened cv2.VideoCapture."
         )
-    if is_live(source):
+    if _is_live(source):
         return
     path = Path(source)
     if path.is_dir():
-        raise VideoReadError(f"{path} is a folder; name a film in it")
-    # A pattern such as frame_%03d.png stands for many files, none of that name.
+        raise VideoReadError(f"{path} is a folder; name a video in it")
+    # A pattern such as frame_%03d.png stands for many files, none of which has that name.
     if not path.exists() and "%" not in path.name:
         raise VideoReadError(f"{path}: there is no such file")
     if path.exists() and not os.access(path, os.R_OK):
         raise VideoReadError(f"{path}: no permission to read this file")
 
 
-def open_capture(source):
-    """Open a source with OpenCV; a capture is returned as it is.
-
-    Raises
-    ------
-    VideoReadError
-        If it cannot be opened; the message says what to try.
-    """
+def _open_capture(source):
+    """Open a source with OpenCV; return a capture as it is."""
     import cv2
 
-    if is_capture(source):
+    if _is_capture(source):
         return source
-    with _quiet():
-        capture = cv2.VideoCapture(int(source) if is_number(source) else os.fspath(source))
+    with quiet_opencv():
+        capture = cv2.VideoCapture(int(source) if _is_camera_number(source) else os.fspath(source))
     if capture.isOpened():
         return capture
     capture.release()
-    if is_number(source):
+    if _is_camera_number(source):
         raise VideoReadError(
-            f"camera {source} cannot be opened: it is absent, used by another program, or not "
-            f"allowed to you{_cameras()}. Try another number or the address of a stream."
+            f"camera {source} cannot be opened: it is absent, used by another program, or you "
+            f"lack permission{_cameras()}. Try another number or the address of a stream."
         )
-    if is_live(source):
+    if _is_live(source):
         raise VideoReadError(
-            f"{source} cannot be opened: nothing answers there, or it is no video stream. "
+            f"{source} cannot be opened: nothing responds there, or it is not a video stream. "
             f"Try it in a player such as VLC."
         )
     raise VideoReadError(
-        f"{source}: not a film that OpenCV can read, or one that was cut off. Expected MP4, "
-        f"MOV, AVI, MKV or WebM; a player that opens it can convert it."
+        f"{source}: not a video that OpenCV can read, or a truncated one. Expected MP4, MOV, "
+        f"AVI, MKV or WebM; a player that opens it can convert it."
     )
 
 
 def _cameras():
-    """Tell which cameras there are, where the system shows them."""
+    """Return which cameras exist, if the system shows them."""
     if sys.platform != "linux":
         return ""
     numbers = sorted(
@@ -421,13 +439,13 @@ def _cameras():
         if device.name[5:].isdecimal()
     )
     if not numbers:
-        return " (this computer shows no camera)"
-    return f" (this computer shows the numbers {', '.join(map(str, numbers))})"
+        return " (no camera was found on this computer)"
+    return f" (found on this computer: {', '.join(map(str, numbers))})"
 
 
 @contextmanager
-def _quiet():
-    """Keep OpenCV's own lines about a source that does not open off the terminal."""
+def quiet_opencv() -> Iterator[None]:
+    """Silence OpenCV's own messages about files that cannot be opened."""
     import cv2
 
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -437,8 +455,8 @@ def _quiet():
         cv2.utils.logging.setLogLevel(level)
 
 
-def to_rgb(image):
-    """Turn a picture as OpenCV gives it, BGR, BGRA or grey, into RGB pixels."""
+def _to_rgb(image):
+    """Convert a frame from OpenCV, in BGR, BGRA or grey, to RGB."""
     import cv2
 
     if image.ndim == 2 or image.shape[2] == 1:

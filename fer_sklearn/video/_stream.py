@@ -1,13 +1,15 @@
-"""Frames in, frames with followed faces out, one at a time."""
+"""``iter_video``: frames in, frames with tracked faces out, one at a time."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral
 
-import numpy as np
-
-from ..face_reader import as_reader
-from ._sources import open_source
-from ._tracking import FaceTracker
+from .._utils.typing import Estimator, PixelArray
+from ..face_reader import FaceReader, as_reader
+from ._sources import VideoSource, open_source
+from ._tracking import FaceTracker, TrackedFace
 
 __all__ = ["VideoFrame", "VideoStream", "iter_video"]
 
@@ -21,143 +23,163 @@ class VideoFrame:
     index : int
         Position among all frames of the source, from 0.
     seconds : float
-        Time from the start: the film's own, or the clock's for a camera.
+        Time from the start: according to the file, or to the clock for a camera.
     image : ndarray of shape (h, w, 3), uint8
         RGB.
     faces : list of TrackedFace
-        Those found in this frame; none if it was not searched.
+        Faces detected in this frame; empty if it was not searched.
     shown : list of TrackedFace
-        Those to draw: of the last searched frame, and those lost a moment before.
+        Faces to draw: those of the last searched frame, and those lost a moment ago.
     is_searched : bool
-        False for the frames between those that `every` asks for.
+        False for the frames that `stride` skips.
     """
 
     index: int
     seconds: float
-    image: np.ndarray
-    faces: list
-    shown: list
+    image: PixelArray
+    faces: list[TrackedFace]
+    shown: list[TrackedFace]
     is_searched: bool
 
 
 def iter_video(
-    source,
-    model=None,
+    source: VideoSource,
+    estimator: Estimator | FaceReader | None = None,
     *,
-    detector=None,
-    every=1,
-    all_frames=False,
-    smoothing=0.5,
-    max_gap=2.0,
-    live=None,
-    stop=None,
-):
-    """Tell the emotions in a film, or before a camera, frame by frame.
+    detector: str | Callable | None = None,
+    stride: int = 1,
+    yield_all_frames: bool = False,
+    smoothing_seconds: float = 0.5,
+    max_lost_seconds: float = 2.0,
+    drop_frames: bool | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> VideoStream:
+    """Recognise emotions in a video file or camera stream, frame by frame.
 
     Parameters
     ----------
     source : str, path-like, int or an opened ``cv2.VideoCapture``
-        A film that OpenCV reads, the number of a camera (0 is the first), or the address of
-        a stream (``rtsp://…``).
-    model : fitted pipeline, FaceReader or None, default=None
-        What finds and classifies faces; None is the model that ships.
+        A video file that OpenCV can read, the number of a camera (0 is the first), or the
+        address of a stream (``rtsp://…``).
+    estimator : fitted pipeline or classifier, FaceReader or None, default=None
+        If None, the bundled pretrained model.
     detector : None, "haar", "yunet" or callable, default=None
-        What finds the faces, as of :class:`~fer_sklearn.FaceReader`; not asked for where
-        `model` is one.
-    every : int, default=1
-        Search only every such frame.
-    all_frames : bool, default=False
-        Yield the frames between too, with the faces of the last one searched. Of a camera,
-        they are always yielded.
-    smoothing : float, default=0.5
-        Time constant, in seconds, over which probabilities are averaged; 0 for not at all.
-    max_gap : float, default=2.0
-        Seconds for which a face that is lost keeps its number.
-    live : bool or None, default=None
-        Whether frames that come while one is worked on are left out, save the newest. None
-        means for cameras and addresses; of a file, no frame is left out.
-    stop : callable or None, default=None
-        Asked without arguments between frames and while one is waited for; once it returns
-        true, no more frames follow.
+        The face detector, as in :class:`~fer_sklearn.FaceReader`; ignored if `estimator` is
+        one.
+    stride : int, default=1
+        Search only every `stride`-th frame for faces.
+    yield_all_frames : bool, default=False
+        Whether to yield the other frames too, with the faces of the last searched one. All
+        frames of a camera are yielded in any case.
+    smoothing_seconds : float, default=0.5
+        Time constant, in seconds, over which probabilities are averaged; 0 disables smoothing.
+    max_lost_seconds : float, default=2.0
+        Number of seconds for which a lost face keeps its number.
+    drop_frames : bool or None, default=None
+        Whether to drop all but the newest of the frames that arrive while one is processed. If
+        None, True for cameras and addresses, and False for files.
+    should_stop : callable or None, default=None
+        Called without arguments between frames and while waiting for one; once it returns True,
+        no more frames are yielded.
 
     Returns
     -------
     VideoStream
-        An iterator over :class:`VideoFrame`, holding a few frames at most. Close it, or use it
-        in a ``with`` statement, if it is not read to its end.
+        An iterator over :class:`~fer_sklearn.video.VideoFrame` that keeps a few frames in
+        memory. Close it, or use it in a ``with`` statement, if you do not read it to the end.
 
     Raises
     ------
     VideoReadError
-        If the source cannot be opened; while iterating, if a film is truncated or a camera
-        goes away.
+        If the source cannot be opened; while iterating, if a file is truncated or a camera goes
+        away.
     ValueError
-        For a parameter out of its range.
+        If a parameter is out of range.
 
     Examples
     --------
-    >>> for frame in iter_video("holiday.mp4", every=5):  # doctest: +SKIP
+    >>> for frame in iter_video("holiday.mp4", stride=5):  # doctest: +SKIP
     ...     for face in frame.faces:
     ...         print(f"{frame.seconds:.1f} s, face {face.number}: {face.emotion}")
     """
     return VideoStream(
         source,
-        model,
+        estimator,
         detector=detector,
-        every=every,
-        all_frames=all_frames,
-        smoothing=smoothing,
-        max_gap=max_gap,
-        live=live,
-        stop=stop,
+        stride=stride,
+        yield_all_frames=yield_all_frames,
+        smoothing_seconds=smoothing_seconds,
+        max_lost_seconds=max_lost_seconds,
+        drop_frames=drop_frames,
+        should_stop=should_stop,
     )
 
 
 class VideoStream:
-    """The iterator that :func:`iter_video` returns, and what is known of its source.
+    """The iterator that :func:`iter_video` returns.
 
     Attributes
     ----------
     name : str
-        What messages call the source.
-    is_live : bool
-        Whether frames are left out when they come faster than they are worked on.
+        Name of the source in messages.
+    drops_frames : bool
+        Whether frames are dropped if they arrive faster than they are processed.
     rate : float
-        Frames a second, as the source says, or 25.
+        Frames per second according to the source, or 25.
     n_frames : int or None
-        How many it says it has; only an estimate in some films, None for a camera.
+        Number of frames according to the source; only an estimate in some files, None for a
+        camera.
+    stride : int
+        Every `stride`-th frame is searched for faces.
     classes : list of str
-        The model's labels.
+        The labels of the estimator.
     """
 
     def __init__(
-        self, source, model, *, detector, every, all_frames, smoothing, max_gap, live, stop
+        self,
+        source: VideoSource,
+        estimator: Estimator | FaceReader | None = None,
+        *,
+        detector: str | Callable | None = None,
+        stride: int = 1,
+        yield_all_frames: bool = False,
+        smoothing_seconds: float = 0.5,
+        max_lost_seconds: float = 2.0,
+        drop_frames: bool | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ):
-        if not (isinstance(every, Integral) and every >= 1):
-            raise ValueError(f"every={every!r} must be an int of 1 or more.")
-        FaceTracker([], smoothing=smoothing, max_gap=max_gap)  # before a camera is opened
-        self._source = open_source(source, live=live, every=every, all_frames=all_frames, stop=stop)
+        if not (isinstance(stride, Integral) and stride >= 1):
+            raise ValueError(f"stride={stride!r}; expected an int of at least 1.")
+        times = {"smoothing_seconds": smoothing_seconds, "max_lost_seconds": max_lost_seconds}
+        FaceTracker([], **times)  # checks them before a camera is opened
+        self._source = open_source(
+            source,
+            drop_frames=drop_frames,
+            stride=stride,
+            yield_all_frames=yield_all_frames,
+            should_stop=should_stop,
+        )
         try:
-            self._reader = as_reader(model, detector)
+            self._reader = as_reader(estimator, detector)
         except BaseException:
             self.close()
             raise
         self.name = self._source.name
-        self.is_live = self._source.is_live
+        self.drops_frames = self._source.drops_frames
         self.rate = self._source.rate
         self.n_frames = self._source.n_frames
+        self.stride = stride
         self.classes = list(self._reader.classes)
-        self.every = every
-        self._tracker = FaceTracker(self.classes, smoothing=smoothing, max_gap=max_gap)
-        self._frames = self._work()
+        self._tracker = FaceTracker(self.classes, **times)
+        self._frames = self._process()
 
-    def __iter__(self):
+    def __iter__(self) -> VideoStream:
         return self
 
-    def __next__(self):
+    def __next__(self) -> VideoFrame:
         return next(self._frames)
 
-    def __enter__(self):
+    def __enter__(self) -> VideoStream:
         return self
 
     def __exit__(self, *exception):
@@ -166,20 +188,20 @@ class VideoStream:
     def __del__(self):
         self.close()
 
-    def close(self):
-        """Let go of the film or camera; again and again does no harm."""
+    def close(self) -> None:
+        """Release the file or camera. You may close a stream twice."""
         source = getattr(self, "_source", None)
         if source is not None:
             source.close()
 
-    def _work(self):
+    def _process(self) -> Iterator[VideoFrame]:
         searched = None
         with self._source:
             for frame in self._source:
-                is_due = searched is None or frame.index - searched >= self.every
-                faces = []
+                is_due = searched is None or frame.index - searched >= self.stride
+                faces: list[TrackedFace] = []
                 if is_due:
-                    searched, faces = frame.index, self._search(frame)
+                    searched, faces = frame.index, self._track(frame)
                 yield VideoFrame(
                     index=frame.index,
                     seconds=frame.seconds,
@@ -189,7 +211,7 @@ class VideoStream:
                     is_searched=is_due,
                 )
 
-    def _search(self, frame):
-        found = self._reader.find(frame.image)
-        labels, probabilities = self._reader.classify(self._reader.cut(frame.image, found))
-        return self._tracker.update(frame.seconds, found.boxes, found.scores, labels, probabilities)
+    def _track(self, frame):
+        detected = self._reader.find(frame.image)
+        labels, y_proba = self._reader.classify(self._reader.cut(frame.image, detected))
+        return self._tracker.update(frame.seconds, detected.boxes, detected.scores, labels, y_proba)

@@ -25,8 +25,8 @@ from fer_sklearn.cli import _video, _webcam, main
 _video.load_model = lambda name: SquareReader(seconds=0.02)
 if sys.argv[1] == "webcam":
     camera = Camera(rate=50, draw=lambda i: squares((60 + i % 200, 60, "happy")))
-    record = _webcam.record
-    _webcam.record = lambda args, source, **options: record(args, camera, **options)
+    analyze = _webcam.analyze
+    _webcam.analyze = lambda args, source, **options: analyze(args, camera, **options)
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -58,7 +58,7 @@ def test_a_film_is_summed_up(film, capsys):
     lines = out.splitlines()
     assert lines[0] == f"{film}: 2.0 s, 50 frames, 50 searched, 1 face(s)"
     assert lines[1].split() == ["face", "seconds", "first", "last", "emotion", "happy", "sad"]
-    assert lines[2].split()[:5] == ["1", "2.0", "0.0", "2.0", "happy"]
+    assert lines[2].split()[:5] == ["0", "2.0", "0.0", "2.0", "happy"]
     assert err == ""
 
 
@@ -77,7 +77,7 @@ def test_all_files_are_written(film, tmp_path, capsys):
 
     assert run("video", film, *arguments) == 1
     assert "exists already" in capsys.readouterr().err
-    assert run("video", film, *arguments, "--force", "--every", "10") == 0
+    assert run("video", film, *arguments, "--force", "--stride", "10") == 0
     assert len(csv_rows(outputs[0].read_text())) == 5
 
 
@@ -116,7 +116,7 @@ def test_what_is_no_film_is_told_in_a_line(tmp_path):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert out == ""
-    assert err.startswith("fer-sklearn: error: a.mp4: not a film that OpenCV can read")
+    assert err.startswith("fer-sklearn: error: a.mp4: not a video that OpenCV can read")
     assert err.count("\n") == 1
 
 
@@ -135,19 +135,19 @@ def test_a_camera_that_goes_away_is_summed_up(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out.startswith("camera 0: ")
     assert "1 face(s)" in out
-    assert err.splitlines()[-1].startswith("fer-sklearn: error: camera 0 gives no more frames")
+    assert err.splitlines()[-1].startswith("fer-sklearn: error: camera 0 returns no more frames")
     assert len(csv_rows(timeline.read_text())) > 1
 
 
 def test_a_camera_is_watched_for_some_seconds(camera, capsys):
-    assert run("webcam", "0", "--headless", "--seconds", "0.2") == 0
+    assert run("webcam", "0", "--headless", "--duration", "0.2") == 0
     assert camera.n_given < 40
     assert camera.released
 
 
 @pytest.mark.usefixtures("camera")
 def test_a_webcam_is_shown_in_the_browser(capsys):
-    assert run("webcam", "--seconds", "0.1") == 0
+    assert run("webcam", "--duration", "0.1") == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Open http://127.0.0.1:")
 
@@ -155,9 +155,9 @@ def test_a_webcam_is_shown_in_the_browser(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--every", "0"], "'0' is not a whole number above 0"),
-        (["--smoothing", "-1"], "'-1' is not a number of seconds, 0 or more"),
-        (["--seconds", "0"], "'0' is not a number of seconds above 0"),
+        (["--stride", "0"], "'0' is not a whole number above 0"),
+        (["--smoothing", "-1"], "'-1' is not a number of seconds of at least 0"),
+        (["--duration", "0"], "'0' is not a number of seconds above 0"),
         (["--browser", "--headless"], "not allowed with argument"),
     ],
 )

@@ -12,7 +12,7 @@ from videos import Camera, SquareReader, moving, read_film, squares, write_film
 
 from fer_sklearn.exceptions import VideoReadError
 from fer_sklearn.video import TIMELINE_COLUMNS, analyze_video, iter_video
-from fer_sklearn.video._outputs import FilmWriter
+from fer_sklearn.video._outputs import VideoWriter
 
 # What leaves traces of a film of squares: both faces, and one that turns sad.
 _TURNS = 30
@@ -67,31 +67,31 @@ class Viewer:
 def test_each_frame_has_its_faces(film):
     frames = list(iter_video(film, SquareReader()))
     assert [frame.index for frame in frames] == list(range(50))
-    assert all([face.number for face in frame.faces] == [1, 2] for frame in frames)
+    assert all([face.number for face in frame.faces] == [0, 1] for frame in frames)
     assert frames[10].seconds == pytest.approx(0.4)
     tops = {face.number: face.box[1] for face in frames[10].faces}
     upper = min(tops, key=tops.get)
     emotions = [{face.number: face.emotion for face in frame.faces} for frame in frames]
-    assert emotions[20] == {upper: "happy", 3 - upper: "sad"}
-    assert emotions[-1] == {upper: "sad", 3 - upper: "sad"}
+    assert emotions[20] == {upper: "happy", 1 - upper: "sad"}
+    assert emotions[-1] == {upper: "sad", 1 - upper: "sad"}
     # Half a second of smoothing: the turn is told some frames after it.
     assert emotions[_TURNS] == emotions[20]
 
 
 def test_without_smoothing_each_frame_stands_alone(film):
-    frames = list(iter_video(film, SquareReader(), smoothing=0))
+    frames = list(iter_video(film, SquareReader(), smoothing_seconds=0))
     assert {face.emotion for face in frames[_TURNS].faces} == {"sad"}
 
 
 def test_frames_between_have_the_faces_of_the_last_one_searched(film):
     reader = SquareReader()
-    frames = list(iter_video(film, reader, every=5, all_frames=True))
+    frames = list(iter_video(film, reader, stride=5, yield_all_frames=True))
     assert len(frames) == 50
     assert [frame.index for frame in frames if frame.is_searched] == list(range(0, 50, 5))
     assert len(reader.widths) == 10
     assert frames[7].faces == []
     assert [face.box[0] for face in frames[7].shown] == [face.box[0] for face in frames[5].faces]
-    assert [frame.index for frame in iter_video(film, SquareReader(), every=5)] == list(
+    assert [frame.index for frame in iter_video(film, SquareReader(), stride=5)] == list(
         range(0, 50, 5)
     )
 
@@ -117,10 +117,10 @@ def test_a_stream_that_is_given_up_lets_go(film):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"every": 0}, "every=0 must be an int of 1 or more"),
-        ({"every": 1.5}, "every=1.5 must be an int"),
-        ({"smoothing": -1}, "smoothing=-1 must be a number of seconds"),
-        ({"max_gap": None}, "max_gap=None must be a number of seconds"),
+        ({"stride": 0}, "stride=0; expected an int of at least 1"),
+        ({"stride": 1.5}, "stride=1.5; expected an int"),
+        ({"smoothing_seconds": -1}, "smoothing_seconds=-1; expected a number of seconds"),
+        ({"max_lost_seconds": None}, "max_lost_seconds=None; expected a number of seconds"),
     ],
 )
 def test_parameters_are_checked_at_once(film, options, message):
@@ -130,11 +130,11 @@ def test_parameters_are_checked_at_once(film, options, message):
 
 def test_a_film_is_told_in_a_time_line_a_film_and_a_summary(film, tmp_path):
     timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"
-    summary = analyze_video(film, SquareReader(), timeline=timeline, annotated=annotated)
+    summary = analyze_video(film, SquareReader(), output=timeline, annotated_video=annotated)
     rows = _rows(timeline)
     assert list(rows[0]) == [*TIMELINE_COLUMNS, "happy", "sad"]
     assert len(rows) == 100
-    assert (rows[20]["frame"], rows[20]["seconds"], rows[20]["face"]) == ("10", "0.400", "1")
+    assert (rows[20]["frame"], rows[20]["seconds"], rows[20]["face"]) == ("10", "0.4", "0")
     assert float(rows[20]["happy"]) + float(rows[20]["sad"]) == pytest.approx(1, abs=1e-3)
     shown = read_film(annotated)
     assert len(shown) == 50
@@ -144,18 +144,18 @@ def test_a_film_is_told_in_a_time_line_a_film_and_a_summary(film, tmp_path):
 
     assert (summary.n_frames, summary.n_searched, summary.problem) == (50, 50, None)
     assert summary.seconds == pytest.approx(2)
-    shares = {face.emotion: face.shares for face in summary.faces}
+    shares = {face.emotion: face.fractions for face in summary.faces}
     assert shares["sad"] == {"happy": 0, "sad": 1}
     assert 0.6 < shares["happy"]["happy"] < 0.95
     assert all(face.seconds == pytest.approx(2) for face in summary.faces)
     first, *_ = str(summary).splitlines()
     assert first == f"{film}: 2.0 s, 50 frames, 50 searched, 2 face(s)"
-    assert [row["face"] for row in summary.rows()] == [1, 2]
+    assert [row["face"] for row in summary.rows()] == [0, 1]
 
 
 def test_every_fifth_frame_gives_a_film_as_long_and_as_smooth(film, tmp_path):
     annotated = tmp_path / "a.avi"
-    summary = analyze_video(film, SquareReader(), annotated=annotated, every=5)
+    summary = analyze_video(film, SquareReader(), annotated_video=annotated, stride=5)
     assert (summary.n_frames, summary.n_searched) == (50, 10)
     assert len(read_film(annotated)) == 50
     assert all(face.seconds == pytest.approx(1.8 + 0.04) for face in summary.faces)
@@ -163,7 +163,7 @@ def test_every_fifth_frame_gives_a_film_as_long_and_as_smooth(film, tmp_path):
 
 def test_a_plot_is_made_of_the_time_line(film, tmp_path):
     plot = tmp_path / "a.png"
-    analyze_video(film, SquareReader(), plot=plot)
+    analyze_video(film, SquareReader(), plot_path=plot)
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
@@ -171,7 +171,7 @@ def test_a_plot_is_made_of_the_time_line(film, tmp_path):
 def test_a_film_without_faces(tmp_path):
     film = write_film(tmp_path / "empty.mp4", [squares()] * 10)
     timeline, plot = tmp_path / "a.csv", tmp_path / "a.png"
-    summary = analyze_video(film, SquareReader(), timeline=timeline, plot=plot)
+    summary = analyze_video(film, SquareReader(), output=timeline, plot_path=plot)
     assert summary.faces == summary.rows() == []
     assert str(summary).endswith("10 searched, 0 face(s)")
     assert timeline.read_text() == ",".join([*TIMELINE_COLUMNS, "happy", "sad"]) + "\n"
@@ -186,7 +186,7 @@ def test_rows_are_on_the_disk_as_they_are_told(film, tmp_path):
         seen.append(len(timeline.read_text().splitlines()) if timeline.exists() else 0)
         return len(seen) > 20
 
-    analyze_video(film, SquareReader(), timeline=timeline, stop=stop)
+    analyze_video(film, SquareReader(), output=timeline, should_stop=stop)
     assert seen == sorted(seen)
     # The header, and two faces for each frame before the one that is asked for.
     assert len(_rows(timeline)) == 2 * (len(seen) - 1)
@@ -196,7 +196,7 @@ def test_what_was_recorded_of_a_truncated_film_is_kept(tmp_path):
     film = write_film(tmp_path / "cut.avi", moving(75, step=2), codec="MJPG")
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"
-    summary = analyze_video(film, SquareReader(), timeline=timeline, annotated=annotated)
+    summary = analyze_video(film, SquareReader(), output=timeline, annotated_video=annotated)
     assert "truncated or damaged after" in summary.problem
     assert "ended early: " in str(summary)
     assert len(_rows(timeline)) == len(read_film(annotated)) == summary.n_frames > 30
@@ -206,8 +206,8 @@ def test_a_camera_that_goes_away_leaves_whole_files(tmp_path, monkeypatch):
     monkeypatch.setattr("fer_sklearn.video._sources._PATIENCE", 0.2)
     camera = Camera(rate=50, n_frames=60, draw=lambda i: squares((100 + i, 60, "happy")))
     timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"
-    summary = analyze_video(camera, SquareReader(), timeline=timeline, annotated=annotated)
-    assert "gives no more frames" in summary.problem
+    summary = analyze_video(camera, SquareReader(), output=timeline, annotated_video=annotated)
+    assert "returns no more frames" in summary.problem
     assert summary.n_frames == 60
     assert len(_rows(timeline)) == summary.n_searched
     # As long as the clock said, however many frames were worked on.
@@ -215,10 +215,10 @@ def test_a_camera_that_goes_away_leaves_whole_files(tmp_path, monkeypatch):
 
 
 def test_the_first_seconds_only(film, tmp_path):
-    summary = analyze_video(film, SquareReader(), timeline=tmp_path / "a.csv", seconds=0.4)
+    summary = analyze_video(film, SquareReader(), output=tmp_path / "a.csv", duration=0.4)
     assert summary.n_frames == 10
-    with pytest.raises(ValueError, match="seconds=0 must be a number above 0"):
-        analyze_video(film, SquareReader(), seconds=0)
+    with pytest.raises(ValueError, match="duration=0; expected a number of seconds above 0"):
+        analyze_video(film, SquareReader(), duration=0)
 
 
 def test_a_viewer_sees_all_and_ends_it(film):
@@ -231,7 +231,7 @@ def test_a_viewer_sees_all_and_ends_it(film):
     assert status["seconds"] == 0.44
     assert status["fps"] > 0
     face = status["faces"][0]
-    assert face["face"] == 1
+    assert face["face"] == 0
     assert face["probability"] == max(face["probabilities"].values())
 
 
@@ -249,16 +249,16 @@ def test_progress_is_told_of_frames(film):
         calls.append(options)
         return frames
 
-    analyze_video(film, SquareReader(), progress=progress, every=4)
+    analyze_video(film, SquareReader(), progress=progress, stride=4)
     assert calls == [{"total": 13, "unit": "frame"}]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"annotated": "a.gif"}, r"a\.gif: a film's name must end in \.mp4, "),
-        ({"plot": "a.bmp"}, r"a\.bmp: a plot's name must end in \.png, "),
-        ({"timeline": "a.mp4", "annotated": "a.mp4"}, "must be files of their own"),
+        ({"annotated_video": "a.gif"}, r"annotated_video='a\.gif' ends in .* \.mp4, "),
+        ({"plot_path": "a.bmp"}, r"plot_path='a\.bmp' ends in .* \.png, "),
+        ({"output": "a.mp4", "annotated_video": "a.mp4"}, "must be different files"),
     ],
 )
 def test_outputs_are_checked_before_any_work(film, options, message):
@@ -268,14 +268,14 @@ def test_outputs_are_checked_before_any_work(film, options, message):
 
 def test_a_film_is_not_written_over_itself(film):
     size = film.stat().st_size
-    with pytest.raises(ValueError, match="is the film itself; name another file"):
-        analyze_video(film, SquareReader(), annotated=film)
+    with pytest.raises(ValueError, match="is the video itself; choose another file"):
+        analyze_video(film, SquareReader(), annotated_video=film)
     assert film.stat().st_size == size
 
 
 def test_a_folder_that_is_not_there_is_told_before_any_work(film, tmp_path):
-    with pytest.raises(PermissionError, match="there is no such folder, or no right to write"):
-        analyze_video(film, SquareReader(), timeline=tmp_path / "none" / "a.csv")
+    with pytest.raises(FileNotFoundError, match="is in a folder that does not exist"):
+        analyze_video(film, SquareReader(), output=tmp_path / "none" / "a.csv")
 
 
 def test_a_full_disk_ends_it_with_what_was_told(film, tmp_path, monkeypatch):
@@ -286,7 +286,7 @@ def test_a_full_disk_ends_it_with_what_was_told(film, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(TimelineWriter, "write", write)
-    summary = analyze_video(film, SquareReader(), timeline=tmp_path / "a.csv")
+    summary = analyze_video(film, SquareReader(), output=tmp_path / "a.csv")
     assert "No space left on device" in summary.problem
     assert summary.n_frames == 6
 
@@ -294,7 +294,7 @@ def test_a_full_disk_ends_it_with_what_was_told(film, tmp_path, monkeypatch):
 @pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"])
 def test_films_are_written_in_each_format(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    with FilmWriter(path, 12.5) as film:
+    with VideoWriter(path, 12.5) as film:
         for i, image in enumerate(moving(20)):
             film.write(image[:201, :301], i / 12.5)
     images = read_film(path)
@@ -307,7 +307,7 @@ def test_films_are_written_in_each_format(tmp_path, suffix):
 
 def test_a_film_keeps_the_time_of_irregular_frames(tmp_path):
     path = tmp_path / "a.avi"
-    with FilmWriter(path, 10) as film:
+    with VideoWriter(path, 10) as film:
         for seconds, image in zip((0, 0.1, 0.5, 0.52, 0.6), moving(5, step=40), strict=True):
             film.write(image, seconds)
     places = [int(np.argmax(image[120, :, 0] > 200)) for image in read_film(path)]
@@ -316,7 +316,7 @@ def test_a_film_keeps_the_time_of_irregular_frames(tmp_path):
 
 def test_a_jump_of_the_clock_does_not_fill_the_disk(tmp_path):
     path = tmp_path / "a.avi"
-    with FilmWriter(path, 10) as film:
+    with VideoWriter(path, 10) as film:
         for seconds in (0, 36000, 36000.1):
             film.write(np.zeros((16, 16, 3), np.uint8), seconds)
     assert len(read_film(path)) == 102
@@ -324,7 +324,7 @@ def test_a_jump_of_the_clock_does_not_fill_the_disk(tmp_path):
 
 def test_frames_of_another_size_are_scaled(tmp_path):
     path = tmp_path / "a.avi"
-    with FilmWriter(path, 10) as film:
+    with VideoWriter(path, 10) as film:
         film.write(np.zeros((32, 48, 3), np.uint8), 0)
         film.write(np.full((64, 96, 3), 255, np.uint8), 0.1)
     images = read_film(path)
@@ -343,7 +343,7 @@ def test_memory_does_not_grow_with_the_film(tmp_path):
         sizes.append(process.memory_info().rss)
         return len(sizes) > 2000
 
-    analyze_video(camera, _Nothing(), timeline=tmp_path / "a.csv", stop=stop)
+    analyze_video(camera, _Nothing(), output=tmp_path / "a.csv", should_stop=stop)
     assert max(sizes[200:]) - sizes[200] < 40e6
 
 

@@ -268,13 +268,13 @@ def test_a_port_that_is_taken_is_told(page):
     port = urlsplit(page.url).port
     with pytest.raises(
         OSError,
-        match=rf"^port={port} cannot be served on: .*in use\. Pass another, or 0 for any free one",
+        match=rf"^port={port} cannot be used: .*in use\. Pass another one, or 0 for any free one",
     ):
         StreamPage(port=port)
 
 
 def test_a_port_that_is_none_is_told():
-    with pytest.raises(OSError, match=r"^port=70000 cannot be served on: "):
+    with pytest.raises(OSError, match=r"^port=70000 cannot be used: "):
         StreamPage(port=70000)
 
 

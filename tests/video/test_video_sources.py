@@ -37,7 +37,7 @@ def test_a_film_is_read_in_order_and_in_rgb(tmp_path, name, codec):
 
 def test_a_source_knows_rate_and_length(tmp_path):
     with open_source(write_film(tmp_path / "a.mp4", moving(12), rate=10)) as frames:
-        assert (frames.rate, frames.n_frames, frames.is_live) == (10, 12, False)
+        assert (frames.rate, frames.n_frames, frames.drops_frames) == (10, 12, False)
 
 
 def test_an_upright_film_is_turned(tmp_path):
@@ -70,9 +70,9 @@ def test_times_never_run_backwards():
 
 def test_frames_between_are_grabbed_but_not_converted():
     film = Film(20)
-    assert [frame.index for frame in _read(film, every=6)] == [0, 6, 12, 18]
+    assert [frame.index for frame in _read(film, stride=6)] == [0, 6, 12, 18]
     assert film.n_retrieved == 4
-    assert len(_read(Film(20), every=6, all_frames=True)) == 20
+    assert len(_read(Film(20), stride=6, yield_all_frames=True)) == 20
 
 
 def test_no_more_than_a_few_frames_are_read_ahead():
@@ -110,7 +110,7 @@ def test_a_header_that_only_estimates_is_no_error():
 
 
 def test_a_film_without_frames_is_an_error():
-    with pytest.raises(VideoReadError, match="there is not one whole frame in this film"):
+    with pytest.raises(VideoReadError, match="the video contains no decodable frame"):
         _read(Film(0, told=3))
 
 
@@ -120,9 +120,9 @@ def test_what_is_no_film_is_told_apart(tmp_path):
     cut.write_bytes(cut.read_bytes()[:2000])
     for name, message in [
         ("none.mp4", "there is no such file"),
-        ("", "is a folder; name a film in it"),
-        ("text.mp4", "not a film that OpenCV can read, or one that was cut off"),
-        ("cut.mp4", "not a film that OpenCV can read, or one that was cut off"),
+        ("", "is a folder; name a video in it"),
+        ("text.mp4", "not a video that OpenCV can read, or a truncated one"),
+        ("cut.mp4", "not a video that OpenCV can read, or a truncated one"),
     ]:
         with pytest.raises(VideoReadError, match=message):
             open_source(tmp_path / name)
@@ -134,12 +134,12 @@ def test_an_absent_camera_says_what_to_try():
 
 
 def test_an_address_that_does_not_answer():
-    with pytest.raises(VideoReadError, match="x cannot be opened: nothing answers there"):
+    with pytest.raises(VideoReadError, match="x cannot be opened: nothing responds there"):
         open_source("http://127.0.0.1:9/x")
 
 
 def test_a_source_of_another_type():
-    with pytest.raises(TypeError, match="source is a list; expected the path of a film"):
+    with pytest.raises(TypeError, match="source is a list; expected the path of a video"):
         open_source([1])
 
 
@@ -164,7 +164,7 @@ def test_a_camera_that_drops_frames_goes_on(monkeypatch):
     camera = Camera(rate=200, n_frames=40, bad=range(10, 20))
     frames = []
     with (
-        pytest.raises(VideoReadError, match="the capture gives no more frames: it was unplugged"),
+        pytest.raises(VideoReadError, match="the capture returns no more frames: it was unplugged"),
         open_source(camera) as source,
     ):
         frames += source
@@ -175,26 +175,26 @@ def test_a_camera_that_drops_frames_goes_on(monkeypatch):
 
 def test_a_camera_without_any_frame(monkeypatch):
     monkeypatch.setattr(_sources, "_PATIENCE", 0.1)
-    with pytest.raises(VideoReadError, match="is open but gives no frame; another program"):
+    with pytest.raises(VideoReadError, match="is open but returns no frame; another program"):
         _read(Camera(n_frames=0))
 
 
 def test_a_camera_that_hangs(monkeypatch):
     monkeypatch.setattr(_sources, "_SILENCE", 0.3)
-    with pytest.raises(VideoReadError, match="has given no frame for"):
+    with pytest.raises(VideoReadError, match="has returned no frame for"):
         _read(Camera(rate=0.5))
 
 
 @pytest.mark.parametrize("make", [lambda: Camera(rate=0.5), lambda: Film(10**6)])
 def test_waiting_ends_when_it_is_to_stop(make):
     start = time.monotonic()
-    assert len(_read(make(), stop=lambda: time.monotonic() - start > 0.2)) < 10**6
+    assert len(_read(make(), should_stop=lambda: time.monotonic() - start > 0.2)) < 10**6
     assert time.monotonic() - start < 3
 
 
 def test_a_film_can_be_watched_like_a_camera():
-    with open_source(Film(5), live=True) as source:
-        assert source.is_live
+    with open_source(Film(5), drop_frames=True) as source:
+        assert source.drops_frames
         assert source.n_frames is None
 
 
@@ -205,6 +205,6 @@ def test_grey_and_transparent_frames_become_rgb(shape):
         image[..., 2] = 255
     else:
         image[...] = 255
-    rgb = _sources.to_rgb(image)
+    rgb = _sources._to_rgb(image)
     assert rgb.shape == (8, 9, 3)
     assert (rgb[..., 0] == 255).all()

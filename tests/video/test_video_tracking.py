@@ -31,9 +31,9 @@ def test_faces_keep_their_numbers_in_any_order():
     for frame in range(50):
         boxes = [_box(100 + 2 * frame), _box(400 - 2 * frame, 220)]
         faces = _update(tracker, frame / 25, boxes[:: 1 if frame % 2 else -1])
-        assert [face.number for face in faces] == [1, 2]
+        assert [face.number for face in faces] == [0, 1]
     # Numbered from left to right, whatever the detector's order.
-    assert _numbers(faces) == {1: 198, 2: 302}
+    assert _numbers(faces) == {0: 198, 1: 302}
 
 
 @pytest.mark.parametrize("rate", [5, 10, 25, 60])
@@ -47,32 +47,32 @@ def test_faces_that_cross_are_not_exchanged(rate):
         faces = _update(tracker, seconds, boxes if abs(left - right) > 25 else boxes[:1])
         if frame == 0:
             first = _numbers(faces)
-    assert first == {1: 100, 2: 280}
-    assert _numbers(faces) == {1: 280, 2: 100}
+    assert first == {0: 100, 1: 280}
+    assert _numbers(faces) == {0: 280, 1: 100}
 
 
 def test_a_face_comes_back_after_a_gap():
-    tracker = FaceTracker(CLASSES, max_gap=1)
+    tracker = FaceTracker(CLASSES, max_lost_seconds=1)
     times = [i / 10 for i in range(10)]
     for seconds in times:
         _update(tracker, seconds, [_box(100)])
     assert _update(tracker, 1.0, []) == []
-    assert _numbers(_update(tracker, 1.8, [_box(104)])) == {1: 104}
+    assert _numbers(_update(tracker, 1.8, [_box(104)])) == {0: 104}
     for seconds in (1.9, 2.5, 3.0):
         _update(tracker, seconds, [])
     assert _update(tracker, 3.1, [_box(104)]) == []
-    assert _numbers(_update(tracker, 3.2, [_box(104)])) == {2: 104}
+    assert _numbers(_update(tracker, 3.2, [_box(104)])) == {1: 104}
 
 
 def test_what_is_seen_once_is_no_face():
     tracker = FaceTracker(CLASSES)
     for frame in range(20):
         boxes = [_box(100)] + ([_box(300)] if frame == 7 else [])
-        assert [face.number for face in _update(tracker, frame / 25, boxes)] == [1]
+        assert [face.number for face in _update(tracker, frame / 25, boxes)] == [0]
 
 
 def test_a_face_in_the_first_frame_is_told_at_once():
-    assert _numbers(_update(FaceTracker(CLASSES), 0, [_box(100)])) == {1: 100}
+    assert _numbers(_update(FaceTracker(CLASSES), 0, [_box(100)])) == {0: 100}
 
 
 def test_a_face_far_away_or_of_another_size_is_another():
@@ -80,19 +80,19 @@ def test_a_face_far_away_or_of_another_size_is_another():
         tracker = FaceTracker(CLASSES)
         _update(tracker, 0, [_box(100)])
         _update(tracker, 0.04, [other])
-        assert [face.number for face in _update(tracker, 0.08, [other])] == [2]
+        assert [face.number for face in _update(tracker, 0.08, [other])] == [1]
 
 
 def test_frames_far_apart_are_followed_too():
-    tracker = FaceTracker(CLASSES, max_gap=1)
+    tracker = FaceTracker(CLASSES, max_lost_seconds=1)
     for seconds in (0, 5, 10, 15):
-        assert _numbers(_update(tracker, seconds, [_box(100 + seconds)])) == {1: 100 + seconds}
-    assert [face.number for face in _update(tracker, 20, [_box(400)])] == [2]
+        assert _numbers(_update(tracker, seconds, [_box(100 + seconds)])) == {0: 100 + seconds}
+    assert [face.number for face in _update(tracker, 20, [_box(400)])] == [1]
 
 
 def _step(rate, smoothing, seconds):
     """Return p(happy) some time after a face has turned from happy to sad for good."""
-    tracker = FaceTracker(CLASSES, smoothing=smoothing)
+    tracker = FaceTracker(CLASSES, smoothing_seconds=smoothing)
     for frame in range(4 * rate):
         _update(tracker, frame / rate, [_box(100)], [HAPPY])
     for frame in range(4 * rate, round((4 + seconds) * rate)):
@@ -111,7 +111,7 @@ def test_no_smoothing():
 
 
 def test_the_first_sightings_count_alike():
-    tracker = FaceTracker(CLASSES, smoothing=5)
+    tracker = FaceTracker(CLASSES, smoothing_seconds=5)
     for frame, probabilities in enumerate([SAD, HAPPY, HAPPY, HAPPY]):
         (face,) = _update(tracker, frame / 25, [_box(100)], [probabilities])
     assert face.probabilities == pytest.approx([(0.2 + 3 * 0.9) / 4, (0.8 + 3 * 0.1) / 4])
@@ -150,15 +150,15 @@ def test_a_face_is_drawn_on_for_a_moment_after_it_is_lost():
     for seconds in (0, 0.1, 0.2):
         _update(tracker, seconds, [_box(100)])
     assert _update(tracker, 0.3, []) == []
-    assert [face.number for face in tracker.shown(0.3)] == [1]
+    assert [face.number for face in tracker.shown(0.3)] == [0]
     _update(tracker, 0.6, [])
     assert tracker.shown(0.6) == []
 
 
-@pytest.mark.parametrize("name", ["smoothing", "max_gap"])
+@pytest.mark.parametrize("name", ["smoothing_seconds", "max_lost_seconds"])
 @pytest.mark.parametrize("value", [-1, math.inf, math.nan, "1"])
 def test_times_must_be_seconds(name, value):
-    with pytest.raises(ValueError, match=f"{name}=.* must be a number of seconds, 0 or more"):
+    with pytest.raises(ValueError, match=f"{name}=.*; expected a number of seconds of at least 0"):
         FaceTracker(CLASSES, **{name: value})
 
 
