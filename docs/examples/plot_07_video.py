@@ -75,7 +75,7 @@ def whole_frame(photo):
 from fer_sklearn import EmotionTimelineDisplay, analyze_video
 
 summary = analyze_video(
-    video, model, detector=whole_frame, timeline=folder / "video.csv", smoothing=0.3
+    video, model, detector=whole_frame, output=folder / "video.csv", smoothing_seconds=0.3
 )
 summary
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._utils.tables import row_columns
 from .._utils.typing import FloatArray, LabelArray, PixelArray
-from ..images import as_photo, read_image
+from ..images import as_photo
 from ._rows import NO_FACE, OK, UNREADABLE
 from ._sources import PhotoSource
 
@@ -175,7 +175,7 @@ def _detect(source, reader, crop_faces, keep_photos):
     if source.problem:
         return _Detected(source, f"{UNREADABLE}: {source.problem}", *nothing, None)
     try:
-        photo = _read(source)
+        photo = as_photo(source.item, name=source.name)
     except (ValueError, TypeError, OSError) as error:
         return _Detected(source, f"{UNREADABLE}: {_reason(error, source)}", *nothing, None)
     try:
@@ -185,12 +185,6 @@ def _detect(source, reader, crop_faces, keep_photos):
         raise
     status = OK if len(boxes) else NO_FACE
     return _Detected(source, status, boxes, scores, crops, photo if keep_photos else None)
-
-
-def _read(source):
-    if isinstance(source.item, (bytes, bytearray, memoryview)):
-        return read_image(source.item)
-    return as_photo(source.item, name=source.name)
 
 
 def _find_faces(photo, reader):

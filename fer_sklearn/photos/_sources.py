@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.typing import ImageLike, ImagesLike
-from ..images import IMAGE_SUFFIXES, to_uint8
+from ..images import is_image_file, to_uint8
 
 __all__ = [
     "PhotoSource",
@@ -184,7 +184,7 @@ def _of_matches(found, root, folders):
     for path in found:
         if os.path.isdir(path):
             yield from _walk(path, root, ()) if folders else ()
-        elif _is_image(path):
+        elif is_image_file(path):
             yield PhotoSource(_printable(path), path, root)
 
 
@@ -202,7 +202,7 @@ def _walk(folder, root, around):
             names = [
                 (entry.name, entry.is_dir())
                 for entry in entries
-                if not entry.name.startswith(".") and (entry.is_dir() or _is_image(entry.name))
+                if not entry.name.startswith(".") and (entry.is_dir() or is_image_file(entry.name))
             ]
     except OSError as error:
         problem = f"the folder cannot be read ({error.strerror})"
@@ -217,10 +217,6 @@ def _walk(folder, root, around):
             yield from _walk(path, root, (*around, identity))
         else:
             yield PhotoSource(_printable(path), path, root)
-
-
-def _is_image(name):
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def _printable(path):

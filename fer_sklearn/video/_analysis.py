@@ -18,9 +18,9 @@ from ..exceptions import VideoReadError
 from ..face_reader import FaceReader
 from ._outputs import (
     PLOT_SUFFIXES,
+    VIDEO_SUFFIXES,
     TimelineWriter,
     VideoWriter,
-    check_video_suffix,
     plot_timeline,
 )
 from ._sources import VideoSource
@@ -173,12 +173,11 @@ def _check_outputs(source, output, annotated_video, plot_path):
     if len({path.absolute() for path in paths.values()}) < len(paths):
         raise ValueError("output, annotated_video and plot_path must be different files.")
     is_path = isinstance(source, (str, os.PathLike)) and os.path.exists(source)
+    suffixes = {"annotated_video": VIDEO_SUFFIXES, "plot_path": PLOT_SUFFIXES}
     for name, path in paths.items():
-        if name == "annotated_video":
-            check_video_suffix(path, name)
         if is_path and path.exists() and path.samefile(source):
             raise ValueError(f"{name}={str(path)!r} is the video itself; choose another file.")
-        check_writable(path, suffixes=PLOT_SUFFIXES if name == "plot_path" else None, name=name)
+        check_writable(path, suffixes=suffixes.get(name), name=name)
 
 
 class _Stop:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.files import atomic_write
+from .._utils.files import atomic_write, check_writable
 from .._utils.tables import VIDEO_COLUMNS, rounded, row_columns
 from .._utils.typing import PathLike, PixelArray
 from ..images import resize
@@ -22,9 +22,9 @@ from ._tracking import TrackedFace
 __all__ = [
     "PLOT_SUFFIXES",
     "TIMELINE_COLUMNS",
+    "VIDEO_SUFFIXES",
     "TimelineWriter",
     "VideoWriter",
-    "check_video_suffix",
     "plot_timeline",
 ]
 
@@ -40,6 +40,7 @@ _CODECS = {
     ".webm": "VP80",
     ".avi": "MJPG",
 }
+VIDEO_SUFFIXES = tuple(_CODECS)
 # An image is repeated for at most this many seconds if the clock of a source jumps.
 _LONGEST_STILL = 10.0
 # Points in time that a plot resolves: a figure has hardly more columns of pixels.
@@ -123,7 +124,7 @@ class VideoWriter:
 
     def __init__(self, path: PathLike, rate: float):
         self.path = Path(path)
-        check_video_suffix(self.path)
+        check_writable(self.path, suffixes=VIDEO_SUFFIXES)
         # OpenCV does not say why it cannot write a file; this does.
         with open(self.path, "wb"):
             pass
@@ -187,16 +188,6 @@ class VideoWriter:
                 f"{width}×{height} pixels. Choose a file name that ends in .avi."
             )
         return video
-
-
-def check_video_suffix(path: PathLike, name: str = "path") -> None:
-    """Raise ValueError if a video cannot be written to a file with this suffix."""
-    suffix = Path(path).suffix
-    if suffix.lower() not in _CODECS:
-        raise ValueError(
-            f"{name}={str(path)!r} ends in {suffix!r}; expected a file name that ends in "
-            f"{', '.join(_CODECS)}."
-        )
 
 
 def plot_timeline(

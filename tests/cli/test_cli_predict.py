@@ -118,8 +118,7 @@ def test_each_failure_is_a_line_and_the_rest_goes_on(album, capsys):
         ),
         (
             ["--output", "a.txt"],
-            "output='a.txt' ends in '.txt'; expected a file name that ends in .csv, .jsonl, "
-            ".parquet.",
+            "output='a.txt' ends in '.txt'; expected one of .csv, .jsonl, .parquet.",
         ),
         (
             ["--annotate", "b.png"],
