@@ -1,15 +1,24 @@
-"""The models that ship with the package: fitted pipelines, offline, from the first minute."""
+"""The bundled models: fitted pipelines that work offline."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._utils.litert import is_litert_installed
+from ._utils.typing import PathLike
 from ._utils.validation import check_choice
-from .inference import LiteRTClassifier, is_litert_installed
-from .pipelines import make_cnn_pipeline
-from .weights import read_description
+from .weights import is_weights_file, read_description
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from .faces import FaceCropper
 
 __all__ = ["fastest_runtime", "load_pretrained"]
 
-# What `fit` does with a shipped network, unless told otherwise: little, so that a few images
-# of one's own do not undo what twenty-eight thousand taught.
-_FINE_TUNING = {
+# How `fit` fine-tunes a bundled network by default: gently, so that a few of your images do not
+# undo what twenty-eight thousand taught.
+_FINE_TUNING: dict[str, Any] = {
     "epochs": 10,
     "batch_size": 32,
     "optimizer": "sgd",
@@ -21,28 +30,33 @@ _FINE_TUNING = {
 }
 
 
-def load_pretrained(name="default", *, crop_faces=False, runtime="keras"):
-    """Load a fitted pipeline from the weights inside the package.
+def load_pretrained(
+    name: PathLike = "default",
+    *,
+    crop_faces: bool | FaceCropper = False,
+    runtime: str = "keras",
+) -> Pipeline:
+    """Load a fitted pipeline from the bundled weights.
 
     Parameters
     ----------
     name : str or Path, default="default"
-        ``"default"``, the better one; ``"tiny"``, with under 100 thousand parameters; or
-        the path of an ``.npz`` file of :mod:`fer_sklearn.weights`.
+        ``"default"``, the more accurate one; ``"tiny"``, with fewer than 100 thousand
+        parameters; or the path of an ``.npz`` file of :mod:`fer_sklearn.weights`.
     crop_faces : bool or FaceCropper, default=False
-        Whether to find and crop the face first. Needed for photos that show more than a
+        Whether to detect and crop the face first. Needed for photos that show more than a
         face.
     runtime : {"keras", "litert"}, default="keras"
-        What computes: Keras, whose network can be trained on, or LiteRT, which only
+        What runs the network: Keras, with which you can fine-tune it, or LiteRT, which only
         predicts, starts without TensorFlow, and is faster on a few faces. Their
         probabilities agree to two thousandths.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Fitted steps ``crop`` (if asked for), ``resize``, ``normalize`` and ``classifier``,
-        a :class:`~fer_sklearn.FERCNNClassifier` or a
-        :class:`~fer_sklearn.inference.LiteRTClassifier`. It takes what
+        Fitted steps ``crop`` (if requested), ``resize``, ``normalize`` and ``classifier``,
+        a :class:`~fer_sklearn.FERCNNClassifier` or an
+        :class:`~fer_sklearn.inference.InferenceClassifier`. It takes what
         :class:`~fer_sklearn.GrayscaleResizer` takes: faces or photos of any size, grey or
         in colour. Its labels are the seven of ``fer_sklearn.EMOTIONS``.
 
@@ -55,14 +69,14 @@ def load_pretrained(name="default", *, crop_faces=False, runtime="keras"):
 
     See Also
     --------
-    fer_sklearn.FERCNNClassifier : What the classifier can be set to.
+    fer_sklearn.FERCNNClassifier : The parameters of the classifier.
 
     Notes
     -----
-    `fit` fine-tunes: it starts from the shipped weights, also in a clone, keeps the first
-    two stages as they are, and trains the rest for ten epochs at a low rate. Its labels
-    must be among the shipped ones. ``set_params(classifier__frozen_stages=0)`` frees all
-    layers, ``set_params(classifier__initial_weights=None)`` trains from nothing.
+    `fit` fine-tunes: it starts from the bundled weights, also in a clone, keeps the first two
+    stages frozen, and trains the rest for ten epochs at a low learning rate. The labels must be
+    among those of the bundled network. ``set_params(classifier__frozen_stages=0)`` unfreezes all
+    layers, ``set_params(classifier__initial_weights=None)`` trains from scratch.
 
     Examples
     --------
@@ -72,18 +86,22 @@ def load_pretrained(name="default", *, crop_faces=False, runtime="keras"):
     >>> model.predict([data.astronaut()]).tolist()
     ['happy']
     """
+    from .pipelines import make_cnn_pipeline
+
     check_choice("runtime", runtime, _RUNTIMES)
+    if not is_weights_file(name):
+        read_description(name)  # raises, and lists the names
     classifier = _RUNTIMES[runtime](name)
     return make_cnn_pipeline(classifier, size=classifier.image_shape_, crop_faces=crop_faces)
 
 
-def fastest_runtime():
-    """Return the runtime that answers first on this computer: LiteRT, where it is built for."""
+def fastest_runtime() -> str:
+    """Return the runtime that predicts soonest on this computer: LiteRT, if it is installed."""
     return "litert" if is_litert_installed() else "keras"
 
 
 def _for_keras(name):
-    from .cnn import FERCNNClassifier  # loads TensorFlow, which LiteRT does without
+    from .cnn import FERCNNClassifier  # imports TensorFlow, which LiteRT does not need
 
     classifier = FERCNNClassifier(
         architecture=read_description(name)["architecture"],
@@ -95,7 +113,9 @@ def _for_keras(name):
 
 
 def _for_litert(name):
-    return LiteRTClassifier(name).load()
+    from .inference import InferenceClassifier
+
+    return InferenceClassifier(name).load()
 
 
 _RUNTIMES = {"keras": _for_keras, "litert": _for_litert}

@@ -1,6 +1,8 @@
 """Prediction: the loop over batches that all networks share, and what is inside an estimator."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -9,21 +11,36 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .pixels import check_pixel_range, check_pixels, to_unit_floats
+from .pixel_values import check_pixel_range, to_unit_floats
+from .pixels import check_pixels
+from .typing import ArrayLike, FloatArray, LabelArray
 from .validation import check_probabilities
 
-__all__ = ["PredictionMixin", "predicted_probabilities", "split_pipeline", "unwrap"]
+__all__ = [
+    "PredictionMixin",
+    "predicted_probabilities",
+    "set_network_attributes",
+    "split_pipeline",
+    "unwrap",
+]
 
 
 class PredictionMixin:
     """`predict` and `predict_proba` of a classifier whose ``_predict_batch`` computes a batch.
 
     That method takes ``(n, h, w, 1)`` float32 and returns ``(n, n_classes)`` probabilities. The
-    class has ``classes_``, ``pixel_range_``, ``image_shape_``, the parameter
-    `test_time_augmentation` and ``_images_at_a_time``, the batch size.
+    class has the attributes that :func:`set_network_attributes` sets, `test_time_augmentation`,
+    and ``_images_at_a_time``, the batch size.
     """
 
-    def predict(self, X):
+    classes_: LabelArray
+    image_shape_: tuple[int, int]
+    pixel_range_: tuple[float, float]
+    test_time_augmentation: bool | None
+    _images_at_a_time: int
+    _predict_batch: Callable[[FloatArray], FloatArray]
+
+    def predict(self, X: ArrayLike) -> LabelArray:
         """Predict the label of each image.
 
         Parameters
@@ -51,7 +68,7 @@ class PredictionMixin:
         """
         return self.classes_[np.argmax(y_proba, axis=1)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> FloatArray:
         """Predict the probability of each label.
 
         Parameters
@@ -64,22 +81,65 @@ class PredictionMixin:
             In the order of ``classes_``; each row sums to one.
         """
         check_is_fitted(self)
+        return self._checked_proba(self._check_images(X))
+
+    def _check_images(self, X):
+        """Return the images in `X`, checked once: this is where predictions enter."""
         pixels = check_pixels(self, X, reset=False)
         check_pixel_range(pixels, self.pixel_range_, type(self).__name__)
+        return pixels
+
+    def _checked_proba(self, pixels):
+        """Predict probabilities of what :meth:`_check_images` returned."""
         step = self._images_at_a_time
         batches = [self._batch_proba(pixels[i : i + step]) for i in range(0, len(pixels), step)]
         return np.concatenate(batches)
 
     def _batch_proba(self, pixels):
         """Return the probabilities of one batch."""
-        images = to_unit_floats(pixels)
-        if not self.test_time_augmentation:
+        images = self._network_input(pixels)
+        if not self._averages_mirror_images():
             return self._predict_batch(images)
         both = self._predict_batch(np.concatenate([images, images[:, :, ::-1]]))
         return (both[: len(images)] + both[len(images) :]) / 2
 
+    def _averages_mirror_images(self):
+        return self.test_time_augmentation
 
-def predicted_probabilities(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _network_input(self, pixels):
+        """Return one batch of checked images as the network takes it."""
+        return to_unit_floats(pixels)
+
+
+def set_network_attributes(
+    estimator: Any,
+    *,
+    classes: ArrayLike,
+    image_shape: Iterable[int],
+    pixel_range: Iterable[float],
+) -> None:
+    """Set the fitted attributes that every classifier with a network has.
+
+    Sets ``classes_``, ``image_shape_`` (height and width), ``n_features_in_`` (their product)
+    and ``pixel_range_`` (the lowest and highest pixel in training).
+
+    Parameters
+    ----------
+    estimator : estimator object
+    classes : array-like of shape (n_classes,)
+        The labels, sorted.
+    image_shape : iterable of two int
+    pixel_range : iterable of two float
+    """
+    height, width = image_shape
+    low, high = pixel_range
+    estimator.classes_ = np.asarray(classes)
+    estimator.image_shape_ = (int(height), int(width))
+    estimator.n_features_in_ = int(height) * int(width)
+    estimator.pixel_range_ = (float(low), float(high))
+
+
+def predicted_probabilities(estimator: Any, X: Any) -> tuple[FloatArray, LabelArray]:
     """Return the checked probabilities that a fitted classifier predicts, and its classes.
 
     Parameters

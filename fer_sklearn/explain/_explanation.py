@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from .._utils.validation import suggestion
 from ..faces import FaceCropper
 from ..images import as_photo_list
-from ..inference import ExportedClassifier, LiteRTClassifier
+from ..inference import InferenceClassifier
 from ..preprocessing import GrayscaleResizer
 
 __all__ = [
@@ -157,7 +157,7 @@ def _calibrated(estimator):
 
 def _checked(classifier):
     name = type(classifier).__name__
-    if isinstance(classifier, (LiteRTClassifier, ExportedClassifier)):
+    if isinstance(classifier, InferenceClassifier):
         raise TypeError(
             f"estimator computes with a {name}, whose runtime gives no gradients. Use the same "
             f"network in Keras, such as load_pretrained(runtime='keras'), or occlusion_map, "

@@ -13,7 +13,7 @@ import numpy as np
 from .._utils.files import atomic_replace_dir
 from .._utils.typing import Estimator, ImagesLike, NDArray, PathLike, Size
 from .._utils.validation import check_choice, check_pair
-from ..inference import sidecar_path
+from ..inference import metadata_path
 from ._check import check_file_size, check_outputs, make_probe_batch
 from ._formats import FORMATS, LITERT_PRECISIONS, ExportRequest, Precision
 from ._metadata import describe, describe_files, write_json
@@ -165,7 +165,7 @@ def export(
     is_calibration = positions % _HELD_OUT_STEP > 0
     compared = positions[~is_calibration] if precision == "int8" else positions
     compared = _evenly_spaced(compared, _MAX_COMPARED)
-    names = None if form.suffix is None else [sidecar_path(target).name, target.name]
+    names = None if form.suffix is None else [metadata_path(target).name, target.name]
     with atomic_replace_dir(target, names=names) as written:
         request = ExportRequest(precision, batches[0][1][is_calibration], metadata, bundle_packages)
         form.write(model, written, request)
@@ -184,7 +184,7 @@ def export(
                 min_label_agreement=min_label_agreement,
             )
         metadata["check"] = {"runtime": runtime, **agreement}
-        write_json(sidecar_path(written), metadata)
+        write_json(metadata_path(written), metadata)
     return metadata
 
 
@@ -224,18 +224,18 @@ def _check_target(path: PathLike, suffix: str | None, *, overwrite: bool) -> Pat
             f"path={str(path)!r} is in a folder that does not exist, {str(target.parent)!r}. "
             f"Create it first."
         )
-    written = [target] if suffix is None else [sidecar_path(target), target]
+    written = [target] if suffix is None else [metadata_path(target), target]
     existing = [file for file in written if file.exists()]
     if existing and not overwrite:
         raise FileExistsError(
             f"path={str(path)!r}: {str(existing[0])!r} exists already. Choose another path, or "
             f"pass overwrite=True."
         )
-    is_export = target.is_dir() == (suffix is None) and sidecar_path(target).is_file()
+    is_export = target.is_dir() == (suffix is None) and metadata_path(target).is_file()
     if target.exists() and not is_export:
         raise FileExistsError(
             f"path={str(path)!r} exists and is not an earlier export, since it has no "
-            f"{sidecar_path(target).name!r}; it was not overwritten. Choose another path."
+            f"{metadata_path(target).name!r}; it was not overwritten. Choose another path."
         )
     return target
 

@@ -17,7 +17,7 @@ from ..cnn import FERCNNClassifier
 from ..cnn._fit import network_spec
 from ..cnn.architectures import leaf_layers
 from ..faces import FaceCropper
-from ..inference import LiteRTClassifier
+from ..inference import InferenceClassifier
 from ..preprocessing import GrayscaleResizer, PixelNormalizer
 
 __all__ = ["FacesToPixels", "PipelineParts", "serving_model", "take_apart"]
@@ -108,7 +108,7 @@ def take_apart(estimator: Estimator, *, allow_custom_layers: bool = False) -> Pi
 
 def _refusal(step: Any) -> str:
     name = type(step).__name__
-    if isinstance(step, LiteRTClassifier):
+    if isinstance(step, InferenceClassifier):
         remedy = "Export load_pretrained(runtime='keras') instead."
     elif hasattr(step, "estimator") and not hasattr(step, "best_estimator_"):
         remedy = "Fit the search first; its best estimator is then exported."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..faces import FaceCropper
-from ..inference import SIDECAR_VERSION
+from ..inference import METADATA_VERSION
 from ..weights import SHIPPED, read_description
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def describe(
     return {
         "format": format,
         "precision": precision,
-        "version": SIDECAR_VERSION,
+        "version": METADATA_VERSION,
         "written_with": {
             name: __version__ if name == "fer_sklearn" else version(name)
             for name in ("fer_sklearn", "tensorflow", "keras")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..emotions import label_colors
 from ..exceptions import MissingExtraError
-from ..inference import SIDECAR
+from ..inference import METADATA_FILENAME
 from ._metadata import write_json
 from ._node import MissingNodeError, install_packages
 from ._tfjs import write_tfjs
@@ -101,7 +101,7 @@ def write_web(
     runtime |= {"cascades": _copy_cascades(folder), "model": _list_model(folder)}
     page = {"colors": label_colors(metadata["labels"]), "runtime": runtime}
     write_json(folder / "page.json", page)
-    write_json(folder / SIDECAR, metadata)
+    write_json(folder / METADATA_FILENAME, metadata)
 
 
 def hash_packages(packages: Path) -> dict[str, dict[str, Any]]:

@@ -138,7 +138,7 @@ def test_one_of_several_networks_is_not_chosen(faces):
 
 
 def test_another_runtime_is_refused_with_the_remedy(faces):
-    with pytest.raises(TypeError, match=r"LiteRTClassifier.*load_pretrained\(runtime='keras'\)"):
+    with pytest.raises(TypeError, match=r"InferenceClassifier.*load_pretrained\(runtime='keras'\)"):
         grad_cam(load_pretrained("tiny", runtime="litert"), faces[0])
 
 
