@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -53,7 +52,7 @@ class PredictionMixin:
         """
         return self.predict_from_proba(self.predict_proba(X))
 
-    def predict_from_proba(self, y_proba: ArrayLike) -> np.ndarray:
+    def predict_from_proba(self, y_proba: ArrayLike) -> LabelArray:
         """Return the labels that `predict` derives from probabilities.
 
         Parameters
