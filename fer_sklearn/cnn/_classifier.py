@@ -1,126 +1,152 @@
-"""FERCNNClassifier: a convolutional network that behaves like any scikit-learn classifier."""
+"""FERCNNClassifier: a convolutional network as a scikit-learn classifier."""
 
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Literal, Self
 
 import keras
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.compat import Interval, Options, StrOptions, fit_context
 from .._utils.pixels import ImageTagsMixin
 from .._utils.prediction import PredictionMixin
+from .._utils.typing import ArrayLike, RandomState
 from ..weights import read_weights
+from ._checkpoints import open_checkpoint
 from ._compiled import TrainingState, compile_prediction
-from ._data import check_training_data, hold_out, take_up
-from ._fit import initial_state, network_spec, train_one_epoch, train_through
+from ._data import apply_weights_metadata, check_training_data, train_validation_split
+from ._fit import (
+    TrainedNetwork,
+    draw_seed,
+    initial_state,
+    network_spec,
+    train_all_epochs,
+    train_one_epoch,
+)
 
 __all__ = ["FERCNNClassifier"]
 
 
 class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEstimator):
-    """A convolutional neural network for grey faces, trained by Keras through scikeras.
+    """Convolutional neural network for grayscale face images, trained with Keras.
 
     Parameters
     ----------
     architecture : str or callable, default="conv3"
         A key of ``fer_sklearn.cnn.architectures.ARCHITECTURES``, such as ``"resnet_se"`` or
         ``"mobilenet_v3_small"``, or a function ``(meta)`` or ``(meta, dropout)`` that
-        returns an uncompiled ``keras.Model``. First weights are drawn from `random_state`,
-        save those of layers with ``trainable=False``, which are kept.
+        returns an uncompiled ``keras.Model``. Initial weights are drawn from `random_state`,
+        except in layers with ``trainable=False``, which keep theirs.
     epochs : int, default=50
-        Passes over the training images.
+        Number of passes over the training images.
     batch_size : int, default=64
-        Images a step.
+        Number of images per batch.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
-        A name of Keras's, built with `learning_rate` and `weight_decay` (``"sgd"`` with
-        Nesterov momentum of 0.9), or an instance, whose own settings then count.
+        The name of a Keras optimizer, configured with `learning_rate` and `weight_decay`
+        (``"sgd"`` also with Nesterov momentum of 0.9), or an instance, in which case both
+        parameters are ignored.
     learning_rate : float, default=1e-3
-        The constant or, with a schedule, the highest learning rate.
+        The constant learning rate or, with a schedule, the peak.
     learning_rate_schedule : {None, "cosine"}, default=None
-        ``"cosine"`` rises over the first twentieth of training and falls to zero.
+        ``"cosine"`` rises over the first twentieth of training and decays to zero.
     weight_decay : float, default=0.0
         Decoupled weight decay, relative to the learning rate.
     class_weight : None, "balanced" or dict, default=None
-        Factors on the loss by class, as everywhere in scikit-learn.
+        Factors on the loss of each class, as in scikit-learn.
     augmentation : None, bool or mapping, default=None
-        Random changes to training batches: True for the defaults, or some of ``flip``,
-        ``rotation``, ``shift``, ``zoom``, ``crop``, ``brightness``, ``contrast``,
-        ``erasing`` and ``mixup``; see :mod:`fer_sklearn.cnn.augmentation`.
+        Random changes to training images. True uses the defaults; a mapping sets some of
+        ``flip``, ``rotation``, ``shift``, ``zoom``, ``crop``, ``brightness``, ``contrast``,
+        ``erasing`` and ``mixup``. See :mod:`fer_sklearn.cnn.augmentation`.
     validation_fraction : float or None, default=None
-        The share of images to hold out, stratified and shuffled, and to score after each
-        epoch. None holds out 0.1 if `early_stopping`, else nothing.
+        Fraction of the images to hold out, shuffled and stratified by label, and to score
+        after each epoch. If None, 0.1 with `early_stopping`, otherwise no images.
     early_stopping : bool, default=False
-        Stop when the accuracy on the held-out images has not grown for `patience` epochs,
-        and go back to the weights of the best one.
+        Whether to stop when the validation accuracy has not improved for `patience` epochs,
+        and restore the weights of the best epoch.
     patience : int, default=10
-        Epochs to wait for a better one.
+        Number of epochs to wait for an improvement.
     dropout : float or None, default=None
-        Replaces the architecture's own dropout rate.
+        Dropout rate. If None, that of the architecture.
     loss : {"crossentropy", "focal"}, default="crossentropy"
-        What training makes small. ``"focal"`` weights each image's cross-entropy by
-        ``(1 - p) ** 2``, `p` being the probability of its label, so that what is learnt
-        already counts little (Lin et al. 2017, arXiv:1708.02002).
+        Loss function to minimise. ``"focal"`` multiplies the cross-entropy of each image by
+        ``(1 - p) ** 2``, where `p` is the predicted probability of its label, so that images
+        which are already classified correctly count little (Lin et al. 2017,
+        arXiv:1708.02002).
     label_smoothing : float, default=0.0
-        The share of each target that is spread over all classes (Szegedy et al. 2016).
+        Fraction of each target to spread over all classes (Szegedy et al. 2016).
     initial_weights : None, str or Path, default=None
-        What `fit` starts from: None draws weights; ``"default"`` and ``"tiny"`` are those
-        that ship with the package, of whose labels `y` may have some, and an ``.npz`` file
-        of :mod:`fer_sklearn.weights` is like them; ``"imagenet"`` lets Keras download a
-        backbone's; a ``.weights.h5`` file is Keras's.
+        Weights to start `fit` from. If None, they are drawn. ``"default"`` and ``"tiny"`` are
+        bundled, and an ``.npz`` file of :mod:`fer_sklearn.weights` is used like them: `y` may
+        contain some of their labels only. ``"imagenet"`` downloads the weights of a backbone
+        through Keras. A ``.weights.h5`` file is one that Keras wrote.
     frozen_stages : int, default=0
-        How many stages, from the input on, keep their initial weights; a stage is the run
-        of layers at one resolution.
+        Number of stages, counted from the input, that keep their initial weights. A stage is a
+        run of layers at one resolution.
     unfreeze_after : int or None, default=None
-        Epochs after which frozen stages learn too; the schedule and the optimizer then
-        start anew.
+        Number of epochs after which frozen stages are trained too, with a fresh optimizer and
+        schedule. If None, they stay frozen.
     callbacks : list of keras.callbacks.Callback or None, default=None
-        Each fit works on shallow copies.
+        Each fit uses shallow copies of them.
     warm_start : bool, default=False
-        Start `fit` from the weights of the fit before.
+        Whether `fit` starts from the weights of the previous fit.
     dtype_policy : {"float32", "mixed_bfloat16"}, default="float32"
-        ``"mixed_bfloat16"`` trains faster on CPUs with AVX-512 BF16 and on recent GPUs,
-        and slower on others.
+        Data type in which layers compute. ``"mixed_bfloat16"`` needs less memory, and is
+        faster on recent GPUs. On CPUs it is usually slower, even with AVX-512 BF16, where the
+        bundled architectures took 1.5 times as long.
     save_optimizer : bool, default=False
-        Keep the optimizer's memory, also in the pickled file, so that `partial_fit` goes on
-        in another process exactly as it would have in this one. About triples the file. Not
-        kept after a `fit` with a schedule, which has come to rest.
+        Whether to keep the optimizer state, including in pickles, so that `partial_fit` can
+        resume in another process. Roughly triples the file size. Discarded after a `fit` with
+        a learning rate schedule, which has run to completion.
     test_time_augmentation : bool, default=False
-        Average the probabilities of each image and its mirror image; takes twice as long.
+        Whether to average the probabilities of each image and its mirror image. Prediction
+        takes twice as long.
     checkpoint_dir : str, Path or None, default=None
-        A folder in which `fit` keeps a file, written after each epoch. The same `fit` (data,
-        parameters, an integer `random_state`) goes on from it, however the process ended,
-        to the same weights as an unbroken one on the same machine; only `callbacks` start
-        anew. A finished one is read instead of repeated. Delete the folder at will.
+        Folder in which `fit` writes a checkpoint after each epoch. Calling `fit` again with
+        the same data and parameters, among them an integer `random_state`, resumes from it and
+        ends with the same weights as an uninterrupted run on the same machine; only
+        `callbacks` start over. A finished fit is loaded instead of repeated. You can delete
+        the folder at any time.
     random_state : int, RandomState or None, default=None
-        Draws the weights, the split, the order, augmentation and dropout. One integer gives
-        the same weights in one process, in threads and in worker processes.
+        Determines the initial weights, the validation images, the order of the images,
+        augmentation and dropout. An integer gives the same weights in any process or thread.
     verbose : int, default=0
-        1 prints a line an epoch.
+        If 1, print one line per epoch.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     model_ : keras.Model
-        The trained network, uncompiled, from ``(n, h, w, 1)`` float32 to probabilities.
+        The trained network, uncompiled: from ``(n, h, w, 1)`` float32 to probabilities.
     history_ : dict of str to list of float
-        ``loss``, ``accuracy`` and, with held-out images, ``val_loss`` and
-        ``val_accuracy``, by epoch.
+        ``loss``, ``accuracy`` and, with validation images, ``val_loss`` and ``val_accuracy``,
+        one value per epoch.
     n_iter_ : int
-        Epochs trained.
+        Number of epochs trained.
+    n_parameters_ : int
+        Number of weights of the network, including those that are not trained.
     image_shape_ : tuple of int
         Height and width of the images seen in fit.
     n_features_in_ : int
-        Their product.
+        Number of pixels per image.
     pixel_range_ : tuple of float
-        Lowest and highest pixel seen in fit, after integers were scaled to [0, 1].
+        Lowest and highest pixel seen in fit, after scaling integers to [0, 1].
+
+    See Also
+    --------
+    fer_sklearn.make_cnn_pipeline : Pipeline that also detects, resizes and normalises faces.
+    fer_sklearn.load_pretrained : Fitted pipeline with bundled weights.
 
     Notes
     -----
-    `X` is ``(n, h, w)``, ``(n, h, w, 1)`` or flattened, ``(n, h * w)``. Integer pixels must
-    lie in 0..255 and are scaled to [0, 1]; float pixels are taken as they are, and
-    predicting on pixels of another range than those of `fit` is refused.
+    `X` has shape ``(n, h, w)``, ``(n, h, w, 1)`` or, flattened, ``(n, h * w)``. Integer pixels
+    must be in 0..255 and are scaled to [0, 1]. Float pixels are used as they are; `predict`
+    refuses pixels in another range than those seen in `fit`.
 
     Examples
     --------
@@ -164,32 +190,32 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
     def __init__(
         self,
         *,
-        architecture="conv3",
-        epochs=50,
-        batch_size=64,
-        optimizer="adam",
-        learning_rate=1e-3,
-        learning_rate_schedule=None,
-        weight_decay=0.0,
-        class_weight=None,
-        augmentation=None,
-        validation_fraction=None,
-        early_stopping=False,
-        patience=10,
-        dropout=None,
-        loss="crossentropy",
-        label_smoothing=0.0,
-        initial_weights=None,
-        frozen_stages=0,
-        unfreeze_after=None,
-        callbacks=None,
-        warm_start=False,
-        dtype_policy="float32",
-        save_optimizer=False,
-        test_time_augmentation=False,
-        checkpoint_dir=None,
-        random_state=None,
-        verbose=0,
+        architecture: str | Callable[..., keras.Model] = "conv3",
+        epochs: int = 50,
+        batch_size: int = 64,
+        optimizer: str | keras.optimizers.Optimizer = "adam",
+        learning_rate: float = 1e-3,
+        learning_rate_schedule: Literal["cosine"] | None = None,
+        weight_decay: float = 0.0,
+        class_weight: Mapping | Literal["balanced"] | None = None,
+        augmentation: bool | Mapping[str, float] | None = None,
+        validation_fraction: float | None = None,
+        early_stopping: bool = False,
+        patience: int = 10,
+        dropout: float | None = None,
+        loss: Literal["crossentropy", "focal"] = "crossentropy",
+        label_smoothing: float = 0.0,
+        initial_weights: str | Path | None = None,
+        frozen_stages: int = 0,
+        unfreeze_after: int | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        warm_start: bool = False,
+        dtype_policy: Literal["float32", "mixed_bfloat16"] = "float32",
+        save_optimizer: bool = False,
+        test_time_augmentation: bool = False,
+        checkpoint_dir: str | Path | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
     ):
         self.architecture = architecture
         self.epochs = epochs
@@ -219,7 +245,13 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, soft_targets=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        soft_targets: ArrayLike | None = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -227,60 +259,65 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
             Integer pixels in 0..255, or finite floats.
         y : array-like of shape (n,)
-            Labels, at least two different ones.
+            Labels, of at least two classes.
         sample_weight : array-like of shape (n,) or None
             Factors on the loss of each image.
         soft_targets : array-like of shape (n, n_classes) or None
-            Probabilities to learn in place of `y`, in the order of the sorted labels: those
-            of a teacher (Hinton et al. 2015, arXiv:1503.02531) or of several annotators.
-            `y` then gives the labels' names and the strata alone.
+            Probabilities to learn instead of `y`, in the order of the sorted labels: those of
+            a teacher (Hinton et al. 2015, arXiv:1503.02531), or of several annotators. `y` then
+            only provides the classes, and the strata of validation images.
 
         Returns
         -------
         self : FERCNNClassifier
         """
-        going_on = self.warm_start and hasattr(self, "model_")
+        is_resuming = self.warm_start and hasattr(self, "model_")
         data = check_training_data(
-            self, X, y, sample_weight, reset=not going_on, soft_targets=soft_targets
+            self, X, y, sample_weight, soft_targets=soft_targets, reset=not is_resuming
         )
-        self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-        data, validation = hold_out(self, data, self._seed)
-        start = (
-            TrainingState(self.model_.get_weights(), None, 0) if going_on else initial_state(self)
-        )
-        self._learn(train_through(self, data, validation, self._seed, start))
-        return self
+        self._seed = draw_seed(self.random_state)
+        data, validation = train_validation_split(self, data, self._seed)
+        start = TrainingState(self.model_.get_weights()) if is_resuming else initial_state(self)
+        checkpoint = open_checkpoint(self, data, validation, start)
+        trained = train_all_epochs(self, data, validation, self._seed, start, checkpoint)
+        return self._set_trained(trained)
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Train for one epoch on these images, from where the last call ended.
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train for one more epoch on these images.
 
-        Nothing is held out, and the learning rate is constant.
+        No images are held out, and the learning rate is constant.
 
         Parameters
         ----------
         X, y, sample_weight
-            As in :meth:`fit`; `y` need not have all classes.
+            As in :meth:`fit`; `y` need not contain all classes.
         classes : array-like of shape (n_classes,) or None
-            All labels that will ever come; needed in the first call unless `y` has them.
+            All labels that any call will contain. Required in the first call, unless its `y`
+            contains all of them.
 
         Returns
         -------
         self : FERCNNClassifier
         """
-        first = not hasattr(self, "model_")
-        data = check_training_data(self, X, y, sample_weight, reset=first, classes=classes)
-        if first:
-            self._seed = check_random_state(self.random_state).randint(2**31 - 1)
+        is_first_call = not hasattr(self, "model_")
+        data = check_training_data(self, X, y, sample_weight, classes=classes, reset=is_first_call)
+        if is_first_call:
+            self._seed = draw_seed(self.random_state)
             start = initial_state(self)
         else:
             weights = self.model_.get_weights()
             start = TrainingState(weights, self._optimizer_state, self.n_iter_, self.history_)
-        self._learn(train_one_epoch(self, data, self._seed, start))
-        return self
+        return self._set_trained(train_one_epoch(self, data, self._seed, start))
 
-    def load_weights(self):
-        """Become fitted with `initial_weights` as they are, without training.
+    def load_weights(self) -> Self:
+        """Load `initial_weights` and become fitted, without training.
 
         Returns
         -------
@@ -289,23 +326,51 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         Raises
         ------
         ValueError
-            Unless `initial_weights` is a shipped name or an ``.npz`` file: others do not say
-            which labels and images they are for.
+            Unless `initial_weights` is the name of bundled weights or an ``.npz`` file. Other
+            files do not state their labels and image size.
         """
         weights = read_weights(self.initial_weights)
-        take_up(self, weights)
+        apply_weights_metadata(self, weights.description)
         model = network_spec(self)[0].build()
         model.set_weights(weights.arrays)
-        self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-        self._learn((model, None, {"loss": [], "accuracy": []}))
-        return self
+        self._seed = draw_seed(self.random_state)
+        return self._set_trained(TrainedNetwork(model, None, {"loss": [], "accuracy": []}))
+
+    def to_float32(self) -> Self:
+        """Return this classifier with a network that computes in float32, as exports need it.
+
+        Returns
+        -------
+        FERCNNClassifier
+            `self` if ``dtype_policy="float32"``. Otherwise a fitted copy with the same
+            weights, whose probabilities differ by rounding.
+
+        Raises
+        ------
+        NotFittedError
+            If the classifier is not fitted.
+        """
+        check_is_fitted(self)
+        if self.dtype_policy == "float32":
+            return self
+        converted = copy.copy(self).set_params(dtype_policy="float32")
+        model = network_spec(converted)[0].build()
+        model.set_weights(self.model_.get_weights())
+        return converted._set_trained(
+            TrainedNetwork(model, converted._optimizer_state, converted.history_)
+        )
+
+    @property
+    def n_parameters_(self) -> int:
+        """Number of weights of the network, including those that are not trained."""
+        return self.model_.count_params()
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "model_")
 
     def __getstate__(self):
         state = super().__getstate__().copy()
-        state.pop("_predict_batch", None)  # compiled, and made anew from the model
+        state.pop("_predict_batch", None)  # compiled; made from the model again
         if not self.save_optimizer and "_optimizer_state" in state:
             state["_optimizer_state"] = None
         return state
@@ -315,8 +380,9 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         if hasattr(self, "model_"):
             self._predict_batch = compile_prediction(self.model_)
 
-    def _learn(self, trained):
-        """Take over what training returned."""
+    def _set_trained(self, trained: TrainedNetwork) -> Self:
+        """Set the attributes that training determines."""
         self.model_, self._optimizer_state, self.history_ = trained
         self.n_iter_ = len(self.history_["loss"])
         self._predict_batch = compile_prediction(self.model_)
+        return self

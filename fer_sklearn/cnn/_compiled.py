@@ -1,59 +1,64 @@
-"""Networks as training and prediction use them: built, compiled once, seeded, set back."""
+"""Keras models: built, compiled once, seeded, and reset between fits."""
+
+from __future__ import annotations
 
 import gc
 import itertools
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
 
+from .._utils.typing import PathLike
 from .architectures import architecture_key, build_model, freeze_stages, leaf_layers
 
 __all__ = [
     "FusedBatchNormalization",
     "NetworkSpec",
     "TrainingState",
-    "borrow",
+    "acquire_model",
     "compile_prediction",
     "copied_weights",
     "derive_seeds",
     "describe_optimizer",
-    "draw_weights",
     "fuse",
+    "initialize_weights",
     "optimizer_values",
 ]
 
-# A compiled training function stays in memory for good (9 to 33 MB each), so a compiled
-# model is lent to one fit after another. This many may lie idle.
+# TensorFlow never frees a compiled training function (9 to 33 MB each), so compiled models are
+# reused from one fit to the next. At most this many are kept while no fit uses them.
 _MAX_IDLE = 16
-_LOANS_A_CLEANING = 8
-_WARM_UP = 0.05  # the share of all steps over which a cosine schedule rises
-_FOCUS = 2.0  # gamma of the focal loss, as its authors recommend
+_FITS_PER_COLLECTION = 8
+_WARM_UP = 0.05  # fraction of all steps over which the cosine schedule rises
+_FOCAL_GAMMA = 2.0  # as recommended by the authors of the focal loss
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Whatever distinguishes one compiled model from another."""
+    """Everything that distinguishes one compiled model from another."""
 
-    architecture: object  # a name or a builder function
+    architecture: str | Callable
     dropout: float | None
     input_shape: tuple  # (height, width, 1)
     n_classes: int
-    optimizer: str  # as from `describe_optimizer`
+    optimizer: str  # as returned by `describe_optimizer`
     label_smoothing: float
     dtype_policy: str
     frozen_stages: int = 0
     loss: str = "crossentropy"  # or "focal"
 
-    def build(self, weights=None):
-        """Build the network, uncompiled; without `weights`, its own mean nothing yet."""
+    def build(self, weights: PathLike | None = None) -> keras.Model:
+        """Build the network, uncompiled. Without `weights`, its weights are placeholders."""
         meta = {"input_shape": self.input_shape, "n_classes": self.n_classes}
-        # Keras keeps the policy of each thread apart; this thread's is put back.
+        # Keras keeps one policy per thread; the caller's is restored.
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.dtype_policy)
         try:
@@ -63,15 +68,18 @@ class NetworkSpec:
         freeze_stages(model, self.frozen_stages)
         return model
 
-    def make_loss(self):
+    def make_loss(self) -> keras.losses.Loss:
+        """Return the loss to compile with."""
         if self.loss == "crossentropy":
             return keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
-        # Keras's alpha of 0.25 is for objects on a background; 1 keeps cross-entropy's scale.
+        # Keras's default alpha of 0.25 is meant for object detection, where the background
+        # dominates; 1 keeps the scale of the cross-entropy.
         return keras.losses.CategoricalFocalCrossentropy(
-            alpha=1.0, gamma=_FOCUS, label_smoothing=self.label_smoothing
+            alpha=1.0, gamma=_FOCAL_GAMMA, label_smoothing=self.label_smoothing
         )
 
-    def key(self):
+    def key(self) -> tuple:
+        """Return a hashable key that is equal for equal specifications."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["architecture"] = architecture_key(self.architecture)
         return tuple(values.values())
@@ -79,56 +87,85 @@ class NetworkSpec:
 
 @dataclass
 class TrainingState:
-    """What a later training needs to go on; `optimizer` None means a fresh one."""
+    """What it takes to resume training.
+
+    Parameters
+    ----------
+    weights : list of ndarray
+    optimizer : list of ndarray or None
+        If None, training starts with a fresh optimizer.
+    epoch : int
+        Number of epochs trained.
+    history : dict of str to list of float
+        One value per epoch trained.
+    early_stopping : dict or None
+        As returned by :meth:`EarlyStopping.state_dict`.
+    finished : bool
+        Whether nothing is left to train.
+    """
 
     weights: list
-    optimizer: list | None
-    epoch: int
-    history: dict = field(default_factory=dict)  # of all epochs so far
-    stopper: dict | None = None  # what early stopping remembers
+    optimizer: list | None = None
+    epoch: int = 0
+    history: dict = field(default_factory=dict)
+    early_stopping: dict | None = None
     finished: bool = False
 
 
-def describe_optimizer(optimizer, learning_rate, *, weight_decay, cosine_steps):
-    """Describe an optimizer so that equal settings give equal text.
+def describe_optimizer(
+    optimizer: str | keras.optimizers.Optimizer,
+    learning_rate: float,
+    *,
+    weight_decay: float,
+    cosine_steps: int | None,
+) -> tuple[str, float | None]:
+    """Describe an optimizer so that equal settings yield equal text.
 
     Parameters
     ----------
     optimizer : str or keras.optimizers.Optimizer
-        A name is built with `learning_rate` and `weight_decay`, ``"sgd"`` with Nesterov
-        momentum of 0.9; an instance is taken as it is, its state left aside.
+        A name is configured with `learning_rate` and `weight_decay`, ``"sgd"`` also with
+        Nesterov momentum of 0.9. An instance keeps its own configuration; its state is not
+        used.
     learning_rate : float
-        The constant or, with a schedule, the highest rate.
+        The constant learning rate or, with a schedule, the peak.
     weight_decay : float
-        Decoupled decay, relative to the learning rate; 0 for none.
+        Decoupled weight decay, relative to the learning rate; 0 for none.
     cosine_steps : int or None
-        With a number: a linear rise over the first twentieth of these steps and a cosine
-        fall to zero over the rest (Loshchilov & Hutter 2017, arXiv:1608.03983).
+        Number of steps of a cosine schedule: a linear rise over the first twentieth, then a
+        cosine decay to zero (Loshchilov & Hutter 2017, arXiv:1608.03983). If None, the rate is
+        constant.
 
     Returns
     -------
     description : str
-        JSON that Keras can build the optimizer from.
+        JSON from which Keras can build the optimizer.
     learning_rate : float or None
-        What :func:`train` is to set; None where the description already decides it.
+        The rate that :func:`train` has to set; None if the description determines it.
+
+    Raises
+    ------
+    ValueError
+        If Keras has no such optimizer, or an instance comes with a schedule.
     """
     if not isinstance(optimizer, str):
         if cosine_steps is not None:
             raise ValueError(
                 "learning_rate_schedule='cosine' needs an optimizer's name, such as 'sgd'; got "
-                "an instance. Give the instance a schedule of its own, or pass its name."
+                "an instance. Pass the name, or give the instance its own schedule."
             )
         return _optimizer_json(optimizer), None
-    config = {"weight_decay": weight_decay or None}
+    config: dict[str, Any] = {"weight_decay": weight_decay or None}
     if optimizer.lower() == "sgd":
         config |= {"momentum": 0.9, "nesterov": True}
+    constant_rate: float | None = learning_rate
     if cosine_steps is not None:
         rise = max(1, round(_WARM_UP * cosine_steps))
         schedule = keras.optimizers.schedules.CosineDecay(
             learning_rate / rise, max(1, cosine_steps - rise), 0.0, "cosine", learning_rate, rise
         )
         config["learning_rate"] = keras.optimizers.schedules.serialize(schedule)
-        learning_rate = None
+        constant_rate = None
     try:
         built = keras.optimizers.get({"class_name": optimizer, "config": config})
     except (ValueError, TypeError) as error:
@@ -136,26 +173,34 @@ def describe_optimizer(optimizer, learning_rate, *, weight_decay, cosine_steps):
             f"optimizer={optimizer!r} is not an optimizer of Keras; expected a name such as "
             f"'adam', 'adamw', 'sgd', 'rmsprop', or an instance."
         ) from error
-    return _optimizer_json(built), learning_rate
+    return _optimizer_json(built), constant_rate
 
 
 def _optimizer_json(optimizer):
     description = keras.optimizers.serialize(optimizer)
-    description["config"]["name"] = "optimizer"  # Keras numbers the names it makes up
+    description["config"]["name"] = "optimizer"  # Keras numbers the names that it generates
     return json.dumps(description, sort_keys=True)
 
 
-def compile_prediction(model):
-    """Return a function from ``(n, h, w, 1)`` float32 to probabilities, for any n.
+def compile_prediction(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that predicts a batch of any size.
 
-    Safe to call from several threads. `model` keeps its weights in it, so that it follows
-    their changes.
+    Parameters
+    ----------
+    model : keras.Model
+        The function follows later changes of its weights.
+
+    Returns
+    -------
+    callable
+        From ``(n, h, w, 1)`` float32 to ``(n, n_classes)`` probabilities. It can be called
+        from several threads.
     """
     if keras.backend.backend() != "tensorflow":
         return model.predict_on_batch
     import tensorflow as tf
 
-    # One trace for all batch sizes; `predict_on_batch` would trace again for each new one.
+    # One trace for all batch sizes; `predict_on_batch` would trace each new size again.
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
     compiled = tf.function(
         partial(model, training=False), input_signature=signature, autograph=False
@@ -163,18 +208,18 @@ def compile_prediction(model):
     return lambda batch: compiled(batch).numpy()
 
 
-def copied_weights(model):
+def copied_weights(model: keras.Model) -> list[np.ndarray]:
     """Return a model's weights; copies, since PyTorch's are views that training changes."""
     return [weight.copy() for weight in model.get_weights()]
 
 
-def optimizer_values(optimizer):
-    """Return copies of what an optimizer remembers."""
+def optimizer_values(optimizer: keras.optimizers.Optimizer) -> list[np.ndarray]:
+    """Return copies of an optimizer's state."""
     return [keras.ops.convert_to_numpy(v).copy() for v in optimizer.variables]
 
 
 class _CompiledModel:
-    """A model with its compiled functions, to be set back before each fit."""
+    """A model with its compiled functions, which is reset before each fit."""
 
     def __init__(self, spec):
         self._spec = spec
@@ -190,18 +235,18 @@ class _CompiledModel:
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         )
         self.model.optimizer.build(self.model.trainable_variables)
-        self._first_weights = copied_weights(self.model)
-        self._first_optimizer = optimizer_values(self.model.optimizer)
+        self._built_weights = copied_weights(self.model)
+        self._built_optimizer = optimizer_values(self.model.optimizer)
 
     def reset(self, seed, learning_rate, start):
-        """Bring the model to the state that `start` or, without it, `seed` describes."""
+        """Set weights and optimizer to `start`; if that is None, to what `seed` generates."""
         if start is None:
-            self.model.set_weights(self._first_weights)
-            draw_weights(self.model, seed)
+            self.model.set_weights(self._built_weights)
+            initialize_weights(self.model, seed)
         else:
             self.model.set_weights(start.weights)
-        going_on = start is not None and start.optimizer is not None
-        values = start.optimizer if going_on else self._first_optimizer
+        is_resuming = start is not None and start.optimizer is not None
+        values = start.optimizer if is_resuming else self._built_optimizer
         optimizer = self.model.optimizer
         for variable, value in zip(optimizer.variables, values, strict=True):
             variable.assign(value)
@@ -209,11 +254,11 @@ class _CompiledModel:
             optimizer.learning_rate = learning_rate
 
     @contextmanager
-    def feed(self, batches, *, weighted):
-        """Lend a generator of batches to `model.fit`, in the form that leaves nothing behind.
+    def batches_dataset(self, batches, *, weighted):
+        """Turn a generator of batches into what `model.fit` can read without leaking memory.
 
-        TensorFlow never frees a dataset that was made from a generator, over 1 MB each, so
-        there is one for all fits, which reads whatever generator is its turn.
+        TensorFlow never frees a dataset that was made from a generator, over 1 MB each, so all
+        fits share one, which reads from the current generator.
         """
         if keras.backend.backend() != "tensorflow":
             yield batches
@@ -241,8 +286,8 @@ class _CompiledModel:
         return copy
 
     def _copy(self, clone_function=None):
-        # A clone leaves 0.4 MB behind, building anew 5 MB; but subclassed models and Lambda
-        # layers cannot be cloned, and the clone of a compiled model is compiled.
+        # A clone leaks 0.4 MB, building again 5 MB. But subclassed models and Lambda layers
+        # cannot be cloned, and the clone of a compiled model is compiled.
         try:
             return keras.models.clone_model(
                 self._uncompiled, clone_function=clone_function, recursive=True
@@ -251,22 +296,25 @@ class _CompiledModel:
             return self._spec.build()
 
 
-_loans = itertools.count(1)
-_idle = OrderedDict()  # key -> compiled models that no fit is using, least recent first
+_fits = itertools.count(1)
+_idle: OrderedDict[tuple, list[_CompiledModel]] = OrderedDict()  # least recently used first
 _idle_lock = threading.Lock()
 
 
 @contextmanager
-def borrow(spec):
-    """Lend a compiled model to one fit; a fit that fails does not give it back."""
+def acquire_model(spec: NetworkSpec) -> Iterator[_CompiledModel]:
+    """Take a compiled model from the pool for one fit, compiling it if there is none.
+
+    It returns to the pool at the end, unless the fit failed.
+    """
     key = spec.key()
     with _idle_lock:
         compiled = _idle[key].pop() if _idle.get(key) else None
     compiled = compiled or _CompiledModel(spec)
     yield compiled
-    # Keras's models are cyclic garbage, few objects of many megabytes, which Python, counting
-    # objects, would let lie for long.
-    if next(_loans) % _LOANS_A_CLEANING == 0:
+    # Keras's models are reference cycles: few objects of many megabytes each, which Python's
+    # collector, counting objects, would keep for long.
+    if next(_fits) % _FITS_PER_COLLECTION == 0:
         gc.collect()
     with _idle_lock:
         _idle.setdefault(key, []).append(compiled)
@@ -278,11 +326,11 @@ def borrow(spec):
                 del _idle[oldest]
 
 
-def draw_weights(model, seed):
-    """Draw the weights of all layers that are not frozen anew, from `seed` alone.
+def initialize_weights(model: keras.Model, seed: int) -> None:
+    """Draw the initial weights of all layers that are not frozen, from `seed` alone.
 
-    Keras's initialisers fall back on Python's global generator; each is called here with a
-    seed of its own instead, so that no global seed has to be set.
+    Keras's initializers fall back on Python's global generator. Here each gets its own seed
+    instead, so that no global seed has to be set.
     """
     seeds = iter(derive_seeds(seed, 2, 100_000))
     for layer in leaf_layers(model):
@@ -294,7 +342,7 @@ def draw_weights(model, seed):
             if variable is None:
                 variable = getattr(layer, f"{stem}_kernel", None)
             if variable is None and isinstance(layer, keras.layers.DepthwiseConv2D):
-                variable = layer.kernel  # its initialiser has another name
+                variable = layer.kernel  # its initializer has another name
             if not isinstance(initializer, keras.initializers.Initializer) or variable is None:
                 continue
             config = initializer.get_config()
@@ -303,18 +351,18 @@ def draw_weights(model, seed):
             variable.assign(initializer(tuple(variable.shape), dtype=variable.dtype))
 
 
-def derive_seeds(seed, stream, count):
-    """Return `count` seeds of one purpose, `stream`, that `seed` alone decides."""
+def derive_seeds(seed: int, stream: int, count: int) -> np.ndarray:
+    """Return `count` seeds for one purpose, numbered `stream`, that depend on `seed` alone."""
     return np.random.default_rng([seed, stream]).integers(1, 2**31 - 1, count)
 
 
-# Keras normalises a training batch in some ten passes over it, which on a CPU take longer
-# than the convolutions of a small network. TensorFlow has one operation for all of them.
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras's layer, whose training step is TensorFlow's fused operation.
+    """Batch normalisation that trains with TensorFlow's fused operation.
 
-    The same numbers up to rounding, and the same variables in the same order, so that
-    weights move freely between the two.
+    Keras normalises a training batch in some ten passes over it, which on a CPU take longer than
+    the convolutions of a small network. TensorFlow has one operation for all of them. The
+    results are equal up to rounding, and the variables are the same in the same order, so that
+    weights can be copied between both kinds of layers.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -325,7 +373,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         normalized, mean, variance, *_ = tf.compat.v1.nn.fused_batch_norm(
             inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
         )
-        # The operation tells the unbiased variance; Keras keeps the biased one.
+        # The operation returns the unbiased variance; Keras keeps the biased one.
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)
         variance *= (count - 1) / count
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -333,8 +381,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return normalized
 
 
-def fuse(layer):
-    """Return a copy of `layer` to train with, fused if it is a plain batch normalisation."""
+def fuse(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Return a copy of a layer for training: fused, if it is a plain batch normalisation."""
     config = layer.get_config()
     fusible = (
         type(layer) is keras.layers.BatchNormalization

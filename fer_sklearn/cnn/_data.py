@@ -1,4 +1,6 @@
-"""What a network is trained on: checked, bundled, and split."""
+"""Training data: checked, bundled and split."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -9,19 +11,32 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._utils.compat import check_sample_weight
 from .._utils.pixels import check_pixel_range, check_pixels, unit_range
+from .._utils.typing import ArrayLike, Estimator
 from .._utils.validation import check_labels, check_soft_targets
-from ..weights import is_weights_file, read_weights
+from ..weights import is_weights_file, read_description
 from .architectures import resolve_architecture
 
-__all__ = ["TrainingData", "check_training_data", "hold_out", "take_up"]
+__all__ = [
+    "TrainingData",
+    "apply_weights_metadata",
+    "check_training_data",
+    "train_validation_split",
+]
 
 
 @dataclass
 class TrainingData:
-    """Images of one fit.
+    """Images to train on, with what belongs to each of them.
 
-    Pixels ``(n, h, w)``; positions in ``classes_`` ``(n,)``; weights ``(n,)`` or None; and
-    probabilities ``(n, n_classes)``, float32, to be learnt in place of labels, or None.
+    Parameters
+    ----------
+    pixels : ndarray of shape (n, h, w), uint8 or float32
+    codes : ndarray of shape (n,), int
+        The labels, as positions in ``classes_``.
+    weights : ndarray of shape (n,), float32, or None
+        Factors on the loss.
+    soft_targets : ndarray of shape (n, n_classes), float32, or None
+        Probabilities to learn in place of the labels.
     """
 
     pixels: np.ndarray
@@ -29,75 +44,134 @@ class TrainingData:
     weights: np.ndarray | None = None
     soft_targets: np.ndarray | None = None
 
-    def take(self, rows):
-        """Return some of the images with all that belongs to them."""
-        return TrainingData(*(None if v is None else v[rows] for v in vars(self).values()))
+    def take(self, rows: np.ndarray) -> TrainingData:
+        """Return the images in these rows, with what belongs to them."""
+        return TrainingData(
+            self.pixels[rows],
+            self.codes[rows],
+            None if self.weights is None else self.weights[rows],
+            None if self.soft_targets is None else self.soft_targets[rows],
+        )
 
-    def targets(self, n_classes):
-        """Return what the network is to answer, ``(n, n_classes)``, float32."""
+    def targets(self, n_classes: int) -> np.ndarray:
+        """Return the probabilities to learn, ``(n, n_classes)``, float32."""
         if self.soft_targets is not None:
             return self.soft_targets
         return np.eye(n_classes, dtype=np.float32)[self.codes]
 
 
-def check_training_data(estimator, X, y, sample_weight, *, reset, classes=None, soft_targets=None):
-    """Check what `fit` received, and bundle it.
+def check_training_data(
+    estimator: Estimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    *,
+    reset: bool,
+    classes: ArrayLike | None = None,
+    soft_targets: ArrayLike | None = None,
+) -> TrainingData:
+    """Check and encode what `fit` received: the only place where this happens.
 
-    Sets ``classes_``, ``pixel_range_``, ``image_shape_`` and ``n_features_in_`` on the
-    estimator if `reset`: from its initial weights where these say so, else from the data.
+    Parameters
+    ----------
+    estimator : FERCNNClassifier
+        With `reset`, gets ``classes_``, ``pixel_range_``, ``image_shape_`` and
+        ``n_features_in_``: from its initial weights if their file states them, otherwise from
+        the data.
+    X, y, sample_weight, soft_targets
+        As in :meth:`FERCNNClassifier.fit`.
+    reset : bool
+        False to compare the data with what the estimator was fitted on.
+    classes : array-like of shape (n_classes,) or None
+        All labels, if `y` need not contain each of them.
+
+    Returns
+    -------
+    TrainingData
     """
     resolve_architecture(estimator.architecture)
     origin = "the first fit"
     if reset and is_weights_file(estimator.initial_weights):
-        take_up(estimator, read_weights(estimator.initial_weights))
+        apply_weights_metadata(estimator, read_description(estimator.initial_weights))
         origin = f"initial_weights={str(estimator.initial_weights)!r}"
         reset = False
-    pixels, y = check_pixels(estimator, X, y, reset=reset)
-    check_classification_targets(y)
+    pixels, labels = check_pixels(estimator, X, y, reset=reset)
+    check_classification_targets(labels)
     if reset:
-        estimator.classes_ = np.unique(y if classes is None else classes)
+        estimator.classes_ = np.unique(labels if classes is None else classes)
         estimator.pixel_range_ = unit_range(pixels)
     else:
         check_pixel_range(pixels, estimator.pixel_range_, type(estimator).__name__)
-    codes = check_labels(y, estimator.classes_, origin=origin)
+    codes = check_labels(labels, estimator.classes_, origin=origin)
     weights = None
     if sample_weight is not None or estimator.class_weight is not None:
         weights = check_sample_weight(sample_weight, pixels, dtype=np.float32)
     if estimator.class_weight is not None:
-        factors = compute_sample_weight(estimator.class_weight, y)
+        factors = compute_sample_weight(estimator.class_weight, labels)
         weights = weights * factors.astype(np.float32)
     if soft_targets is not None:
-        soft_targets = check_soft_targets(soft_targets, len(y), estimator.classes_)
+        soft_targets = check_soft_targets(soft_targets, len(codes), estimator.classes_)
     return TrainingData(pixels, codes, weights, soft_targets)
 
 
-def take_up(estimator, weights):
-    """Set on the estimator what a weights file says it was trained on."""
-    described = weights.description
-    if estimator.architecture != described["architecture"]:
+def apply_weights_metadata(estimator: Estimator, description: dict) -> None:
+    """Set the fitted attributes that the description of a weights file states.
+
+    Parameters
+    ----------
+    estimator : FERCNNClassifier
+    description : dict
+        As returned by :func:`fer_sklearn.weights.read_description`.
+
+    Raises
+    ------
+    ValueError
+        If the estimator has another architecture.
+    """
+    if estimator.architecture != description["architecture"]:
         raise ValueError(
-            f"architecture={estimator.architecture!r} with initial_weights="
-            f"{str(estimator.initial_weights)!r}, which belong to "
-            f"{described['architecture']!r}. Set architecture to that."
+            f"initial_weights={str(estimator.initial_weights)!r} were trained with "
+            f"architecture={description['architecture']!r}, but architecture="
+            f"{estimator.architecture!r}. Set architecture={description['architecture']!r}."
         )
-    estimator.classes_ = np.array(described["classes"])
-    estimator.image_shape_ = tuple(described["image_shape"])
+    estimator.classes_ = np.array(description["classes"])
+    estimator.image_shape_ = tuple(description["image_shape"])
     estimator.n_features_in_ = int(np.prod(estimator.image_shape_))
-    estimator.pixel_range_ = tuple(described["pixel_range"])
+    estimator.pixel_range_ = tuple(description["pixel_range"])
 
 
-def hold_out(estimator, data, seed):
-    """Split `data` into training and validation, the latter None if not asked for."""
+def train_validation_split(
+    estimator: Estimator, data: TrainingData, seed: int
+) -> tuple[TrainingData, TrainingData | None]:
+    """Split the data, stratified by label, if the estimator's parameters ask for it.
+
+    Parameters
+    ----------
+    estimator : FERCNNClassifier
+    data : TrainingData
+    seed : int
+        Shuffles the images.
+
+    Returns
+    -------
+    training : TrainingData
+    validation : TrainingData or None
+
+    Raises
+    ------
+    ValueError
+        If a class has too few images for both parts.
+    """
     fraction = estimator.validation_fraction or (0.1 if estimator.early_stopping else None)
     if fraction is None:
         return data, None
     splitter = StratifiedShuffleSplit(1, test_size=fraction, random_state=seed)
     try:
-        kept, held_out = next(splitter.split(data.pixels, data.codes))
+        training, validation = next(splitter.split(data.pixels, data.codes))
     except ValueError as error:
         raise ValueError(
             f"validation_fraction={fraction} cannot split {len(data.codes)} images of "
-            f"{len(estimator.classes_)} classes with some of each on both sides: {error} "
-            f"Give more images or another fraction."
+            f"{len(estimator.classes_)} classes so that both parts have images of each: {error} "
+            f"Pass more images, or change validation_fraction."
         ) from error
-    return data.take(kept), data.take(held_out)
+    return data.take(training), data.take(validation)

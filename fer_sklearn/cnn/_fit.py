@@ -1,54 +1,95 @@
-"""How one `fit` of a CNN estimator runs: initial weights, phases, batches, the seam to scikeras.
+"""The steps of a fit: initial state, phases, batches, and the one seam to scikeras.
 
-The functions read the estimator's parameters and what it has learned of its data,
-``classes_``, ``image_shape_`` and the like; they set nothing on it. The seam to scikeras is
-:class:`_StreamTrained` alone.
+The functions read the parameters and fitted attributes of an estimator, and set nothing on it.
+The seam to scikeras is :class:`_StreamClassifier`.
 """
+
+from __future__ import annotations
 
 import copy
 import itertools
 import sys
 import time
-from numbers import Integral
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from scikeras.wrappers import KerasClassifier
+from sklearn.utils import check_random_state
 
 from .._utils.pixels import to_unit_floats
+from .._utils.typing import Estimator, RandomState
 from ..weights import is_weights_file, read_weights
-from ._checkpoints import (
-    Checkpoint,
-    CheckpointEachEpoch,
-    EarlyStopping,
-    ReseedEachEpoch,
-    fingerprint,
+from ._checkpoints import Checkpoint, CheckpointEachEpoch, EarlyStopping, ReseedEachEpoch
+from ._compiled import (
+    NetworkSpec,
+    TrainingState,
+    acquire_model,
+    describe_optimizer,
+    optimizer_values,
 )
-from ._compiled import NetworkSpec, TrainingState, borrow, describe_optimizer, optimizer_values
+from ._data import TrainingData
 from .augmentation import augment, mix_up, resolve_augmentation
 
 __all__ = [
     "EpochBar",
     "EpochLines",
+    "TrainedNetwork",
+    "draw_seed",
     "initial_state",
     "network_spec",
     "train",
+    "train_all_epochs",
     "train_one_epoch",
-    "train_through",
 ]
 
 _VALIDATION_BATCH = 256
-# Without tqdm's counts of steps, so that the scores stay in sight on a narrow terminal.
+# Without tqdm's counts of steps, so that the scores fit on a narrow terminal.
 _BAR = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-# What a fit does beside its outcome: a checkpoint does not depend on it.
-_WITHOUT_EFFECT = {
-    *("callbacks", "checkpoint_dir", "optimizer", "save_optimizer"),
-    *("test_time_augmentation", "verbose", "warm_start"),
-}
 
 
-def network_spec(estimator, *, frozen_stages=0, cosine_steps=None):
-    """Describe the estimator's network; return it with a constant learning rate or None."""
+class TrainedNetwork(NamedTuple):
+    """The result of training.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Uncompiled, and owned by the caller.
+    optimizer : list of ndarray or None
+        The state of the optimizer, if it was to be kept.
+    history : dict of str to list of float
+        One value per epoch, including those trained earlier.
+    """
+
+    model: keras.Model
+    optimizer: list[np.ndarray] | None
+    history: dict[str, list[float]]
+
+
+def draw_seed(random_state: RandomState) -> int:
+    """Return the seed of everything random in a fit."""
+    return check_random_state(random_state).randint(2**31 - 1)
+
+
+def network_spec(
+    estimator: Estimator, *, frozen_stages: int = 0, cosine_steps: int | None = None
+) -> tuple[NetworkSpec, float | None]:
+    """Describe the estimator's network.
+
+    Parameters
+    ----------
+    estimator : FERCNNClassifier
+    frozen_stages : int, default=0
+    cosine_steps : int or None, default=None
+        Number of steps of a cosine schedule. If None, the learning rate is constant.
+
+    Returns
+    -------
+    spec : NetworkSpec
+    learning_rate : float or None
+        The rate to set for training; None if `spec` determines it.
+    """
     optimizer, learning_rate = describe_optimizer(
         estimator.optimizer,
         estimator.learning_rate,
@@ -69,8 +110,14 @@ def network_spec(estimator, *, frozen_stages=0, cosine_steps=None):
     return spec, learning_rate
 
 
-def initial_state(estimator):
-    """Return the state with `initial_weights` that training starts from, None to draw weights."""
+def initial_state(estimator: Estimator) -> TrainingState | None:
+    """Return `initial_weights` as the state to start from; None if weights are to be drawn.
+
+    Raises
+    ------
+    ValueError
+        If stages are frozen without initial weights, or the weights do not fit.
+    """
     source = estimator.initial_weights
     if source is None:
         if estimator.frozen_stages:
@@ -80,74 +127,96 @@ def initial_state(estimator):
             )
         return None
     if is_weights_file(source):
-        arrays = read_weights(source).arrays
-    else:
-        spec, _ = network_spec(estimator)
-        arrays = spec.build(source).get_weights()
-    return TrainingState(arrays, None, 0)
+        return TrainingState(read_weights(source).arrays)
+    spec, _ = network_spec(estimator)
+    return TrainingState(spec.build(source).get_weights())
 
 
-def train_through(estimator, data, validation, seed, start=None):
-    """Train for all epochs, in one phase or frozen and thawed, from a checkpoint if there is one.
+def train_all_epochs(
+    estimator: Estimator,
+    data: TrainingData,
+    validation: TrainingData | None,
+    seed: int,
+    start: TrainingState | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> TrainedNetwork:
+    """Train for `epochs`, with frozen stages first and then without if `unfreeze_after` is set.
 
     Parameters
     ----------
     estimator : FERCNNClassifier
-    data, validation : TrainingData
-        `validation` may be None.
+    data : TrainingData
+    validation : TrainingData or None
     seed : int
     start : TrainingState or None
         Weights to start from.
+    checkpoint : Checkpoint or None
+        Training resumes from it, and writes to it.
 
     Returns
     -------
-    model : keras.Model
-    optimizer : list of ndarray or None
-    history : dict of str to list of float
+    TrainedNetwork
     """
-    checkpoint = _checkpoint(estimator, data, validation, start)
     state = checkpoint.read() if checkpoint else None
     if state is not None and state.finished:
         model = network_spec(estimator)[0].build()
         model.set_weights(state.weights)
-        return model, None, state.history
+        return TrainedNetwork(model, None, state.history)
     state = state or start
-    steps_an_epoch = -(-len(data.codes) // min(estimator.batch_size, len(data.codes)))
+    is_scheduled = estimator.learning_rate_schedule == "cosine"
+    steps_per_epoch = _steps_per_epoch(data, estimator.batch_size)
     for frozen_stages, first, last in _phases(estimator):
         if state is not None and state.epoch >= last:
             continue
-        going_on = state is not None and first < state.epoch
-        if state is not None and not going_on:  # each phase starts with a fresh optimizer
+        is_resuming = state is not None and first < state.epoch
+        if state is not None and not is_resuming:  # each phase starts with a fresh optimizer
             state = TrainingState(state.weights, None, first, state.history)
-        scheduled = estimator.learning_rate_schedule == "cosine"
         spec, learning_rate = network_spec(
             estimator,
             frozen_stages=frozen_stages,
-            cosine_steps=steps_an_epoch * (last - first) if scheduled else None,
+            cosine_steps=steps_per_epoch * (last - first) if is_scheduled else None,
         )
-        model, optimizer, history = train(
+        trained = train(
             spec,
             data,
             epochs=last - (state.epoch if state else 0),
             seed=seed,
-            learning_rate=None if going_on else learning_rate,
+            learning_rate=None if is_resuming else learning_rate,
             validation=validation,
             start=state,
-            stopper=_stopper(estimator, validation),
-            # A scheduled optimizer has come to rest, and none goes on from there.
-            keep_optimizer=estimator.save_optimizer and not scheduled,
+            early_stopping=_early_stopping(estimator, validation),
+            # After a schedule the learning rate is zero, and nothing can resume from there.
+            keep_optimizer=estimator.save_optimizer and not is_scheduled,
             checkpoint=checkpoint,
-            **_settings(estimator),
+            **_training_options(estimator),
         )
-        state = TrainingState(model.get_weights(), None, last, history)
+        state = TrainingState(trained.model.get_weights(), None, last, trained.history)
     if checkpoint:
-        state.finished = True
-        checkpoint.write(state)
-    return model, optimizer, history
+        weights = trained.model.get_weights()
+        checkpoint.write(
+            TrainingState(weights, None, estimator.epochs, trained.history, finished=True)
+        )
+    return trained
 
 
-def train_one_epoch(estimator, data, seed, start=None):
-    """Train for one epoch at a constant rate, nothing held out; return as `train_through`."""
+def train_one_epoch(
+    estimator: Estimator, data: TrainingData, seed: int, start: TrainingState | None = None
+) -> TrainedNetwork:
+    """Train for one epoch at a constant learning rate, without validation.
+
+    Parameters
+    ----------
+    estimator : FERCNNClassifier
+    data : TrainingData
+    seed : int
+    start : TrainingState or None
+        Where the previous epoch ended.
+
+    Returns
+    -------
+    TrainedNetwork
+        With the state of the optimizer.
+    """
     spec, learning_rate = network_spec(estimator, frozen_stages=estimator.frozen_stages)
     return train(
         spec,
@@ -157,7 +226,7 @@ def train_one_epoch(estimator, data, seed, start=None):
         learning_rate=learning_rate,
         start=start,
         keep_optimizer=True,
-        **_settings(estimator),
+        **_training_options(estimator),
     )
 
 
@@ -180,8 +249,8 @@ def _phases(estimator):
     return [(frozen, 0, unfreeze_after), (0, unfreeze_after, epochs)]
 
 
-def _settings(estimator):
-    # Copies of callbacks, since Keras writes the model into them, and fit changes no parameter.
+def _training_options(estimator):
+    # Keras writes the model into callbacks, and fit must not change parameters: hence copies.
     callbacks = [copy.copy(callback) for callback in estimator.callbacks or ()]
     if estimator.verbose:
         callbacks.append(EpochLines())
@@ -192,142 +261,162 @@ def _settings(estimator):
     }
 
 
-def _stopper(estimator, validation):
+def _early_stopping(estimator, validation):
     if estimator.early_stopping and validation is not None:
         return EarlyStopping(estimator.patience)
     return None
 
 
-def _checkpoint(estimator, data, validation, start):
-    if estimator.checkpoint_dir is None:
-        return None
-    if not isinstance(estimator.random_state, Integral):
-        raise ValueError(
-            f"random_state={estimator.random_state!r} with checkpoint_dir="
-            f"{str(estimator.checkpoint_dir)!r}: expected an integer, by which a training that "
-            f"was cut off is known again. Set random_state=0, say."
-        )
-    parameters = estimator.get_params(deep=False)
-    settings = {k: v for k, v in parameters.items() if k not in _WITHOUT_EFFECT}
-    settings["optimizer"], _ = describe_optimizer(
-        estimator.optimizer,
-        estimator.learning_rate,
-        weight_decay=estimator.weight_decay,
-        cosine_steps=None,
-    )
-    settings["classes"] = [str(label) for label in estimator.classes_]
-    parts = [*vars(data).values(), *(vars(validation).values() if validation else ())]
-    return Checkpoint(
-        estimator.checkpoint_dir,
-        fingerprint(settings, [*parts, *(start.weights if start else ())]),
-    )
-
-
 def train(
-    spec,
-    data,
+    spec: NetworkSpec,
+    data: TrainingData,
     *,
-    epochs,
-    batch_size,
-    seed,
-    learning_rate=None,
-    validation=None,
-    augmentation=None,
-    callbacks=(),
-    stopper=None,
-    start=None,
-    keep_optimizer=False,
-    checkpoint=None,
-):
-    """Train a network, from the seed or from where an earlier training ended.
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    learning_rate: float | None = None,
+    validation: TrainingData | None = None,
+    augmentation: dict | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    early_stopping: EarlyStopping | None = None,
+    start: TrainingState | None = None,
+    keep_optimizer: bool = False,
+    checkpoint: Checkpoint | None = None,
+) -> TrainedNetwork:
+    """Train a network, from scratch or from where an earlier training ended.
 
     Parameters
     ----------
     spec : NetworkSpec
-    data, validation : TrainingData
-        `validation` may be None; it is never augmented.
-    epochs, batch_size : int
-        Epochs to train now, and images a step.
+    data : TrainingData
+    epochs : int
+        Number of epochs to train now.
+    batch_size : int
     seed : int
-        Draws the first weights, the order of the images, augmentation and dropout.
+        Determines the initial weights, the order of the images, augmentation and dropout.
     learning_rate : float or None
-        A constant rate; None where `spec.optimizer` has a schedule.
+        A constant rate; None if `spec.optimizer` has a schedule.
+    validation : TrainingData or None
+        Scored after each epoch, and never augmented.
     augmentation : dict or None
-        As from ``resolve_augmentation``.
+        As returned by ``resolve_augmentation``.
     callbacks : sequence of keras.callbacks.Callback
-    stopper : EarlyStopping or None
+    early_stopping : EarlyStopping or None
     start : TrainingState or None
-        An optimizer in it keeps its learning rate.
+        If it has an optimizer, its learning rate is kept.
     keep_optimizer : bool
+        Whether to return the state of the optimizer.
     checkpoint : Checkpoint or None
-        Written after each epoch but one that stops training early.
+        Written after each epoch, except one that stops training early.
 
     Returns
     -------
-    model : keras.Model
-        Uncompiled, the caller's own.
-    optimizer : list of ndarray or None
-        The optimizer's memory, if `keep_optimizer`.
-    history : dict of str to list of float
-        One value an epoch, those of `start` included.
+    TrainedNetwork
     """
     first_epoch = start.epoch if start else 0
     history = {name: list(values) for name, values in (start.history if start else {}).items()}
     callbacks = [ReseedEachEpoch(seed), *callbacks]
-    if stopper is not None:
-        stopper.resume(start and start.stopper)
-        callbacks.append(stopper)
+    if early_stopping is not None:
+        early_stopping.resume(start.early_stopping if start else None)
+        callbacks.append(early_stopping)
     if checkpoint is not None:
-        callbacks.append(CheckpointEachEpoch(checkpoint, history, stopper))
-    batch_size = min(batch_size, len(data.codes))
-    steps = -(-len(data.codes) // batch_size)
+        callbacks.append(CheckpointEachEpoch(checkpoint, history, early_stopping))
     stream = _batch_stream(data, spec.n_classes, batch_size, seed, augmentation, first_epoch)
-    with borrow(spec) as compiled:
+    with acquire_model(spec) as compiled:
         compiled.reset(seed, learning_rate, start)
-        wrapper = _StreamTrained(model=lambda: compiled.model, epochs=epochs, callbacks=callbacks)
-        with compiled.feed(stream, weighted=data.weights is not None) as batches:
-            wrapper.fit(
-                data.pixels,
-                data.codes,
-                initial_epoch=first_epoch,
-                batches=batches,
-                steps_per_epoch=steps,
-                validation_data=validation and _as_arrays(validation, spec.n_classes),
+        with compiled.batches_dataset(stream, weighted=data.weights is not None) as batches:
+            new_history = _StreamClassifier.train(
+                compiled.model,
+                batches,
+                spec.n_classes,
+                epochs=epochs,
+                first_epoch=first_epoch,
+                steps_per_epoch=_steps_per_epoch(data, batch_size),
+                validation=validation and _as_arrays(validation, spec.n_classes),
+                callbacks=callbacks,
             )
-        for name, values in wrapper.history_.items():
+        for name, values in new_history.items():
             history.setdefault(name, []).extend(map(float, values))
         optimizer = optimizer_values(compiled.model.optimizer) if keep_optimizer else None
         model = compiled.plain_copy()
-    return model, optimizer, history
+    return TrainedNetwork(model, optimizer, history)
 
 
-class _StreamTrained(KerasClassifier):
-    """scikeras's classifier, trained on a stream of batches in place of its arrays."""
+class _StreamClassifier(KerasClassifier):
+    """The classifier of scikeras, trained on a stream of batches instead of arrays.
 
-    def _fit_keras_model(
-        self, X, y, *, sample_weight, warm_start, epochs, initial_epoch, batches, **fit_args
+    scikeras passes what its two encoders return to ``model.fit``, and documents them as the
+    place to handle other data. Here they return the stream. The images were checked and encoded
+    before, so scikeras gets one row per class to look at.
+    """
+
+    @classmethod
+    def train(
+        cls,
+        model,
+        batches,
+        n_classes,
+        *,
+        epochs,
+        first_epoch,
+        steps_per_epoch,
+        validation,
+        callbacks,
     ):
-        history = self.model_.fit(
-            batches,
-            epochs=initial_epoch + epochs,
-            initial_epoch=initial_epoch,
-            callbacks=self._fit_callbacks,
+        """Train a compiled model; return its history by metric, one value per epoch."""
+        classifier = cls(
+            model=lambda: model,
+            epochs=epochs,
+            callbacks=callbacks,
             validation_batch_size=_VALIDATION_BATCH,
             shuffle=False,
             verbose=0,
-            **fit_args,
         )
-        self.history_ = history.history
+        classifier.batches = batches
+        classifier.fit(
+            np.zeros((n_classes, 1)),
+            np.arange(n_classes),
+            initial_epoch=first_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_data=validation,
+        )
+        return classifier.history_
+
+    @property
+    def feature_encoder(self):
+        return _Replace(self.batches)
+
+    @property
+    def target_encoder(self):
+        return _Replace(None)  # The batches contain the targets.
 
 
-def _batch_stream(data, n_classes, batch_size, seed, augmentation, first_epoch):
-    """Yield batches without end: one shuffled pass after another, cut into equal pieces.
+class _Replace:
+    """An encoder that returns something else than it was given."""
 
-    Equal batches need one compiled function, whatever the number of images. Each batch is a
-    function of the seed and its number, so that prefetching threads change nothing.
+    def __init__(self, value):
+        self._value = value
+
+    def fit(self, data):
+        return self
+
+    def transform(self, data):
+        return self._value
+
+
+def _steps_per_epoch(data, batch_size):
+    return -(-len(data.codes) // min(batch_size, len(data.codes)))
+
+
+def _batch_stream(data, n_classes, batch_size, seed, augmentation, first_epoch) -> Iterator[tuple]:
+    """Yield batches without end: the shuffled images, again and again, in batches of one size.
+
+    With batches of one size, one compiled function serves any number of images. Each batch
+    depends only on the seed and its number, whatever the threads that prefetch it do.
     """
     n = len(data.codes)
-    first_step = first_epoch * -(-n // batch_size)
+    batch_size = min(batch_size, n)
+    first_step = first_epoch * _steps_per_epoch(data, batch_size)
     passes, skipped = divmod(first_step * batch_size, n)
     rows = _shuffled(n, seed, passes)[skipped:]
     for step in itertools.count(first_step):
@@ -354,12 +443,26 @@ def _as_arrays(data, n_classes):
 
 
 class EpochLines(keras.callbacks.Callback):
-    """Print one line an epoch: loss and accuracy of both parts, and seconds."""
+    """Print one line per epoch: loss, accuracy and seconds.
 
-    def on_epoch_begin(self, epoch, logs=None):
+    ``FERCNNClassifier(verbose=1)`` adds it.
+
+    Examples
+    --------
+    >>> from fer_sklearn import FERCNNClassifier, make_faces
+    >>> from fer_sklearn.cnn import EpochLines
+    >>> X, y = make_faces(70, size=24, random_state=0, return_X_y=True)
+    >>> clf = FERCNNClassifier(epochs=1, callbacks=[EpochLines()], random_state=0).fit(X, y)
+    epoch   1/1 | training: loss ..., accuracy ... % | ... s
+    """
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Start the clock."""
         self._began = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Print the line."""
+        logs = logs or {}
         parts = [f"epoch {epoch + 1:3d}/{self.params['epochs']}"]
         for prefix, name in (("", "training"), ("val_", "validation")):
             if f"{prefix}loss" in logs:
@@ -369,10 +472,14 @@ class EpochLines(keras.callbacks.Callback):
         print(" | ".join(parts), flush=True)
 
 
-class EpochBar(EpochLines):
-    """Show epochs as a bar on stderr, where :class:`EpochLines` prints a line each."""
+class EpochBar(keras.callbacks.Callback):
+    """Show a progress bar over all epochs on stderr, with the latest accuracies.
 
-    def on_train_begin(self, logs=None):
+    Pass it in `callbacks`; see :class:`EpochLines`.
+    """
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Open the bar."""
         from tqdm import tqdm
 
         steps = self.params.get("steps")
@@ -383,16 +490,20 @@ class EpochBar(EpochLines):
             dynamic_ncols=True,
         )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Show the number of the epoch."""
         self._bar.set_description(f"epoch {epoch + 1}/{self.params['epochs']}")
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Advance the bar by one step."""
         self._bar.update()
 
-    def on_epoch_end(self, epoch, logs=None):
-        shown = {"accuracy": "accuracy", "val_accuracy": "held out"}
-        scores = {name: f"{logs[key]:.1%}" for key, name in shown.items() if key in logs}
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Show the accuracies."""
+        shown = {"accuracy": "accuracy", "val_accuracy": "validation"}
+        scores = {name: f"{logs[key]:.1%}" for key, name in shown.items() if logs and key in logs}
         self._bar.set_postfix(scores)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Close the bar."""
         self._bar.close()

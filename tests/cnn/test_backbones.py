@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from fer_sklearn import FERCNNClassifier
-from fer_sklearn.cnn._compiled import draw_weights
+from fer_sklearn.cnn._compiled import initialize_weights
 from fer_sklearn.cnn.architectures import (
     build_model,
     efficientnet_b0,
@@ -282,7 +282,7 @@ def test_all_weights_are_drawn_from_the_seed(name):
     model = keras.models.clone_model(network(name))
     weights, kernels = [], []
     for seed in (3, 4, 3):
-        draw_weights(model, seed)
+        initialize_weights(model, seed)
         weights.append(model.get_weights())
         kernels.append([v.numpy() for v in model.trainable_variables if v.path.endswith("kernel")])
     assert_same(weights[0], weights[2])

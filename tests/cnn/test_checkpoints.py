@@ -187,7 +187,7 @@ def test_needs_an_integer_seed(data, tmp_path, random_state):
 def test_a_file_in_the_place_of_the_folder(data, tmp_path):
     (tmp_path / "file").touch()
     classifier = FERCNNClassifier(random_state=0, checkpoint_dir=tmp_path / "file")
-    with pytest.raises(NotADirectoryError, match=r"checkpoint_dir=.* is a file; name a folder"):
+    with pytest.raises(NotADirectoryError, match=r"checkpoint_dir=.* is a file; expected a folder"):
         classifier.fit(*data)
 
 
@@ -199,7 +199,7 @@ STATE = TrainingState(
     [np.int64(7) * np.ones(())],
     3,
     history={"loss": [2.0, 1.5, 1.25]},
-    stopper={"wait": 1, "best": 0.5, "best_epoch": 1, "best_weights": [np.zeros(2)]},
+    early_stopping={"wait": 1, "best": 0.5, "best_epoch": 1, "best_weights": [np.zeros(2)]},
 )
 
 
@@ -211,8 +211,8 @@ def test_what_is_written_is_read(tmp_path):
     np.testing.assert_array_equal(state.weights[1], STATE.weights[1])
     assert state.optimizer[0] == 7
     assert (state.epoch, state.history, state.finished) == (3, STATE.history, False)
-    np.testing.assert_array_equal(state.stopper.pop("best_weights")[0], np.zeros(2))
-    assert state.stopper == {"wait": 1, "best": 0.5, "best_epoch": 1}
+    np.testing.assert_array_equal(state.early_stopping.pop("best_weights")[0], np.zeros(2))
+    assert state.early_stopping == {"wait": 1, "best": 0.5, "best_epoch": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["name.npz"]
 
 
@@ -220,7 +220,7 @@ def test_a_damaged_file_says_so(tmp_path):
     checkpoint = Checkpoint(tmp_path, "name")
     checkpoint.write(STATE)
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"checkpoint .*name\.npz.* is damaged.*Delete it"):
+    with pytest.raises(ValueError, match=r"checkpoint .*name\.npz.* is corrupt.*Delete it"):
         checkpoint.read()
 
 

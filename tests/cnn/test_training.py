@@ -16,7 +16,7 @@ from fer_sklearn.cnn._compiled import (
     TrainingState,
     derive_seeds,
     describe_optimizer,
-    draw_weights,
+    initialize_weights,
 )
 from fer_sklearn.cnn._data import TrainingData
 from fer_sklearn.cnn._fit import train
@@ -140,7 +140,7 @@ def test_frozen_layers_keep_their_weights():
     frozen = keras.layers.Dense(4, trainable=False)
     model = keras.Sequential([keras.Input((8,)), frozen, keras.layers.Dense(2)])
     before = model.get_weights()
-    draw_weights(model, 0)
+    initialize_weights(model, 0)
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
     assert not np.array_equal(model.get_weights()[2], before[2])
 
@@ -148,10 +148,10 @@ def test_frozen_layers_keep_their_weights():
 def test_drawn_weights_have_the_spread_of_their_initialiser():
     layer = keras.layers.Dense(400, kernel_initializer="he_normal")
     model = keras.Sequential([keras.Input((300,)), layer])
-    draw_weights(model, 0)
+    initialize_weights(model, 0)
     kernel = model.get_weights()[0]
     assert kernel.std() == pytest.approx(np.sqrt(2 / 300), rel=0.02)
-    draw_weights(model, 0)
+    initialize_weights(model, 0)
     np.testing.assert_array_equal(model.get_weights()[0], kernel)
 
 
