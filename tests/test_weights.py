@@ -171,7 +171,9 @@ def test_faces_in_colour(own):
 
 def test_weights_of_another_architecture(own):
     _, path, (X, y) = own
-    with pytest.raises(ValueError, match=r"trained with architecture='conv3', but architecture='resnet_se'"):
+    with pytest.raises(
+        ValueError, match=r"trained with architecture='conv3', but architecture='resnet_se'"
+    ):
         FERCNNClassifier(architecture="resnet_se", initial_weights=path).fit(X, y)
 
 

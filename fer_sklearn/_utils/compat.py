@@ -139,11 +139,6 @@ PRIVATE_ATTRIBUTES = {
         _SKLEARN,
         "documented as the hook for subclasses, and still private by its name",
     ),
-    "_fit_keras_model": PrivatePart(
-        "scikeras.wrappers:KerasClassifier._fit_keras_model",
-        "scikeras>=0.13,<0.14",
-        "nothing public lets scikeras train on a stream of batches",
-    ),
 }
 
 

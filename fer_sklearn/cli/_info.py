@@ -128,7 +128,7 @@ def _model(name):
         "probabilities": "yes" if hasattr(model, "predict_proba") else "no",
     }
     if hasattr(last, "model_"):
-        facts["weights"] = f"{last.model_.count_params():,}"
+        facts["weights"] = f"{last.n_parameters_:,}"
         facts["epochs trained"] = last.n_iter_
     elif name in SHIPPED:
         shapes = read_description(name)["shapes"]

@@ -174,7 +174,7 @@ def export(
         root = written if form.suffix is None else written.parent
         metadata["files"] = describe_files(root, files)
         n_bytes = sum(file["bytes"] for file in metadata["files"].values())
-        check_file_size(n_bytes, parts.classifier.model_.count_params(), precision)
+        check_file_size(n_bytes, parts.classifier.n_parameters_, precision)
         for for_model, for_graph in reversed(batches):  # the metadata describes the first batch
             found, runtime = form.run(network, for_graph[compared], metadata)
             agreement = check_outputs(

@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.typing import Estimator, FloatArray
 from ..cnn import FERCNNClassifier
-from ..cnn._fit import network_spec
 from ..cnn.architectures import leaf_layers
 from ..faces import FaceCropper
 from ..inference import InferenceClassifier
@@ -103,7 +102,7 @@ def take_apart(estimator: Estimator, *, allow_custom_layers: bool = False) -> Pi
     if not allow_custom_layers:
         _check_layers(classifier.model_)
     _check_method(normalizer)
-    return PipelineParts(cropper, resizer, normalizer, _in_full_precision(classifier))
+    return PipelineParts(cropper, resizer, normalizer, classifier.to_float32())
 
 
 def _refusal(step: Any) -> str:
@@ -153,19 +152,6 @@ def _check_method(normalizer: PixelNormalizer | None) -> None:
             f"expected 'unit' or 'standard'. Train with one of these, or export only the last "
             f"step and normalise images yourself."
         )
-
-
-def _in_full_precision(classifier: FERCNNClassifier) -> FERCNNClassifier:
-    """Return the classifier with a float32 network, since other runtimes compute in float32."""
-    if classifier.dtype_policy == "float32":
-        return classifier
-    state = classifier.__getstate__()
-    twin = FERCNNClassifier(**{**classifier.get_params(deep=False), "dtype_policy": "float32"})
-    twin.classes_, twin.image_shape_ = classifier.classes_, classifier.image_shape_
-    model = network_spec(twin)[0].build()
-    model.set_weights(classifier.model_.get_weights())
-    twin.__setstate__({**state, "dtype_policy": "float32", "model_": model})
-    return twin
 
 
 def serving_model(
