@@ -1,4 +1,4 @@
-"""What several test modules share: small seeded faces and the real FER2013, where it is."""
+"""Shared fixtures: small seeded faces, and the real FER2013 if available."""
 
 import os
 
@@ -7,9 +7,9 @@ import pytest
 
 @pytest.fixture(scope="session")
 def faces():
-    """Seventy synthetic faces, uint8 (70, 48, 48), and their emotions, each ten times or so.
+    """Seventy synthetic faces, uint8 (70, 48, 48), and their emotions, about ten of each.
 
-    Shared by the whole session, hence read-only.
+    Shared by the whole session, and therefore read-only.
     """
     from fer_sklearn import make_faces
 
@@ -32,7 +32,7 @@ def small_faces():
 
 @pytest.fixture(scope="session")
 def fer2013_path():
-    """Path of fer2013.zip, as the environment variable FER2013_PATH gives it."""
+    """Path of fer2013.zip, from the environment variable FER2013_PATH."""
     path = os.environ.get("FER2013_PATH")
     if not path:
         pytest.skip("needs FER2013_PATH, the path of fer2013.zip")

@@ -1,4 +1,4 @@
-"""Holds the package to its design: its size, who imports whom, and what an import loads."""
+"""Checks the architecture: size, imports between files, and what an import loads."""
 
 import ast
 import re
@@ -77,7 +77,7 @@ FORBIDDEN_CALLS = {
     "sys.modules.update": "a sys.modules edit",
     "sys.modules.setdefault": "a sys.modules edit",
 }
-# What other packages call private: `_names`, though not `__dunders__`, and these modules.
+# Private names of other packages: `_names`, though not `__dunders__`, and these modules.
 PRIVATE = re.compile(r"_(?!_)|__(?!.*__$)")
 PRIVATE_MODULES = {("keras", "src"), ("numpy", "core"), ("tensorflow", "python")}
 FORBIDDEN_ON_IMPORT = {
@@ -121,7 +121,7 @@ def _imports(tree, depth):
 
 
 def _outside_functions(tree):
-    """Yield the nodes that run when the file is imported, hence nothing for type checkers alone."""
+    """Yield the nodes that run on import, without those for type checkers."""
     pending = list(tree.body)
     while pending:
         node = pending.pop()
@@ -174,7 +174,7 @@ def _state_violations(tree):
 
 
 def _private_import_violations(tree):
-    """Only ``_utils/compat.py`` imports what other packages call private."""
+    """Only ``_utils/compat.py`` imports private names of other packages."""
     for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.ImportFrom) and not node.level:
@@ -188,7 +188,7 @@ def _private_import_violations(tree):
 
 
 def violations(source, room, depth=0, *, allows_private=False):
-    """Return what the source of a file in `room` does against the design, a line each."""
+    """Return the violations in the source of a file in `room`, one line each."""
     tree = ast.parse(source)
     found = [*_import_violations(tree, room, depth), *_state_violations(tree)]
     if not allows_private:
@@ -310,7 +310,7 @@ def test_the_root_holds_rooms_and_nothing_else():
 
 
 def _figures():
-    """What the package is measured by, and the most that each may be."""
+    """The measures of the package's size, and the limit of each."""
     paths = list(PACKAGE.rglob("*.py"))
     entries = _root_entries()
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
@@ -346,7 +346,7 @@ def _imported_files(path):
 
 
 def test_no_files_import_each_other_in_a_circle():
-    root = PACKAGE / "__init__.py"  # It gives the version, and loads the rest when it is asked to.
+    root = PACKAGE / "__init__.py"  # It defines the version, and imports the rest lazily.
     graph = {path: set(_imported_files(path)) - {root} for path in PACKAGE.rglob("*.py")}
     assert sum(map(len, graph.values())) > len(graph)
     try:
@@ -386,7 +386,7 @@ def test_exported_name_resolves(name):
 
 
 def _loaded_after(code):
-    """Which heavy libraries a fresh interpreter has loaded after `code`."""
+    """Return the heavy libraries that a fresh interpreter has loaded after `code`."""
     heavy = sorted(KERAS | LAZY)
     script = f"import sys\n{code}\nprint(*[name for name in {heavy} if name in sys.modules])"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""scikit-learn's calibration goes with the classifiers here, on images, photos and names."""
+"""scikit-learn's calibration works with these classifiers, on images, photos and names."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ METHODS = ["temperature", "isotonic"]
 
 
 class TooSure(ClassifierMixin, BaseEstimator):
-    """Squares the probabilities of a fitted classifier, as if each image told it all twice."""
+    """Squares the probabilities of a fitted classifier, which makes it overconfident."""
 
     def __init__(self, fitted):
         self.fitted = fitted
@@ -74,7 +74,7 @@ def temperature_of(calibrated):
 
 
 def best_temperature(logits, codes):
-    """The temperature of least log loss, found by another way than scikit-learn's."""
+    """The temperature with the lowest log loss, found differently from scikit-learn."""
     rows = np.arange(len(codes))
     found = minimize_scalar(
         lambda log_t: -log_softmax(logits / np.exp(log_t), axis=1)[rows, codes].mean(),
@@ -93,7 +93,7 @@ def test_a_pipeline_on_images_gets_probabilities(train, test, method, ensemble):
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     assert model.classes_.tolist() == np.unique(train[1]).tolist()
     assert model.score(*test) > 0.8
-    # Better than knowing nothing but how frequent each emotion is.
+    # Better than predicting the class frequencies.
     assert log_loss(test[1], proba) < np.log(7) / 2
 
 
@@ -116,7 +116,7 @@ def test_temperature_divides_the_scores_of_a_machine(train, test, classifier):
 
 
 def test_scores_come_before_the_probabilities_of_a_machine(train, test):
-    # probability=True is therefore time for nothing under CalibratedClassifierCV.
+    # So probability=True is wasted time inside CalibratedClassifierCV.
     model = CalibratedClassifierCV(
         hog_svm(probability=True, random_state=0), method="temperature", cv=3, ensemble=False
     ).fit(*train)
@@ -164,7 +164,7 @@ def test_copies_are_kept_together_by_folds_that_are_given(train, test):
     assert not any(set(groups[a]) & set(groups[b]) for a, b in folds)
     together = CalibratedClassifierCV(hog_svm(), method="temperature", cv=folds).fit(X, y)
     apart = CalibratedClassifierCV(hog_svm(), method="temperature", cv=3).fit(X, y)
-    # A machine that has seen the copies looks surer than it can be of new faces.
+    # An SVM that has seen the duplicates is more confident than it can be on new faces.
     assert temperature_of(apart) < temperature_of(together)
 
 
@@ -190,7 +190,7 @@ def test_a_search_tunes_what_is_calibrated_in_parallel(train):
 
 
 def test_a_weight_by_name_needs_an_ensemble(train):
-    # All else hands numbers in place of names to the classifier; the guide says so.
+    # Everything else passes integer codes to the classifier, as the guide explains.
     inner = hog_svm(class_weight={"disgust": 3.0})
     CalibratedClassifierCV(inner, method="isotonic", cv=2).fit(*train)
     for parameters in ({"method": "temperature"}, {"method": "isotonic", "ensemble": False}):
@@ -215,7 +215,7 @@ def test_an_emotion_that_is_missing_is_an_error(shipped, train):
 
 @pytest.mark.xfail(reason="scikit-learn takes other numbers than 0 to n - 1 for columns")
 def test_numbers_from_one_are_calibrated_too(train, test):
-    # When this passes, strike the warning from docs/uncertainty.md.
+    # When this passes, delete the warning from docs/uncertainty.md.
     codes = np.unique(train[1], return_inverse=True)[1]
     by_number, by_name = (
         CalibratedClassifierCV(hog_svm(), method="temperature", cv=3).fit(train[0], labels)

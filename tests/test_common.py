@@ -1,8 +1,8 @@
 """scikit-learn's own checks on every estimator, counted.
 
-A suite of checks can be green because hardly any ran: tags that refuse two-dimensional
-input skip nearly all. Hence each estimator says how many must run and pass, and each
-expected failure says why, and which test of ours stands in its place.
+A test suite can be green because hardly any check ran: tags that reject two-dimensional
+input skip nearly all of them. So each estimator states how many must run and pass, and each
+expected failure has a reason, and names the test that replaces the check.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ ALLOWED_SKIPS = {"check_array_api_input"}
 
 @dataclass(frozen=True)
 class ExpectedFailure:
-    """Why a check cannot pass, and the test that stands in its place."""
+    """Why a check cannot pass, and the test that replaces it."""
 
     reason: str
     replacement: str
@@ -43,7 +43,7 @@ class ExpectedFailure:
 
 @dataclass(frozen=True)
 class Case:
-    """An estimator, how many checks it must pass, and those that it cannot."""
+    """An estimator, the number of checks it must pass, and those it cannot pass."""
 
     estimator: BaseEstimator
     n_passed: int
@@ -217,7 +217,7 @@ def test_passes_the_checks_of_scikit_learn(case):
         if result["status"] == "failed"
     }
     assert not errors
-    # A failure that is expected and does not come is to be struck off the list.
+    # Remove expected failures that no longer occur.
     assert by_status["xfail"] == set(case.expected_failures)
     assert by_status["skipped"] <= ALLOWED_SKIPS
     assert Counter(result["status"] for result in results)["passed"] >= case.n_passed

@@ -1,4 +1,4 @@
-"""The private parts of other packages: each is there, says what it is for, and is still needed."""
+"""Private names of other packages: each exists, has a reason, and is still needed."""
 
 import subprocess
 import sys

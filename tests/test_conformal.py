@@ -1,4 +1,4 @@
-"""Sets of emotions that hold the true one as often as promised: MAPIE and crepes go with us."""
+"""Conformal sets contain the true emotion as often as promised, with MAPIE and crepes."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ LEVELS = [0.8, 0.9]
 
 @pytest.fixture(scope="module")
 def drawn():
-    """Small faces: 140 to train, 500 to conformalise, 500 to judge."""
+    """Small faces: 140 for training, 500 to conformalise, 500 for evaluation."""
     X, y = make_faces(1140, size=24, noise=8, random_state=0, return_X_y=True)
     return [(X[a:b], y[a:b]) for a, b in ((0, 140), (140, 640), (640, 1140))]
 
@@ -30,12 +30,12 @@ def shipped():
 
 
 def coverage(sets, classes, y):
-    """Share of the images whose set, a row of bools, holds the true label."""
+    """Return the fraction of images whose set, a row of bools, contains the true label."""
     return sets[np.arange(len(y)), np.searchsorted(classes, y)].mean()
 
 
 def least_scored_sets(model, calibration, X, level):
-    """The sets of all labels whose probability is no lower than nearly all true labels had."""
+    """Return the labels that are at least as probable as nearly all true labels were."""
     X_known, y_known = calibration
     known = model.predict_proba(X_known)[
         np.arange(len(y_known)), np.searchsorted(model.classes_, y_known)
@@ -61,7 +61,7 @@ def test_sets_hold_the_true_label_as_often_as_promised(drawn, model, score):
         slack = 3 * np.sqrt(level * (1 - level) * (2 / len(X)))
         reached = coverage(sets[:, :, position], model.classes_, y)
         assert reached > level - slack
-        # APS and RAPS hold more than asked for, since they count the last label in.
+        # APS and RAPS cover more than requested, since they include the last label.
         assert score != "lac" or reached < level + slack
         assert 1 < sets[:, :, position].sum(axis=1).mean() < 6
 
@@ -73,7 +73,7 @@ def test_sets_are_those_of_the_definition(drawn, model, position):
     conformal = mapie.SplitConformalClassifier(model, confidence_level=LEVELS)
     sets = conformal.conformalize(*calibration).predict_set(X)[1][:, :, position]
     expected = least_scored_sets(model, calibration, X, LEVELS[position])
-    assert (sets == expected).mean() > 0.999  # but for rounding at the bound itself
+    assert (sets == expected).mean() > 0.999  # except for rounding at the bound itself
 
 
 @pytest.mark.parametrize("form", [list, lambda X: X[..., np.newaxis]])

@@ -1,4 +1,4 @@
-"""Photos over a cluster: the same table as in one process, whatever happens to a worker."""
+"""Photos on a cluster: the same table as in one process, even if workers are lost."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from fer_sklearn.images import write_image
 distributed = pytest.importorskip("distributed")
 bag = pytest.importorskip("dask.bag")
 
-# What distributed itself does on the way.
+# Warnings of distributed itself.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
 
 
@@ -49,7 +49,7 @@ def client(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
-    """Photos of one face and of none, one that is damaged and one that is not there."""
+    """Photos with one face and without, one that is damaged and one that is missing."""
     folder = tmp_path_factory.mktemp("photos")
     face = astronaut()
     for i, size in enumerate((512, 400, 320, 256)):
@@ -64,7 +64,7 @@ def paths(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """Photos for the stand-in, of no face to two, and one that cannot be read."""
+    """Photos for the stand-in with up to two faces, and one that cannot be read."""
     folder = tmp_path_factory.mktemp("drawn")
     paths = [str(folder / f"{i:02}.png") for i in range(30)]
     for i, path in enumerate(paths):
@@ -95,7 +95,7 @@ def test_rows_one_by_one(client, drawn):
 
 
 class CountedReader(Reader):
-    """Leaves a file for each time that one is made."""
+    """Writes a file each time an instance is created."""
 
     def __init__(self, folder):
         super().__init__()
@@ -128,7 +128,7 @@ def test_a_killed_worker_costs_no_row(client, drawn):
 
 
 def kill_at_work(client, killed):
-    """Kill a worker that has done a part, and is at the next."""
+    """Kill a worker that has finished one part and is processing the next."""
     while not killed:
         time.sleep(0.05)
         done = sum("rows_of" in str(keys) for keys in client.has_what().values())
@@ -140,7 +140,7 @@ def kill_at_work(client, killed):
 
 
 def test_what_has_no_name_is_numbered_in_each_part(client):
-    # Hence the guide's advice to give paths.
+    # This is why the guide recommends paths.
     rows = in_parts([photo(), photo(), photo()], Reader, size=2, function=rows_of).compute()
     assert [row["source"] for row in rows] == ["[0]", "[1]", "[0]"]
 
@@ -166,7 +166,7 @@ def test_a_file_for_each_part_is_resumed(client, drawn, tmp_path):
     first = client.gather(client.map(write, parts, pure=False))
     again = client.gather(client.map(write, parts, pure=False))
     assert sum(summary.photos for summary in first) == len(drawn)
-    # The last photo of each file is searched again.
+    # The last photo of each file is processed again.
     assert sum(summary.n_resumed for summary in again) == len(drawn) - len(parts)
     table = pd.concat([pd.read_csv(path) for path in sorted(tmp_path.glob("*.csv"))])
     assert table["source"].tolist() == predict_photos(drawn, Reader())["source"].tolist()

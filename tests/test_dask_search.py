@@ -1,4 +1,4 @@
-"""Searches on a dask cluster: the scores of one process, also when workers are killed."""
+"""Searches on a dask cluster: the same scores as in one process, even if workers are killed."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ from fer_sklearn.exceptions import MissingExtraError
 
 distributed = pytest.importorskip("distributed")
 
-# What distributed itself does on the way.
+# Warnings of distributed itself.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
 
 HOG_GRID = {"hog__pixels_per_cell": [4, 6], "classifier__C": [0.001, 5.0]}
@@ -51,20 +51,20 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture
 def client(cluster):
-    """The cluster, when all its workers are there."""
+    """The cluster, once all its workers are ready."""
     # With one thread left, joblib would use none.
     cluster.wait_for_workers(2, timeout=60)
     return cluster
 
 
 def hog_svm(**parameters):
-    # The default is exact at this size; the seed makes it so at any.
+    # The default is exact at this size; the seed makes it exact at any.
     classifier = HOGSVMClassifier(random_state=0, **parameters)
     return make_hog_svm_pipeline(classifier, hog=HOGExtractor(pixels_per_cell=6), size=24)
 
 
 def slowly(pipeline):
-    """Put a step that takes its time before the others, for a kill to fall into."""
+    """Prepend a slow step, so that a worker can be killed during it."""
     return Pipeline([("pause", FunctionTransformer(pause)), *pipeline.steps])
 
 
@@ -74,7 +74,7 @@ def pause(X):
 
 
 def scores_of(search):
-    """Return what a search found out, apart from the time it took."""
+    """Return the results of a search, without its times."""
     results = search.cv_results_
     return {name: results[name].tolist() for name in results if name.endswith("test_score")}
 
@@ -86,7 +86,7 @@ def assert_same(search, reference):
 
 
 class Killer(threading.Thread):
-    """Kill workers that are at work, once some jobs are done."""
+    """Kill busy workers once some jobs are done."""
 
     def __init__(self, client, n_workers):
         super().__init__(daemon=True)
@@ -106,7 +106,7 @@ class Killer(threading.Thread):
 
 
 def done_jobs(dask_scheduler):
-    """Return the jobs that were ever done."""
+    """Return all jobs done so far."""
     log = dask_scheduler.transition_log
     return {key for key, _, state, *_ in log if "batch_of" in str(key) and state == "memory"}
 
@@ -198,7 +198,7 @@ def test_jobs_inside_jobs_go_on_too(client, small_faces):
 
 
 def test_a_search_over_the_cnn_goes_on_when_a_worker_is_killed(client, small_faces):
-    # Not above: workers import this file, and TensorFlow takes its time.
+    # Not at the top: workers import this file, and TensorFlow is slow to import.
     from fer_sklearn import FERCNNClassifier
 
     X, y = small_faces[0][:70], small_faces[1][:70]
@@ -215,7 +215,7 @@ def test_a_search_over_the_cnn_goes_on_when_a_worker_is_killed(client, small_fac
     assert_same(search, reference)
 
 
-# What cannot be done is told, in place of waiting for ever
+# Errors instead of hanging
 
 
 def test_a_job_that_kills_every_worker_ends_the_search(client, small_faces, monkeypatch):

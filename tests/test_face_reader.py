@@ -1,4 +1,4 @@
-"""A model and a detector, taken apart: what is found, cut out and told."""
+"""FaceReader: detection, cropping and prediction, step by step."""
 
 import numpy as np
 import pytest

@@ -179,7 +179,7 @@ def test_too_many_pixels(read, format):
 
 
 def test_size_is_refused_by_the_header_alone():
-    # The header claims a huge image, and there is nothing to decode behind it.
+    # The header claims a huge image, but there is no data after it.
     data = bytearray(encoded(GRAY))
     data[16:24] = (9000).to_bytes(4, "big") * 2
     chunk = bytes(data[12:29])

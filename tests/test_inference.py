@@ -1,4 +1,4 @@
-"""Exported files read back: classifiers like others, without TensorFlow."""
+"""Loading exported files: ordinary classifiers, without TensorFlow."""
 
 import json
 import pickle
@@ -37,7 +37,7 @@ def path(request, tiny, tmp_path_factory):
 
 @pytest.fixture
 def copied(path, tmp_path):
-    """A copy that may be damaged."""
+    """A copy that a test may damage."""
     for name in (path.name, f"{path.name}.json"):
         (tmp_path / name).write_bytes((path.parent / name).read_bytes())
     return tmp_path / path.name

@@ -1,4 +1,4 @@
-"""The runtime without TensorFlow answers as the network does, and only predicts."""
+"""The LiteRT runtime predicts like the network, and can only predict."""
 
 import pickle
 import subprocess

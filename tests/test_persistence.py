@@ -1,4 +1,4 @@
-"""Persistence: what is saved comes back, and what is no model file is told."""
+"""Persistence: models survive saving and loading, and other files raise errors."""
 
 import json
 import os

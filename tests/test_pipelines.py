@@ -1,4 +1,4 @@
-"""Pipelines that are tuned, compared, cached and saved as a whole."""
+"""Pipelines: tuning, comparison, caching and saving as a whole."""
 
 import subprocess
 import sys
@@ -173,7 +173,7 @@ def test_joblib_gives_the_same_answers_in_a_new_process(drawn, tmp_path, make):
 
 
 def _own_network_alone():
-    """The module in which the new process finds the user's function again."""
+    """A module from which the new process imports the user's function."""
     import inspect
 
     return "import keras\n\n\n" + inspect.getsource(own_network)

@@ -1,4 +1,4 @@
-"""GrayscaleResizer and PixelNormalizer: values, shapes, and what they do not copy."""
+"""GrayscaleResizer and PixelNormalizer: values, shapes and copies."""
 
 import pickle
 
@@ -106,7 +106,7 @@ def test_an_empty_list_is_refused():
 
 
 def test_negative_pixels_are_refused():
-    # In place of scikit-learn's check, which expects this of fit; fit reads no photos.
+    # Replaces scikit-learn's check, which expects this of fit; fit does not read photos.
     with pytest.raises(ValueError, match="array has float pixels from -1 to 1"):
         GrayscaleResizer(size=2).fit_transform(np.array([[-1.0, 0, 0, 1]]))
 
@@ -164,7 +164,7 @@ def test_the_shape_stays(method, shape):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_treats_each_image_by_itself(method):
-    # In place of scikit-learn's checks of "unit" and its like, which draw pixels beyond 1.
+    # Replaces scikit-learn's checks of "unit" and similar methods, which use pixels beyond 1.
     images = np.random.default_rng(0).random((6, 64))
     before = images.copy()
     normalizer = clone(PixelNormalizer(method)).fit(images)

@@ -1,4 +1,4 @@
-"""The models that ship: at once, offline, and like any other estimator."""
+"""The pretrained models: ready to use, offline, and like any other estimator."""
 
 import socket
 
@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from fer_sklearn import EMOTIONS, evaluate, load_fer2013, load_image_folder, load_pretrained
 from fer_sklearn.weights import SHIPPED, read_weights
 
-# On PublicTest; at most half a point under the figures in benchmarks/results/pretrained.json.
+# On PublicTest; at most half a point below benchmarks/results/pretrained.json.
 FLOORS = {"default": 0.698, "tiny": 0.658}
 
 
@@ -85,7 +85,7 @@ def test_a_clone_is_unfitted_and_fits_from_the_same_weights(faces):
     parameters = {"epochs": 1, "learning_rate": 1e-9, "augmentation": None, "random_state": 0}
     still = clone(pretrained).set_params(**{f"classifier__{k}": v for k, v in parameters.items()})
     assert not hasattr(still[-1], "model_")
-    # Batch normalisation follows the new images a little, even where nothing learns.
+    # Batch normalisation adapts slightly to the new images, even if nothing is trained.
     difference = abs(still.fit(X, y).predict_proba(X) - pretrained.predict_proba(X))
     fresh = (
         clone(still)
@@ -99,7 +99,7 @@ def test_a_clone_is_unfitted_and_fits_from_the_same_weights(faces):
 
 @pytest.mark.slow
 def test_fine_tuning_on_a_folder_of_ones_own(photos):
-    """Drawn faces are nothing like the training images; a few epochs teach them."""
+    """Synthetic faces are unlike the training images; a few epochs suffice to learn them."""
     own = load_image_folder(photos / "train")
     unseen = load_image_folder(photos / "test")
     model = load_pretrained("tiny")

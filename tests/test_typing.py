@@ -97,7 +97,7 @@ def test_the_count_sees_what_is_missing(source, lacking):
 
 @pytest.fixture(scope="module")
 def complete():
-    """Complete some code as an editor does: the names offered at its end."""
+    """Return the completions that an editor offers at the end of some code."""
     project = jedi.Project(PACKAGE.parent, sys_path=[str(PACKAGE.parent), *sys.path])
 
     def complete(code):

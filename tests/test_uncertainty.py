@@ -1,4 +1,4 @@
-"""AbstainingClassifier: answers where it is sure, says so where it is not, counts both rightly."""
+"""AbstainingClassifier: predicts if it is confident, abstains otherwise, and counts both."""
 
 import math
 
@@ -42,7 +42,7 @@ EXPECTED_FAILURES = {
 
 
 class Answers(ClassifierMixin, BaseEstimator):
-    """Answers with the probabilities that it is asked about: images are probabilities here."""
+    """Returns its input as probabilities."""
 
     def fit(self, X, y):
         self.classes_ = np.unique(y)
@@ -160,7 +160,7 @@ def test_folds_in_parallel_give_the_same(data):
 
 
 def test_labels_reach_the_folds_as_they_are(data):
-    # By name a class weight, or the labels of a shipped model, match nothing else.
+    # Class weights by name, and the labels of a pretrained model, match only names.
     inner = LogisticRegression(class_weight={"angry": 3.0})
     model = AbstainingClassifier(inner, coverage=0.8).fit(*data)
     numbers = clone(inner).set_params(class_weight={0: 3.0})
@@ -356,7 +356,7 @@ def test_a_search_over_coverage_in_parallel(data):
     X, y = data
     model = AbstainingClassifier(LogisticRegression(), coverage=0.5, cv=2)
     search = GridSearchCV(model, {"coverage": [0.3, 0.9], "estimator__C": [1.0]}, cv=2, n_jobs=2)
-    assert search.fit(X, y).best_params_["coverage"] == 0.9  # more answered is more right
+    assert search.fit(X, y).best_params_["coverage"] == 0.9  # more predictions, more correct
     assert clone(model).get_params()["coverage"] == 0.5
 
 

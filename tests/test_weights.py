@@ -1,4 +1,4 @@
-"""Files of weights: what is written is read, and what is damaged is refused."""
+"""Weights files: reading, writing, and errors for damaged files."""
 
 import json
 
@@ -25,7 +25,7 @@ def path(tmp_path):
 
 
 def rewrite(path, **changes):
-    """Change entries of a file, its checksum being left as it was."""
+    """Change entries of a file without updating its checksum."""
     with np.load(path) as file:
         entries = dict(file)
     np.savez(path, **(entries | changes))
@@ -121,7 +121,7 @@ def test_all_that_ships_is_whole_and_small():
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory, small_faces):
-    """A network of one's own, trained on three of the emotions, and its weights file."""
+    """A custom network, trained on three of the emotions, and its weights file."""
     X, y = small_faces
     kept = np.isin(y, DESCRIPTION["classes"])
     parameters = {"epochs": 8, "batch_size": 16, "learning_rate": 2e-3, "random_state": 0}

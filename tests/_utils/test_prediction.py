@@ -1,4 +1,4 @@
-"""Predicting from several threads, and ten thousand times over, on each runtime."""
+"""Prediction from several threads, and ten thousand times in a row, with each runtime."""
 
 import gc
 from concurrent.futures import ThreadPoolExecutor

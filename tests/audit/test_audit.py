@@ -1,4 +1,4 @@
-"""Audits of data sets: blank images, copies, contradictions, likely label errors."""
+"""Data audits: blank images, duplicates, conflicting labels, likely label errors."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ def hog_logistic():
 
 
 def confident(codes, n_classes=7):
-    """Probabilities of 0.9 for each label, the rest shared."""
+    """Return probabilities of 0.9 for each label; the rest is divided evenly."""
     proba = np.full((len(codes), n_classes), 0.1 / (n_classes - 1))
     proba[np.arange(len(codes)), codes] = 0.9
     return proba
 
 
 class PixelBayes(GaussianNB):
-    """A quick classifier of pixels."""
+    """Return a fast classifier of pixels."""
 
     def fit(self, X, y):
         return super().fit(X.reshape(len(X), -1), y)
@@ -38,7 +38,7 @@ class PixelBayes(GaussianNB):
 
 @pytest.fixture(scope="module")
 def spoiled():
-    """280 drawn faces with known problems, and what these are."""
+    """Return 280 synthetic faces with known problems, and the problems."""
     X, y = make_faces(280, noise=3, random_state=0, return_X_y=True)
     X[3], X[40] = 0, 255
     X[50] = X[51]
@@ -91,7 +91,7 @@ def test_the_surest_come_first(report):
 
 
 def test_an_image_is_judged_by_who_has_seen_no_copy_of_it():
-    # Each face twice, with one and the same label drawn by chance: a classifier that has
+    # Each face twice, with the same random label: a classifier that has seen
     # seen the copy is right each time, one that has not is right by chance.
     X, _ = make_faces(60, random_state=0, return_X_y=True)
     X, y = np.repeat(X, 2, axis=0), np.repeat(np.random.default_rng(0).choice(["a", "b"], 60), 2)
@@ -192,7 +192,7 @@ def test_fer2013(fer2013_path):
     assert len(report.conflicts) == 39
 
 
-# What it says
+# Output
 
 
 def test_frame(report):

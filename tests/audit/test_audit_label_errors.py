@@ -1,4 +1,4 @@
-"""Confident learning, by hand-made cases and beside the library of its authors."""
+"""Confident learning: hand-made cases, and a comparison with its authors' library."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,14 @@ from fer_sklearn.audit import likely_label_errors
 
 
 def confident(codes, n_classes=7):
-    """Probabilities of 0.9 for each label, the rest shared."""
+    """Return probabilities of 0.9 for each label; the rest is divided evenly."""
     proba = np.full((len(codes), n_classes), 0.1 / (n_classes - 1))
     proba[np.arange(len(codes)), codes] = 0.9
     return proba
 
 
 def noisy_probabilities(n, seed):
-    """Labels and probabilities as FER2013's are: skewed classes, a classifier that errs."""
+    """Labels and probabilities like FER2013's: imbalanced classes, an imperfect classifier."""
     rng = np.random.default_rng(seed)
     shares = np.array([0.139, 0.015, 0.143, 0.251, 0.173, 0.168, 0.111])
     true = rng.choice(7, n, p=shares)
@@ -34,7 +34,7 @@ def test_an_image_that_another_class_claims():
 
 
 def test_thresholds_make_up_for_a_rare_class():
-    # 0.4 is much for class 1, whose own images reach 0.3 on average, and little for class 0.
+    # 0.4 is high for class 1, whose own images average 0.3, and low for class 0.
     codes = np.array([0] * 4 + [1] * 2 + [2] * 4)
     proba = np.array(
         [[0.9, 0.05, 0.05]] * 4

@@ -1,4 +1,4 @@
-"""Which data a command reads, and how it splits them."""
+"""The data that commands read, and how they split it."""
 
 import numpy as np
 from running import run, write_folder

@@ -23,7 +23,7 @@ def shown(text):
 
 @pytest.fixture
 def no_node(monkeypatch):
-    """Take Node.js away, so that a test needs neither it nor a connection."""
+    """Hide Node.js, so that a test needs neither it nor a network connection."""
     from fer_sklearn.exporting._node import MissingNodeError
 
     def run_tfjs(folder, images):
@@ -34,7 +34,7 @@ def no_node(monkeypatch):
 
 @pytest.fixture
 def failing_check(monkeypatch):
-    """Have every export answer otherwise than the model."""
+    """Make every export predict something different from the model."""
 
     def check_outputs(*args, **options):
         raise ExportError("The exported file differs.")

@@ -18,7 +18,7 @@ SEVEN = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
 
 @pytest.fixture
 def album(tmp_path, monkeypatch):
-    """A folder to work in, with photos that a stand-in for the model reads."""
+    """A working directory with photos for the model's test double."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_predict, "_reader", lambda args: Reader())
     os.makedirs("album/sub")
@@ -28,7 +28,7 @@ def album(tmp_path, monkeypatch):
     return tmp_path
 
 
-# What is printed
+# Printed output
 
 
 def test_a_table_has_a_row_a_face(album, capsys):
@@ -89,7 +89,7 @@ def test_pictures_of_faces_are_hinted_at(album, capsys):
     )
 
 
-# What goes wrong
+# Errors
 
 
 def test_each_failure_is_a_line_and_the_rest_goes_on(album, capsys):
@@ -151,7 +151,7 @@ def test_options_that_contradict_are_wrong_usage(album, capsys):
     )
 
 
-# The file
+# Output file
 
 
 def test_a_file_is_written_and_gone_on_with(album, capsys):
@@ -211,7 +211,7 @@ def test_an_interruption_keeps_what_is_written(album, capsys, monkeypatch, name,
     )
 
 
-# Pictures
+# Images
 
 
 def test_pictures_are_drawn_beside_the_rows(album, capsys):
@@ -226,7 +226,7 @@ def test_pictures_of_one_name_do_not_replace_each_other(album, capsys):
     os.makedirs("other/album")
     write_image("other/album/a.png", photo())
     write_image("other/b.png", photo())
-    os.rename("b.png", "b.gif")  # a PNG all the same
+    os.rename("b.png", "b.gif")  # still a PNG
     arguments = ["album", "other/album", "b.gif", "other/b.png", "album/a.png", "other/b.png"]
     assert run("predict", *arguments, "--annotate", "out") == 0
     assert _files("out") == [

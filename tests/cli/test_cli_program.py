@@ -1,4 +1,4 @@
-"""The program as a whole: help, start-up, errors, and what it loads."""
+"""The program as a whole: help, start-up, errors and imports."""
 
 import os
 import re

@@ -16,7 +16,7 @@ from videos import Camera, SquareReader, moving, read_film, squares, write_film
 
 from fer_sklearn.cli import _video
 
-# A film of squares, told as slowly as real faces are, and stopped in the middle.
+# A video of squares, processed as slowly as real faces, and stopped halfway.
 _PROGRAM = """
 import sys
 from videos import Camera, SquareReader, squares
@@ -38,13 +38,13 @@ def film(tmp_path_factory):
 
 @pytest.fixture
 def square_reader(monkeypatch):
-    """Let squares be faces."""
+    """Treat squares as faces."""
     monkeypatch.setattr(_video, "load_model", lambda name: SquareReader())
 
 
 @pytest.fixture
 def camera(monkeypatch, square_reader):
-    """A camera of 100 frames a second, which is unplugged after 40."""
+    """A camera with 100 frames per second that is unplugged after 40 frames."""
     camera = Camera(rate=100, n_frames=40, draw=lambda i: squares((60 + i, 60, "sad")))
     monkeypatch.setattr("fer_sklearn.video._sources._PATIENCE", 0.2)
     monkeypatch.setattr("cv2.VideoCapture", lambda source: camera)
@@ -110,7 +110,7 @@ def test_a_film_that_is_not_there_is_told_in_a_line(tmp_path, capfd):
 
 
 def test_what_is_no_film_is_told_in_a_line(tmp_path):
-    """In a process of its own, as FFmpeg reads once whether it may speak."""
+    """Use a separate process, since FFmpeg reads its log level only once."""
     (tmp_path / "a.mp4").write_bytes(b"no film")
     process = _start(tmp_path, "video", "a.mp4")
     out, err = process.communicate(timeout=120)
@@ -166,7 +166,7 @@ def test_options_are_checked(capsys, options, message):
 
 
 def _start(tmp_path, *arguments):
-    """Start the program in a process of its own."""
+    """Start the program in a separate process."""
     paths = [str(Path(videos.__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The named networks, and what a user may write instead of a name."""
+"""Named architectures, and functions in their place."""
 
 import copy
 import pickle
@@ -11,7 +11,7 @@ import pytest
 from fer_sklearn.cnn.architectures import ARCHITECTURES, architecture_key, build_model
 
 META = {"input_shape": (48, 48, 1), "n_classes": 7}
-# The others have a file of their own, test_backbones.py.
+# The others are tested in test_backbones.py.
 NAMES = sorted(set(ARCHITECTURES) - {"mobilenet_v3_small", "efficientnet_b0"})
 SIZES = {name: 28 if name == "conv4_dense3" else 48 for name in NAMES}
 # Millions of parameters, as the docstrings state them.

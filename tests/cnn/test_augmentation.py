@@ -1,4 +1,4 @@
-"""What is done to training batches."""
+"""Augmentation of training batches."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_shift_is_within_its_fraction():
 
 def test_mixing_blends_images_and_targets_alike():
     targets = np.eye(6, dtype=np.float32)[np.arange(60) % 6]
-    images = np.repeat(targets[:, :, np.newaxis, np.newaxis], 5, axis=2)  # tell their targets
+    images = np.repeat(targets[:, :, np.newaxis, np.newaxis], 5, axis=2)  # reveal their targets
     mixed, blended = mix_up(images, targets, 0.4, np.random.default_rng(0))
     np.testing.assert_allclose(mixed[:, :, 0, 0], blended, atol=1e-6)
     np.testing.assert_allclose(blended.sum(axis=1), 1, atol=1e-6)

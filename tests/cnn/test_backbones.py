@@ -1,4 +1,4 @@
-"""Networks of keras.applications: their adaptation, their weights, what Keras does to them."""
+"""Networks of keras.applications: adaptation, weights, and how Keras treats them."""
 
 import pickle
 from functools import cache, partial
@@ -34,24 +34,24 @@ every_backbone = pytest.mark.parametrize(
 
 @cache
 def network(name):
-    """A network for 28×28 pixels that are resized to 32×32; tests leave it as it is."""
+    """A network for 28×28 pixels that are resized to 32×32; tests do not change it."""
     return build_model(partial(BUILDERS[name], size=32), META)
 
 
 @cache
 def application(name):
-    """Keras's own without its top, with what stands for the weights of ImageNet."""
+    """Keras's own network without its top, with stand-ins for the ImageNet weights."""
     model = APPLICATIONS[name](include_top=False, weights=None, input_shape=(32, 32, 3))
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization):
-            # Keras's file has the deviation where the layer expects its square.
+            # Keras's file contains the standard deviation where the layer expects the variance.
             layer.set_weights([MEAN, DEVIATION, np.array(0)])
     return model
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A function to the path of an application's weights in one of Keras's two formats."""
+    """Return a function that writes an application's weights, in either Keras format."""
     folder = tmp_path_factory.mktemp("weights")
 
     @cache
@@ -68,7 +68,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(files):
-    """A function to the network that was loaded from such a file; tests leave it as it is."""
+    """Return a function that loads the network from such a file; tests do not change it."""
 
     @cache
     def load(name, ending=".h5"):
@@ -79,7 +79,7 @@ def loaded(files):
 
 @pytest.fixture
 def requests(files, monkeypatch):
-    """Let Keras find its ImageNet files; a list that collects what was asked for."""
+    """Make Keras find its ImageNet files; return a list of the requested ones."""
     asked = []
 
     def get_file(fname, origin, cache_subdir, file_hash):
@@ -144,7 +144,7 @@ def test_images_of_any_shape():
 
 @pytest.mark.slow
 def test_dropout_replaces_the_rate_before_the_output_alone():
-    """The backbone's own, which drop whole branches, stay as they are published."""
+    """The backbone's own dropout layers, which drop whole branches, keep their published rates."""
     model = build_model(partial(efficientnet_b0, size=32), META, dropout=0.4)
     replaced, published = (
         [layer.rate for layer in leaf_layers(each) if isinstance(layer, keras.layers.Dropout)]
@@ -164,7 +164,7 @@ def test_size_too_small(name):
 @every_backbone
 @pytest.mark.filterwarnings("ignore:`input_shape` is undefined:UserWarning")
 def test_imagenet_weights_see_what_they_were_trained_on(name, requests):
-    """The same first features as Keras's own network gives, of pixels in 0..255."""
+    """The first features equal those of Keras's own network for pixels in 0..255."""
     meta = META | {"input_shape": (32, 32, 1)}
     ours = build_model(partial(BUILDERS[name], size=32), meta, weights="imagenet")
     keras_own = APPLICATIONS[name](include_top=False, input_shape=(32, 32, 3))
@@ -232,7 +232,7 @@ def test_the_head_beside_loaded_weights_is_always_the_same(loaded):
 
 @every_backbone
 def test_the_network_around_does_not_depend_on_the_weights(name, loaded):
-    """So that `set_weights` moves a network that was loaded into one that was not."""
+    """This lets `set_weights` copy the weights of a loaded network into a new one."""
     drawn = keras.models.clone_model(network(name))
     drawn.set_weights(loaded(name).get_weights())
     assert_array_equal(predict(drawn, images()), predict(loaded(name), images()))
@@ -263,7 +263,7 @@ def test_batch_normalisation_follows_a_small_data_set(name, loaded):
 
 @every_backbone
 def test_calling_the_network_is_not_training_it(name):
-    """Keras's Resizing would hand its default, training=True, to all layers after it."""
+    """Keras's Resizing would pass its default, training=True, to all layers after it."""
     model, before = network(name), network(name).get_weights()
     called = keras.ops.convert_to_numpy(model(images()))
     assert_same(model.get_weights(), before)
@@ -290,7 +290,7 @@ def test_all_weights_are_drawn_from_the_seed(name):
 
 
 def depthwise(meta, filters, dropout=0.2):
-    """The kinds of layers that backbones have, few of them."""
+    """A few layers of each kind that backbones contain."""
     inputs = x = keras.Input(meta["input_shape"])
     backbone_input = y = keras.Input(meta["input_shape"])
     y = keras.layers.Conv2D(filters, 3, strides=4)(y)

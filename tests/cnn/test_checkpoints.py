@@ -1,4 +1,4 @@
-"""A training that was killed goes on, and ends as if it had not been."""
+"""Interrupted training resumes and ends with the same result."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ PARAMETERS = {
 
 
 class Stop(keras.callbacks.Callback):
-    """Break training off at the start of an epoch."""
+    """Interrupt training at the start of an epoch."""
 
     def __init__(self, epoch):
         super().__init__()
@@ -41,7 +41,7 @@ class Stop(keras.callbacks.Callback):
 
 
 class Count(keras.callbacks.Callback):
-    """Note which epochs are trained; copies share the list."""
+    """Record which epochs are trained; copies share the list."""
 
     def __init__(self):
         super().__init__()
@@ -160,7 +160,7 @@ def test_another_training_has_another_file(data, tmp_path):
     FERCNNClassifier(**parameters).fit(X, y, sample_weight=np.linspace(0.5, 1, len(y)))
     FERCNNClassifier(**parameters).fit(X[1:], y[1:])
     assert len(list(tmp_path.iterdir())) == 9
-    FERCNNClassifier(**parameters, verbose=1).fit(X, y)  # the outcome does not depend on it
+    FERCNNClassifier(**parameters, verbose=1).fit(X, y)  # the result does not depend on it
     assert len(list(tmp_path.iterdir())) == 9
 
 
@@ -191,7 +191,7 @@ def test_a_file_in_the_place_of_the_folder(data, tmp_path):
         classifier.fit(*data)
 
 
-# The file
+# Output file
 
 
 STATE = TrainingState(

@@ -1,4 +1,4 @@
-"""FERCNNClassifier as its users meet it; scikit-learn's own checks are in test_common."""
+"""FERCNNClassifier from the user's perspective; scikit-learn's checks are in test_common."""
 
 import pickle
 
@@ -12,7 +12,7 @@ from fer_sklearn import FERCNNClassifier, make_faces
 from fer_sklearn.cnn import _fit as training_module
 
 SIZE = 24
-# Enough to learn 280 drawn faces.
+# Enough to learn 280 synthetic faces.
 LEARNER = {"epochs": 30, "batch_size": 32, "learning_rate": 2e-3, "dropout": 0.0}
 
 
@@ -138,7 +138,7 @@ def test_settings_that_change_training(small_faces, parameters):
 
 def test_focal_loss_is_the_published_one(small_faces):
     X, y = small_faces
-    # At such a rate nothing is learnt between the loss and the probabilities.
+    # At this rate, nothing is learned between the loss and the probabilities.
     classifier = quick(
         architecture=tiny_network, loss="focal", learning_rate=1e-12, epochs=1, batch_size=280
     ).fit(X, y)
@@ -168,13 +168,13 @@ def test_cosine_schedule_ends_at_rest(small_faces):
     assert rates[-1] < 1e-4
 
 
-# Weights of images, and images held out
+# Sample weights and validation images
 
 
 @pytest.mark.slow
 def test_images_of_weight_zero_teach_nothing(small_faces):
-    # Stands in for scikit-learn's check that weights equal repetition, which minibatches
-    # cannot give: their composition differs.
+    # Replaces scikit-learn's check that weights equal repetition, which minibatches
+    # cannot satisfy, since their composition differs.
     X, y = small_faces
     wrong = np.concatenate([X, X]), np.concatenate([y, np.roll(np.sort(y), 140)])
     weights = np.repeat([1.0, 0.0], len(y))
@@ -217,7 +217,7 @@ def test_held_out_images_are_stratified_and_not_augmented(small_faces, monkeypat
     classifier = quick(validation_fraction=0.25, augmentation=True, batch_size=35)
     classifier.fit(X[order], y[order])
     assert np.bincount(seen["validation"].codes).tolist() == [10] * 7
-    # Batches are made somewhat ahead of their use, never for the images held out.
+    # Batches are prepared ahead of their use, but never for validation images.
     assert 2 * 210 <= seen["augmented"] <= 4 * 210
     assert seen["augmented"] % 35 == 0
     held_out = seen["validation"]
@@ -226,7 +226,7 @@ def test_held_out_images_are_stratified_and_not_augmented(small_faces, monkeypat
 
 
 def test_early_stopping_returns_to_the_best_epoch(small_faces):
-    # Noise for labels: nothing gets better for long.
+    # Random labels: nothing improves for long.
     X, _ = small_faces
     y = np.random.default_rng(0).choice(["a", "b"], len(X))
     classifier = quick(
@@ -245,7 +245,7 @@ def test_too_few_images_to_hold_out():
         quick(early_stopping=True).fit(X, y)
 
 
-# Going on
+# Resuming
 
 
 def test_warm_start_goes_on(small_faces):
@@ -292,7 +292,7 @@ def test_partial_fit_of_an_unknown_label(small_faces):
         classifier.partial_fit(small_faces[0][:2], ["bored", "sad"])
 
 
-# Callbacks and what is printed
+# Callbacks and printed output
 
 
 def test_callbacks_are_copies_that_share_what_they_hold(small_faces):

@@ -1,4 +1,4 @@
-"""What FERCNNClassifier takes, and what it refuses in words that help."""
+"""Input that FERCNNClassifier accepts, and helpful errors for the rest."""
 
 import keras
 import numpy as np

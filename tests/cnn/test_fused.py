@@ -1,4 +1,4 @@
-"""Batch normalisation in one operation equals Keras's own."""
+"""Fused batch normalisation equals Keras's own."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Probabilities to learn in place of labels."""
+"""Soft targets."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_the_labels_as_probabilities_are_the_labels(small_faces):
 
 def test_what_is_learnt_is_the_probabilities(small_faces):
     X, y = small_faces
-    others = np.roll(one_hot(y), 1, axis=1)  # each emotion called by the next one's name
+    others = np.roll(one_hot(y), 1, axis=1)  # each emotion labelled with the next one's name
     classifier = FERCNNClassifier(**LEARNER).fit(X, y, soft_targets=others)
     named = classifier.classes_[others.argmax(axis=1)]
     assert classifier.score(X, named) > 0.7

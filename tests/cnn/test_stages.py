@@ -1,4 +1,4 @@
-"""Stages: how networks are split at their resolutions, and what freezing keeps."""
+"""Stages: how networks are split by resolution, and what freezing preserves."""
 
 from functools import cache, partial
 
@@ -19,7 +19,7 @@ META = {"input_shape": (48, 48, 1), "n_classes": 7}
 
 
 def nested(meta):
-    """A Sequential in a Sequential, with a resolution that falls within the inner one."""
+    """A Sequential in a Sequential, whose resolution drops within the inner one."""
     inner = [layers.Conv2D(4, 3), layers.MaxPooling2D(), layers.Conv2D(4, 3)]
     return keras.Sequential(
         [
@@ -44,7 +44,7 @@ def keeps_its_dimensions(meta):
 
 
 def padded(meta):
-    """Padding before an unpadded convolution, which is no fall of the resolution."""
+    """Padding before an unpadded convolution, which does not lower the resolution."""
     inputs = x = keras.Input(meta["input_shape"])
     x = layers.Conv2D(4, 3, strides=12, padding="same")(x)
     x = layers.ZeroPadding2D(3)(x)
@@ -81,7 +81,7 @@ every_network = pytest.mark.parametrize("architecture", EXPECTED, ids=label)
 
 @cache
 def network(architecture):
-    """Tests leave it as it is."""
+    """Tests do not change it."""
     return build_model(architecture, META)
 
 
@@ -111,7 +111,7 @@ def test_each_layer_is_in_one_stage_and_in_order(architecture):
 
 @every_network
 def test_no_layer_feeds_an_earlier_stage(architecture):
-    """So that everything before a frozen layer is frozen."""
+    """Everything before a frozen layer has to be frozen too."""
     seen = {}
     for number, stage in enumerate(split_stages(network(architecture))):
         for layer in stage:

@@ -1,4 +1,4 @@
-"""Seeds, what is left behind in the process, and compiled models that are used again."""
+"""Seeds, global state, and reuse of compiled models."""
 
 import random
 import subprocess
@@ -77,7 +77,7 @@ def test_none_draws_from_numpy_as_everywhere_in_scikit_learn(reference):
     assert not np.array_equal(fit_weights(None)[0], fit_weights(None)[0])
 
 
-# Nothing process-wide is left behind
+# No global state is left behind
 
 
 def test_no_global_state_is_left_behind():
@@ -117,7 +117,7 @@ def test_thirty_fits_grow_memory_by_at_most_60_mb():
     assert float(_run(code)) <= 60
 
 
-# Compiled models that are used again
+# Reuse of compiled models
 
 
 def test_a_fitted_estimator_keeps_its_own_weights(reference):
@@ -159,7 +159,7 @@ def test_seeds_differ_by_purpose():
     assert len({*derive_seeds(0, 2, 50), *derive_seeds(0, 3, 50), *derive_seeds(1, 2, 50)}) == 150
 
 
-# Taking up a training
+# Resuming training
 
 
 def _spec():

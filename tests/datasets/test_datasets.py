@@ -27,7 +27,7 @@ FACES = make_faces(7, random_state=0)
 
 
 def put(folder, names, shape=None):
-    """Write faces under these names, in order."""
+    """Write faces to files with these names, in order."""
     for name, face in zip(names, FACES.images, strict=False):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -264,7 +264,7 @@ BY_HAND = "open https://www.kaggle.com/datasets/msambare/fer2013 , choose 'Downl
 
 @pytest.fixture
 def kaggle(monkeypatch, tmp_path_factory):
-    """A server that offers a tiny FER2013 as Kaggle does, by a redirection."""
+    """A server that offers a tiny FER2013 through a redirect, like Kaggle."""
     names = [f"train/{e}/Training_1.png" for e in EMOTIONS[:5]]
     names += ["test/sad/PublicTest_1.png", "test/sad/PrivateTest_1.png"]
     folder = put(tmp_path_factory.mktemp("served"), names)
@@ -360,7 +360,7 @@ def test_fetch_checks_the_subset_first(tmp_path):
         fetch_fer2013(tmp_path, subset="test")
 
 
-# -- drawn faces ------------------------------------------------------------------------
+# -- synthetic faces --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [16, 28, 48, 96])

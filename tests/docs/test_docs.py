@@ -1,4 +1,4 @@
-"""The documentation builds without a warning, shows all that is public, and its links lead."""
+"""The documentation builds without warnings, covers the public API, and has no broken links."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from fer_sklearn import read_image
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(fer_sklearn.__file__).parent
-# Public modules whose names are machinery: no promise is made about them.
+# Public modules whose contents are internal.
 MACHINERY = {"cli"}
 GENERATED = ("_build", "auto_examples", "generated", "__pycache__")
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(1500)  # on a busy machine; two or three minute
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A folder with the finished site, built once from a copy, and what Sphinx said."""
+    """A folder with the finished site, built once from a copy, and Sphinx's output."""
     for extension in ("sphinx", "sphinx_gallery", "numpydoc", "myst_parser", "sphinx_design"):
         pytest.importorskip(extension, reason="needs the extra: pip install '.[docs]'")
     root = tmp_path_factory.mktemp("docs")
@@ -44,7 +44,7 @@ def site(tmp_path_factory):
 
 
 class _Page(HTMLParser):
-    """What a page links to and what can be linked to in it."""
+    """The links and anchors of a page."""
 
     def __init__(self, path):
         super().__init__()
@@ -61,14 +61,14 @@ class _Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def pages(site):
-    """Every page by its path; the theme keeps a template among its static files."""
+    """Every page by its path; the theme has a template among its static files."""
     paths = [path for path in site[0].rglob("*.html") if "_static" not in path.parts]
     return {path.resolve(): _Page(path) for path in paths}
 
 
 @pytest.fixture(scope="module")
 def documented(site):
-    """The full names of all objects that the reference describes, by their public modules."""
+    """The full names of all objects in the reference, in their public modules."""
     from sphinx.util.inventory import InventoryFile
 
     inventory = InventoryFile.loads((site[0] / "objects.inv").read_bytes(), uri="")
@@ -85,7 +85,7 @@ def test_the_site_builds_without_a_warning(site):
 
 
 def broken_links(pages):
-    """Return every link inside the site that leads nowhere, as "page: link"."""
+    """Return every broken link within the site, as "page: link"."""
     broken = []
     for path, page in pages.items():
         for link in page.links:
@@ -163,7 +163,7 @@ def test_everything_in_the_reference_is_public(documented):
         path, _, public = name.removeprefix("fer_sklearn.").rpartition(".")
         if name.split(".")[1] in fer_sklearn.__all__:
             continue
-        # Of a method or an attribute of a class, the class counts.
+        # For a method or an attribute, look up its class.
         while path and path not in _public_modules():
             path, _, public = path.rpartition(".")
         if not path or public not in import_module(f"fer_sklearn.{path}").__all__:
@@ -208,7 +208,7 @@ def test_pages_of_examples_lead_to_the_reference(site):
 
 
 def test_nothing_is_fetched_from_elsewhere(pages):
-    """A page of the site works without a network: scripts, styles and pictures are in it."""
+    """A page of the site works offline: scripts, styles and images are part of it."""
     for path in pages:
         page = path.read_text(encoding="utf-8")
         for tag in ("<script src=", '<link rel="stylesheet"', "<img "):

@@ -1,4 +1,4 @@
-"""The notebook that does what five notebooks did runs from its first cell to its last."""
+"""The notebook that rebuilds five published ones runs from the first cell to the last."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_it_has_the_network_of_each_original(notebook, name):
 
 
 def _shown(notebook, kind):
-    """Return what the cells showed of a kind, such as "image/png" or "text/plain"."""
+    """Return the outputs of a MIME type, such as "image/png" or "text/plain"."""
     outputs = [output for cell in _code(notebook) for output in cell.outputs]
     return [output.data[kind] for output in outputs if kind in output.get("data", {})]
 
@@ -39,7 +39,7 @@ def _shown(notebook, kind):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # on a busy machine; a minute on an idle one
 def test_it_runs(notebook, monkeypatch, tmp_path):
-    # With FER2013 it would train for hours. A kernel draws only without a backend of ours.
+    # With FER2013 it would train for hours. A kernel shows plots only with its default backend.
     for variable in ("FER2013_PATH", "MPLBACKEND"):
         monkeypatch.delenv(variable, raising=False)
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -50,7 +50,7 @@ def test_it_runs(notebook, monkeypatch, tmp_path):
     )
     done = client.execute()
     assert all(cell.execution_count for cell in _code(done))
-    assert len(_shown(done, "image/png")) >= 5  # samples, curves, photo, time line, confusion
+    assert len(_shown(done, "image/png")) >= 5  # samples, curves, photo, timeline, confusion
     printed = "".join(
         output.text
         for cell in _code(done)
@@ -58,6 +58,6 @@ def test_it_runs(notebook, monkeypatch, tmp_path):
         if output.output_type == "stream" and output.name == "stdout"
     )
     assert "the same label for 100.0% of the test images" in printed
-    assert "pixels" in printed  # those that the network of (b) refuses
+    assert "pixels" in printed  # those that the network of (b) rejects
     table = _shown(done, "text/plain")[-1]
     assert {line.split()[0] for line in table.splitlines()[1:]} == {"a", "b", "c", "d", "HOG-SVM"}

@@ -1,4 +1,4 @@
-"""The Python of the README and of the documentation runs; its command lines exist."""
+"""The Python code of the README and the documentation runs; their command lines exist."""
 
 import json
 import re
@@ -16,7 +16,7 @@ COMMAND = "fer-sklearn"
 
 
 def code_blocks(text, language):
-    """Return (line, code) of every fenced block of a language, indented ones too."""
+    """Return (line, code) of every fenced block of a language, including indented ones."""
     pattern = rf"^([ ]*)```{language}[^\S\n]*\n(.*?)^\1```[ ]*$"
     return [
         (text.count("\n", 0, match.start(2)), _dedent(match[2], len(match[1])))
@@ -37,7 +37,7 @@ def run_python(text, filename):
 
 
 def command_lines(text):
-    """Return the arguments of every command line of this package in the shell blocks."""
+    """Return the arguments of every call of fer-sklearn in the shell blocks."""
     found = []
     for _, block in code_blocks(text, "bash"):
         for line in block.replace("\\\n", " ").splitlines():
@@ -145,7 +145,7 @@ def test_command_lines_are_found():
 
 
 def measured_tables(page):
-    """Yield (path of a result, what the page shows of it)."""
+    """Yield (path of a result, its text on the page)."""
     text = page.read_text(encoding="utf-8")
     return re.findall(r"<!-- (benchmarks/results/\S+\.md) -->\n(.*?)<!-- end -->", text, re.DOTALL)
 

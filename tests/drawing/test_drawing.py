@@ -1,4 +1,4 @@
-"""Annotated photos: what is drawn where, and that it can be read on any ground and size."""
+"""Annotated photos: what is drawn where, and that it is readable on any background and size."""
 
 import threading
 
@@ -38,7 +38,7 @@ def _draw(photo, boxes=ASTRONAUT, emotions=("happy",), shares=HAPPY, **options):
 
 
 def _count(picture, color, tolerance=2):
-    """How many pixels have a colour."""
+    """Count the pixels of a colour."""
     return int((np.abs(picture.astype(int) - color).max(axis=2) <= tolerance).sum())
 
 
@@ -53,7 +53,7 @@ def _readings(n=1):
 
 
 def _overlap(a, b):
-    """The area that two boxes share."""
+    """Return the area of the intersection of two boxes."""
     (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
     width = min(ax + aw, bx + bw) - max(ax, bx)
     height = min(ay + ah, by + bh) - max(ay, by)
@@ -61,7 +61,7 @@ def _overlap(a, b):
 
 
 def _plates(shape, boxes):
-    """Place plates; return the layout, and the plates as boxes."""
+    """Place labels; return the layout, and the labels as boxes."""
     boxes = np.asarray(boxes, float)
     readings = _readings(len(boxes))
     layout = place_plates(shape, boxes, readings, font_size(shape, boxes))
@@ -89,7 +89,7 @@ def test_the_middle_of_the_face_stays_free():
 
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_box_and_headline_have_the_colour_of_the_emotion(emotion):
-    # The other bars have colours of their own, hence no probabilities here.
+    # The other bars have different colours, so there are no probabilities here.
     picture = _draw(np.full((300, 400, 3), 128, np.uint8), [[60, 60, 90, 90]], [emotion], NAN)
     assert _count(picture, _rgb(emotion)) > 2 * 90 * 2
     others = [name for name in EMOTIONS if name != emotion]
@@ -129,9 +129,9 @@ def test_everything_is_seen_on_black_and_on_white(ground, emotion):
     photo = np.full((300, 400, 3), ground, np.uint8)
     picture = _draw(photo, [[60, 60, 90, 90]], [emotion]).astype(float)
     luminance = picture @ [0.2126, 0.7152, 0.0722]
-    # Across the left line of the box there is a step that nobody overlooks.
+    # Across the left edge of the box there is a visible contrast.
     assert np.ptp(luminance[105, 50:70]) > 60
-    # And in the headline, between letters and their ground.
+    # And in the headline, between letters and their background.
     _, plates = _plates(photo.shape, [[60, 60, 90, 90]])
     x, y, width, _ = map(int, plates[0])
     assert np.ptp(luminance[y + 2 : y + 14, x + 6 : x + width // 2]) > 80
@@ -143,7 +143,7 @@ def test_text_contrasts_with_its_ground(color):
         return np.dot([0.2126, 0.7152, 0.0722], (np.asarray(rgb) / 255) ** 2.2) + 0.05
 
     light, dark = sorted((luminance(color), luminance(readable_on(color))), reverse=True)
-    # WCAG 2 asks for 4.5 to 1.
+    # WCAG 2 requires 4.5 to 1.
     assert light / dark > 4.4
 
 
@@ -250,7 +250,7 @@ def test_labels_that_are_no_emotions_are_drawn_too():
     ground = np.full((300, 400, 3), 128, np.uint8)
     picture = draw_faces(ground, [[60, 60, 90, 90]], ["ὑγιής"], [[0.4, 0.6]], ["contempt", "ὑγιής"])
     assert _changed(picture, ground).sum() > 1000
-    # A label of which no probability is told has no percentage.
+    # A label without a probability has no percentage.
     draw_faces(ground, [[60, 60, 90, 90]], ["other"], [[0.4, 0.6]], ["contempt", "happy"])
 
 

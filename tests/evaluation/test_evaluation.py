@@ -1,4 +1,4 @@
-"""Evaluation: the numbers against scikit-learn, the intervals against a plain bootstrap."""
+"""Evaluation: metrics compared with scikit-learn, intervals with a plain bootstrap."""
 
 import json
 import time
@@ -22,7 +22,7 @@ from fer_sklearn.evaluation import SCORING, evaluate, evaluate_predictions
 
 
 def _predictions(n=400, seed=0, labels=EMOTIONS):
-    """Return true labels of uneven frequency and predictions that are right in two of three."""
+    """Return imbalanced true labels, and predictions of which two in three are correct."""
     rng = np.random.default_rng(seed)
     weights = np.arange(1, len(labels) + 1)
     y_true = rng.choice(labels, n, p=weights / weights.sum())

@@ -1,4 +1,4 @@
-"""Comparison of models: tests against scipy and by hand, and what is said in words."""
+"""Comparison of models: tests checked against scipy and by hand, and their verdicts."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from fer_sklearn.evaluation._compare import _bootstrap_p
 
 
 def _answers(y_true, share, seed, sharpness=3.0):
-    """Return probabilities whose largest is at the true label for a share of the images."""
+    """Return probabilities that are highest for the true label in a fraction of the images."""
     rng = np.random.default_rng(seed)
     true = np.searchsorted(EMOTIONS, y_true)
     told = np.where(rng.random(len(true)) < share, true, rng.integers(0, 7, len(true)))
@@ -83,7 +83,7 @@ def test_intervals_are_those_of_a_plain_paired_bootstrap(y_true):
 
 
 def test_resamples_are_paired(y_true):
-    # Two models that differ on five images differ surely, however much both vary.
+    # Two models that differ on five images do differ, however much both vary.
     proba = _answers(y_true, 0.5, 0)
     other = proba.copy()
     wrong = np.flatnonzero(np.array(EMOTIONS)[proba.argmax(axis=1)] != y_true)[:5]
@@ -228,7 +228,7 @@ def test_frame_is_tidy(comparison):
 
 
 def test_json_is_strict(y_true):
-    # Kappa is not defined where there is one label alone.
+    # Kappa is undefined if there is only one label.
     report = evaluate_predictions(["a"] * 3, ["a"] * 3)
     read = json.loads(compare([report, report]).to_json(), parse_constant=pytest.fail)
     (kappa,) = (d for d in read["differences"] if d["metric"] == "cohen_kappa")

@@ -1,4 +1,4 @@
-"""Accuracy by coverage: by hand, and against a plain loop."""
+"""Accuracy by coverage, checked by hand and against a plain loop."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Evaluation of probabilities: the numbers against scikit-learn, and who says what."""
+"""Evaluation of probabilities: metrics compared with scikit-learn, and where they come from."""
 
 import json
 import time
@@ -105,7 +105,7 @@ def test_ties_are_broken_as_scikit_learn_breaks_them():
 
 
 def test_calibration_error_by_hand():
-    # In one bin 0.8 is said and half is right, in another 0.6 is said and all is right.
+    # In one bin the confidence is 0.8 and the accuracy 0.5, in another 0.6 and 1.
     proba = [[0.8, 0.2], [0.8, 0.2], [0.6, 0.4], [0.4, 0.6]]
     report = evaluate_predictions(["a", "b", "a", "b"], ["a", "a", "a", "b"], y_proba=proba)
     assert report.overall["expected_calibration_error"].value == pytest.approx(0.35)
@@ -113,7 +113,7 @@ def test_calibration_error_by_hand():
 
 def test_calibration_error_has_the_bins_of_the_reliability_diagram():
     rng = np.random.default_rng(0)
-    # On the edges of bins, which belong to the lower one, and within.
+    # On the edges of bins, which belong to the lower bin, and within them.
     confidence = rng.choice([*np.linspace(0, 1, 16)[8:], *rng.uniform(0.5, 1, 8)], 300)
     right = rng.random(300) < confidence
     proba = np.column_stack([confidence, 1 - confidence])
@@ -155,7 +155,7 @@ def test_probabilities_leave_the_other_numbers_alone():
 def test_all_intervals_of_a_full_test_half_take_under_a_second():
     y_true, y_pred, proba = make_answers(3589)
     seconds = []
-    for _ in range(3):  # another process may get in the way of one
+    for _ in range(3):  # another process may disturb a single run
         start = time.perf_counter()
         evaluate_predictions(y_true, y_pred, y_proba=proba, n_resamples=1000)
         seconds.append(time.perf_counter() - start)
@@ -311,7 +311,7 @@ def test_a_classifier_that_abstains(small_faces):
 
 
 class HalvingWithoutState(TransformerMixin, BaseEstimator):
-    """A transformer that learns nothing and says nothing of it."""
+    """A stateless transformer without a tag that says so."""
 
     def __init__(self):
         self.n_calls = 0

@@ -1,4 +1,4 @@
-"""Grad-CAM: against class activation maps and differences, inside wrappers, bad input."""
+"""Grad-CAM: compared with class activation maps and differences, in wrappers, bad input."""
 
 import gc
 import os
@@ -31,7 +31,7 @@ def shipped():
 
 @pytest.fixture(scope="module")
 def network(shipped):
-    """The shipped network without the mean over mirror images."""
+    """The pretrained network without test-time augmentation."""
     plain = load_pretrained("tiny")[-1]
     return plain.set_params(test_time_augmentation=False)
 
@@ -361,7 +361,7 @@ np.save({str(tmp_path / "maps.npy")!r}, maps)
 
 def test_on_real_faces_the_relevant_tenth_costs_more_than_a_random_one(shipped, fer2013_path):
     X, y = load_fer2013(fer2013_path, subset="public", return_X_y=True)
-    X, y = X[::12], y[::12]  # they come sorted by label
+    X, y = X[::12], y[::12]  # sorted by label
     heatmaps = grad_cam(shipped, X).heatmaps
     random = np.random.default_rng(0).random(X.shape)
     for fill in ("mean", "blur"):

@@ -1,4 +1,4 @@
-"""HOG pictures: against scikit-image; weights: against scores, through linear steps."""
+"""HOG images compared with scikit-image, and weights with scores, through linear steps."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_strokes_are_those_of_scikit_image(faces):
     found = hog_picture(X, hog=hog, scale=1)
     for image, picture in zip(X, found, strict=True):
         _, expected = skimage_hog(image, 9, (16, 16), (1, 1), visualize=True)
-        # Theirs is before normalisation, hence each cell by itself.
+        # Theirs is before normalisation, so compare cell by cell.
         ours, theirs = (
             drawn.reshape(3, 16, 3, 16).swapaxes(1, 2).reshape(9, 16, 16)
             for drawn in (picture, expected)
@@ -168,7 +168,7 @@ def test_a_calibrated_classifier_is_opened(faces):
 
 
 def test_pictures_show_signs_and_sizes_of_the_weights():
-    """Two labels told apart by horizontal edges at the top: the only weights that are large."""
+    """Two labels distinguished by horizontal edges at the top: the only large weights."""
     rng = np.random.default_rng(0)
     X = rng.integers(100, 110, (60, 32, 32)).astype(np.uint8)
     y = np.resize(["lined", "plain"], 60)

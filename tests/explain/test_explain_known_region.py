@@ -1,4 +1,4 @@
-"""Explanations of a network that can only look at the mouth, since nothing else differs."""
+"""Explanations of a network that depends only on the mouth, since nothing else differs."""
 
 import pickle
 
@@ -48,7 +48,7 @@ def _shuffled(network):
 
 
 def _share_on_mouth(heatmaps):
-    """Return which share of all relevance lies on the lower part, 0.375 of the image."""
+    """Return the fraction of all relevance on the lower part, 0.375 of the image."""
     total = np.maximum(heatmaps, 0).sum(axis=(0, 2))
     return float(total[_MOUTH_FROM:].sum() / total.sum())
 

@@ -1,4 +1,4 @@
-"""Occlusion maps and masks: against a plain loop, for any classifier, bad input."""
+"""Occlusion maps and masks: compared with a plain loop, for any classifier, bad input."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from fer_sklearn.explain._occlusion import _AT_A_TIME, _windows
 
 
 class BrightPixel(ClassifierMixin, BaseEstimator):
-    """Its probability of "bright" is the mean of the images' four middle pixels."""
+    """Its probability of "bright" is the mean of the four middle pixels of an image."""
 
     classes_ = np.array(["bright", "dark"])
     n_calls, largest = 0, 0
@@ -201,7 +201,7 @@ def test_a_share_is_between_0_and_1(share):
 
 def test_on_real_faces_the_relevant_tenth_costs_more_than_a_random_one(fer2013_path):
     X, y = load_fer2013(fer2013_path, subset="public", return_X_y=True)
-    X, y = X[::30], y[::30]  # they come sorted by label
+    X, y = X[::30], y[::30]  # sorted by label
     model = load_pretrained("tiny", runtime="litert")
     heatmaps = occlusion_map(model, X, window=12).heatmaps
     random = np.random.default_rng(0).random(X.shape)

@@ -1,4 +1,4 @@
-"""Importance of face regions: against a plain computation, for any classifier, bad input."""
+"""Importance of face regions: compared with a plain loop, for any classifier, bad input."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from fer_sklearn.explain import FACE_REGIONS, face_regions, region_importance
 
 
 class BrightCorner(ClassifierMixin, BaseEstimator):
-    """Says "bright" by how bright the pixel at the top left is, whatever else there is."""
+    """Predicts "bright" from the top left pixel alone."""
 
     classes_ = np.array(["bright", "dark"])
 
@@ -217,7 +217,7 @@ def test_a_classifier_that_looks_at_nothing_loses_nothing(faces):
 def test_the_shipped_model_reads_happy_from_the_mouth(fer2013_path):
     X, y = load_fer2013(fer2013_path, subset="public", return_X_y=True)
     model = load_pretrained("tiny", runtime="litert")
-    # They come sorted by label.
+    # Sorted by label.
     result = region_importance(model, X[::10], y[::10], n_repeats=1, random_state=0)
     drops = result.to_frame().pivot(index="region", columns="emotion", values="mean")
     assert drops["happy"].idxmax() == "mouth"

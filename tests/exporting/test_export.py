@@ -1,4 +1,4 @@
-"""What is exported answers as the pipeline does, tells how, and is there whole or not at all."""
+"""Exports predict like the pipeline, describe themselves, and are complete or absent."""
 
 import hashlib
 import json
@@ -164,7 +164,7 @@ def test_a_search_exports_its_best(small_faces, tmp_path):
     export(search.fit(X[:70], y[:70]), tmp_path / "s.tflite")
 
 
-# What does not agree is not kept.
+# Exports that disagree are not kept.
 
 
 def sabotage(monkeypatch, tamper):

@@ -1,4 +1,4 @@
-"""The packages for browsers are installed whole, once, and as pinned."""
+"""The packages for browsers are installed completely, once, and at their pinned versions."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def on_path(tmp_path, monkeypatch):
-    """Put stand-ins, by name, on a PATH that has nothing else."""
+    """Put stand-ins, by name, on an otherwise empty PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))

@@ -1,4 +1,4 @@
-"""Networks written for TensorFlow.js answer there as they do in Keras, or are refused."""
+"""Networks exported to TensorFlow.js predict as they do in Keras, or are rejected."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 
 class Of(layers.Layer):
-    """Does to a batch what a function does."""
+    """Applies a function to a batch."""
 
     def __init__(self, function, **options):
         super().__init__(**options)
@@ -59,7 +59,7 @@ def _model(shape, *steps):
 
 
 def _with_random_weights(model):
-    """Also where Keras starts with zeros and ones, which would hide what is mixed up."""
+    """Also randomise what Keras initialises with zeros and ones, which would hide mistakes."""
     random = np.random.default_rng(0)
     model.set_weights(
         [
@@ -141,7 +141,7 @@ def test_what_ships(folder, packages):
     assert np.abs(run_tfjs(folder, images[::-1]) - expected).max() > 1e-2
 
 
-# EfficientNet alone takes as long to build as all others do to be tested.
+# EfficientNet alone takes as long to build as it takes to test all the others.
 @pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - {"efficientnet_b0"}))
 def test_every_architecture_can_be_written(name, folder, packages):
     meta = {"input_shape": (48, 48, 1), "n_classes": 7}

@@ -1,4 +1,4 @@
-"""The page that `write_web` makes, in a real Chromium, against Python."""
+"""The web app of `write_web` in a real Chromium, compared with Python."""
 
 import io
 import json
@@ -18,11 +18,11 @@ from fer_sklearn.exporting._node import MissingNodeError, install_packages
 from fer_sklearn.faces import _cascades, _haar
 
 PROBABILITY = 1e-4
-# Nothing of the page goes there; the test sees whether its policy lets it.
+# The page never requests this; the test checks that its policy would block it.
 ANYTHING = "fetch({url!r}, {{mode: 'no-cors'}}).then(() => 'sent', () => 'refused')"
 
 
-# --- what is served, and to what
+# --- the server
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def pretrained():
 
 @pytest.fixture(scope="module")
 def model(pretrained):
-    """The network as it is exported, and what the side-car says of it."""
+    """The exported network, and its metadata."""
     from fer_sklearn.exporting._graph import serving_model, take_apart
     from fer_sklearn.exporting._metadata import describe
 
@@ -91,7 +91,7 @@ def _difference(shown, probabilities):
 
 
 def _pictures():
-    """Sixteen drawn faces, and sixteen real ones, in grey and in colour, some with much around."""
+    """Sixteen synthetic and sixteen real faces, grey and in colour, some in wide crops."""
     drawn = make_faces(16, random_state=1, return_X_y=True)[0]
     subset = (255 * data.lfw_subset()[:6]).astype(np.uint8)
     enlarged = [
@@ -124,7 +124,7 @@ def test_the_astronaut_and_32_faces_are_read_as_python_reads_them(opened, server
     assert sum(face["whole"] for face in answers) < 20
     assert [face["label"] for face in answers] == labels.tolist()
     assert _difference(answers, probabilities) < PROBABILITY
-    # A comparison that takes a neighbour's answer for the right one would prove nothing.
+    # A comparison that accepted the prediction for a neighbouring face would prove nothing.
     assert _difference(answers, np.roll(probabilities, 1, axis=0)) > 0.1
     assert all(
         np.abs(np.reshape(face["pixels"], (48, 48, 4))[..., :3] - _rgb(cut)).max() <= 1
@@ -213,7 +213,7 @@ def test_the_camera_is_answered_and_stopped(opened, server):
     assert re.fullmatch(r"\d+ answers a second", page.locator("#speed").inner_text())
     assert page.locator("#camera-boxes .box").count() == 1
     assert "happy" in page.locator("#said").inner_text()
-    # On the right, because the picture is shown mirrored.
+    # On the right, because the image is mirrored.
     left = page.locator(".box").evaluate("(box) => parseFloat(box.style.left)")
     assert left > 50
     page.get_by_role("button", name="Stop").click()
@@ -235,7 +235,7 @@ def test_a_refused_camera_gives_advice(opened, server):
     assert page.locator("#camera").is_hidden()
 
 
-# --- for everyone
+# --- accessibility
 
 
 def test_the_keyboard_reaches_everything(opened, server):
@@ -312,7 +312,7 @@ def test_npm_is_asked_for_only_where_it_is_wanted(model, tmp_path, monkeypatch):
     assert page["runtime"]["wasm"]["url"].startswith("https://cdn.jsdelivr.net/npm/@tensorflow/")
 
 
-# --- what Python holds the page to
+# --- constants shared with Python
 
 
 def test_the_page_has_the_detector_s_numbers():

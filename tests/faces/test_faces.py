@@ -1,4 +1,4 @@
-"""What a detector may return, how faces are cut out, and FaceCropper."""
+"""Detector output, cropping, and FaceCropper."""
 
 import pickle
 import warnings
@@ -18,7 +18,7 @@ BLANK = np.full((200, 200, 3), 128, np.uint8)
 
 
 def _halves(photo):
-    """A detector that sees a small face on the right and a larger one on the left."""
+    """A detector that finds a small face on the right and a larger one on the left."""
     return [(0, 0, 10, 10, 1.0), (14, 5, 4, 4, 9.0), (9, 9, 2, 2, 3.0)]
 
 
@@ -121,7 +121,7 @@ def test_faces_are_rgb_and_of_one_size():
     faces = FaceCropper(size=(60, 50)).fit_transform([astronaut(), astronaut()[:300, 50:400]])
     assert faces.shape == (2, 60, 50, 3)
     assert faces.dtype == np.uint8
-    # Skin: red above blue. In BGR it would be the other way round.
+    # Skin has more red than blue. In BGR it would be the other way round.
     red, _, blue = faces[0, 20:40, 15:35].reshape(-1, 3).mean(0)
     assert red > blue + 20
 
@@ -169,7 +169,7 @@ def test_crop_takes_exactly_the_box_and_its_margin():
 
 
 def _marked(angle):
-    """A face of four marks, turned clockwise about (60, 50), and its eyes."""
+    """A face of four marks, rotated clockwise about (60, 50), and its eyes."""
     points = np.array([[-12.0, -8.0], [12.0, -8.0], [0.0, 2.0], [0.0, 14.0]])
     cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     points = points @ np.array([[cosine, sine], [-sine, cosine]]) + (60, 50)
@@ -290,7 +290,7 @@ def test_an_unreadable_file_is_told_by_name(tmp_path):
 
 
 def test_negative_pixels_are_refused():
-    # In place of scikit-learn's check, which expects this of fit; fit reads no photos.
+    # Replaces scikit-learn's check, which expects this of fit; fit does not read photos.
     with pytest.raises(ValueError, match="array has float pixels from -1 to 1"):
         FaceCropper(size=2).fit_transform(np.array([[-1.0, 0, 0, 1]]))
 

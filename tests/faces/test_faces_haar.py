@@ -1,4 +1,4 @@
-"""HaarDetector on scikit-image's photos: faces of all kinds, and photos without one."""
+"""HaarDetector on scikit-image's photos, with all kinds of faces and without any."""
 
 import pickle
 import threading
@@ -14,13 +14,13 @@ from sklearn.datasets import load_sample_image
 from fer_sklearn.exceptions import MissingExtraError
 from fer_sklearn.faces import HaarDetector, detect_faces
 
-# Centre and eyes of the astronaut's face, as a person marked them.
+# Centre and eyes of the astronaut's face, marked by hand.
 CENTRE = np.array([225, 115])
 EYES = np.array([[201, 101], [247, 103]])
 
 
 def _subset(kind, n):
-    """The first of scikit-image's 100 faces of 25 pixels, or of as many other pictures."""
+    """The first of scikit-image's 100 faces of 25 pixels, or of its 100 other images."""
     first = {"faces": 0, "others": 100}[kind]
     return (lfw_subset()[first : first + n] * 255).astype(np.uint8)
 
@@ -32,7 +32,7 @@ def _turned(photo, angle):
 
 
 def _with_heads(shape, places):
-    """A photo of coffee with the astronaut's head of some sizes at some places."""
+    """A photo of coffee with the astronaut's head at several sizes and positions."""
     photo = cv2.resize(data.coffee(), shape[::-1])
     head = astronaut()[40:200, 145:305]
     for side, left, top in places:

@@ -25,14 +25,14 @@ ROW = [10, 20, 30, 40, 33, 30, 17, 31, 25, 40, 18, 50, 32, 50, 0.9]
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves a folder and says nothing."""
+    """Serves a folder without logging."""
 
     def log_message(self, *args):
         pass
 
 
 class StandIn:
-    """Answers like cv2.FaceDetectorYN: one face at a fixed place, and remembers the calls."""
+    """Behaves like cv2.FaceDetectorYN: finds one face at a fixed place, and records the calls."""
 
     made: list = []  # noqa: RUF012
 
@@ -68,7 +68,7 @@ def network(monkeypatch):
 
 @pytest.fixture
 def published(monkeypatch, tmp_path):
-    """Serve the stand-in's bytes as the published file, from this computer."""
+    """Serve the stand-in's bytes as the published file, from localhost."""
     source = tmp_path / "zoo" / "yunet.onnx"
     source.parent.mkdir()
     source.write_bytes(MODEL)
@@ -88,7 +88,7 @@ def test_rows_become_faces(network, published):
     faces = detect_faces(np.zeros((300, 400, 3), np.uint8), "yunet")
     assert_allclose(faces.boxes, [[10, 20, 30, 40]])
     assert_allclose(faces.scores, [0.9], rtol=1e-6)
-    # The network tells the eye further right first here.
+    # The network reports the right eye first here.
     assert_allclose(faces.eyes, [[[17, 31], [33, 30]]])
 
 

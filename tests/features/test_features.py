@@ -1,4 +1,4 @@
-"""HOG: equal to scikit-image on every kind of input, and clear about what it cannot do."""
+"""HOG: equal to scikit-image for every kind of input, with clear errors."""
 
 import pickle
 
@@ -13,7 +13,7 @@ from fer_sklearn.features._hog import BLOCK_NORMS
 
 
 def _images(kind, n=7, shape=(48, 48), seed=0):
-    """Seeded images of one of the kinds that faces come in."""
+    """Seeded images of a given kind."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 256, (n, *shape), dtype=np.uint8)
     codes[0] = 128  # a flat image
@@ -81,7 +81,7 @@ def test_batches_longer_than_a_chunk_are_the_same_as_their_parts():
 
 
 def test_a_faint_image_keeps_its_own_scale():
-    # The small constant in the norms makes HOG depend on the scale of faint gradients.
+    # Because of the small constant in the norms, HOG depends on the scale of faint gradients.
     images = np.full((1, 16, 16), 100, np.uint8)
     images[0, 5, 5] = 101
     for scaled in (images, images / 255.0):

@@ -1,4 +1,4 @@
-"""Around the descriptors: mirror images, principal components and unions."""
+"""Combining descriptors: mirror images, principal components and unions."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""LBP: equal to scikit-image on its values, and counted in the right cells."""
+"""LBP: patterns equal to scikit-image's, counted in the correct cells."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_pixels_left_over_are_not_counted():
     changed[:, 24] = 255 - changed[:, 24]
     squares = (lbp_batch(images, grid=(3, 3)) ** 2).reshape(3, 9, 59)
     assert_allclose(squares.sum(-1), 1, atol=1e-5)
-    # Cells that do not border on the row left over are the same.
+    # Cells that do not border on the leftover row are the same.
     assert_array_equal(
         lbp_batch(images, grid=(3, 3))[:, :354], lbp_batch(changed, grid=(3, 3))[:, :354]
     )

@@ -1,4 +1,4 @@
-"""Checks for any figure: its text is readable and its colours can be told apart."""
+"""Checks for any figure: readable text and distinguishable colours."""
 
 from itertools import combinations
 from unittest import mock
@@ -30,7 +30,7 @@ COLOR_BLINDNESS = {
 
 
 def drawn_texts(figure):
-    """Return every text that drawing a figure draws: labels, ticks, legends, all of it."""
+    """Return every text of a figure: labels, ticks, legends."""
     drawn = []
     draw = Text.draw
 
@@ -45,7 +45,7 @@ def drawn_texts(figure):
 
 
 def assert_readable(figure):
-    """Every text lies within the figure, is large enough, and no two lie on each other."""
+    """Assert that every text lies within the figure, is large enough, and overlaps no other."""
     texts = drawn_texts(figure)
     assert texts
     width, height = figure.canvas.get_width_height()
@@ -54,7 +54,7 @@ def assert_readable(figure):
         inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
         assert inside, f"clipped: {text.get_text()!r}"
         assert text.get_fontsize() >= 5, f"too small: {text.get_text()!r}"
-    # The box of slanted text is much larger than the text.
+    # The bounding box of rotated text is much larger than the text.
     straight = [text for text in texts if text.get_rotation() % 90 == 0]
     boxes = [text.get_window_extent().extents for text in straight]
     for (one, a), (other, b) in combinations(zip(straight, boxes, strict=True), 2):
@@ -63,7 +63,7 @@ def assert_readable(figure):
 
 
 def color_distance(colors, kind):
-    """Return the smallest distance in CIE Lab of two of `colors`, as a kind of eye sees them."""
+    """Return the smallest distance in CIE Lab between two of `colors`, for a type of vision."""
     rgb = np.array([to_rgb(color) for color in colors])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(linear @ np.transpose(COLOR_BLINDNESS[kind]), 0, 1)

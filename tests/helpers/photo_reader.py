@@ -1,4 +1,4 @@
-"""A stand-in for a model and a detector, and photos for it, whose pixels say what it finds."""
+"""A stand-in for a model and a detector, and photos whose pixels encode what it finds."""
 
 import threading
 
@@ -17,9 +17,9 @@ class _Found:
 
 
 class Reader:
-    """Stands in for a model: a photo has as many faces as its first pixel says.
+    """Stands in for a model: the first pixel of a photo is its number of faces.
 
-    The emotion of a face is that of the brightness of the second pixel.
+    The brightness of the second pixel encodes the emotion of each face.
     """
 
     classes = CLASSES

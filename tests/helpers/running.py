@@ -1,4 +1,4 @@
-"""Run the command line in this process, write what it reads, and read what it printed."""
+"""Run the command line in this process, prepare its input, and parse its output."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""For each operation that may be written for TensorFlow.js, something that uses it."""
+"""An example for each operation that can be written for TensorFlow.js."""
 
 import numpy as np
 import tensorflow as tf
@@ -48,7 +48,7 @@ Log1p Neg OnesLike Reciprocal Sigmoid Sign Sin Sinh Square Tan Tanh ZerosLike"""
 _BINARY = """Sub Add AddV2 Mul Maximum Minimum Greater GreaterEqual Less LessEqual RealDiv
 SquaredDifference"""
 
-#: From float32 (n, 4, 4, 3) in -1..1 to any number of numbers an image. A name with a dot is
+#: From float32 (n, 4, 4, 3) in -1..1 to any number of values per image. A name with a dot is
 #: another use of the operation before it.
 CASES = {
     **{name: _unary(name) for name in _UNARY.split()},

@@ -1,4 +1,4 @@
-"""Films and cameras that tests make, and a reader that finds coloured squares for faces."""
+"""Test videos and cameras, and a reader that treats coloured squares as faces."""
 
 import struct
 import time
@@ -21,7 +21,7 @@ def squares(*places, size=(240, 320)):
 
 
 def write_film(path, images, *, rate=25, codec="mp4v"):
-    """Write RGB pictures as a film, and return its path."""
+    """Write RGB images as a video, and return its path."""
     height, width = images[0].shape[:2]
     film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (width, height))
     for image in images:
@@ -31,12 +31,12 @@ def write_film(path, images, *, rate=25, codec="mp4v"):
 
 
 def moving(n_frames, *, start=60, step=3, label="happy"):
-    """Return pictures of one square on its way to the right."""
+    """Return images of a square that moves to the right."""
     return [squares((start + step * i, 120, label)) for i in range(n_frames)]
 
 
 def read_film(path):
-    """Return the RGB pictures of a film."""
+    """Return the RGB frames of a video."""
     capture, images = cv2.VideoCapture(str(path)), []
     while True:
         is_whole, image = capture.read()
@@ -46,7 +46,7 @@ def read_film(path):
 
 
 def turn_by_quarter(path):
-    """Make an MP4 one that was taken with the phone upright: to be turned when it is shown."""
+    """Turn an MP4 file into one filmed with an upright phone, to be rotated for display."""
     data = bytearray(path.read_bytes())
     # In `tkhd` of version 0, the matrix comes 40 bytes after version and flags.
     start = data.index(b"tkhd") + 4 + 40
@@ -55,17 +55,17 @@ def turn_by_quarter(path):
 
 
 def slow_down(path, n_fast, factor):
-    """Make the frames of an MP4 after the first `n_fast` last `factor` times as long."""
+    """Make the frames of an MP4 file after the first `n_fast` last `factor` times as long."""
     data = bytearray(path.read_bytes())
     start = data.index(b"stts") - 4
     (n_frames, length) = struct.unpack(">II", data[start + 16 : start + 24])
     table = struct.pack(">IIII", n_fast, length, n_frames - n_fast, length * factor)
     data[start + 12 : start + 24] = struct.pack(">I", 2) + table
-    # OpenCV writes the boxes that hold this one last, so that only their sizes change.
+    # OpenCV writes the boxes that contain this one last, so only their sizes change.
     for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"):
         size = data.index(name) - 4
         data[size : size + 4] = struct.pack(">I", struct.unpack(">I", data[size : size + 4])[0] + 8)
-    # And the list of what to show of the film ends where it ended before.
+    # And the edit list of the video ends where it ended before.
     shown = data.index(b"elst") + 12
     (duration,) = struct.unpack(">I", data[shown : shown + 4])
     data[shown : shown + 4] = struct.pack(">I", duration * factor)
@@ -113,13 +113,13 @@ class Camera:
     Parameters
     ----------
     rate : float
-        Frames a second, on the clock.
+        Frames per second, by the clock.
     n_frames : int or None
-        After so many it is unplugged; None for never.
+        Frames after which it is unplugged; None for never.
     bad : collection of int
         Readings, from 0, that fail although it is still there.
     draw : callable or None
-        From the number of a frame to an RGB picture.
+        From the number of a frame to an RGB image.
     """
 
     def __init__(self, *, rate=100, n_frames=None, bad=(), draw=None):
@@ -153,7 +153,7 @@ class Camera:
 
 
 class Film(Camera):
-    """Stands in for the capture of a film, and counts what was converted."""
+    """Stands in for the capture of a video, and counts the frames that are converted."""
 
     def __init__(self, n_frames, *, times=None, told=None):
         super().__init__(rate=25, n_frames=n_frames)

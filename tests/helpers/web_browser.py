@@ -1,4 +1,4 @@
-"""A real Chromium that reads the page of `write_web`, and the server that it reads it from."""
+"""A real Chromium that opens the page of `write_web`, and the server for it."""
 
 import functools
 import http.server
@@ -17,12 +17,12 @@ from skimage import data
 _CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None
 )
-# Milliseconds; the first answer waits for all of the runtime.
+# Milliseconds; the first prediction waits for the whole runtime.
 _PATIENCE = 60_000
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves a folder on localhost, and remembers what was asked for."""
+    """Serves a folder on localhost, and records the requests."""
 
     def __init__(self, folder):
         self.paths = []
@@ -41,7 +41,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def write_film(path):
-    """Write the astronaut moving about on the left for four seconds, as raw video."""
+    """Write four seconds of raw video with the astronaut moving on the left."""
     height, width, n_frames = 360, 480, 120
     with open(path, "wb") as file:
         file.write(f"YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C420jpeg\n".encode())
@@ -54,7 +54,7 @@ def write_film(path):
 
 @contextmanager
 def chromium(film):
-    """Start Chromium, whose camera shows the film to pages that may see it, or skip."""
+    """Start Chromium with the video as its camera, or skip."""
     sync_api = pytest.importorskip(
         "playwright.sync_api", reason="needs playwright: pip install playwright"
     )
@@ -73,9 +73,9 @@ def chromium(film):
 
 @contextmanager
 def page_opener(browser):
-    """Give a function that opens pages; they get nothing but what localhost has.
+    """Return a function that opens pages, which can only reach localhost.
 
-    A page has what it asked of others as ``asked_elsewhere``, and errors as ``logged``.
+    A page has its blocked requests as ``asked_elsewhere``, and its errors as ``logged``.
     """
     contexts = []
 
@@ -108,7 +108,7 @@ def page_opener(browser):
 
 
 def as_files(pictures):
-    """Return pictures as PNG files, as a file input takes them."""
+    """Return images as PNG files, as a file input takes them."""
     return [
         {"name": f"{index}.png", "mimeType": "image/png", "buffer": _png(picture)}
         for index, picture in enumerate(pictures)
@@ -116,7 +116,7 @@ def as_files(pictures):
 
 
 def read(page, files):
-    """Give files to the page as a user does, and return what it shows of each."""
+    """Choose files on the page like a user, and return what it shows for each."""
     known = page.evaluate("ferSklearn.shown.length")
     page.set_input_files("#files", files)
     page.evaluate("ferSklearn.idle")

@@ -1,4 +1,4 @@
-"""Rows of photos: order, status, batches, threads, and what stands for photos."""
+"""Rows of photos: order, status, batches, threads, and kinds of input."""
 
 import io
 import os
@@ -28,7 +28,7 @@ def problems(images):
 
 @pytest.fixture
 def album(tmp_path, monkeypatch):
-    """A folder with photos of three depths, and things that are none."""
+    """A folder with photos in three levels of subfolders, and other files."""
     monkeypatch.chdir(tmp_path)
     for path in ("album/b.png", "album/a/2.png", "album/a/10.png", "album/a/c/x.PNG"):
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -240,7 +240,7 @@ def test_what_cannot_be_read_is_a_row_and_the_rest_goes_on(tmp_path, monkeypatch
     )
 
 
-# What stands for photos
+# Kinds of input
 
 
 def test_a_folder_is_walked_in_order(album):

@@ -1,4 +1,4 @@
-"""Annotated copies of photos, and the callback of each photo."""
+"""Annotated copies of photos, and the callback for each photo."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from fer_sklearn.photos import PhotoResult, check_photo_outputs, iter_photo_rows
 
 @pytest.fixture(autouse=True)
 def album(tmp_path, monkeypatch):
-    """A folder to work in, with two photos."""
+    """A working directory with two photos."""
     monkeypatch.chdir(tmp_path)
     os.makedirs("album/sub")
     write_image("album/a.png", photo(2))

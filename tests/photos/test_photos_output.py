@@ -1,4 +1,4 @@
-"""Output files of `predict_photos`: whole rows whatever happens, and gone on with."""
+"""Output files of `predict_photos`: complete rows in any event, and resuming."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ FORMATS = (".csv", ".jsonl", ".parquet")
 
 
 class CountingReader(Reader):
-    """Counts the photos that it searches."""
+    """Counts the photos it processes."""
 
     def __init__(self):
         super().__init__()
@@ -37,7 +37,7 @@ class CountingReader(Reader):
 
 
 def read(path):
-    """Read an output file of any format as text, None where there is nothing."""
+    """Read an output file of any format as text, or return None if it is missing."""
     if path.suffix == ".csv":
         with open(path, newline="", encoding="utf-8") as file:
             return [
@@ -55,7 +55,7 @@ def read(path):
 
 @pytest.fixture
 def album(tmp_path, monkeypatch):
-    """Paths of nine photos: of two faces, of one, of none, by turns; one file is no photo."""
+    """Paths of nine photos with two, one and no faces in turn; one file is not a photo."""
     monkeypatch.chdir(tmp_path)
     paths = []
     for i in range(9):
@@ -118,7 +118,7 @@ def test_a_run_goes_on_after_the_photos_that_are_there(album, output):
     reader = CountingReader()
     summary = predict_photos(album, reader, output=output)
     assert found_rows(output) == expected_rows(album)
-    # The last photo that was there, the fourth, is searched again.
+    # The last photo in the file, the fourth, is processed again.
     assert summary == PhotoSummary(output, 9, 8, 3, 1, 3)
     assert reader.n_photos == 5
 
@@ -303,7 +303,7 @@ predict_photos({album!r}, Slow(), output={output!r}, batch_size=3)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_kill_9_at_any_moment_is_harmless(tmp_path, output, monkeypatch):
-    """A process is killed again and again, until one comes to the end."""
+    """A process is killed again and again, until one reaches the end."""
     monkeypatch.chdir(tmp_path)
     os.mkdir("album")
     for i in range(150):

@@ -1,4 +1,4 @@
-"""Confusion matrices, learning curves and colours: right, and easy to read."""
+"""Confusion matrices, learning curves and colours: correct, and easy to read."""
 
 from types import SimpleNamespace
 
@@ -37,7 +37,7 @@ def _close_figures():
 @pytest.mark.parametrize("kind", list(COLOR_BLINDNESS))
 def test_emotion_colors_can_be_told_apart(kind):
     assert tuple(EMOTION_COLORS) == EMOTIONS
-    # Neighbouring colours are told apart from 2.3 on; 15 is easy at a glance.
+    # A difference of 2.3 is just noticeable; 15 is obvious at a glance.
     assert color_distance(EMOTION_COLORS.values(), kind) > 15
 
 

@@ -1,4 +1,4 @@
-"""Grids of faces: which faces, what is said of each, and that it can be read."""
+"""Grids of faces: their order, their captions, and their readability."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,12 +20,12 @@ def _close_figures():
 
 
 def _faces(n):
-    """Faces that are told apart by their pixels: face i is i throughout."""
+    """Faces that are identified by their pixels: all pixels of face i are i."""
     return np.repeat(np.arange(n, dtype=np.uint8), 16).reshape(n, 4, 4)
 
 
 def _which(figure):
-    """The numbers of the faces that a figure of `_faces` shows, in its order."""
+    """The numbers of the `_faces` that a figure shows, in order."""
     return [int(ax.images[0].get_array()[0, 0]) for ax in figure.axes if ax.images]
 
 
@@ -104,7 +104,7 @@ def test_long_titles_are_made_to_fit(n_cols):
     assert short.get_fontsize() == 8
 
 
-# Right, wrong, right, wrong, right.
+# Correct, wrong, correct, wrong, correct.
 Y_TRUE = ["happy", "happy", "sad", "sad", "sad"]
 PROBA = [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.55, 0.45], [0.4, 0.6]]
 
@@ -252,7 +252,7 @@ def test_samples_are_readable(labels, n_per_class):
     target = np.resize(labels, 70)
     figure = plot_samples(_faces(70), target, n_per_class=n_per_class, random_state=0, size=0.9)
     assert_readable(figure)
-    # Names take no room from the faces.
+    # Names take no space from the faces.
     assert figure.axes[0].get_window_extent().width / figure.dpi == pytest.approx(0.82, abs=0.03)
 
 

@@ -1,4 +1,4 @@
-"""Maps over faces: at the right place, on one scale, and clear where nothing matters."""
+"""Maps over faces: correctly placed, on one scale, and transparent where irrelevant."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,7 +25,7 @@ def _maps(figure):
 
 
 def _seen(figure, i=0):
-    """What the map over face `i` looks like where it is drawn: RGBA, (h, w, 4)."""
+    """The rendered map over face `i`, RGBA, (h, w, 4)."""
     drawn = _maps(figure)[i]
     return drawn.cmap(drawn.norm(drawn.get_array()))
 

@@ -1,4 +1,4 @@
-"""Reliability, precision-recall and coverage: the numbers drawn are scikit-learn's, or counted."""
+"""Reliability, precision-recall and coverage plots, compared with scikit-learn or counts."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -30,7 +30,7 @@ def _close_figures():
 
 @pytest.fixture(scope="module")
 def judged():
-    """True labels, and probabilities of a model that is too sure of itself."""
+    """True labels, and probabilities of an overconfident model."""
     rng = np.random.default_rng(0)
     true = rng.integers(7, size=600)
     proba = rng.dirichlet([0.4] * 7, 600)
@@ -157,7 +157,7 @@ def test_models_share_the_axes_of_coverage(judged):
     worse = np.concatenate([np.roll(proba[:100], 1, axis=1), proba[100:]])
     for name, p in (("one", proba), ("other", worse)):
         display = CoverageAccuracyDisplay.from_predictions(y, p, labels=EMOTIONS, name=name, ax=ax)
-    # What is marked is named once; the second model has the same marks.
+    # Marks are labelled once; the second model has the same ones.
     assert len(ax.texts) == 3
     assert {mark: line.get_marker() for mark, line in display.marks_.items()} == {
         0.5: "o",
@@ -172,7 +172,7 @@ def test_models_share_the_axes_of_coverage(judged):
 def test_a_few_images_do_not_decide_what_is_shown():
     correct = np.arange(1000) < 800
     confidence = np.where(correct, 0.6, 0.5) + np.linspace(0, 0.01, 1000)
-    confidence[-1] = 0.99  # the surest is wrong
+    confidence[-1] = 0.99  # the most confident one is wrong
     proba = np.transpose([confidence, 1 - confidence])
     display = CoverageAccuracyDisplay.from_predictions(
         np.where(correct, "a", "b"), proba, labels=["a", "b"]
@@ -206,7 +206,7 @@ def test_a_model_has_the_name_of_its_class_or_another(display):
 @pytest.mark.parametrize("display", DISPLAYS)
 @pytest.mark.parametrize("size", [None, (3.5, 3.0), (3.5, 3.5), (6.4, 4.8)])
 def test_pictures_are_readable(display, size, judged):
-    # On axes of a size that people use, or on a figure of its own.
+    # On axes of common sizes, or on its own figure.
     ax = size and plt.subplots(figsize=size, layout="constrained")[1]
     drawn = display.from_predictions(*judged, labels=EMOTIONS, ax=ax)
     assert drawn.figure_ is drawn.ax_.figure

@@ -1,4 +1,4 @@
-"""The picture of emotions over time: what it shows, and where it is interrupted."""
+"""The plot of emotions over time: what it shows, and where it has gaps."""
 
 import csv
 
@@ -21,7 +21,7 @@ def _close_figures():
 
 
 def _rows(seconds, face=1, emotion="happy", share=0.7):
-    """A time line of one face in which one emotion is told throughout."""
+    """A timeline of one face with the same emotion throughout."""
     rest = (1 - share) / 6
     shares = {name: share if name == emotion else rest for name in EMOTIONS}
     return [
@@ -58,7 +58,7 @@ def test_the_band_tells_each_emotion_from_when_to_when():
     rows = _rows([0.0, 0.5, 1.0]) + _rows([1.5, 2.0], emotion="sad")
     happy, sad = _band(EmotionTimelineDisplay.from_rows(rows).axes_[0])
     assert happy == (0.0, 1.5, EMOTION_COLORS["happy"].lower())
-    # The last frame is taken to last as long as the others do.
+    # The last frame is assumed to last as long as the others.
     assert sad == (1.5, 2.5, EMOTION_COLORS["sad"].lower())
 
 

@@ -1,4 +1,4 @@
-"""LSSVMClassifier: the equations it solves, the mirror, probabilities and its messages."""
+"""LSSVMClassifier: equations, mirror images, probabilities and errors."""
 
 import pickle
 
@@ -13,7 +13,7 @@ from fer_sklearn.svm import LSSVMClassifier
 
 
 def _clusters(n=90, n_features=6, n_classes=3, seed=0):
-    """Overlapping clusters, one a class."""
+    """Overlapping clusters, one per class."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, n_classes, n)
     X = rng.normal(size=(n, n_features))
@@ -34,7 +34,7 @@ def test_solves_kernel_ridge_regression_on_centred_labels():
 
 def test_mirrored_training_is_training_on_mirrored_copies():
     X, y = _clusters()
-    turned = X[:, ::-1]  # exactly symmetric: turning twice gives the first again
+    turned = X[:, ::-1]  # exactly symmetric: flipping twice restores the original
     mirrored = LSSVMClassifier(C=4.0, gamma=0.3, flip_invariant=True).fit(np.hstack([X, turned]), y)
     # The averaged kernel is half as strong on each copy, so C is halved for the same fit.
     copied = LSSVMClassifier(C=2.0, gamma=0.3).fit(np.vstack([X, turned]), np.tile(y, 2))
@@ -75,7 +75,7 @@ def test_the_factor_by_blocks_solves_and_inverts(monkeypatch, block):
     rng = np.random.default_rng(0)
     half, right = rng.normal(size=(28, 40)), rng.normal(size=(28, 3))
     matrix = half @ half.T
-    # What stands above the diagonal must not count.
+    # Values above the diagonal must not matter.
     factor = _least_squares.Cholesky(np.where(np.tri(28, dtype=bool), matrix, np.nan))
     assert_allclose(factor.solve(right), np.linalg.solve(matrix, right), atol=1e-8)
     assert_allclose(factor.inverse_diagonal(), np.diag(np.linalg.inv(matrix)), atol=1e-8)
@@ -93,7 +93,7 @@ def test_probabilities_come_from_samples_left_out(monkeypatch):
     )
     X, y = _clusters(n=40)
     classifier = LSSVMClassifier(gamma=0.3, probability=True).fit(X, y)
-    # The centre stays that of all samples, so it is added to the labels and taken off again.
+    # The centre is that of all samples, so it is added to the labels and subtracted again.
     targets = np.eye(3)[y] - classifier.intercept_
     for i in range(5):
         others = np.arange(40) != i
@@ -113,7 +113,7 @@ def test_probabilities_are_calibrated_and_follow_predict():
 
 
 def test_weights_of_one_change_no_probability():
-    # In place of scikit-learn's check: of a weighted sample all copies are left out at once.
+    # Replaces scikit-learn's check: all copies of a weighted sample are left out together.
     X, y = _clusters()
     plain = LSSVMClassifier(probability=True).fit(X, y)
     weighted = clone(plain).fit(X, y, sample_weight=np.ones(len(y)))

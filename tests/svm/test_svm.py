@@ -1,4 +1,4 @@
-"""HOGSVMClassifier: what it accepts, what it learns, and its figure on FER2013."""
+"""HOGSVMClassifier: input, training, and accuracy on FER2013."""
 
 import pickle
 import warnings
@@ -108,7 +108,7 @@ def test_the_same_seed_gives_the_same_probabilities(features):
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
 def test_weights_are_the_same_as_copies(kernel):
-    # In place of scikit-learn's check, which is stricter than the solvers' tolerances.
+    # Replaces scikit-learn's check, which is stricter than the solvers' tolerances.
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 5)), rng.integers(0, 3, 60)
     X[np.arange(60), y] += 1
@@ -120,7 +120,7 @@ def test_weights_are_the_same_as_copies(kernel):
 
 
 def test_calibrated_weights_of_one_change_nothing():
-    # In place of scikit-learn's check, which compares folds of weights and of copies.
+    # Replaces scikit-learn's check, which compares folds of weights and of copies.
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 5)), rng.integers(0, 3, 60)
     plain = HOGSVMClassifier(probability=True, random_state=0).fit(X, y)

@@ -1,4 +1,4 @@
-"""Films and cameras to results, files and a summary."""
+"""From videos and cameras to results, files and a summary."""
 
 import csv
 import gc
@@ -14,7 +14,7 @@ from fer_sklearn.exceptions import VideoReadError
 from fer_sklearn.video import TIMELINE_COLUMNS, analyze_video, iter_video
 from fer_sklearn.video._outputs import VideoWriter
 
-# What leaves traces of a film of squares: both faces, and one that turns sad.
+# The timeline of a video of squares: two faces, one of which turns sad.
 _TURNS = 30
 
 
@@ -39,7 +39,7 @@ def _rows(path):
 
 
 class Viewer:
-    """Stands in for a page: keeps what it was shown, and closes after some frames."""
+    """Stands in for a page: records the frames it gets, and closes after some of them."""
 
     def __init__(self, n_frames=10**6):
         self.n_frames = n_frames
@@ -74,7 +74,7 @@ def test_each_frame_has_its_faces(film):
     emotions = [{face.number: face.emotion for face in frame.faces} for frame in frames]
     assert emotions[20] == {upper: "happy", 1 - upper: "sad"}
     assert emotions[-1] == {upper: "sad", 1 - upper: "sad"}
-    # Half a second of smoothing: the turn is told some frames after it.
+    # Half a second of smoothing: the change is reported a few frames late.
     assert emotions[_TURNS] == emotions[20]
 
 
@@ -188,7 +188,7 @@ def test_rows_are_on_the_disk_as_they_are_told(film, tmp_path):
 
     analyze_video(film, SquareReader(), output=timeline, should_stop=stop)
     assert seen == sorted(seen)
-    # The header, and two faces for each frame before the one that is asked for.
+    # The header, and two faces for each frame before the requested one.
     assert len(_rows(timeline)) == 2 * (len(seen) - 1)
 
 
@@ -210,7 +210,7 @@ def test_a_camera_that_goes_away_leaves_whole_files(tmp_path, monkeypatch):
     assert "returns no more frames" in summary.problem
     assert summary.n_frames == 60
     assert len(_rows(timeline)) == summary.n_searched
-    # As long as the clock said, however many frames were worked on.
+    # As long as the clock says, however many frames were processed.
     assert len(read_film(annotated)) == pytest.approx(50 * summary.seconds, abs=2)
 
 
@@ -299,7 +299,7 @@ def test_films_are_written_in_each_format(tmp_path, suffix):
             film.write(image[:201, :301], i / 12.5)
     images = read_film(path)
     assert len(images) == 20
-    # These codecs take even sides only.
+    # These codecs support only even sizes.
     assert images[0].shape == (200, 300, 3)
     red, _, blue = images[10][120, 90].astype(int)
     assert red - blue > 100

@@ -1,4 +1,4 @@
-"""The page that shows a stream: what it sends, to whom, and how it ends."""
+"""The page that shows a stream: its responses, access control, and shutdown."""
 
 import http.client
 import json
@@ -43,7 +43,7 @@ def _open(page, path="", **headers):
 
 
 def _next_picture(stream):
-    """Read one part of the stream, up to the boundary after it; return it as RGB."""
+    """Read one part of the stream up to the next boundary; return it as RGB."""
     while not (line := stream.readline()).startswith(b"Content-Length"):
         assert line, "the stream ended"
     assert stream.readline() == b"\r\n"
@@ -230,7 +230,7 @@ def test_other_sites_are_refused(page, headers):
 
 def test_the_page_itself_and_links_to_it_are_let_in(page):
     port = urlsplit(page.url).port
-    # A forwarded port has another number.
+    # A forwarded port has a different number.
     for host in (f"127.0.0.1:{port}", f"localhost:{port}", "localhost:9999"):
         assert _status_code(page, "", Host=host) == 200
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}

@@ -1,4 +1,4 @@
-"""Frames from films, in order, and from cameras, the newest."""
+"""Frames from videos, in order, and from cameras, the newest one."""
 
 import threading
 import time
@@ -45,7 +45,7 @@ def test_an_upright_film_is_turned(tmp_path):
     turn_by_quarter(film)
     image = _read(film)[0].image
     assert image.shape == (320, 240, 3)
-    # Clockwise: what was at the top left is at the top right.
+    # Clockwise: the top left moves to the top right.
     assert image[60, 180, 0] > 200 > image[60, 60, 0]
 
 

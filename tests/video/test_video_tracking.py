@@ -1,4 +1,4 @@
-"""Faces that keep their number, and probabilities that do not tremble."""
+"""Faces keep their number, and probabilities are smoothed."""
 
 import math
 
@@ -38,7 +38,7 @@ def test_faces_keep_their_numbers_in_any_order():
 
 @pytest.mark.parametrize("rate", [5, 10, 25, 60])
 def test_faces_that_cross_are_not_exchanged(rate):
-    """Two pass in front of each other in three seconds; the hinder one is hidden meanwhile."""
+    """Two faces cross within three seconds; the rear one is hidden meanwhile."""
     tracker = FaceTracker(CLASSES)
     for frame in range(3 * rate + 1):
         seconds = frame / rate
@@ -91,7 +91,7 @@ def test_frames_far_apart_are_followed_too():
 
 
 def _step(rate, smoothing, seconds):
-    """Return p(happy) some time after a face has turned from happy to sad for good."""
+    """Return p(happy) some time after a face has changed from happy to sad."""
     tracker = FaceTracker(CLASSES, smoothing_seconds=smoothing)
     for frame in range(4 * rate):
         _update(tracker, frame / rate, [_box(100)], [HAPPY])
