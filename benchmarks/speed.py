@@ -98,8 +98,8 @@ def frames(rounds):
     reader = FaceReader()
 
     def answer():
-        faces = reader.find(frame)
-        return reader.classify(reader.cut(frame, faces))
+        faces = reader.detect(frame)
+        return reader.predict(reader.crop(frame, faces))
 
     found = len(answer()[0])
     seconds = [timed(answer) for _ in range(rounds)]

@@ -1,128 +1,178 @@
-"""Photos in, faces with probabilities out: a model and a detector, taken apart from a pipeline."""
+"""Photos in, faces with probabilities out: the detector, cropper and classifier of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
-from .faces import FaceCropper, crop_face, detect_faces
+from ._utils.typing import Estimator, FloatArray, LabelArray, PixelArray
+from ._utils.validation import check_pair
+from .faces import Faces, crop_face
+from .faces._detect import Detector, detect_in_pixels
 from .pretrained import fastest_runtime, load_pretrained
 
-__all__ = ["FaceReader", "as_reader"]
+__all__ = ["FaceReader", "ReadsFaces", "as_face_reader"]
 
-# Faces are cut out at this side where the model does not say what it scales them to.
+# Faces are cropped to this side if the estimator does not say to what size it scales them.
 _SIDE = 48
 
 
-class FaceReader:
-    """Find all faces of a photo, cut them out, and tell their emotions.
+class ReadsFaces(Protocol):
+    """What :func:`~fer_sklearn.predict_photos` and :func:`~fer_sklearn.iter_video` need.
 
-    The three steps are apart, so that faces of many photos can be classified at once.
+    :class:`FaceReader` has it. You can pass an object of your own that has it instead of an
+    estimator. Several threads call `detect` and `crop` at once.
+    """
+
+    classes: list[str]
+
+    def detect(self, image: PixelArray) -> Faces:
+        """Detect the faces in one photo."""
+
+    def crop(self, image: PixelArray, faces: Faces) -> list[PixelArray]:
+        """Crop faces from the photo in which they were detected."""
+
+    def predict(self, crops: Sequence[PixelArray]) -> tuple[LabelArray, FloatArray]:
+        """Predict the emotion of each crop, and the probabilities of all."""
+
+
+class FaceReader:
+    """Detect all faces in a photo, crop them, and predict their emotions.
+
+    The three steps are separate, so that the faces of many photos can be classified at once.
     Several threads may use one reader.
 
     Parameters
     ----------
-    model : estimator or None, default=None
-        A fitted pipeline or classifier that takes a list of pictures. Its step ``crop``, if
-        it has one, tells how faces are cut out. None is the model that ships, on the
-        runtime that starts fastest.
+    estimator : estimator or None, default=None
+        A fitted pipeline or classifier that takes a list of images. A
+        :class:`~fer_sklearn.FaceCropper` as its first step defines how faces are cropped. If
+        None, the bundled model, on the runtime that starts fastest.
     detector : None, str, callable or list of boxes, default=None
-        As in :class:`~fer_sklearn.FaceCropper`. None is that of the model's step ``crop``,
-        or ``"haar"``.
+        As in :class:`~fer_sklearn.FaceCropper`. If None, that of the estimator's cropper, or
+        ``"haar"``.
 
     Attributes
     ----------
     classes : list of str
-        The model's labels, in the order of the probabilities.
+        The labels of the estimator, in the order of the probabilities.
 
     Examples
     --------
     >>> from skimage.data import astronaut
     >>> reader = FaceReader()
-    >>> faces = reader.find(astronaut())
-    >>> labels, probabilities = reader.classify(reader.cut(astronaut(), faces))
-    >>> labels.tolist(), probabilities.shape
+    >>> faces = reader.detect(astronaut())
+    >>> labels, y_proba = reader.predict(reader.crop(astronaut(), faces))
+    >>> labels.tolist(), y_proba.shape
     (['happy'], (1, 7))
     """
 
-    def __init__(self, model=None, *, detector=None):
-        model = load_pretrained(runtime=fastest_runtime()) if model is None else model
-        self._cropper, self._model = _taken_apart(model)
-        self._detector = self._cropper.detector if detector is None else detector
-        self.classes = [str(label) for label in self._model.classes_]
+    classes: list[str]
 
-    def find(self, photo):
-        """Find the faces of one photo.
+    def __init__(
+        self, estimator: Estimator | None = None, *, detector: Detector | None = None
+    ) -> None:
+        if estimator is None:
+            estimator = load_pretrained(runtime=fastest_runtime())
+        self._cropper, self._classifier, self._size = _split(estimator)
+        self._detector = self._cropper.detector if detector is None else detector
+        self.classes = [str(label) for label in self._classifier.classes_]
+
+    def detect(self, image: PixelArray) -> Faces:
+        """Detect the faces in one photo.
 
         Parameters
         ----------
-        photo : ndarray of shape (h, w) or (h, w, 3), uint8
+        image : ndarray of shape (h, w) or (h, w, 3), uint8
             Grey or RGB.
 
         Returns
         -------
         Faces
-        """
-        return detect_faces(photo, self._detector)
 
-    def cut(self, photo, faces):
-        """Cut faces out of the photo in which they were found.
+        Raises
+        ------
+        ValueError
+            If the detector returns something that is not faces.
+        """
+        return detect_in_pixels(image, self._detector)
+
+    def crop(self, image: PixelArray, faces: Faces) -> list[PixelArray]:
+        """Crop faces from the photo in which they were detected.
 
         Parameters
         ----------
-        photo : ndarray of shape (h, w) or (h, w, 3), uint8
+        image : ndarray of shape (h, w) or (h, w, 3), uint8
         faces : Faces
 
         Returns
         -------
         list of ndarray of shape (height, width) or (height, width, 3), uint8
-            Of the size that the model scales to.
+            With the size to which the estimator scales faces.
         """
         eyes = faces.eyes if self._cropper.align else [None] * len(faces.boxes)
         return [
-            crop_face(photo, box, self._size, self._cropper.margin, eyes=pair)
+            crop_face(image, box, self._size, self._cropper.margin, eyes=pair)
             for box, pair in zip(faces.boxes, eyes, strict=True)
         ]
 
-    def classify(self, pictures):
-        """Tell the emotion of each picture, which is nothing but a face.
+    def predict(self, crops: Sequence[PixelArray]) -> tuple[LabelArray, FloatArray]:
+        """Predict the emotion of each crop, which shows nothing but a face.
 
         Parameters
         ----------
-        pictures : list of ndarray of shape (h, w) or (h, w, 3), uint8
+        crops : list of ndarray of shape (h, w) or (h, w, 3), uint8
 
         Returns
         -------
         labels : ndarray of shape (n,), str
-        probabilities : ndarray of shape (n, n_classes), float64
-            NaN where the model has no ``predict_proba``.
+            The most probable labels, or what `predict` of the estimator returns if it has no
+            ``predict_proba``.
+        y_proba : ndarray of shape (n, n_classes), float64
+            NaN if the estimator has no ``predict_proba``.
         """
-        unknown = np.full((len(pictures), len(self.classes)), np.nan)
-        if not len(pictures):
+        unknown = np.full((len(crops), len(self.classes)), np.nan)
+        if not len(crops):
             return np.array([], str), unknown
-        if not hasattr(self._model, "predict_proba"):
-            return self._model.predict(pictures).astype(str), unknown
-        probabilities = np.asarray(self._model.predict_proba(pictures), np.float64)
-        return np.array(self.classes)[probabilities.argmax(axis=1)], probabilities
-
-    @property
-    def _size(self):
-        resize = getattr(self._model, "named_steps", {}).get("resize")
-        size = getattr(resize, "size", _SIDE)
-        return size if isinstance(size, tuple) else (size, size)
+        if not hasattr(self._classifier, "predict_proba"):
+            return self._classifier.predict(crops).astype(str), unknown
+        y_proba = np.asarray(self._classifier.predict_proba(crops), np.float64)
+        return np.array(self.classes)[y_proba.argmax(axis=1)], y_proba
 
 
-def as_reader(model, detector):
-    """Return `model` if it finds faces itself, else a reader that does so for it."""
-    if all(hasattr(model, name) for name in ("find", "cut", "classify")):
-        return model
-    return FaceReader(model, detector=detector)
+def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:
+    """Return `estimator` if it detects faces itself, else a :class:`FaceReader` around it.
+
+    Parameters
+    ----------
+    estimator : estimator, FaceReader, object with its methods, or None
+    detector : None, str, callable or list of boxes
+        As in :class:`FaceReader`; ignored if `estimator` detects faces itself.
+
+    Returns
+    -------
+    ReadsFaces
+    """
+    if all(hasattr(estimator, name) for name in ("detect", "crop", "predict")):
+        return estimator
+    return FaceReader(estimator, detector=detector)
 
 
-def _taken_apart(model):
-    """Return the cropper of a pipeline, or a plain one, and the rest."""
-    names = [name for name, _ in getattr(model, "steps", [])]
-    cropper, rest = (model[0], model[1:]) if names[:1] == ["crop"] else (FaceCropper(), model)
+def _split(estimator):
+    """Return the cropper of an estimator, or a default one, the rest, and its image size."""
+    from ._utils.prediction import split_pipeline
+    from .faces import FaceCropper
+    from .preprocessing import GrayscaleResizer
+
+    croppers, rest = split_pipeline(estimator, lambda step: isinstance(step, FaceCropper))
     if not hasattr(rest, "predict") or not hasattr(rest, "classes_"):
         raise TypeError(
-            f"model is a {type(model).__name__} that cannot predict labels; expected a fitted "
-            f"classifier, such as load_pretrained() or a pipeline after fit."
+            f"estimator is a {type(estimator).__name__} that cannot predict labels; expected a "
+            f"fitted classifier, such as load_pretrained() or a pipeline after fit."
         )
-    return cropper, rest
+    resizers, _ = split_pipeline(rest, lambda step: isinstance(step, GrayscaleResizer))
+    size = resizers[0].size if resizers else _SIDE
+    cropper = croppers[0] if croppers else FaceCropper()
+    return cropper, rest, check_pair("size", size, "(height, width)")

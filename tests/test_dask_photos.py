@@ -112,9 +112,9 @@ def test_the_model_is_made_once_and_kept(client, drawn, tmp_path):
 
 
 class SlowReader(Reader):
-    def find(self, photo):
+    def detect(self, photo):
         time.sleep(0.2)
-        return super().find(photo)
+        return super().detect(photo)
 
 
 def test_a_killed_worker_costs_no_row(client, drawn):

@@ -29,24 +29,24 @@ def test_the_shipped_model_is_the_default():
 
     reader = FaceReader()
     assert reader.classes == load_pretrained("tiny").classes_.tolist()
-    found = reader.find(astronaut())
-    labels, probabilities = reader.classify(reader.cut(astronaut(), found))
+    found = reader.detect(astronaut())
+    labels, probabilities = reader.predict(reader.crop(astronaut(), found))
     assert labels.tolist() == ["happy"]
     assert probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_faces_are_cut_as_the_model_cuts_them(model, photo):
     reader = FaceReader(model, detector=find)
-    found = reader.find(photo)
+    found = reader.detect(photo)
     cropper = FaceCropper(size=32, margin=0.1, detector=lambda photo: BOXES[1:])
-    pictures = reader.cut(photo, found)
+    pictures = reader.crop(photo, found)
     assert [picture.shape for picture in pictures] == [(32, 32, 3)] * 2
     np.testing.assert_array_equal(pictures[1], cropper.transform([photo])[0])
 
 
 def test_a_model_without_probabilities(model, photo):
     reader = FaceReader(model, detector=find)
-    labels, probabilities = reader.classify(reader.cut(photo, reader.find(photo)))
+    labels, probabilities = reader.predict(reader.crop(photo, reader.detect(photo)))
     assert set(labels) <= set(reader.classes)
     assert probabilities.shape == (2, 7)
     assert np.isnan(probabilities).all()
@@ -54,16 +54,16 @@ def test_a_model_without_probabilities(model, photo):
 
 def test_no_faces(photo):
     reader = FaceReader(load_pretrained("tiny", runtime="litert"), detector=lambda photo: [])
-    found = reader.find(photo)
+    found = reader.detect(photo)
     assert len(found.boxes) == 0
-    labels, probabilities = reader.classify(reader.cut(photo, found))
+    labels, probabilities = reader.predict(reader.crop(photo, found))
     assert (labels.shape, probabilities.shape) == ((0,), (0, 7))
 
 
 def test_the_detector_of_the_model(faces):
     cropper = FaceCropper(detector=find)
     model = make_hog_svm_pipeline(crop_faces=cropper).fit(list(faces[0]), faces[1])
-    assert len(FaceReader(model).find(np.zeros((60, 80), np.uint8)).boxes) == 2
+    assert len(FaceReader(model).detect(np.zeros((60, 80), np.uint8)).boxes) == 2
 
 
 def test_numbered_labels(photo):
@@ -77,10 +77,12 @@ def test_numbered_labels(photo):
             return np.tile([0.2, 0.8], (len(X), 1))
 
     reader = FaceReader(Second(), detector=find)
-    labels, _ = reader.classify(reader.cut(photo, reader.find(photo)))
+    labels, _ = reader.predict(reader.crop(photo, reader.detect(photo)))
     assert labels.tolist() == ["7", "7"]
 
 
 def test_what_cannot_predict():
-    with pytest.raises(TypeError, match=r"model is a FaceCropper that cannot predict.*load_pre"):
+    with pytest.raises(
+        TypeError, match=r"estimator is a FaceCropper that cannot predict.*load_pre"
+    ):
         FaceReader(FaceCropper())

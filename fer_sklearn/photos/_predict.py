@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._utils.tables import row_columns
 from .._utils.typing import Estimator, ImageLike, ImagesLike, PathLike
-from ..face_reader import FaceReader, as_reader
+from ..face_reader import FaceReader, as_face_reader
 from ._annotate import AnnotatedFolder
 from ._recognize import PhotoResult, iter_photo_batches
 from ._rows import PhotoSummary, RowFile, check_output
@@ -125,7 +125,7 @@ def predict_photos(
     """
     folder = _check_outputs(images, output, annotate)
     options = {"crop_faces": crop_faces, **_check_numbers(batch_size, n_jobs)}
-    reader = as_reader(estimator, detector)
+    reader = as_face_reader(estimator, detector)
     columns = row_columns(reader.classes)
     sources = iter_sources(images) if folder is None else folder.sources()
     with _progress_bar(images, progress) as bar:
@@ -180,7 +180,7 @@ def iter_photo_rows(
     """
     folder = _check_outputs(images, None, annotate)
     options = {"crop_faces": crop_faces, **_check_numbers(batch_size, n_jobs)}
-    reader = as_reader(estimator, detector)
+    reader = as_face_reader(estimator, detector)
     row_columns(reader.classes)
     sources = iter_sources(images) if folder is None else folder.sources()
     return _iter_rows(images, progress, sources, reader, options, folder, on_photo)

@@ -188,9 +188,9 @@ def _detect(source, reader, crop_faces, keep_photos):
 
 
 def _find_faces(photo, reader):
-    faces = reader.find(photo)
+    faces = reader.detect(photo)
     # A view would keep the whole photo in memory until its batch is full.
-    crops = [crop if crop.base is None else crop.copy() for crop in reader.cut(photo, faces)]
+    crops = [crop if crop.base is None else crop.copy() for crop in reader.crop(photo, faces)]
     return faces.boxes, faces.scores, crops
 
 
@@ -212,9 +212,9 @@ def _classify(detected, reader, batch_size):
     """Return the results of photos whose faces are classified together."""
     crops = [crop for photo in detected for crop in photo.crops]
     predictions = [
-        reader.classify(crops[start : start + batch_size])
+        reader.predict(crops[start : start + batch_size])
         for start in range(0, len(crops), batch_size)
-    ] or [reader.classify([])]
+    ] or [reader.predict([])]
     labels, y_proba = map(np.concatenate, zip(*predictions, strict=True))
     results, start = [], 0
     for photo in detected:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from numbers import Integral
 
 from .._utils.typing import Estimator, PixelArray
-from ..face_reader import FaceReader, as_reader
+from ..face_reader import FaceReader, as_face_reader
 from ._sources import VideoSource, open_source
 from ._tracking import FaceTracker, TrackedFace
 
@@ -160,7 +160,7 @@ class VideoStream:
             should_stop=should_stop,
         )
         try:
-            self._reader = as_reader(estimator, detector)
+            self._reader = as_face_reader(estimator, detector)
         except BaseException:
             self.close()
             raise
@@ -212,6 +212,6 @@ class VideoStream:
                 )
 
     def _track(self, frame):
-        detected = self._reader.find(frame.image)
-        labels, y_proba = self._reader.classify(self._reader.cut(frame.image, detected))
+        detected = self._reader.detect(frame.image)
+        labels, y_proba = self._reader.predict(self._reader.crop(frame.image, detected))
         return self._tracker.update(frame.seconds, detected.boxes, detected.scores, labels, y_proba)

@@ -190,14 +190,14 @@ def test_an_interruption_keeps_what_is_written(album, capsys, monkeypatch, name,
         write_image(f"album/sub/{i:02}.png", photo(1, i))
     monkeypatch.setattr("fer_sklearn.photos._recognize._MAX_SECONDS", 0.0)
     reader = Reader()
-    plain = reader.classify
+    plain = reader.predict
 
     def classify(pictures):
         if len(reader.batches) == 8:
             raise KeyboardInterrupt
         return plain(pictures)
 
-    reader.classify = classify
+    reader.predict = classify
     monkeypatch.setattr(_predict, "_reader", lambda args: reader)
     assert run("predict", "album", "--output", name) == 130
     assert capsys.readouterr().err == (

@@ -112,14 +112,16 @@ def test_the_astronaut_and_32_faces_are_read_as_python_reads_them(opened, server
     reader = FaceReader(pretrained)
     answers, cuts = [], []
     for picture, told in zip(pictures, shown, strict=True):
-        found = reader.find(picture)
+        found = reader.detect(picture)
         boxes = [face["box"] for face in told["faces"] if not face["whole"]]
         assert np.allclose(np.reshape(boxes, (-1, 4)), found.boxes, atol=1e-9)
         scores = [face["score"] for face in told["faces"] if not face["whole"]]
         assert np.allclose(scores, found.scores)
         answers += told["faces"]
-        cuts += reader.cut(picture, found) or [FaceCropper(detector=[None]).transform([picture])[0]]
-    labels, probabilities = reader.classify(cuts)
+        cuts += reader.crop(picture, found) or [
+            FaceCropper(detector=[None]).transform([picture])[0]
+        ]
+    labels, probabilities = reader.predict(cuts)
     assert len(answers) == len(cuts) >= 33
     assert sum(face["whole"] for face in answers) < 20
     assert [face["label"] for face in answers] == labels.tolist()

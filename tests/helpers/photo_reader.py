@@ -28,14 +28,14 @@ class Reader:
         self.batches = []
         self.threads = set()
 
-    def find(self, photo):
+    def detect(self, photo):
         self.threads.add(threading.get_ident())
         return _Found([[i, 1, 4, 4] for i in range(int(photo[0, 0]))])
 
-    def cut(self, photo, faces):
+    def crop(self, photo, faces):
         return [photo[:4, :4].copy() for _ in faces.boxes]
 
-    def classify(self, pictures):
+    def predict(self, pictures):
         self.batches.append(len(pictures))
         happy = np.array([picture[0, 1] / 255 for picture in pictures], dtype=np.float64)
         labels = np.where(happy > 0.5, "happy", "sad").astype(str)

@@ -81,7 +81,7 @@ class SquareReader:
         self.seconds = seconds
         self.widths = []
 
-    def find(self, photo):
+    def detect(self, photo):
         time.sleep(self.seconds)
         self.widths.append(photo.shape[1])
         boxes = []
@@ -92,13 +92,13 @@ class SquareReader:
         boxes = np.array(boxes).reshape(-1, 4)
         return SimpleNamespace(boxes=boxes, scores=np.full(len(boxes), 5.0))
 
-    def cut(self, photo, faces):
+    def crop(self, photo, faces):
         return [
             photo[int(top) : int(top + height), int(left) : int(left + width)]
             for left, top, width, height in faces.boxes
         ]
 
-    def classify(self, pictures):
+    def predict(self, pictures):
         reds = [picture[..., 0].mean() > picture[..., 2].mean() for picture in pictures]
         labels = np.array(["happy" if red else "sad" for red in reds])
         probabilities = [[0.9, 0.1] if red else [0.2, 0.8] for red in reds]

@@ -107,7 +107,7 @@ def test_large_pictures_do_not_wait_for_a_full_batch(monkeypatch):
 
 def test_threads_search_ahead_within_bounds_and_keep_the_order():
     reader, seen = Reader(), []
-    plain_find = reader.find
+    plain_find = reader.detect
 
     def find(pixels):
         time.sleep(0.002 * (pixels[0, 1] % 5))
@@ -118,7 +118,7 @@ def test_threads_search_ahead_within_bounds_and_keep_the_order():
             seen.append(i)
             yield photo(1, i)
 
-    reader.find = find
+    reader.detect = find
     rows = iter_photo_rows(photos(), reader, batch_size=16, n_jobs=3)
     first = next(rows)
     assert len(seen) <= 16 + 3 * 3 + 1
@@ -148,16 +148,16 @@ def test_a_photo_may_be_nothing_but_a_face():
 
 
 class Whole(Reader):
-    def find(self, photo):
+    def detect(self, photo):
         raise AssertionError("no face is to be found")
 
-    def classify(self, pictures):
-        return super().classify([picture[..., 0] for picture in pictures])
+    def predict(self, pictures):
+        return super().predict([picture[..., 0] for picture in pictures])
 
 
 def test_a_model_without_probabilities_leaves_them_empty():
     reader = Reader()
-    reader.classify = lambda pictures: (
+    reader.predict = lambda pictures: (
         np.full(len(pictures), "sad"),
         np.full((len(pictures), 2), np.nan),
     )
@@ -177,7 +177,7 @@ def test_pixels_that_an_iterator_reuses_are_kept():
 
 def test_an_error_of_a_detector_names_the_photo():
     reader = Reader()
-    reader.find = lambda photo: 1 / 0
+    reader.detect = lambda photo: 1 / 0
     with pytest.raises(ZeroDivisionError) as caught:
         rows_of([photo()], reader)
     assert caught.value.__notes__ == ["It happened in the photo [0]."]

@@ -86,14 +86,14 @@ def test_a_resumed_run_annotates_the_rest():
 
 def test_an_error_says_how_many_photos_the_file_keeps():
     reader = Reader()
-    classify = reader.classify
+    classify = reader.predict
 
     def fail(crops):
         if len(reader.batches) == 2:
             raise RuntimeError("out of memory")
         return classify(crops)
 
-    reader.classify = fail
+    reader.predict = fail
     with pytest.raises(RuntimeError) as caught:
         predict_photos("album", reader, output="rows.csv", batch_size=1, n_jobs=1)
     assert caught.value.__notes__ == [

@@ -31,9 +31,9 @@ class CountingReader(Reader):
         super().__init__()
         self.n_photos = 0
 
-    def find(self, photo):
+    def detect(self, photo):
         self.n_photos += 1
-        return super().find(photo)
+        return super().detect(photo)
 
 
 def read(path):
@@ -209,7 +209,7 @@ def test_other_columns_are_refused(album, output):
 def test_the_results_of_another_model_are_refused(album, output):
     predict_photos(album[:4], Reader(), output=output)
     other = Reader()
-    other.classify = lambda pictures: Reader.classify(other, [255 - p for p in pictures])
+    other.predict = lambda pictures: Reader.predict(other, [255 - p for p in pictures])
     before = output.read_bytes()
     with pytest.raises(
         ValueError, match=r"of 'photo3.png' that differ from those found now: it was written by"
@@ -292,9 +292,9 @@ from photo_reader import Reader
 from fer_sklearn.photos import predict_photos
 
 class Slow(Reader):
-    def find(self, photo):
+    def detect(self, photo):
         time.sleep(0.01)
-        return super().find(photo)
+        return super().detect(photo)
 
 predict_photos({album!r}, Slow(), output={output!r}, batch_size=3)
 """

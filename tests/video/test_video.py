@@ -348,6 +348,6 @@ def test_memory_does_not_grow_with_the_film(tmp_path):
 
 
 class _Nothing(SquareReader):
-    def find(self, photo):
+    def detect(self, photo):
         time.sleep(0.0005)
-        return super().find(photo[:8, :8])
+        return super().detect(photo[:8, :8])
