@@ -1,7 +1,13 @@
-"""joblib on dask clusters: searches that outlive their workers, and errors that arrive."""
+"""joblib on dask clusters: searches that survive lost workers, and errors that are reported."""
+
+from __future__ import annotations
 
 import io
 import pickle
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
 from joblib import register_parallel_backend
@@ -9,27 +15,31 @@ from joblib import register_parallel_backend
 from ._utils.compat import DaskDistributedBackend
 from ._utils.optional import import_optional
 
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
 __all__ = ["register_dask"]
 
-# dask's setting for the size from which it warns of tasks with data in them, which are meant here.
-_WARN_FROM = "distributed.admin.large-graph-warning-threshold"
+# dask warns about tasks that contain more data than this setting; here that is intended.
+_LARGE_GRAPH_SETTING = "distributed.admin.large-graph-warning-threshold"
 
 
-def register_dask():
-    """Let joblib's backend ``"dask"`` go on when workers die, and tell every error.
+def register_dask() -> None:
+    """Make joblib's ``"dask"`` backend survive lost workers and propagate all errors.
 
-    To be called once, before ``joblib.parallel_config(backend="dask")``. What joblib (1.6)
-    comes with sends the data of a search or cross-validation to workers once; it is lost with
-    the worker that holds it [1]_, and then the search fails. Other errors of the cluster never
-    reach joblib, and the search waits for ever: a model that cannot be pickled, a class
-    that a worker cannot import, a task that kills every worker. After this call
+    Call it once, before ``joblib.parallel_config(backend="dask")``. joblib's own backend
+    (joblib 1.6) sends the data of a search or cross-validation to the workers once. If the
+    worker that stores it is lost, the data is lost too [1]_, and the search fails. Other errors
+    of the cluster never reach joblib, so that the search waits forever: a model that cannot be
+    pickled, a class that a worker cannot import, a task that kills every worker. After this
+    call
 
-    - the scheduler keeps a copy of the data, from which other workers get it again; what a
-      lost worker had computed is computed again too;
+    - the scheduler keeps a copy of the data, which it sends again to other workers; results
+      that were lost with a worker are recomputed;
     - errors of the cluster are raised;
-    - the same holds where an estimator runs jobs of its own inside a worker.
+    - the same holds for estimators that run parallel jobs of their own inside a worker.
 
-    All else stays as it is: any ``distributed.Client`` will do.
+    Everything else is unchanged, and any ``distributed.Client`` will do.
 
     Raises
     ------
@@ -38,10 +48,11 @@ def register_dask():
 
     Notes
     -----
-    The scheduler's memory must hold the data of a search once: 66 MB for the training images of
-    FER2013. A task that outlived none of four workers ends the search by a ``KilledWorker``;
-    the number is dask's setting ``distributed.scheduler.allowed-failures``, and most often
-    memory is what it lacked. Where no worker is left, dask waits for new ones.
+    The scheduler needs memory for one copy of the data of a search: 66 MB for the training
+    images of FER2013. A task during which four workers died ends the search with a
+    ``KilledWorker``, usually because they ran out of memory; dask's setting
+    ``distributed.scheduler.allowed-failures`` changes the number. If no worker is left, dask
+    waits for new ones.
 
     References
     ----------
@@ -59,84 +70,99 @@ def register_dask():
 
 
 class _Backend(DaskDistributedBackend):
-    """joblib's backend, with the client of :class:`_Keeper`, and told of failures."""
+    """joblib's backend with a :class:`_ResilientClient`, which learns about failures."""
 
-    def __init__(self, scheduler_host=None, scatter=None, client=None, **options):
-        # The first finds the client, or says that there is none.
+    def __init__(
+        self,
+        scheduler_host: str | None = None,
+        scatter: Sequence[Any] | None = None,
+        client: Client | None = None,
+        **options: Any,
+    ) -> None:
+        # The first call finds the client, or raises; the second sends the data through ours.
         super().__init__(scheduler_host, client=client, **options)
-        super().__init__(scatter=scatter, client=_Keeper(self.client), **options)
+        super().__init__(scatter=scatter, client=_ResilientClient(self.client), **options)
 
-    def submit(self, func, callback=None):
+    def submit(self, func: Any, callback: Callable | None = None) -> Any:
         job = super().submit(func, callback)
 
-        def tell(job):
-            # joblib itself calls back after success alone, and waits for a callback.
-            if job.exception() is not None:
+        def report_error(job):
+            # joblib's backend calls back only after success, and joblib waits for a callback.
+            if callback is not None and job.exception() is not None:
                 callback(job.exception())
 
-        job.add_done_callback(tell)
+        job.add_done_callback(report_error)
         return job
 
-    def abort_everything(self, ensure_ready=True):
-        """End the jobs that are left: dask would run them, and lose more workers to them."""
-        with self.waiting_futures.lock:
-            left = list(self.waiting_futures.futures)
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        """Cancel the remaining jobs, which dask would otherwise run and lose more workers to."""
         super().abort_everything(ensure_ready)
-        self.client.cancel(left)
+        self.client.cancel_jobs()
 
 
-class _Keeper:
-    """A client of dask whose data does not die with a worker.
+class _ResilientClient:
+    """A dask client whose data survives the loss of a worker.
 
-    What it sends are bytes, which are read inside the task: where dask reads objects itself, one
-    that it cannot read ends the worker.
+    It sends bytes, which are unpickled inside the task: if dask unpickled objects itself, one
+    that fails would end the worker.
 
     Parameters
     ----------
     client : distributed.Client
-        Does all else.
+        The client that does everything else.
     """
 
-    def __init__(self, client):
+    def __init__(self, client: Client) -> None:
         self._client = client
+        self._jobs: weakref.WeakSet[Future] = weakref.WeakSet()
+        self._lock = threading.Lock()
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    def submit(self, func, *, tasks=(), **options):
-        """Hand a job to the cluster, ``func(tasks=tasks)``, or ``func()`` where it has none."""
-        return self._submit((func, {"tasks": tasks} if tasks else {}), _run, **options)
+    def submit(self, func: Callable, *, tasks: Sequence[Any] = (), **options: Any) -> Future:
+        """Submit a job to the cluster: ``func(tasks=tasks)``, or ``func()`` without tasks."""
+        job = self._submit((func, {"tasks": tasks} if tasks else {}), _run, **options)
+        with self._lock:
+            self._jobs.add(job)
+        return job
 
-    def scatter(self, data, *, asynchronous=False, **_):
-        """Hand data to the cluster, a list of it item by item.
+    def cancel_jobs(self) -> None:
+        """Cancel the submitted jobs that are not finished."""
+        with self._lock:
+            unfinished = [job for job in self._jobs if not job.done()]
+        self._client.cancel(unfinished)
 
-        Workers get it when they need it. The data is the result of a task, which, when it is
-        lost, dask does again.
+    def scatter(self, data: Any, *, asynchronous: bool = False, **_: Any) -> Any:
+        """Send data to the cluster; each item of a list or tuple on its own.
+
+        The data is the result of a task, so that dask sends it to a worker that needs it, and
+        recomputes it if it was lost.
         """
         import dask
 
-        many = isinstance(data, (list, tuple))
-        with dask.config.set({_WARN_FROM: "1 PiB"}):
+        is_several = isinstance(data, (list, tuple))
+        with dask.config.set({_LARGE_GRAPH_SETTING: "1 PiB"}):
             futures = [
-                self._submit(item, _unpacked, key=f"data-{uuid4().hex}")
-                for item in (data if many else [data])
+                self._submit(item, _unpickle, key=f"data-{uuid4().hex}")
+                for item in (data if is_several else [data])
             ]
-        result = futures if many else futures[0]
-        return _soon(result) if asynchronous else result
+        result = futures if is_several else futures[0]
+        return _as_awaitable(result) if asynchronous else result
 
-    def _submit(self, what, function, **options):
-        """Submit a task, or, if `what` it is about cannot be sent, one that tells so.
+    def _submit(self, content: Any, function: Callable, **options: Any) -> Future:
+        """Submit a task or, if its content cannot be sent, a task that raises the reason.
 
-        joblib calls from dask's own thread, where an error would be lost.
+        joblib calls from dask's own thread, in which an error would be lost.
         """
         try:
-            return self._client.submit(function, *_packed(what), **options)
+            return self._client.submit(function, *_pickle(content), **options)
         except Exception as error:
-            return self._client.submit(_fail, _explained(error), pure=False)
+            return self._client.submit(_raise, _explain(error), pure=False)
 
 
-def _packed(what):
-    """Pickle an object apart from the futures in it, which dask turns into data."""
+def _pickle(content: Any) -> tuple[bytes, list[Future]]:
+    """Pickle an object separately from the futures in it, which dask replaces with data."""
     import cloudpickle
     import distributed
 
@@ -150,12 +176,12 @@ def _packed(what):
             return len(futures) - 1
 
     file = io.BytesIO()
-    Pickler(file).dump(what)
+    Pickler(file).dump(content)
     return file.getvalue(), futures
 
 
-def _unpacked(content, data):
-    """Restore an object, with data in place of futures."""
+def _unpickle(content: bytes, data: Sequence[Any]) -> Any:
+    """Restore an object, with data in place of its futures."""
 
     class Unpickler(pickle.Unpickler):
         def persistent_load(self, number):
@@ -164,25 +190,25 @@ def _unpacked(content, data):
     return Unpickler(io.BytesIO(content)).load()
 
 
-def _run(content, data):
-    """Do a job whose own jobs, if it has any, are to go on too."""
+def _run(content: bytes, data: Sequence[Any]) -> Any:
+    """Run a job, whose own parallel jobs, if any, use this backend too."""
     register_dask()
-    func, arguments = _unpacked(content, data)
+    func, arguments = _unpickle(content, data)
     return func(**arguments)
 
 
-async def _soon(result):
+async def _as_awaitable(result: Any) -> Any:
     return result
 
 
-def _fail(message):
+def _raise(message: str) -> NoReturn:
     raise TypeError(message)
 
 
-def _explained(error):
-    """Say why something could not be sent; the error itself may hold what cannot be."""
+def _explain(error: Exception) -> str:
+    """Return why something could not be sent, as text: the error itself may not pickle."""
     return (
-        f"Work for dask's workers could not be sent: {error}. All that an estimator, its data "
-        f"and its scoring hold must pickle; give files and detectors by name, which each "
-        f"worker opens itself."
+        f"A job could not be sent to dask's workers: {error}. The estimator, its data and its "
+        f"scoring must be picklable. Pass files and detectors by name, so that each worker opens "
+        f"them itself."
     )

@@ -147,8 +147,8 @@ def test_data_is_sent_once(client, small_faces, monkeypatch):
         sent.append(what)
         return plain(self, what, function, **options)
 
-    plain = dask_module._Keeper._submit
-    monkeypatch.setattr(dask_module._Keeper, "_submit", submit)
+    plain = dask_module._ResilientClient._submit
+    monkeypatch.setattr(dask_module._ResilientClient, "_submit", submit)
     with parallel_config(backend="dask"):
         cross_val_score(hog_svm(), X, y, cv=6)
     assert sum(item is X for item in sent) == 1
@@ -239,7 +239,10 @@ def test_what_cannot_be_pickled_is_told(client, small_faces):
     model = make_pipeline(FunctionTransformer(lambda X: X if finder else None), hog_svm())
     with (
         parallel_config(backend="dask"),
-        pytest.raises(TypeError, match=r"could not be sent: cannot pickle 'cv2.CascadeClassif"),
+        pytest.raises(
+            TypeError,
+            match=r"could not be sent .*cannot pickle 'cv2.CascadeClassif",
+        ),
     ):
         cross_val_score(model, *small_faces, cv=2)
 
