@@ -4,6 +4,8 @@ Labels are names everywhere in this package. The integer codes of a data set are
 translated here and nowhere else, where its file is read.
 """
 
+from collections.abc import Iterable
+
 __all__ = [
     "CK_PLUS_CODES",
     "EMOTIONS",
@@ -11,6 +13,7 @@ __all__ = [
     "FER2013_CODES",
     "FERPLUS_COLUMNS",
     "canonical_emotion",
+    "is_dark",
     "label_colors",
 ]
 
@@ -120,3 +123,25 @@ def label_colors(labels):
     others = [label for label in labels if label not in EMOTION_COLORS]
     turns = {label: _OTHER_COLORS[i % len(_OTHER_COLORS)] for i, label in enumerate(others)}
     return {label: EMOTION_COLORS.get(label) or turns[label] for label in labels}
+
+
+def is_dark(color: Iterable[float]) -> bool:
+    """Return whether white text contrasts more with a colour than near-black text does.
+
+    Parameters
+    ----------
+    color : sequence of 3 floats
+        Red, green and blue, in [0, 1].
+
+    Returns
+    -------
+    bool
+        By the relative luminance of WCAG 2.
+
+    Examples
+    --------
+    >>> is_dark((0.0, 0.45, 0.7)), is_dark((0.9, 0.62, 0.0))
+    (True, False)
+    """
+    red, green, blue = (level**2.2 for level in color)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.2

@@ -14,7 +14,7 @@ for real ones, replace ``make_faces`` with ``load_fer2013``.
 from fer_sklearn import make_faces, plot_samples
 
 X, y = make_faces(600, noise=15, random_state=0, return_X_y=True)
-plot_samples(X, y, n_per_class=9, random_state=0)
+plot_samples(X, y, samples_per_class=9, random_state=0)
 
 # %%
 # Fit a pipeline

@@ -271,7 +271,7 @@ def _draw(report, tiles, headings, n_cols, size):
     nothing = np.full(report.images.shape[1:], _PAPER, np.uint8)
     faces = np.stack([nothing if tile is None else report.images[tile[0]] for tile in tiles])
     titles = ["" if tile is None else tile[1] for tile in tiles]
-    figure = plot_faces(faces, titles, n_cols=n_cols, size=size)
+    figure = plot_faces(faces, titles, n_cols=n_cols, cell_size=size)
     for number, ax in enumerate(figure.axes):
         if tiles[number] is None:
             ax.set_visible(False)

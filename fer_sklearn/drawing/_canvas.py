@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..emotions import is_dark
+
 __all__ = [
     "Reading",
     "draw_plate",
@@ -140,9 +142,8 @@ def outline(canvas, box, color, *, thickness, radius):
 
 
 def readable_on(color):
-    """Return near-black or white, whichever contrasts more with `color` (WCAG 2 luminance)."""
-    luminance = np.dot([0.2126, 0.7152, 0.0722], (np.asarray(color) / 255) ** 2.2)
-    return _WHITE if luminance < 0.2 else _BLACK
+    """Return near-black or white, whichever contrasts more with `color`."""
+    return _WHITE if is_dark([level / 255 for level in color]) else _BLACK
 
 
 def _rounded(box, radius):

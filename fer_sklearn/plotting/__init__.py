@@ -1,4 +1,4 @@
-"""Pictures of models, predictions and faces. matplotlib loads at first use."""
+"""Plots of models, predictions and faces. matplotlib is imported at first use."""
 
 from ..emotions import EMOTION_COLORS
 from ._confusion_matrix import ConfusionMatrixDisplay

@@ -1,14 +1,30 @@
-"""Predictions with probabilities, checked once for every picture that shows them."""
+"""Base classes of the displays, and the predictions that they show."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .._utils.prediction import predicted_probabilities
+from .._utils.typing import (
+    ArrayLike,
+    BoolArray,
+    Estimator,
+    FloatArray,
+    ImagesLike,
+    IntArray,
+    LabelArray,
+)
 from .._utils.validation import encode_label_pair, encode_labels
 from ..evaluation._metrics import probabilities_of_labels
+from ._style import new_figure
 
-__all__ = ["Scored", "encode_true_labels", "score_estimator", "score_predictions"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Display", "Scored", "ScoredDisplay", "score_estimator", "score_predictions"]
+
+_Self = TypeVar("_Self", bound="ScoredDisplay")
 
 
 class Scored(NamedTuple):
@@ -23,39 +39,29 @@ class Scored(NamedTuple):
     proba : ndarray of shape (n, k), float64
     """
 
-    labels: np.ndarray
-    true: np.ndarray
-    proba: np.ndarray
+    labels: LabelArray
+    true: IntArray
+    proba: FloatArray
 
     @property
-    def predicted(self):
+    def predicted(self) -> IntArray:
         """Positions of the most probable labels, (n,) int; the first of equal ones."""
         return self.proba.argmax(axis=1)
 
     @property
-    def confidence(self):
+    def confidence(self) -> FloatArray:
         """Probability of the predicted label, (n,) float64."""
         return self.proba.max(axis=1)
 
     @property
-    def correct(self):
+    def correct(self) -> BoolArray:
         """Whether the predicted label is the true one, (n,) bool."""
         return self.predicted == self.true
 
 
-def encode_true_labels(y, labels=None, *, name):
-    """Check labels, and number them as positions in one list.
-
-    Returns
-    -------
-    labels : ndarray of shape (k,)
-        The sorted labels of `y` where none are given.
-    positions : ndarray of shape (n,), int
-    """
-    return encode_labels(y, labels, name=name)
-
-
-def score_predictions(y_true, y_proba, labels=None):
+def score_predictions(
+    y_true: ArrayLike, y_proba: ArrayLike, labels: ArrayLike | None = None
+) -> Scored:
     """Check true labels and probabilities against each other.
 
     Parameters
@@ -63,7 +69,7 @@ def score_predictions(y_true, y_proba, labels=None):
     y_true : array-like of shape (n,)
     y_proba : array-like of shape (n, k), float
     labels : array-like of shape (k,), default=None
-        The label of each column; None takes the sorted labels of `y_true`, if they are k.
+        The label of each column. If None, the sorted labels of `y_true`, which must be k.
 
     Returns
     -------
@@ -72,15 +78,15 @@ def score_predictions(y_true, y_proba, labels=None):
     Raises
     ------
     ValueError
-        For labels that are empty, missing or not among `labels`, for rows that are no
-        probabilities, and for numbers of images or labels that differ.
+        For labels that are empty, missing or not among `labels`, for rows that are not
+        probabilities, and for different numbers of images or labels.
     """
-    labels, true = encode_true_labels(y_true, labels, name="y_true")
-    return Scored(labels, true, probabilities_of_labels(y_proba, labels, len(true)).values)
+    known, true = encode_labels(y_true, labels, name="y_true")
+    return Scored(known, true, probabilities_of_labels(y_proba, known, len(true)).values)
 
 
-def score_estimator(estimator, X, y):
-    """Ask a fitted classifier for probabilities, and check them and the true labels.
+def score_estimator(estimator: Estimator, X: ImagesLike, y: ArrayLike) -> Scored:
+    """Predict probabilities with a fitted classifier, and check them and the true labels.
 
     Returns
     -------
@@ -103,3 +109,137 @@ def score_estimator(estimator, X, y):
         labels_name="the estimator's classes_",
     )
     return Scored(labels, true, proba)
+
+
+class Display:
+    """Base class of displays that are drawn in one axes."""
+
+    ax_: Axes
+    figure_: Figure
+
+    def _use_axes(self, ax, figsize):
+        """Return the axes to draw in, those of a new figure if `ax` is None."""
+        ax = new_figure(figsize).subplots() if ax is None else ax
+        self.ax_, self.figure_ = ax, ax.figure
+        return ax
+
+
+class ScoredDisplay(Display):
+    """Base class of displays of predicted probabilities.
+
+    A subclass defines ``_from_scored``, which returns a new display, and ``plot``.
+    """
+
+    @classmethod
+    def from_estimator(
+        cls: type[_Self],
+        estimator: Estimator,
+        X: ImagesLike,
+        y: ArrayLike,
+        *,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> _Self:
+        """Predict with a fitted classifier and draw the result.
+
+        Parameters
+        ----------
+        estimator : fitted classifier or pipeline
+            Its `predict_proba` is called once.
+        X : array-like of n_samples images
+            Whatever `estimator` takes. Use images on which it was neither fitted nor
+            calibrated.
+        y : array-like of shape (n_samples,)
+            True labels.
+        name : str, default=None
+            Name of the model in the legend. If None, the name of its class, where a legend of
+            models is shown.
+        ax : matplotlib.axes.Axes, default=None
+            As in :meth:`plot`.
+        **options
+            Other parameters of the class, such as `n_bins` of ``ReliabilityDisplay``.
+
+        Returns
+        -------
+        display
+            An instance of this class.
+
+        Raises
+        ------
+        TypeError
+            If `estimator` has no `predict_proba`.
+        ValueError
+            If the labels are empty, missing, differ in number from the images, or are not
+            classes of the estimator, or if `predict_proba` does not return probabilities.
+        """
+        scored = score_estimator(estimator, X, y)
+        name = cls._default_name(estimator) if name is None else name
+        return cls._from_scored(scored, name=name, **options).plot(ax=ax)
+
+    @classmethod
+    def from_predictions(
+        cls: type[_Self],
+        y_true: ArrayLike,
+        y_proba: ArrayLike,
+        *,
+        labels: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> _Self:
+        """Draw predictions that have already been made.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+            True labels.
+        y_proba : array-like of shape (n_samples, n_labels), float
+            Probabilities, as `predict_proba` returns them. The most probable label is the
+            prediction, its probability the confidence.
+        labels : array-like of shape (n_labels,), default=None
+            The label of each column. If None, the sorted labels of `y_true`, which must then
+            all occur.
+        name : str, default=None
+            Name of the model in the legend. If None, it has no name.
+        ax : matplotlib.axes.Axes, default=None
+            As in :meth:`plot`.
+        **options
+            Other parameters of the class, such as `n_bins` of ``ReliabilityDisplay``.
+
+        Returns
+        -------
+        display
+            An instance of this class.
+
+        Raises
+        ------
+        ValueError
+            If labels are empty, missing or not among `labels`, or if the rows of `y_proba` are
+            not probabilities or differ in number from the labels.
+        """
+        scored = score_predictions(y_true, y_proba, labels)
+        return cls._from_scored(scored, name=name, **options).plot(ax=ax)
+
+    def plot(self: _Self, *, ax: Axes | None = None) -> _Self:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            The axes to draw in. If None, those of a new figure.
+
+        Returns
+        -------
+        display
+            This display.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def _from_scored(cls, scored, **options):
+        raise NotImplementedError
+
+    @classmethod
+    def _default_name(cls, estimator):
+        return type(estimator).__name__

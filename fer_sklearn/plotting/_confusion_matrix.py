@@ -1,22 +1,34 @@
-"""The confusion matrix as a picture."""
+"""The confusion matrix as a plot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.typing import ArrayLike, Estimator, ImagesLike, NDArray
 from .._utils.validation import encode_label_pair
+from ..emotions import is_dark
 from ..evaluation._metrics import confusion_counts
-from ._style import new_figure, shrink_text, text_width
+from ._base import Display
+from ._style import shrink_text, text_width
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.image import AxesImage
 
 __all__ = ["ConfusionMatrixDisplay"]
 
-# Points below which names of columns are slanted; share of a cell that text may fill.
+# Points below which column names are slanted; fraction of a cell that text may fill.
 _SMALLEST_NAME, _FILLED = 7.5, 0.94
 
 
-class ConfusionMatrixDisplay:
-    """Confusion matrix with the share of each true label and the count in every cell.
+class ConfusionMatrixDisplay(Display):
+    """Confusion matrix with the percentage of each true label and the count in every cell.
 
-    Made by :meth:`from_estimator` or :meth:`from_predictions`. The shade of a cell is its
-    share of the row, so that a rare emotion is as visible as a frequent one; the diagonal
+    Create it with :meth:`from_estimator` or :meth:`from_predictions`. The shade of a cell is
+    its fraction of the row, so that a rare emotion is as visible as a frequent one; the diagonal
     reads as recall.
 
     Parameters
@@ -24,12 +36,12 @@ class ConfusionMatrixDisplay:
     confusion_matrix : array-like of shape (k, k), int
         True labels in rows, predicted ones in columns.
     display_labels : array-like of shape (k,), default=None
-        Names of rows and columns. None numbers them.
+        Names of rows and columns. If None, they are numbered.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        What was drawn on, after :meth:`plot`.
+        The axes, after :meth:`plot`.
     figure_ : matplotlib.figure.Figure
         The figure of `ax_`.
     im_ : matplotlib.image.AxesImage
@@ -47,12 +59,25 @@ class ConfusionMatrixDisplay:
     1
     """
 
-    def __init__(self, confusion_matrix, *, display_labels=None):
+    im_: AxesImage
+    text_: NDArray[Any]
+
+    def __init__(self, confusion_matrix: ArrayLike, *, display_labels: ArrayLike | None = None):
         self.confusion_matrix = confusion_matrix
         self.display_labels = display_labels
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, labels=None, **plot_options):
+    def from_estimator(
+        cls,
+        estimator: Estimator,
+        X: ImagesLike,
+        y: ArrayLike,
+        *,
+        labels: ArrayLike | None = None,
+        ax: Axes | None = None,
+        cmap: str | Colormap = "Blues",
+        title: str | None = None,
+    ) -> ConfusionMatrixDisplay:
         """Predict with a fitted classifier and draw its confusion matrix.
 
         Parameters
@@ -62,12 +87,12 @@ class ConfusionMatrixDisplay:
         X : array-like of n_samples images
             Whatever `estimator` takes.
         y : array-like of shape (n_samples,)
-            The true labels.
+            True labels.
         labels : array-like of shape (k,), default=None
-            Labels to show, in this order; all that occur must be among them. None takes
-            the sorted labels that occur in `y` or are predicted.
-        **plot_options
-            Passed to :meth:`plot`.
+            Labels to show, in this order; all that occur must be among them. If None, the
+            sorted labels that occur in `y` or are predicted.
+        ax, cmap, title
+            As in :meth:`plot`.
 
         Returns
         -------
@@ -76,17 +101,26 @@ class ConfusionMatrixDisplay:
         Raises
         ------
         ValueError
-            If the labels are empty, missing, of another number than the images, or not
+            If the labels are empty, missing, differ in number from the images, or are not
             among `labels`.
         """
-        return cls._from_encoded(
-            encode_label_pair(y, estimator.predict(X), labels, input_names=("y", "predict(X)")),
-            plot_options,
+        encoded = encode_label_pair(
+            y, estimator.predict(X), labels, input_names=("y", "predict(X)")
         )
+        return cls._from_encoded(encoded).plot(ax=ax, cmap=cmap, title=title)
 
     @classmethod
-    def from_predictions(cls, y_true, y_pred, *, labels=None, **plot_options):
-        """Draw the confusion matrix of predictions that are already made.
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        *,
+        labels: ArrayLike | None = None,
+        ax: Axes | None = None,
+        cmap: str | Colormap = "Blues",
+        title: str | None = None,
+    ) -> ConfusionMatrixDisplay:
+        """Draw the confusion matrix of predictions that have already been made.
 
         Parameters
         ----------
@@ -94,30 +128,36 @@ class ConfusionMatrixDisplay:
             True and predicted labels.
         labels : array-like of shape (k,), default=None
             As in :meth:`from_estimator`.
-        **plot_options
-            Passed to :meth:`plot`.
+        ax, cmap, title
+            As in :meth:`plot`.
 
         Returns
         -------
         ConfusionMatrixDisplay
         """
-        return cls._from_encoded(encode_label_pair(y_true, y_pred, labels), plot_options)
+        encoded = encode_label_pair(y_true, y_pred, labels)
+        return cls._from_encoded(encoded).plot(ax=ax, cmap=cmap, title=title)
 
     @classmethod
-    def _from_encoded(cls, encoded, plot_options):
+    def _from_encoded(cls, encoded):
         labels, true, predicted = encoded
-        confusion = confusion_counts(true, predicted, len(labels))
-        return cls(confusion, display_labels=labels).plot(**plot_options)
+        return cls(confusion_counts(true, predicted, len(labels)), display_labels=labels)
 
-    def plot(self, *, ax=None, cmap="Blues", title=None):
-        """Draw.
+    def plot(
+        self,
+        *,
+        ax: Axes | None = None,
+        cmap: str | Colormap = "Blues",
+        title: str | None = None,
+    ) -> ConfusionMatrixDisplay:
+        """Draw the matrix.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
+            The axes to draw in. If None, those of a new figure.
         cmap : str or matplotlib.colors.Colormap, default="Blues"
-            One that runs from light to dark stays readable in grey.
+            One that runs from light to dark remains readable in grey.
         title : str, default=None
             Title of the axes.
 
@@ -132,20 +172,19 @@ class ConfusionMatrixDisplay:
                 f"confusion_matrix has shape {counts.shape}; expected a square one, (k, k)."
             )
         k = len(counts)
-        names = range(k) if self.display_labels is None else self.display_labels
+        given = range(k) if self.display_labels is None else np.asarray(self.display_labels)
+        names = [str(name) for name in given]
         if len(names) != k:
             raise ValueError(
                 f"display_labels has {len(names)} name(s) for a {k}×{k} confusion_matrix; "
                 f"expected {k}."
             )
-        if ax is None:
-            side = max(4.0, 0.85 * k + 1.2)
-            ax = new_figure((side, side)).subplots()
+        side = max(4.0, 0.85 * k + 1.2)
+        ax = self._use_axes(ax, (side, side))
         row_sums = counts.sum(axis=1, keepdims=True)
-        # A row without support has no shares: its cells stay white and show the zeros alone.
-        shares = np.divide(counts, row_sums, out=np.zeros((k, k)), where=row_sums > 0)
-        self.ax_, self.figure_ = ax, ax.figure
-        self.im_ = ax.imshow(shares, cmap=cmap, vmin=0, vmax=1)
+        # A row without support has no fractions: its cells stay white and show the zeros alone.
+        fractions = np.divide(counts, row_sums, out=np.zeros((k, k)), where=row_sums > 0)
+        self.im_ = ax.imshow(fractions, cmap=cmap, vmin=0, vmax=1)
         ax.set_xticks(range(k), names)
         ax.set_yticks(range(k), names)
         ax.set(xlabel="Predicted", ylabel="True", title=title or "")
@@ -154,16 +193,16 @@ class ConfusionMatrixDisplay:
         width = _FILLED * _fit_column_names(ax, k)
         self.text_ = np.array(
             [
-                [self._write_cell(i, j, shares, counts, row_sums[i, 0] > 0) for j in range(k)]
+                [self._write_cell(i, j, fractions, counts, row_sums[i, 0] > 0) for j in range(k)]
                 for i in range(k)
             ]
         )
         _fit_cells(self.text_, width)
         return self
 
-    def _write_cell(self, i, j, shares, counts, supported):
-        color = self.im_.cmap(self.im_.norm(shares[i, j]))
-        percent = f"{100 * shares[i, j]:.0f} %\n" if supported else ""
+    def _write_cell(self, i, j, fractions, counts, supported):
+        color = self.im_.cmap(self.im_.norm(fractions[i, j]))
+        percent = f"{100 * fractions[i, j]:.0f} %\n" if supported else ""
         return self.ax_.text(
             j,
             i,
@@ -172,18 +211,12 @@ class ConfusionMatrixDisplay:
             va="center",
             fontsize=9,
             fontweight="bold" if i == j else "normal",
-            color=_readable_on(color),
+            color="white" if is_dark(color[:3]) else "#222222",
         )
 
 
-def _readable_on(color):
-    """White or near-black, whichever contrasts more with a colour (WCAG 2 luminance)."""
-    luminance = np.dot([0.2126, 0.7152, 0.0722], np.asarray(color[:3]) ** 2.2)
-    return "white" if luminance < 0.21 else "#222222"
-
-
 def _fit_column_names(ax, k):
-    """Write the names of the columns side by side, or slanted; return the inches of a cell."""
+    """Write column names side by side, or slanted; return the width of a cell in inches."""
     width = _cell_width(ax, k)
     names = ax.get_xticklabels()
     size = names[0].get_fontsize() * _FILLED * width / max(map(text_width, names))
@@ -203,7 +236,7 @@ def _cell_width(ax, k):
 
 
 def _fit_cells(texts, width):
-    """Bring what stands in the cells to one size that fits the widest."""
+    """Give the text of all cells one font size, at which the widest fits."""
     widest = max(texts.ravel(), key=text_width)
     shrink_text(widest, width)
     for text in texts.ravel():

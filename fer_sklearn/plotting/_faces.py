@@ -1,17 +1,24 @@
-"""Faces in a grid: any, those of each emotion, and those that a model judged."""
+"""Grids of faces: any faces, samples of each emotion, and predictions."""
+
+from __future__ import annotations
 
 import math
-import os
 import textwrap
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from .._utils.validation import check_choice
+from .._utils.typing import ArrayLike, ImagesLike, PixelArray, RandomState
+from .._utils.validation import check_choice, encode_labels
 from ..emotions import EMOTION_COLORS, label_colors
-from ..images import as_photo_list, read_image
-from ._base import encode_true_labels, score_predictions
+from ..images import as_photo, as_photo_list
+from ._base import score_predictions
 from ._style import fit_text, new_figure, text_width
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "Tile",
@@ -19,34 +26,44 @@ __all__ = [
     "draw_tile",
     "draw_tiles",
     "face_array",
-    "face_list",
+    "face_arrays",
     "plot_faces",
     "plot_predictions",
     "plot_samples",
 ]
 
-_ORDERS = ("most_certain", "least_certain")
-# Inches of the name of a row of samples.
+# Names of the orders, as headings print them.
+_ORDERS = {"confident": "most confident", "uncertain": "least confident"}
+_KINDS = {"errors": "error", "correct": "correct prediction"}
+# Maximum width of the name of a row of samples, in inches.
 _WIDEST_NAME = 2.0
+# Inches per line of a title, and points of its text.
+_LINE, _TITLE_SIZE = 0.17, 8
 
 
-def plot_faces(images, titles=None, *, n_cols=None, size=1.1):
-    """Draw faces in a grid.
+def plot_faces(
+    images: ImagesLike,
+    titles: Sequence[str] | None = None,
+    *,
+    n_cols: int | None = None,
+    cell_size: float = 1.1,
+) -> Figure:
+    """Plot faces in a grid.
 
     Parameters
     ----------
     images : list or ndarray of shape (n, h, w), (n, h, w, 1 | 3) or (n, h * w)
-        Grey or RGB faces; in a list, paths of image files too. Integers are 0..255; floats
-        in [0, 1] are shown as such, and floats beyond, as standardised pixels are, from
-        each face's darkest to its lightest.
+        Grey or RGB faces; a list can contain paths of image files too. Integers are in 0..255;
+        floats in [0, 1] are shown as they are, and floats beyond, such as standardised pixels,
+        are scaled from each face's darkest to its lightest pixel.
     titles : sequence of n str, default=None
-        A line above each face, in smaller letters where it would be wider than the face. A
-        face whose title is the name of an emotion gets a frame of that emotion's colour,
-        see :data:`EMOTION_COLORS`.
+        A line above each face, in smaller text if it is wider than the face. A face whose title
+        is the name of an emotion gets a frame in the colour of that emotion; see
+        :data:`EMOTION_COLORS`.
     n_cols : int, default=None
-        Faces in a row. None makes the grid about square, with ten in a row at most.
-    size : float, default=1.1
-        Inches a face.
+        Faces per row. If None, the grid is about square, with at most ten per row.
+    cell_size : float, default=1.1
+        Inches per face.
 
     Returns
     -------
@@ -55,7 +72,7 @@ def plot_faces(images, titles=None, *, n_cols=None, size=1.1):
     Raises
     ------
     ValueError
-        If there is no face, one is no image, a title is missing, or `n_cols` is not
+        If there is no face, an item is not an image, a title is missing, or `n_cols` is not
         positive.
     ImageReadError
         If a file is missing or not an image.
@@ -66,47 +83,56 @@ def plot_faces(images, titles=None, *, n_cols=None, size=1.1):
     >>> [ax.get_title() for ax in figure.axes]
     ['happy', 'sad', 'fear']
     """
-    faces = [face_array(i, face) for i, face in enumerate(face_list(images))]
+    faces = face_arrays(images)
     check_titles(titles, len(faces))
-    titles = [None] * len(faces) if titles is None else [str(title) for title in titles]
+    names = [None] * len(faces) if titles is None else [str(title) for title in titles]
     tiles = [
-        Tile(face, title, EMOTION_COLORS.get(title))
-        for face, title in zip(faces, titles, strict=True)
+        Tile(face, name, None if name is None else EMOTION_COLORS.get(name))
+        for face, name in zip(faces, names, strict=True)
     ]
-    return draw_tiles(tiles, n_cols=n_cols, size=size)
+    return draw_tiles(tiles, n_cols=n_cols, cell_size=cell_size)
 
 
 def plot_predictions(
-    images, y_true, y_proba, *, labels=None, which="errors", order=None, n=20, n_cols=None, size=1.1
-):
-    """Draw the faces that a model judged wrongly, or rightly, and say how sure it was.
+    images: ImagesLike,
+    y_true: ArrayLike,
+    y_proba: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    which: Literal["errors", "correct"] = "errors",
+    order: Literal["confident", "uncertain"] | None = None,
+    max_images: int = 20,
+    n_cols: int | None = None,
+    cell_size: float = 1.1,
+) -> Figure:
+    """Plot the faces that a model predicted wrongly, or correctly, with its confidence.
 
-    Each face says what was predicted with which probability, and the true label below; its
+    The title of each face is the predicted label with its probability, and the true label; its
     frame has the colour of the predicted emotion.
 
     Parameters
     ----------
     images : list or ndarray of n_samples faces
-        As :func:`plot_faces` takes them. Only files that are shown are read.
+        As for :func:`plot_faces`. Only files that are shown are read.
     y_true : array-like of shape (n_samples,)
         True labels.
     y_proba : array-like of shape (n_samples, n_labels), float
         Probabilities, as `predict_proba` returns them. The most probable label is the
         prediction.
     labels : array-like of shape (n_labels,), default=None
-        The label of each column. None takes the sorted labels of `y_true`, which must then
-        all occur.
-    which : {"errors", "hits"}, default="errors"
-        Which faces: those with a wrong prediction, or with a right one.
-    order : {"most_certain", "least_certain"}, default=None
-        Which come first. None takes those that tell most: the most certain errors, or the
-        least certain hits.
-    n : int, default=20
-        Faces at most.
+        The label of each column. If None, the sorted labels of `y_true`, which must then all
+        occur.
+    which : {"errors", "correct"}, default="errors"
+        Whether to show wrong or correct predictions.
+    order : {"confident", "uncertain"}, default=None
+        Whether the most or the least confident predictions come first. If None, the more
+        informative ones: the most confident errors, or the least confident correct predictions.
+    max_images : int, default=20
+        Maximum number of faces.
     n_cols : int, default=None
-        Faces in a row; as in :func:`plot_faces`.
-    size : float, default=1.1
-        Inches a face.
+        Faces per row, as in :func:`plot_faces`.
+    cell_size : float, default=1.1
+        Inches per face.
 
     Returns
     -------
@@ -115,12 +141,12 @@ def plot_predictions(
     Raises
     ------
     ValueError
-        If no face is of that kind, images, labels and probabilities differ in number, the
-        probabilities are none, or a parameter is unknown.
+        If there are no such predictions, images, labels and probabilities differ in number, the
+        rows of `y_proba` are not probabilities, or a parameter is unknown.
 
     See Also
     --------
-    fer_sklearn.ConfusionMatrixDisplay : Which emotions are taken for which.
+    fer_sklearn.ConfusionMatrixDisplay : Which emotions are mistaken for which.
 
     Examples
     --------
@@ -131,62 +157,77 @@ def plot_predictions(
     happy 60 %
     true: sad
     """
-    check_choice("which", which, ("errors", "hits"))
+    check_choice("which", which, _KINDS)
     if order is None:
-        order = "most_certain" if which == "errors" else "least_certain"
+        order = "confident" if which == "errors" else "uncertain"
     check_choice("order", order, _ORDERS)
-    if n < 1:
-        raise ValueError(f"n={n!r} must be at least 1.")
-    faces = face_list(images)
+    if max_images < 1:
+        raise ValueError(f"max_images={max_images!r} must be at least 1.")
+    faces = as_photo_list(images, name="images")
     scored = score_predictions(y_true, y_proba, labels)
     if len(faces) != len(scored.true):
         raise ValueError(
             f"images has {len(faces)} item(s) and y_true {len(scored.true)} label(s); expected "
-            f"one label an image."
+            f"one label per image."
         )
-    wanted = np.flatnonzero(scored.correct == (which == "hits"))
+    wanted = np.flatnonzero(scored.correct == (which == "correct"))
     if not len(wanted):
         raise ValueError(
-            f"There are no {which} among the {len(faces)} prediction(s), thus nothing to draw."
+            f"There is no {_KINDS[which]} among the {len(faces)} prediction(s), so there is "
+            f"nothing to draw."
         )
-    certainty = scored.confidence[wanted] * (-1 if order == "most_certain" else 1)
-    # A stable sort: equally certain faces stay in their order.
-    chosen = wanted[np.argsort(certainty, kind="stable")[:n]]
+    keys = scored.confidence[wanted] * (-1 if order == "confident" else 1)
+    # A stable sort keeps equally confident faces in their order.
+    chosen = wanted[np.argsort(keys, kind="stable")[:max_images]]
     names = [str(label) for label in scored.labels.tolist()]
     colors = label_colors(names)
-    predicted = [names[i] for i in scored.predicted[chosen]]
-    true = [names[i] for i in scored.true[chosen]]
     tiles = [
-        Tile(face_array(i, faces[i]), f"{told} {100 * sure:.0f} %\ntrue: {truly}", colors[told])
-        for i, told, sure, truly in zip(
-            chosen.tolist(), predicted, scored.confidence[chosen], true, strict=True
+        Tile(
+            face_array(i, faces[i]),
+            f"{names[predicted]} {100 * confidence:.0f} %\ntrue: {names[true]}",
+            colors[names[predicted]],
+        )
+        for i, predicted, confidence, true in zip(
+            chosen.tolist(),
+            scored.predicted[chosen].tolist(),
+            scored.confidence[chosen].tolist(),
+            scored.true[chosen].tolist(),
+            strict=True,
         )
     ]
-    kind = f"{which.removesuffix('s')}{'s' * (len(wanted) > 1)} among {len(faces):,} images"
-    heading = f"{len(chosen):,} {order.replace('_', ' ')} of {len(wanted):,} {kind}"
-    return draw_tiles(tiles, n_cols=n_cols, size=size, heading=heading)
+    kind = f"{_KINDS[which]}{'s' * (len(wanted) > 1)} among {len(faces):,} images"
+    heading = f"{len(chosen):,} {_ORDERS[order]} of {len(wanted):,} {kind}"
+    return draw_tiles(tiles, n_cols=n_cols, cell_size=cell_size, heading=heading)
 
 
-def plot_samples(images, target, *, labels=None, n_per_class=8, random_state=None, size=0.9):
-    """Draw a few faces of every emotion, a row each.
+def plot_samples(
+    images: ImagesLike,
+    y: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    samples_per_class: int = 8,
+    random_state: RandomState = None,
+    cell_size: float = 0.9,
+) -> Figure:
+    """Plot random faces of every emotion, one row per emotion.
 
-    Left of each row stand the emotion and how many faces have it.
+    The emotion and its number of faces are printed to the left of each row.
 
     Parameters
     ----------
     images : list or ndarray of n_samples faces
-        As :func:`plot_faces` takes them. Only files that are shown are read.
-    target : array-like of shape (n_samples,)
+        As for :func:`plot_faces`. Only files that are shown are read.
+    y : array-like of shape (n_samples,)
         Their labels.
     labels : array-like of shape (k,), default=None
-        The rows, from top to bottom; all labels of `target` must be among them. None takes
-        the sorted labels of `target`.
-    n_per_class : int, default=8
-        Faces a row, fewer where there are no more.
+        The rows, from top to bottom; all labels of `y` must be among them. If None, the sorted
+        labels of `y`.
+    samples_per_class : int, default=8
+        Faces per row, or fewer if there are no more.
     random_state : int, RandomState instance or None, default=None
-        Which faces are drawn by lot. An int draws the same ones every time.
-    size : float, default=0.9
-        Inches a face.
+        Selects the faces. Pass an int to get the same ones every time.
+    cell_size : float, default=0.9
+        Inches per face.
 
     Returns
     -------
@@ -195,8 +236,8 @@ def plot_samples(images, target, *, labels=None, n_per_class=8, random_state=Non
     Raises
     ------
     ValueError
-        If there is no face, labels are missing, of another number than the faces, or not
-        among `labels`, or `n_per_class` is not positive.
+        If there is no face, labels are missing, differ in number from the faces, or are not
+        among `labels`, or `samples_per_class` is not positive.
     ImageReadError
         If a file that is to be shown is missing or not an image.
 
@@ -204,62 +245,39 @@ def plot_samples(images, target, *, labels=None, n_per_class=8, random_state=Non
     --------
     >>> from fer_sklearn import make_faces
     >>> faces = make_faces(21, random_state=0)
-    >>> figure = plot_samples(faces.data, faces.target, n_per_class=3, random_state=0)
+    >>> figure = plot_samples(faces.data, faces.target, samples_per_class=3, random_state=0)
     >>> len(figure.axes)
     21
     """
     from sklearn.utils import check_random_state
 
-    if n_per_class < 1:
-        raise ValueError(f"n_per_class={n_per_class!r} must be at least 1.")
-    faces = face_list(images)
-    labels, true = encode_true_labels(target, labels, name="target")
-    if len(faces) != len(true):
+    if samples_per_class < 1:
+        raise ValueError(f"samples_per_class={samples_per_class!r} must be at least 1.")
+    faces = as_photo_list(images, name="images")
+    known, codes = encode_labels(y, labels)
+    if len(faces) != len(codes):
         raise ValueError(
-            f"images has {len(faces)} item(s) and target {len(true)} label(s); expected one "
-            f"label an image."
+            f"images has {len(faces)} item(s) and y {len(codes)} label(s); expected one label "
+            f"per image."
         )
     rng = check_random_state(random_state)
-    rows = [np.flatnonzero(true == i) for i in range(len(labels))]
+    rows = [np.flatnonzero(codes == i) for i in range(len(known))]
     chosen = [
-        np.sort(rng.choice(row, min(n_per_class, len(row)), replace=False)).tolist() for row in rows
+        np.sort(rng.choice(row, min(samples_per_class, len(row)), replace=False)).tolist()
+        for row in rows
     ]
-    names = [f"{label}\n{len(row):,}" for label, row in zip(labels.tolist(), rows, strict=True)]
+    names = [f"{label}\n{len(row):,}" for label, row in zip(known.tolist(), rows, strict=True)]
     n_cols = max(map(len, chosen))
-    figure = new_figure((size * n_cols, size * len(rows)))
+    figure = new_figure((cell_size * n_cols, cell_size * len(rows)))
     grid = figure.subplots(len(rows), n_cols, squeeze=False)
-    colors = label_colors(labels.tolist())
+    colors = label_colors(known.tolist())
     for axes, indices, color in zip(grid, chosen, colors.values(), strict=True):
         for ax, i in zip(axes, indices, strict=False):
-            draw_tile(ax, Tile(face_array(i, faces[i]), color=color), size)
+            draw_tile(ax, Tile(face_array(i, faces[i]), color=color), cell_size)
         for ax in axes[len(indices) :]:
             _empty(ax)
     _name_rows(figure, grid[:, 0], names)
     return figure
-
-
-def _empty(ax):
-    """Leave a place of a grid white; its label stays."""
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-
-
-def _name_rows(figure, axes, names):
-    """Write a name left of each of the axes, and make the figure wider by as much."""
-    texts = [
-        ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, labelpad=6)
-        for ax, name in zip(axes, names, strict=True)
-    ]
-    for ax, text in zip(axes, texts, strict=True):
-        # From the left end of its place, the face leaves a known room for the name.
-        ax.set_anchor("W")
-        fit_text(text, _WIDEST_NAME)
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width + max(map(text_width, texts)) + 0.3, height)
-
-
-# Inches that a line of a title takes, and points of its text.
-_LINE, _TITLE_SIZE = 0.17, 8
 
 
 class Tile(NamedTuple):
@@ -271,60 +289,65 @@ class Tile(NamedTuple):
         As :func:`face_array` returns it.
     title : str or None
     color : str or None
-        That of the frame; None leaves the frame out.
+        Colour of the frame. If None, there is no frame.
     """
 
-    face: np.ndarray
+    face: PixelArray
     title: str | None = None
     color: str | None = None
 
 
-def face_list(images):
-    """Return faces as a list of paths and arrays, not yet read."""
-    return as_photo_list(images, name="images")
-
-
-def check_titles(titles, n_faces):
-    """Raise if there is not one title a face."""
+def check_titles(titles: Sequence[str] | None, n_faces: int) -> None:
+    """Raise ValueError if there is not one title per face."""
     if titles is not None and len(titles) != n_faces:
         raise ValueError(
             f"titles has {len(titles)} item(s) for {n_faces} image(s); expected one each."
         )
 
 
-def face_array(i, face):
+def face_arrays(images: ImagesLike) -> list[PixelArray]:
+    """Return faces as arrays that ``imshow`` takes; files are read."""
+    return [face_array(i, face) for i, face in enumerate(as_photo_list(images, name="images"))]
+
+
+def face_array(i: int, face: Any) -> PixelArray:
     """Return the face at position `i` as an array that ``imshow`` takes."""
-    face = read_image(face) if isinstance(face, (str, os.PathLike)) else np.asarray(face)
-    if face.ndim == 3 and face.shape[2] == 1:
-        face = face[:, :, 0]
-    if face.ndim != 2 and not (face.ndim == 3 and face.shape[2] in (3, 4)):
+    if not isinstance(face, (np.ndarray, list, tuple)):
+        return as_photo(face, name=f"images[{i}]")
+    pixels = np.asarray(face)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] in (3, 4)):
         raise ValueError(
-            f"images[{i}] has shape {face.shape}; expected a grey image (h, w) or a colour "
+            f"images[{i}] has shape {pixels.shape}; expected a grey image (h, w) or a colour "
             f"image (h, w, 3)."
         )
-    if face.dtype.kind == "f" and (face.min() < 0 or face.max() > 1):
-        face = face - face.min()
-        face = face / (face.max() or 1)
-    return face
+    # Standardised pixels, which are not photos: scale them instead of refusing them.
+    if pixels.dtype.kind == "f" and (pixels.min() < 0 or pixels.max() > 1):
+        pixels = pixels - pixels.min()
+        pixels = pixels / (pixels.max() or 1)
+    return pixels
 
 
-def draw_tiles(tiles, *, n_cols, size, heading=None):
+def draw_tiles(
+    tiles: Sequence[Tile], *, n_cols: int | None, cell_size: float, heading: str | None = None
+) -> Figure:
     """Draw faces in a new figure, row by row.
 
     Parameters
     ----------
     tiles : list of Tile
     n_cols : int or None
-        Faces in a row. None makes the grid about square, with ten in a row at most.
-    size : float
-        Inches a face.
+        Faces per row. If None, the grid is about square, with at most ten per row.
+    cell_size : float
+        Inches per face.
     heading : str, default=None
         A line above all faces.
 
     Returns
     -------
     matplotlib.figure.Figure
-        With one axes a tile, in the order of `tiles`.
+        With one axes per tile, in the order of `tiles`.
     """
     if n_cols is None:
         n_cols = min(10, math.ceil(math.sqrt(len(tiles))))
@@ -333,7 +356,7 @@ def draw_tiles(tiles, *, n_cols, size, heading=None):
     n_cols = min(n_cols, len(tiles))
     n_rows = math.ceil(len(tiles) / n_cols)
     lines = max(0 if tile.title is None else 1 + tile.title.count("\n") for tile in tiles)
-    width, height = size * n_cols, (size + _LINE * lines) * n_rows
+    width, height = cell_size * n_cols, (cell_size + _LINE * lines) * n_rows
     figure = new_figure((width, height if heading is None else height + 2 * _LINE))
     if heading is not None:
         text = figure.suptitle(heading, fontsize=_TITLE_SIZE + 1)
@@ -341,18 +364,38 @@ def draw_tiles(tiles, *, n_cols, size, heading=None):
             text.set_text(textwrap.fill(heading, len(heading) // 2 + 4))
         fit_text(text, 0.97 * width)
     for i, tile in enumerate(tiles):
-        draw_tile(figure.add_subplot(n_rows, n_cols, i + 1), tile, size)
+        draw_tile(figure.add_subplot(n_rows, n_cols, i + 1), tile, cell_size)
     return figure
 
 
-def draw_tile(ax, tile, size):
-    """Draw one face in axes of `size` inches."""
+def draw_tile(ax: Axes, tile: Tile, cell_size: float) -> None:
+    """Draw one face in axes of `cell_size` inches."""
     top = 255 if tile.face.dtype.kind in "iu" else 1
     ax.imshow(tile.face, cmap="gray", vmin=0, vmax=top)
     ax.set(xticks=[], yticks=[])
     if tile.title is not None:
-        fit_text(ax.set_title(tile.title, fontsize=_TITLE_SIZE, pad=3), 0.97 * size)
+        fit_text(ax.set_title(tile.title, fontsize=_TITLE_SIZE, pad=3), 0.97 * cell_size)
     if tile.color is None:
         ax.spines[:].set_visible(False)
     else:
         ax.spines[:].set(color=tile.color, linewidth=2.5)
+
+
+def _empty(ax):
+    """Leave a cell of the grid white, but for its label."""
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
+def _name_rows(figure, axes, names):
+    """Write a name to the left of each of the axes, and widen the figure accordingly."""
+    texts = [
+        ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, labelpad=6)
+        for ax, name in zip(axes, names, strict=True)
+    ]
+    for ax, text in zip(axes, texts, strict=True):
+        # Anchored at the left end of its cell, the face leaves a known room for the name.
+        ax.set_anchor("W")
+        fit_text(text, _WIDEST_NAME)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + max(map(text_width, texts)) + 0.3, height)

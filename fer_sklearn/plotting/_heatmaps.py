@@ -1,48 +1,65 @@
-"""Maps of relevance over faces."""
+"""Heatmaps of relevance over faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._faces import Tile, check_titles, draw_tiles, face_array, face_list
+from .._utils.typing import ArrayLike, ImagesLike, NDArray
+from ._faces import Tile, check_titles, draw_tiles, face_arrays
+from ._style import BLUE, VERMILION
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_heatmaps"]
 
-# What speaks for and against, told apart with each kind of colour blindness.
-_FOR, _AGAINST = "#D55E00", "#0072B2"
-# On the way to the highest relevance, lighter than it.
+# Evidence for and against; distinguishable with each kind of colour blindness.
+_FOR, _AGAINST = VERMILION, BLUE
+# Halfway to the highest relevance, lighter than it.
 _SOME = "#F0C020"
-# How much of the face the highest relevance hides.
+# Opacity of the highest relevance over the face.
 _OPACITY = 0.9
-# Inches of the colour bar, and of what it takes with its numbers and its name.
+# Inches of the colour bar, and of the room for it with its ticks and its label.
 _BAR, _BAR_ROOM = 0.13, 0.8
 
 
 def plot_heatmaps(
-    images, heatmaps, titles=None, *, signed=None, label="relevance", n_cols=None, size=1.4
-):
-    """Draw faces in grey, and over each a map of what matters in it.
+    images: ImagesLike,
+    heatmaps: Sequence[ArrayLike] | NDArray,
+    titles: Sequence[str] | None = None,
+    *,
+    signed: bool | None = None,
+    label: str = "relevance",
+    n_cols: int | None = None,
+    cell_size: float = 1.4,
+) -> Figure:
+    """Plot faces in grey, each with a heatmap over it.
 
-    Where nothing matters the face shows; the more does, the more the colour covers it. All
-    maps share one scale, which the colour bar tells.
+    Where nothing is relevant the face is visible; the higher the relevance, the more the colour
+    covers it. All maps share one scale, that of the colour bar.
 
     Parameters
     ----------
     images : list or ndarray of n faces
-        As :func:`~fer_sklearn.plot_faces` takes them. Colour is turned to grey, which
-        leaves colour to the maps.
+        As for :func:`~fer_sklearn.plot_faces`. Colour images are converted to grey, which leaves
+        colour to the maps.
     heatmaps : list or ndarray of shape (n, h, w), float
-        A map a face, of any size: it is stretched over the face. NaN is not drawn.
+        One map per face, of any size: it is stretched over the face. NaN is not drawn.
     titles : sequence of n str, default=None
         A line above each face.
     signed : bool, default=None
-        Whether maps run through 0, with orange for what speaks for a prediction and blue
-        for what speaks against it. False draws what is below 0 like 0. None asks whether
-        there are numbers below 0.
+        Whether maps are centred on 0, with orange for evidence for a prediction and blue for
+        evidence against it. If False, values below 0 are drawn like 0. If None, whether there
+        are values below 0.
     label : str, default="relevance"
-        What the colour bar measures.
+        Label of the colour bar.
     n_cols : int, default=None
-        Faces in a row. None makes the grid about square, with ten in a row at most.
-    size : float, default=1.4
-        Inches a face.
+        Faces per row. If None, the grid is about square, with at most ten per row.
+    cell_size : float, default=1.4
+        Inches per face.
 
     Returns
     -------
@@ -52,8 +69,8 @@ def plot_heatmaps(
     Raises
     ------
     ValueError
-        If images, maps and titles differ in number, or a map has no two sides, no pixel,
-        or an infinite number.
+        If images, maps and titles differ in number, or a map is not two-dimensional, has no
+        pixel, or an infinite value.
 
     Examples
     --------
@@ -62,19 +79,19 @@ def plot_heatmaps(
     >>> figure.axes[-1].get_ylabel()
     'relevance'
     """
-    faces = [_grey(face_array(i, face)) for i, face in enumerate(face_list(images))]
+    faces = [_gray(face) for face in face_arrays(images)]
     maps = [_checked_map(i, heatmap) for i, heatmap in enumerate(heatmaps)]
     if len(maps) != len(faces):
         raise ValueError(
             f"heatmaps has {len(maps)} map(s) for {len(faces)} image(s); expected one each."
         )
     check_titles(titles, len(faces))
-    titles = [None] * len(faces) if titles is None else map(str, titles)
-    tiles = [Tile(face, title) for face, title in zip(faces, titles, strict=True)]
+    names = [None] * len(faces) if titles is None else [str(title) for title in titles]
+    tiles = [Tile(face, name) for face, name in zip(faces, names, strict=True)]
     values = np.concatenate([heatmap[~np.isnan(heatmap)] for heatmap in maps])
     signed = bool((values < 0).any()) if signed is None else signed
     highest = _highest(values, signed)
-    figure = draw_tiles(tiles, n_cols=n_cols, size=size)
+    figure = draw_tiles(tiles, n_cols=n_cols, cell_size=cell_size)
     options = {"cmap": _colormap(signed), "vmin": -highest if signed else 0, "vmax": highest}
     drawn = [_draw_map(ax, heatmap, options) for ax, heatmap in zip(figure.axes, maps, strict=True)]
     width, height = figure.get_size_inches()
@@ -84,12 +101,12 @@ def plot_heatmaps(
     return figure
 
 
-def _grey(face):
-    """Return a face without colour, with the scale it had."""
+def _gray(face):
+    """Return a face in grey, on the same scale."""
     if face.ndim == 2:
         return face
-    grey = face[:, :, :3] @ np.array([0.299, 0.587, 0.114])
-    return grey.round().astype(face.dtype) if face.dtype.kind in "iu" else grey
+    gray = face[:, :, :3] @ np.array([0.299, 0.587, 0.114])
+    return gray.round().astype(face.dtype) if face.dtype.kind in "iu" else gray
 
 
 def _checked_map(i, heatmap):
@@ -101,7 +118,7 @@ def _checked_map(i, heatmap):
     if np.isinf(heatmap).any():
         raise ValueError(
             f"heatmaps[{i}] has {np.isinf(heatmap).sum()} infinite number(s); expected finite "
-            f"ones, or NaN for what is not to be drawn."
+            f"ones, or NaN for pixels that should not be drawn."
         )
     return heatmap
 
@@ -118,14 +135,14 @@ def _draw_map(ax, heatmap, options):
     return ax.imshow(
         np.ma.masked_invalid(heatmap),
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-        # A coarse map is drawn smooth, as what it says about pixels is.
+        # A coarse map is interpolated, since it has no detail at the level of pixels.
         interpolation="nearest" if heatmap.shape == (height, width) else "bilinear",
         **options,
     )
 
 
 def _colormap(signed):
-    """Return colours that become clear towards 0, for the face to show."""
+    """Return colours that become transparent towards 0, so that the face is visible."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
     ends = [to_rgba(color, _OPACITY) for color in (_AGAINST, _FOR)]

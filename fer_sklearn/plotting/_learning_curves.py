@@ -1,33 +1,38 @@
 """Learning curves."""
 
-from collections.abc import Mapping
+from __future__ import annotations
 
-import numpy as np
-from sklearn.pipeline import Pipeline
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 from sklearn.utils.validation import check_is_fitted
 
-from ._style import new_figure
+from .._utils.prediction import split_pipeline
+from .._utils.typing import Estimator, NDArray
+from ._style import BLUE, VERMILION, as_axes, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["LearningCurvesDisplay"]
 
-_TRAINING, _VALIDATION = "#0072B2", "#D55E00"
-
 
 class LearningCurvesDisplay:
-    """Loss and accuracy of a training run by epoch, training beside validation.
+    """Loss and accuracy of a training run by epoch, for training and validation data.
 
-    Made by :meth:`from_estimator` or :meth:`from_history`.
+    Create it with :meth:`from_estimator` or :meth:`from_history`.
 
     Parameters
     ----------
-    history : mapping of str to sequence of float
-        ``"loss"``, ``"accuracy"`` and, where there was validation, ``"val_loss"`` and
-        ``"val_accuracy"``: a number an epoch. At least the first or the second is needed.
+    history : mapping of str to sequence of float, or an object with it as attribute `history`
+        ``"loss"``, ``"accuracy"`` and, if there was validation data, ``"val_loss"`` and
+        ``"val_accuracy"``, with one number per epoch. At least loss or accuracy is needed.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes
-        One a quantity, after :meth:`plot`.
+        One per quantity, after :meth:`plot`.
     figure_ : matplotlib.figure.Figure
         The figure of `axes_`.
 
@@ -38,20 +43,25 @@ class LearningCurvesDisplay:
     ['training', 'validation']
     """
 
-    def __init__(self, history):
+    axes_: NDArray[Any]
+    figure_: Figure
+
+    def __init__(self, history: Mapping[str, Sequence[float]] | Any):
         self.history = history
 
     @classmethod
-    def from_estimator(cls, estimator, **plot_options):
+    def from_estimator(
+        cls, estimator: Estimator, *, axes: Sequence[Axes] | NDArray[Any] | None = None
+    ) -> LearningCurvesDisplay:
         """Draw the curves of a fitted estimator.
 
         Parameters
         ----------
         estimator : fitted FERCNNClassifier, pipeline or search
-            A pipeline is asked for its last step, a search such as
-            :class:`~sklearn.model_selection.GridSearchCV` for its best estimator.
-        **plot_options
-            Passed to :meth:`plot`.
+            The last step of a pipeline and the best estimator of a search, such as
+            :class:`~sklearn.model_selection.GridSearchCV`, are used.
+        axes : array-like of matplotlib.axes.Axes, default=None
+            As in :meth:`plot`.
 
         Returns
         -------
@@ -60,16 +70,21 @@ class LearningCurvesDisplay:
         Raises
         ------
         TypeError
-            If it does not learn by epochs, thus has no ``history_``.
+            If it is not trained in epochs, and so has no ``history_``.
         sklearn.exceptions.NotFittedError
             If it was not fitted.
         ValueError
-            If its history is empty, as that of weights that were loaded.
+            If its history is empty, like that of loaded weights.
         """
-        return cls(_find_history(estimator)).plot(**plot_options)
+        return cls(_find_history(estimator)).plot(axes=axes)
 
     @classmethod
-    def from_history(cls, history, **plot_options):
+    def from_history(
+        cls,
+        history: Mapping[str, Sequence[float]] | Any,
+        *,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+    ) -> LearningCurvesDisplay:
         """Draw the curves of a history.
 
         Parameters
@@ -77,8 +92,8 @@ class LearningCurvesDisplay:
         history : mapping, or an object whose attribute `history` is one
             The ``history_`` of a fitted :class:`~fer_sklearn.FERCNNClassifier`, or what
             ``keras.Model.fit`` returns.
-        **plot_options
-            Passed to :meth:`plot`.
+        axes : array-like of matplotlib.axes.Axes, default=None
+            As in :meth:`plot`.
 
         Returns
         -------
@@ -87,19 +102,19 @@ class LearningCurvesDisplay:
         Raises
         ------
         TypeError
-            If `history` is no mapping and has none.
+            If `history` is not a mapping and has none.
         ValueError
             If it has neither loss nor accuracy.
         """
-        return cls(history).plot(**plot_options)
+        return cls(history).plot(axes=axes)
 
-    def plot(self, *, axes=None):
-        """Draw.
+    def plot(self, *, axes: Sequence[Axes] | NDArray[Any] | None = None) -> LearningCurvesDisplay:
+        """Draw the curves.
 
         Parameters
         ----------
         axes : array-like of matplotlib.axes.Axes, default=None
-            One a quantity in the history, loss first; None makes a figure.
+            One per quantity in the history, loss first. If None, those of a new figure.
 
         Returns
         -------
@@ -111,16 +126,11 @@ class LearningCurvesDisplay:
         if not names:
             raise ValueError(
                 f"history has the entries {sorted(history)}; expected 'loss' or 'accuracy' "
-                f"with a number an epoch. Pass the history_ of a fitted FERCNNClassifier."
+                f"with one number per epoch. Pass the history_ of a fitted FERCNNClassifier."
             )
         if axes is None:
             axes = new_figure((4.5 * len(names), 3.4)).subplots(1, len(names), squeeze=False)
-        self.axes_ = np.ravel(axes)
-        if len(self.axes_) != len(names):
-            raise ValueError(
-                f"axes has {len(self.axes_)} item(s); expected {len(names)}, "
-                f"for {' and '.join(names)}."
-            )
+        self.axes_ = as_axes(axes, len(names), f"for {' and '.join(names)}")
         self.figure_ = self.axes_[0].figure
         for ax, name in zip(self.axes_, names, strict=True):
             _draw_curves(ax, name, history)
@@ -128,16 +138,14 @@ class LearningCurvesDisplay:
 
 
 def _find_history(estimator):
-    """Return the history of a fitted estimator, or of what it is made of."""
+    """Return the history of a fitted estimator, or of the one inside it."""
     check_is_fitted(estimator)
-    inner = getattr(estimator, "best_estimator_", estimator)
-    if isinstance(inner, Pipeline):
-        inner = inner[-1]
+    _, inner = split_pipeline(estimator)
     if not hasattr(inner, "history_"):
         raise TypeError(
             f"estimator is a {type(inner).__name__}, which has no history_; expected a fitted "
-            f"FERCNNClassifier, or a Pipeline that ends in one. An estimator that does not learn "
-            f"by epochs has no such curves; see sklearn.model_selection.LearningCurveDisplay."
+            f"FERCNNClassifier, or a Pipeline that ends in one. An estimator that is not trained "
+            f"in epochs has no such curves; see sklearn.model_selection.LearningCurveDisplay."
         )
     return inner.history_
 
@@ -147,7 +155,7 @@ def _history_mapping(history):
         history = getattr(history, "history", None)
     if not isinstance(history, Mapping):
         raise TypeError(
-            "history must be a mapping of names to numbers an epoch, such as the history_ "
+            "history must be a mapping of names to one number per epoch, such as the history_ "
             "of a fitted FERCNNClassifier, or have one as its attribute history."
         )
     return history
@@ -156,7 +164,7 @@ def _history_mapping(history):
 def _draw_curves(ax, name, history):
     from matplotlib.ticker import MaxNLocator
 
-    parts = (("training", name, _TRAINING, "-"), ("validation", f"val_{name}", _VALIDATION, "--"))
+    parts = (("training", name, BLUE, "-"), ("validation", f"val_{name}", VERMILION, "--"))
     for label, key, color, style in parts:
         values = history.get(key, ())
         if len(values):

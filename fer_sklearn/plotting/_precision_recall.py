@@ -1,13 +1,21 @@
 """Precision and recall of every emotion, over all thresholds of its probability."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from .._utils.typing import FloatArray
 from ..emotions import label_colors
-from ._base import score_estimator, score_predictions
-from ._style import new_figure
+from ._base import ScoredDisplay
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 __all__ = ["PrecisionRecallDisplay"]
 
@@ -15,11 +23,11 @@ _F1_LEVELS = (0.2, 0.4, 0.6, 0.8)
 _FAINT = "#BBBBBB"
 
 
-class PrecisionRecallDisplay:
-    """Precision against recall, a curve for each emotion against all others.
+class PrecisionRecallDisplay(ScoredDisplay):
+    """Precision against recall, with one curve per emotion, each against all others.
 
-    Made by :meth:`from_estimator` or :meth:`from_predictions`. The legend gives the average
-    precision of each, the highest first. Along a faint line F1 is the same.
+    Create it with :meth:`from_estimator` or :meth:`from_predictions`. The legend shows the
+    average precision of each emotion, the highest first. F1 is constant along each faint line.
 
     Parameters
     ----------
@@ -28,11 +36,13 @@ class PrecisionRecallDisplay:
         :func:`sklearn.metrics.precision_recall_curve` returns it.
     average_precision : dict of label to float
         For every label; NaN for one that does not occur, which has no curve.
+    name : str, default=None
+        Name of the model, in the title of the legend.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        What was drawn on, after :meth:`plot`.
+        The axes, after :meth:`plot`.
     figure_ : matplotlib.figure.Figure
         The figure of `ax_`.
     lines_ : dict of label to matplotlib.lines.Line2D
@@ -47,64 +57,27 @@ class PrecisionRecallDisplay:
     {'happy': 1.0, 'sad': 1.0}
     """
 
-    def __init__(self, precision, recall, average_precision):
+    lines_: dict[Any, Line2D]
+
+    def __init__(
+        self,
+        precision: Mapping[Any, FloatArray],
+        recall: Mapping[Any, FloatArray],
+        average_precision: Mapping[Any, float],
+        *,
+        name: str | None = None,
+    ):
         self.precision = precision
         self.recall = recall
         self.average_precision = average_precision
+        self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, ax=None):
-        """Predict with a fitted classifier and draw its curves.
-
-        Parameters
-        ----------
-        estimator : fitted classifier or pipeline
-            Its `predict_proba` is called once.
-        X : array-like of n_samples images
-            Whatever `estimator` takes.
-        y : array-like of shape (n_samples,)
-            The true labels.
-        ax : matplotlib.axes.Axes, default=None
-            As in :meth:`plot`.
-
-        Returns
-        -------
-        PrecisionRecallDisplay
-
-        Raises
-        ------
-        TypeError
-            If `estimator` has no `predict_proba`.
-        ValueError
-            If the labels are empty, missing, of another number than the images, or none
-            of the estimator's, or what it answers are no probabilities.
-        """
-        return cls._from_scored(score_estimator(estimator, X, y), ax)
+    def _default_name(cls, estimator):
+        return None  # the curves of one model fill the axes
 
     @classmethod
-    def from_predictions(cls, y_true, y_proba, *, labels=None, ax=None):
-        """Draw the curves of predictions that are already made.
-
-        Parameters
-        ----------
-        y_true : array-like of shape (n_samples,)
-            True labels.
-        y_proba : array-like of shape (n_samples, n_labels), float
-            Probabilities, as `predict_proba` returns them.
-        labels : array-like of shape (n_labels,), default=None
-            The label of each column. None takes the sorted labels of `y_true`, which must
-            then all occur.
-        ax : matplotlib.axes.Axes, default=None
-            As in :meth:`plot`.
-
-        Returns
-        -------
-        PrecisionRecallDisplay
-        """
-        return cls._from_scored(score_predictions(y_true, y_proba, labels), ax)
-
-    @classmethod
-    def _from_scored(cls, scored, ax):
+    def _from_scored(cls, scored, **options):
         precision, recall, average = {}, {}, {}
         for i, label in enumerate(scored.labels.tolist()):
             positive, proba = scored.true == i, scored.proba[:, i]
@@ -113,16 +86,16 @@ class PrecisionRecallDisplay:
                 continue
             precision[label], recall[label], _ = precision_recall_curve(positive, proba)
             average[label] = float(average_precision_score(positive, proba))
-        return cls(precision, recall, average).plot(ax=ax)
+        return cls(precision, recall, average, **options)
 
-    def plot(self, *, ax=None):
-        """Draw.
+    def plot(self, *, ax: Axes | None = None) -> PrecisionRecallDisplay:
+        """Draw the curves.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw, with the legend inside; None makes a figure, with the legend
-            beside the curves.
+            The axes to draw in, with the legend inside. If None, those of a new figure, with the
+            legend next to them.
 
         Returns
         -------
@@ -130,8 +103,7 @@ class PrecisionRecallDisplay:
             This display, with `ax_`, `figure_` and `lines_` set.
         """
         own_figure = ax is None
-        ax = new_figure((5.6, 4.0)).subplots() if own_figure else ax
-        self.ax_, self.figure_ = ax, ax.figure
+        ax = self._use_axes(ax, (5.6, 4.0))
         _draw_f1_levels(ax)
         colors = label_colors(self.average_precision)
         ranked = sorted(self.precision, key=lambda label: -self.average_precision[label])
@@ -156,12 +128,15 @@ class PrecisionRecallDisplay:
 
         absent = [label for label in self.average_precision if label not in self.precision]
         notes = [Line2D([], [], linestyle="none", label=f"{label}: no image") for label in absent]
-        options = {"handles": [*self.lines_.values(), *notes], "title": "Average precision"}
+        options: dict[str, Any] = {
+            "handles": [*self.lines_.values(), *notes],
+            "title": "Average precision" + ("" if self.name is None else f" of {self.name}"),
+        }
         if own_figure:
             options |= {"fontsize": "small", "title_fontsize": "small", "handlelength": 1.4}
             self.figure_.legend(loc="outside right upper", frameon=False, **options)
         else:
-            # Where curves of a model that knows something do not pass.
+            # Curves of a model that is better than chance do not pass there.
             options |= {"fontsize": "x-small", "title_fontsize": "x-small", "handlelength": 1}
             self.ax_.legend(loc="lower left", labelspacing=0.25, **options)
 

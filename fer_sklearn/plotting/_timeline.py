@@ -1,73 +1,91 @@
-"""Emotions over the time of a film."""
+"""Emotions over the time of a video."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.tables import PHOTO_COLUMNS, VIDEO_COLUMNS
+from .._utils.typing import NDArray
 from ..emotions import label_colors
-from ._style import new_figure
+from ._style import as_axes, new_figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["EmotionTimelineDisplay"]
 
-# What a row has besides the probabilities.
-_OTHER_COLUMNS = {
-    *("source", "frame", "seconds", "face", "left", "top", "width", "height"),
-    *("score", "emotion", "status"),
-}
-# A face that was away for longer than this, and than a few usual steps, leaves a gap.
+# The columns of a row that are not probabilities.
+_OTHER_COLUMNS = {*PHOTO_COLUMNS, *VIDEO_COLUMNS, "status"}
+# A face that was absent for longer than this, and than a few usual steps, leaves a gap.
 _GAP_SECONDS, _GAP_STEPS = 1.0, 4
-# Seconds between two marks of the axis of time.
+# Seconds between two ticks of the time axis.
 _STEPS = (10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
-# Where the band of the told emotions lies, above the probabilities.
+# Bottom and height of the band of emotions, above the probabilities.
 _BAND = (1.04, 0.07)
 
 
 class EmotionTimelineDisplay:
-    """Probabilities of the emotions over the time of a film, a panel for each face.
+    """Probabilities of the emotions over the time of a video, with one panel per face.
 
-    Made by :meth:`from_rows`. The band above the curves has the colour of the emotion that
-    was told at each moment. Curve and band are interrupted where the face was not seen.
+    Create it with :meth:`from_rows`. The band above the curves has the colour of the predicted
+    emotion at each moment. Curve and band are interrupted while the face is not visible.
 
     Parameters
     ----------
     rows : sequence of dict, or pandas.DataFrame
-        A time line: ``seconds``, ``face``, ``emotion``, and a column of probabilities for
-        each class; further columns of a time line are ignored. What
-        ``csv.DictReader`` reads, all of it text, will do.
+        A timeline: ``seconds``, ``face``, ``emotion``, and a column of probabilities for each
+        class; other columns of a timeline are ignored. Values can be text, as
+        ``csv.DictReader`` returns them.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes
-        One a face that is shown, after :meth:`plot`.
+        One per face shown, after :meth:`plot`.
     figure_ : matplotlib.figure.Figure
         The figure of `axes_`.
     faces_ : list
-        The faces that are shown, in the order of `axes_`.
+        The faces shown, in the order of `axes_`.
 
     Examples
     --------
     >>> rows = [
-    ...     {"seconds": 0.0, "face": 1, "emotion": "happy", "happy": 0.9, "sad": 0.1},
-    ...     {"seconds": 0.5, "face": 1, "emotion": "happy", "happy": 0.7, "sad": 0.3},
+    ...     {"seconds": 0.0, "face": 0, "emotion": "happy", "happy": 0.9, "sad": 0.1},
+    ...     {"seconds": 0.5, "face": 0, "emotion": "happy", "happy": 0.7, "sad": 0.3},
     ... ]
     >>> display = EmotionTimelineDisplay.from_rows(rows)
     >>> [line.get_label() for line in display.axes_[0].lines]
     ['happy', 'sad']
     """
 
-    def __init__(self, rows):
+    axes_: NDArray[Any]
+    figure_: Figure
+    faces_: list[Any]
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]] | pd.DataFrame):
         self.rows = rows
 
     @classmethod
-    def from_rows(cls, rows, **plot_options):
-        """Draw a time line.
+    def from_rows(
+        cls,
+        rows: Sequence[Mapping[str, Any]] | pd.DataFrame,
+        *,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        max_faces: int = 6,
+    ) -> EmotionTimelineDisplay:
+        """Draw a timeline.
 
         Parameters
         ----------
         rows : sequence of dict, or pandas.DataFrame
-            As the class takes them.
-        **plot_options
-            Passed to :meth:`plot`.
+            As for the class.
+        axes, max_faces
+            As in :meth:`plot`.
 
         Returns
         -------
@@ -76,20 +94,25 @@ class EmotionTimelineDisplay:
         Raises
         ------
         ValueError
-            If there is no row, a column is missing, or a number is none.
+            If there is no row, a column is missing, or a probability is not a number.
         """
-        return cls(rows).plot(**plot_options)
+        return cls(rows).plot(axes=axes, max_faces=max_faces)
 
-    def plot(self, *, axes=None, max_faces=6):
-        """Draw.
+    def plot(
+        self,
+        *,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        max_faces: int = 6,
+    ) -> EmotionTimelineDisplay:
+        """Draw the timeline.
 
         Parameters
         ----------
         axes : array-like of matplotlib.axes.Axes, default=None
-            One a face that is shown; None makes a figure.
+            One per face shown. If None, those of a new figure.
         max_faces : int, default=6
-            Panels at most: of the faces with most rows, in the order of their first.
-            The picture says how many were left out.
+            Maximum number of panels: the faces with most rows, in the order of their first. The
+            figure says how many were left out.
 
         Returns
         -------
@@ -100,34 +123,37 @@ class EmotionTimelineDisplay:
             raise ValueError(f"max_faces={max_faces!r} must be at least 1.")
         rows = _as_rows(self.rows)
         classes = [name for name in rows[0] if name not in _OTHER_COLUMNS]
-        by_face = {}
+        by_face: dict[Any, list] = {}
         for row in rows:
             by_face.setdefault(row["face"], []).append(row)
         most_seen = sorted(by_face, key=lambda face: -len(by_face[face]))[:max_faces]
         self.faces_ = [face for face in by_face if face in set(most_seen)]
         n = len(self.faces_)
-        self.axes_ = _new_axes(n) if axes is None else np.ravel(axes)
-        if len(self.axes_) != n:
-            raise ValueError(f"axes has {len(self.axes_)} item(s) for {n} face(s); expected {n}.")
+        own_figure = axes is None
+        self.axes_ = _new_axes(n) if axes is None else as_axes(axes, n, "one per face")
         self.figure_ = self.axes_[0].figure
         colors = label_colors([*classes, *(str(row["emotion"]) for row in rows)])
         for ax, face in zip(self.axes_, self.faces_, strict=True):
             _draw_face(ax, face, by_face[face], classes, colors)
         _mark_time(self.axes_)
-        self._label(len(by_face) - n, colors, own_figure=axes is None)
+        self._label(len(by_face) - n, colors, own_figure)
         return self
 
     def _label(self, n_left_out, colors, own_figure):
-        """Name the colours once, and the axis of time below the last panel."""
+        """Add one legend of the colours, and the label of the time axis below the last panel."""
         from matplotlib.patches import Patch
 
         text = "Time"
         if n_left_out:
             noun = "face, which was" if n_left_out == 1 else "faces, which were"
-            text += f"\nNot shown: {n_left_out} more {noun} seen for a shorter time"
+            text += f"\nNot shown: {n_left_out} more {noun} visible for a shorter time"
         self.axes_[-1].set_xlabel(text)
-        options = {"handles": [Patch(color=color, label=name) for name, color in colors.items()]}
-        options |= {"frameon": False, "handlelength": 1.2, "handleheight": 0.6}
+        options: dict[str, Any] = {
+            "handles": [Patch(color=color, label=name) for name, color in colors.items()],
+            "frameon": False,
+            "handlelength": 1.2,
+            "handleheight": 0.6,
+        }
         if own_figure:
             columns = min(7, len(colors))
             self.figure_.legend(loc="outside upper center", ncols=columns, **options)
@@ -141,15 +167,15 @@ def _new_axes(n):
 
 
 def _as_rows(rows):
-    """Return a time line as a list of dicts that have all columns that are needed."""
+    """Return a timeline as a list of dicts with all required columns."""
     rows = rows.to_dict("records") if hasattr(rows, "to_dict") else list(rows)
     if not rows:
-        raise ValueError("rows is empty; expected a time line with a row a face and frame.")
+        raise ValueError("rows is empty; expected a timeline with one row per face and frame.")
     missing = [name for name in ("seconds", "face", "emotion") if name not in rows[0]]
     if missing:
         raise ValueError(
-            f"rows has no column {', '.join(map(repr, missing))}; expected those of a time line: "
-            f"seconds, face, emotion, and one a class. It has {', '.join(map(repr, rows[0]))}."
+            f"rows has no column {', '.join(map(repr, missing))}; expected those of a timeline: "
+            f"seconds, face, emotion, and one per class. It has {', '.join(map(repr, rows[0]))}."
         )
     return rows
 
@@ -158,43 +184,43 @@ def _draw_face(ax, face, rows, classes, colors):
     """Draw one panel."""
     rows = sorted(rows, key=lambda row: _number(row, "seconds"))
     seconds = np.array([_number(row, "seconds") for row in rows])
-    told = [str(row["emotion"]) for row in rows]
+    emotions = [str(row["emotion"]) for row in rows]
     gaps = _gaps(seconds)
     for name in classes:
-        shares = np.array([_number(row, name) for row in rows])
-        if np.isnan(shares).all():
+        proba = np.array([_number(row, name) for row in rows])
+        if np.isnan(proba).all():
             continue
-        # NaN between two rows interrupts the curve; a point of its own needs a marker.
-        x, y = np.insert(seconds, gaps, np.nan), np.insert(shares, gaps, np.nan)
+        # NaN between two rows interrupts the curve; an isolated point needs a marker.
+        x, y = np.insert(seconds, gaps, np.nan), np.insert(proba, gaps, np.nan)
         marker = "." if len(gaps) + 1 == len(rows) else None
         ax.plot(x, y, color=colors[name], label=name, linewidth=1.6, marker=marker)
-    _draw_band(ax, seconds, told, gaps, colors)
-    most = max(dict.fromkeys(told), key=told.count)
-    share = told.count(most) / len(told)
-    ax.set_title(f"face {face}: {most} {100 * share:.0f} % of the time", loc="left", fontsize=10)
+    _draw_band(ax, seconds, emotions, gaps, colors)
+    most = max(dict.fromkeys(emotions), key=emotions.count)
+    percent = 100 * emotions.count(most) / len(emotions)
+    ax.set_title(f"face {face}: {most} {percent:.0f} % of the time", loc="left", fontsize=10)
     ax.set(ylim=(0, sum(_BAND)), yticks=[0, 0.5, 1], yticklabels=["0 %", "50 %", "100 %"])
     ax.margins(x=0.01)
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_band(ax, seconds, told, gaps, colors):
-    """Draw the emotion that was told at each moment, run by run."""
+def _draw_band(ax, seconds, emotions, gaps, colors):
+    """Draw the predicted emotion at each moment, run by run."""
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.1
-    changes = [i for i in range(1, len(told)) if told[i] != told[i - 1]]
+    changes = [i for i in range(1, len(emotions)) if emotions[i] != emotions[i - 1]]
     gaps = set(gaps.tolist())
     starts = sorted({0, *changes, *gaps})
     spans = []
-    for start, end in zip(starts, [*starts[1:], len(told)], strict=True):
-        stays = end < len(told) and end not in gaps
+    for start, end in zip(starts, [*starts[1:], len(emotions)], strict=True):
+        stays = end < len(emotions) and end not in gaps
         until = seconds[end] if stays else seconds[end - 1] + step
         spans.append((seconds[start], until - seconds[start]))
-    runs = [colors[told[start]] for start in starts]
+    runs = [colors[emotions[start]] for start in starts]
     ax.broken_barh(spans, _BAND, facecolors=runs, linewidth=0)
 
 
 def _gaps(seconds):
-    """Return the positions of the rows before which the face was away."""
+    """Return the positions of the rows before which the face was absent."""
     steps = np.diff(seconds)
     if not len(steps):
         return np.array([], dtype=int)
@@ -203,7 +229,7 @@ def _gaps(seconds):
 
 
 def _number(row, name):
-    """Return a value of a row as a float; NaN where it is empty."""
+    """Return a value of a row as a float; NaN if it is empty."""
     value = row.get(name)
     if value is None or value == "":
         return math.nan
@@ -211,13 +237,13 @@ def _number(row, name):
         return float(value)
     except (TypeError, ValueError):
         raise ValueError(
-            f"rows has {name}={value!r}; expected a number. Columns that are no probabilities "
-            f"must be left out."
+            f"rows has {name}={value!r}; expected a number. Remove columns that are not "
+            f"probabilities."
         ) from None
 
 
 def _mark_time(axes):
-    """Mark seconds, or for longer films minutes and hours, at round moments."""
+    """Put ticks at round times: seconds, or minutes and hours for longer videos."""
     from matplotlib.ticker import MultipleLocator
 
     start, end = np.array([ax.dataLim.intervalx for ax in axes]).T
@@ -233,7 +259,7 @@ def _mark_time(axes):
 
 
 def _clock(seconds, _position=None):
-    """Write a moment: 0:05, 2:05, or 1:02:05."""
+    """Format a time: 0:05, 2:05, or 1:02:05."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -247,14 +247,14 @@ def test_learning_curves_need_an_estimator_that_learns_by_epochs():
 def test_learning_curves_need_loss_or_accuracy():
     with pytest.raises(
         ValueError,
-        match=r"^history has the entries \['lr'\]; expected 'loss' or 'accuracy' with a number "
-        r"an epoch\. Pass the history_ of a fitted FERCNNClassifier\.$",
+        match=r"^history has the entries \['lr'\]; expected 'loss' or 'accuracy' with one "
+        r"number per epoch\. Pass the history_ of a fitted FERCNNClassifier\.$",
     ):
         LearningCurvesDisplay.from_history({"lr": [0.1]})
 
 
 def test_learning_curves_need_a_mapping():
-    with pytest.raises(TypeError, match=r"^history must be a mapping of names to numbers"):
+    with pytest.raises(TypeError, match=r"^history must be a mapping of names to one number per"):
         LearningCurvesDisplay.from_history([1.9, 1.5])
 
 

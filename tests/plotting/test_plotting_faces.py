@@ -112,14 +112,18 @@ PROBA = [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.55, 0.45], [0.4, 0.6]]
 @pytest.mark.parametrize(
     ("options", "expected", "heading"),
     [
-        ({}, [1, 3], "2 most certain of 2 errors among 5 images"),
-        ({"order": "least_certain"}, [3, 1], "2 least certain of 2 errors among 5 images"),
-        ({"n": 1}, [1], "1 most certain of 2 errors among 5 images"),
-        ({"which": "hits"}, [4, 2, 0], "3 least certain of 3 hits among 5 images"),
+        ({}, [1, 3], "2 most confident of 2 errors among 5 images"),
+        ({"order": "uncertain"}, [3, 1], "2 least confident of 2 errors among 5 images"),
+        ({"max_images": 1}, [1], "1 most confident of 2 errors among 5 images"),
         (
-            {"which": "hits", "order": "most_certain", "n": 2},
+            {"which": "correct"},
+            [4, 2, 0],
+            "3 least confident of 3 correct predictions among 5 images",
+        ),
+        (
+            {"which": "correct", "order": "confident", "max_images": 2},
             [0, 2],
-            "2 most certain of 3 hits among 5 images",
+            "2 most confident of 3 correct predictions among 5 images",
         ),
     ],
 )
@@ -156,7 +160,7 @@ def test_equally_certain_faces_stay_in_order():
     sure = np.random.default_rng(0).choice([0.6, 0.7, 0.8], 120)
     proba = np.transpose([sure, 1 - sure])
     figure = plot_predictions(
-        _faces(120), ["a"] * 120, proba, labels=["a", "b"], which="hits", size=0.3
+        _faces(120), ["a"] * 120, proba, labels=["a", "b"], which="correct", cell_size=0.3
     )
     assert _which(figure) == np.flatnonzero(sure == 0.6)[:20].tolist()
 
@@ -164,10 +168,10 @@ def test_equally_certain_faces_stay_in_order():
 def test_only_files_that_are_shown_are_read(tmp_path):
     plt.imsave(tmp_path / "1.png", np.zeros((4, 4, 3)))
     files = [tmp_path / f"{i}.png" for i in range(5)]
-    figure = plot_predictions(files, Y_TRUE, PROBA, n=1)
+    figure = plot_predictions(files, Y_TRUE, PROBA, max_images=1)
     assert len(figure.axes) == 1
     with pytest.raises(ImageReadError, match=r"3\.png"):
-        plot_predictions(files, Y_TRUE, PROBA, n=2)
+        plot_predictions(files, Y_TRUE, PROBA, max_images=2)
 
 
 @pytest.mark.parametrize("n_cols", [1, 2, None])
@@ -176,7 +180,7 @@ def test_judged_faces_are_readable(n_cols):
     labels = [*EMOTIONS[:-1], LONG]
     proba = rng.dirichlet([0.1] * 7, 40)
     figure = plot_predictions(
-        _faces(40), rng.choice(labels, 40), proba, labels=labels, n=12, n_cols=n_cols
+        _faces(40), rng.choice(labels, 40), proba, labels=labels, max_images=12, n_cols=n_cols
     )
     assert_readable(figure)
 
@@ -186,20 +190,20 @@ def test_judged_faces_are_readable(n_cols):
     [
         (
             {"which": "error"},
-            "which='error' is unknown; expected one of 'errors', 'hits'. Did you mean 'errors'?",
+            "which='error' is unknown; expected one of 'errors', 'correct'. Did you mean 'errors'?",
         ),
         (
             {"order": "best"},
-            "order='best' is unknown; expected one of 'most_certain', 'least_certain'.",
+            "order='best' is unknown; expected one of 'confident', 'uncertain'.",
         ),
-        ({"n": 0}, "n=0 must be at least 1."),
+        ({"max_images": 0}, "max_images=0 must be at least 1."),
         (
             {"images": _faces(4)},
-            "images has 4 item(s) and y_true 5 label(s); expected one label an image.",
+            "images has 4 item(s) and y_true 5 label(s); expected one label per image.",
         ),
         (
             {"y_true": ["happy", "sad", "sad", "happy", "sad"]},
-            "There are no errors among the 5 prediction(s), thus nothing to draw.",
+            "There is no error among the 5 prediction(s), so there is nothing to draw.",
         ),
     ],
 )
@@ -212,7 +216,7 @@ def test_what_cannot_be_judged_is_told(change, message):
 
 def test_a_row_of_samples_for_each_emotion():
     target = np.array(["sad", "happy", "sad", "sad", "fear"])
-    figure = plot_samples(_faces(5), target, n_per_class=2, random_state=0)
+    figure = plot_samples(_faces(5), target, samples_per_class=2, random_state=0)
     rows = np.reshape(figure.axes, (3, 2))
     assert [ax.get_ylabel() for ax in rows[:, 0]] == ["fear\n1", "happy\n1", "sad\n3"]
     assert [len(ax.images) for ax in rows.ravel()] == [1, 0, 1, 0, 1, 1]
@@ -228,14 +232,16 @@ def test_a_row_of_samples_for_each_emotion():
 def test_samples_are_drawn_by_lot_and_again():
     def draw(random_state):
         faces = _faces(100)
-        return _which(plot_samples(faces, ["sad"] * 100, n_per_class=5, random_state=random_state))
+        return _which(
+            plot_samples(faces, ["sad"] * 100, samples_per_class=5, random_state=random_state)
+        )
 
     assert draw(0) == draw(0)
     assert draw(0) != draw(1)
 
 
 def test_no_sample_is_drawn_twice():
-    figure = plot_samples(_faces(9), ["sad"] * 9, n_per_class=12, random_state=0)
+    figure = plot_samples(_faces(9), ["sad"] * 9, samples_per_class=12, random_state=0)
     assert _which(figure) == list(range(9))
 
 
@@ -247,10 +253,12 @@ def test_samples_follow_the_order_of_labels_and_show_what_is_missing():
 
 
 @pytest.mark.parametrize("labels", [EMOTIONS, [*EMOTIONS[:-1], LONG]])
-@pytest.mark.parametrize("n_per_class", [1, 8])
-def test_samples_are_readable(labels, n_per_class):
+@pytest.mark.parametrize("samples_per_class", [1, 8])
+def test_samples_are_readable(labels, samples_per_class):
     target = np.resize(labels, 70)
-    figure = plot_samples(_faces(70), target, n_per_class=n_per_class, random_state=0, size=0.9)
+    figure = plot_samples(
+        _faces(70), target, samples_per_class=samples_per_class, random_state=0, cell_size=0.9
+    )
     assert_readable(figure)
     # Names take no space from the faces.
     assert figure.axes[0].get_window_extent().width / figure.dpi == pytest.approx(0.82, abs=0.03)
@@ -263,15 +271,15 @@ def test_samples_are_readable(labels, n_per_class):
             _faces(2),
             ["sad"],
             {},
-            "images has 2 item(s) and target 1 label(s); expected one label an image.",
+            "images has 2 item(s) and y 1 label(s); expected one label per image.",
         ),
-        (_faces(1), ["sad"], {"n_per_class": 0}, "n_per_class=0 must be at least 1."),
+        (_faces(1), ["sad"], {"samples_per_class": 0}, "samples_per_class=0 must be at least 1."),
         ([], [], {}, "images is empty: found 0 photo(s), expected at least one."),
         (
             _faces(1),
             ["sda"],
             {"labels": ["happy", "sad"]},
-            "target has 1 label(s) that are not among labels: 'sda'; expected some of 'happy', "
+            "y has 1 label(s) that are not among labels: 'sda'; expected some of 'happy', "
             "'sad'. Did you mean 'sad'? Drop those images, or list every label in labels=.",
         ),
     ],

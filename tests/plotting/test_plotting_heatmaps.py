@@ -141,8 +141,8 @@ def test_maps_are_readable(n_cols, scale):
         (
             [np.ones((2, 2)), [[np.inf, 1], [-np.inf, np.nan]]],
             None,
-            "heatmaps[1] has 2 infinite number(s); expected finite ones, or NaN for what is not "
-            "to be drawn.",
+            "heatmaps[1] has 2 infinite number(s); expected finite ones, or NaN for pixels that "
+            "should not be drawn.",
         ),
         (np.ones((2, 2, 2)), ["sad"], "titles has 1 item(s) for 2 image(s); expected one each."),
     ],

@@ -82,7 +82,7 @@ def test_models_share_the_axes_of_reliability(judged):
     assert _texts(ax.get_legend()) == labels
     for look in ("color", "marker", "linestyle"):
         assert getattr(one.line_, f"get_{look}")() != getattr(other.line_, f"get_{look}")()
-    assert [text.get_text() for text in drawn_texts(ax.figure)].count("how often") == 1
+    assert [text.get_text() for text in drawn_texts(ax.figure)].count("frequency") == 1
 
 
 def test_precision_and_recall_are_those_of_scikit_learn(judged):

@@ -149,7 +149,7 @@ def test_draws_on_the_axes_it_is_given():
     display = EmotionTimelineDisplay.from_rows(rows, axes=axes)
     assert list(display.axes_) == list(axes)
     assert axes[0].get_legend() is not None
-    with pytest.raises(ValueError, match=r"^axes has 1 item\(s\) for 2 face\(s\); expected 2\.$"):
+    with pytest.raises(ValueError, match=r"^axes has 1 item\(s\); expected 2, one per face\.$"):
         EmotionTimelineDisplay.from_rows(rows, axes=axes[:1])
 
 
@@ -162,16 +162,16 @@ def test_the_picture_is_readable():
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], r"^rows is empty; expected a time line with a row a face and frame\.$"),
+        ([], r"^rows is empty; expected a timeline with one row per face and frame\.$"),
         (
             [{"seconds": 0, "happy": 1}],
-            r"^rows has no column 'face', 'emotion'; expected those of a time line: seconds, "
-            r"face, emotion, and one a class\. It has 'seconds', 'happy'\.$",
+            r"^rows has no column 'face', 'emotion'; expected those of a timeline: seconds, "
+            r"face, emotion, and one per class\. It has 'seconds', 'happy'\.$",
         ),
         (
             [{"seconds": 0, "face": 1, "emotion": "sad", "note": "late"}],
-            r"^rows has note='late'; expected a number\. Columns that are no probabilities "
-            r"must be left out\.$",
+            r"^rows has note='late'; expected a number\. Remove columns that are not "
+            r"probabilities\.$",
         ),
     ],
 )
