@@ -1,13 +1,16 @@
 """The command line: ``fer-sklearn predict | video | webcam | train | evaluate | …``.
 
-Each command is a file with ``add_parser``, which describes its options, and a function that
-runs it. Results go to stdout, all else to stderr. The files import nothing heavy before
-their command runs, so that ``--help`` answers at once.
+Each command is a file with ``add_parser``, which describes its options, and ``run``. Results go to
+stdout, everything else to stderr. The files import nothing heavy before their command runs, so
+that ``--help`` is fast.
 """
 
 import argparse
 import os
+import shutil
 import sys
+import textwrap
+from collections.abc import Sequence
 
 from .. import __version__
 from . import _benchmark, _evaluate, _export, _info, _predict, _train, _tune, _video, _webcam
@@ -16,41 +19,41 @@ from ._output import CommandError, one_line, quiet_start_up, warnings_as_lines
 __all__ = ["main"]
 
 _DESCRIPTION = """\
-Recognise facial expressions: train, tune, compare and use models that tell
-angry, disgust, fear, happy, neutral, sad and surprise apart.
+Recognise facial expressions: train, tune, compare and use models that
+distinguish angry, disgust, fear, happy, neutral, sad and surprise.
 """
 
 _EXAMPLES = """\
 first steps:
-  fer-sklearn predict                       a photo that comes along
+  fer-sklearn predict                       run on the bundled sample photo
   fer-sklearn predict photo.jpg             the emotions in a photo
-  fer-sklearn webcam                        the emotions before a camera
+  fer-sklearn webcam                        live emotions from your webcam
   fer-sklearn benchmark                     compare two models, no data needed
   fer-sklearn train fer2013.zip --model hog-svm --output hog.fer
   fer-sklearn evaluate hog.fer fer2013.zip
-  fer-sklearn export page/ --format web     a page that does it in the browser
+  fer-sklearn export page/ --format web     export a web app for the browser
 
 "fer-sklearn COMMAND --help" explains the options of a command.
 """
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Parameters
     ----------
     argv : list of str or None, default=None
-        The arguments; None takes those of the process.
+        The arguments. If None, those of the process.
 
     Returns
     -------
     int
-        0 if all is done, 1 if something failed. Wrong usage ends in ``SystemExit(2)``.
+        0 on success, 1 on failure, 130 after Ctrl-C. Wrong usage raises ``SystemExit(2)``.
 
     Examples
     --------
     >>> from fer_sklearn.cli import main
-    >>> main(["evaluate", "no-such-model.fer", "photos"])  # told on stderr
+    >>> main(["evaluate", "no-such-model.fer", "photos"])  # the error goes to stderr
     1
     """
     args = _make_parser().parse_args(argv)
@@ -60,7 +63,7 @@ def main(argv=None):
         with quiet_start_up(enabled=not args.debug), warnings_as_lines():
             return args.run(args)
     except BrokenPipeError:
-        # Whoever read the output has read enough (`| head`); Python must not flush into it.
+        # The reader of the output closed it (`| head`); Python must not flush into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt as error:
@@ -76,20 +79,11 @@ def main(argv=None):
 
 
 def _describe(error):
-    """Tell an expected error by its message, an unexpected one by its type too."""
+    """Return the message of an expected error, and also the type of an unexpected one."""
     text = one_line(error)
     if isinstance(error, (CommandError, ValueError, OSError, ImportError)) and text:
         return text
-    return f"{type(error).__name__}: {text} (--debug shows where)"
-
-
-class _HelpFormatter(argparse.HelpFormatter):
-    """Wrap paragraphs, and leave texts of several lines, the examples, as they are."""
-
-    def _fill_text(self, text, width, indent):
-        if "\n" in text:
-            return "".join(indent + line for line in text.splitlines(keepends=True))
-        return super()._fill_text(text, width, indent)
+    return f"{type(error).__name__}: {text} (add --debug for details)"
 
 
 def _make_parser():
@@ -97,16 +91,19 @@ def _make_parser():
         prog="fer-sklearn",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=_HelpFormatter,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", "-V", action="version", version=f"fer-sklearn {__version__}")
+    width = shutil.get_terminal_size().columns - 2
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
     modules = (_predict, _video, _webcam, _train, _evaluate, _export, _tune, _benchmark, _info)
     for module in modules:
         command = module.add_parser(commands)
-        command.formatter_class = _HelpFormatter
+        # Examples are printed as they are, so descriptions have to be wrapped here.
+        command.formatter_class = argparse.RawDescriptionHelpFormatter
+        command.description = textwrap.fill(command.description, width)
         command.add_argument(
-            "--debug", action="store_true", help="show where an error came from, and all logs"
+            "--debug", action="store_true", help="show the traceback of an error, and all logs"
         )
         command.set_defaults(parser=command)
     return parser

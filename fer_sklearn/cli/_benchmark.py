@@ -1,25 +1,24 @@
-"""``fer-sklearn benchmark``: both kinds of model, trained and scored on the same images."""
+"""``fer-sklearn benchmark``: train and score both kinds of model on the same images."""
 
 import json
 from pathlib import Path
 
-from .._utils.tables import to_json_value
 from ._data import Labelled, load_split
 from ._evaluate import save_confusion
-from ._models import positive_int, told_by_epoch
-from ._output import CommandError, add_format, emit, note, render
+from ._models import epoch_progress, positive_int
+from ._output import CommandError, add_format, emit, note, render, write_text
 
 __all__ = ["add_parser", "run"]
 
 _N_TRAIN, _N_TEST = 1400, 700
 _RESULT = "benchmark.json"
 _SYNTHETIC = (
-    "SYNTHETIC drawn faces: this shows that both models work, not how well they do on photos."
+    "SYNTHETIC faces: this shows that both models work, not how accurate they are on photos."
 )
 
 _EXAMPLES = """\
 examples:
-  fer-sklearn benchmark                  drawn faces, a minute, no data needed
+  fer-sklearn benchmark                  synthetic faces, no data needed
   fer-sklearn benchmark --data fer2013.zip --output results/
 """
 
@@ -30,8 +29,8 @@ def add_parser(commands):
         "benchmark",
         help="compare HOG-SVM and CNN on the same images, also without data",
         description="Train HOG-SVM and CNN on the same images and compare scores (with 95 % "
-        "intervals), times and sizes. Without --data on drawn faces, in a minute or two; on "
-        "FER2013 with its training images and the public test half, in about an hour.",
+        "intervals), times and sizes. Without --data, this uses synthetic faces and takes a minute "
+        "or two; on FER2013, with its training images and PublicTest, about an hour.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("--data", metavar="DATA", help="FER2013, or label folders, as for train")
@@ -42,29 +41,31 @@ def add_parser(commands):
         "--epochs",
         type=positive_int,
         metavar="N",
-        help="of the CNN (default: 20, or 6 on drawn faces)",
+        help="epochs of the CNN (default: 20, or 6 on synthetic faces)",
     )
     parser.add_argument(
         "--dtype-policy",
         choices=("float32", "mixed_bfloat16"),
         default="float32",
-        help="of the CNN; mixed_bfloat16 is faster on processors that have it",
+        help="dtype policy of the CNN; mixed_bfloat16 is faster on processors that support it",
     )
-    parser.add_argument("--random-state", type=int, default=0, metavar="N", help="(default: 0)")
+    parser.add_argument(
+        "--random-state", type=int, default=0, metavar="N", help="random seed (default: 0)"
+    )
     add_format(parser, file=False)
     parser.add_argument(
         "--output",
         "-o",
         metavar="DIR",
-        help="also write benchmark.json, benchmark.md and confusion matrices there",
+        help="also write benchmark.json, benchmark.md and confusion matrices to this folder",
     )
-    parser.add_argument("--force", action="store_true", help="replace an earlier result there")
+    parser.add_argument("--force", action="store_true", help="replace an earlier result in it")
     parser.set_defaults(run=run)
     return parser
 
 
 def run(args):
-    """Train both, print the comparison."""
+    """Train both and print the comparison."""
     folder = args.output and _check_folder(Path(args.output), args.force)
     if args.data is None:
         if args.limit:
@@ -83,7 +84,7 @@ def run(args):
 
 
 def _load(args):
-    """Return images to train on and images to score."""
+    """Return images to train on and images to test on."""
     if args.data is not None:
         return load_split(args.data, limit=args.limit, random_state=args.random_state)
     from ..datasets import make_faces
@@ -113,13 +114,15 @@ def _compare(models, train, test):
     def start(name):
         note(f"Training {name} on {len(train.target):,} images, scoring {len(test.target):,} …")
 
-    with told_by_epoch(models["CNN"]):
+    with epoch_progress(models["CNN"]):
         return benchmark_models(models, train, test, on_start=start)
 
 
 def _render(benchmark, form, synthetic):
     """Return the benchmark as text."""
     if form == "json":
+        from .._utils.tables import to_json_value
+
         models = to_json_value(benchmark.to_dict())
         return json.dumps({"synthetic": synthetic, "models": models}, indent=2)
     if form == "csv":
@@ -131,7 +134,7 @@ def _render(benchmark, form, synthetic):
 
 
 def _check_folder(folder, force):
-    """Make the folder, before the work is done, and refuse to replace a result in it."""
+    """Create the folder before any work is done, and do not replace a result in it."""
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / _RESULT).exists() and not force:
         raise CommandError(
@@ -142,7 +145,7 @@ def _check_folder(folder, force):
 
 def _write(benchmark, folder, synthetic):
     for name, form in ((_RESULT, "json"), ("benchmark.md", "markdown")):
-        (folder / name).write_text(_render(benchmark, form, synthetic) + "\n", encoding="utf-8")
+        write_text(folder / name, _render(benchmark, form, synthetic))
     for name, entry in benchmark.items():
         path = folder / f"confusion_{name.lower().replace('-', '_')}.png"
         save_confusion(entry.report, path, title=f"{name}, synthetic" if synthetic else name)

@@ -1,7 +1,6 @@
-"""Labelled images for a command: FER2013 in any form, or a folder of label folders."""
+"""Labelled images for a command: FER2013 in any form, or one folder per label."""
 
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ._output import CommandError, note
 
@@ -15,78 +14,84 @@ __all__ = [
     "stratified_rows",
 ]
 
-_FER2013_SUBSETS = ("train", "public", "private", "all")
-# What the parts of a data set are called, the most likely first.
+# Names of the parts of a data set, most likely first.
 TRAIN_SUBSETS = ("train", "training")
 TEST_SUBSETS = ("public", "test", "publictest", "testing", "validation", "valid", "val", "dev")
 
 SUBSET_HELP = (
-    "the part of the data: train, public, private or all of FER2013, or the name of a folder "
-    "around the label folders"
+    "part of the data: train, public, private or all of FER2013, or the name of a folder around "
+    "the label folders"
 )
 
 
 class Labelled(NamedTuple):
-    """Images, ``(n, h, w)`` or an object array where sizes differ, and their labels."""
+    """Images, ``(n, h, w)`` or an object array if sizes differ, and their labels."""
 
-    images: object
-    target: object
+    images: Any
+    target: Any
 
 
 def load_labelled(path, *, subset=None, prefer=TRAIN_SUBSETS, limit=None, random_state=0):
-    """Read labelled images and say what was read.
+    """Load labelled images and report what was read.
 
     Parameters
     ----------
     path : str
         FER2013 as a zip, CSV or folder; or a folder or zip of label folders.
-    subset : str or None
-        The part to read; None is the first of `prefer` that there is, else everything.
+    subset : str or None, default=None
+        The part to load. If None, the first of `prefer` that exists, else everything.
     prefer : sequence of str
-    limit : int or None
-        Read no more images than these, drawn so that all labels keep their share.
-    random_state : int
-        Draws them.
+    limit : int or None, default=None
+        Draw at most this many images, stratified by label.
+    random_state : int, default=0
+        Seed of that draw.
 
     Returns
     -------
     Labelled
     """
-    kind, data, part = _load(path, subset, prefer)
+    data = _load(path, subset or prefer)
     found = Labelled(data.images, data.target)
     drawn = _draw(found, limit, random_state)
-    _tell(f"{path} ({kind}, {'all' if part == 'all' else f'subset {part}'})", drawn, found)
+    part = "all" if data.part == "all" else f"subset {data.part}"
+    _report(f"{path} ({data.layout}, {part})", drawn, found)
     return drawn
 
 
 def load_split(path, *, limit=None, random_state=0):
-    """Read images to train on and images to test on, as `load_labelled` reads them.
+    """Load images to train on and images to test on, as `load_labelled` does.
 
-    Where the data has no such parts, a quarter is held out for the test: of each label its
-    share, and never a copy of a training image.
+    If the data has no such parts, a quarter is held out for testing, stratified by label and
+    without copies of training images.
 
     Returns
     -------
     train, test : Labelled
     """
-    kind, data, part = _load(path, None, TRAIN_SUBSETS)
+    data = _load(path, TRAIN_SUBSETS)
     found = Labelled(data.images, data.target)
-    if part != "all":
-        _, data, test_part = _load(path, None, TEST_SUBSETS)
-        if test_part == "all":
+    if data.part != "all":
+        test_data = _load(path, TEST_SUBSETS)
+        if test_data.part == "all":
             raise CommandError(
-                f"{path} has a part {part!r} but none to test on; expected one of "
-                f"{', '.join(TEST_SUBSETS)} beside it."
+                f"{path} has a part {data.part!r} but none to test on; expected one of "
+                f"{', '.join(TEST_SUBSETS)} next to it."
             )
-        test = Labelled(data.images, data.target)
-        names = f"subset {part}", f"subset {test_part}"
+        test = Labelled(test_data.images, test_data.target)
+        names = f"subset {data.part}", f"subset {test_data.part}"
     else:
         found, test = _hold_out(found, random_state)
         names = "three quarters", "the other quarter"
     train = _draw(found, limit, random_state)
-    _tell(f"{path} ({kind}, {names[0]})", train, found)
-    _tell(f"{path} ({kind}, {names[1]})", test, test)
+    _report(f"{path} ({data.layout}, {names[0]})", train, found)
+    _report(f"{path} ({data.layout}, {names[1]})", test, test)
     return train, test
+
+
+def _load(path, subset):
+    from ..datasets import load_dataset
+
+    return load_dataset(path, subset=subset, on_error="warn")
 
 
 def _hold_out(data, random_state):
@@ -101,7 +106,7 @@ def _hold_out(data, random_state):
 
 
 def _draw(data, limit, random_state):
-    """Return no more images than `limit`."""
+    """Return at most `limit` images."""
     if limit is None or limit >= len(data.target):
         return data
     rows = stratified_rows(data.target, limit, random_state)
@@ -109,7 +114,7 @@ def _draw(data, limit, random_state):
 
 
 def stratified_rows(target, n_rows, random_state):
-    """Draw rows at random so that every label keeps its share, and none is lost early.
+    """Draw rows at random so that labels keep their proportions, and rare ones are included.
 
     Returns
     -------
@@ -127,54 +132,8 @@ def stratified_rows(target, n_rows, random_state):
     return np.sort(shuffled[np.argsort(rank, kind="stable")[:n_rows]])
 
 
-def _load(path, subset, prefer):
-    """Return what the data is, the data, and its part; try FER2013 first."""
-    from ..datasets import load_fer2013, load_image_folder
-    from ..exceptions import DatasetFormatError
-
-    wanted = (subset or prefer[0]).lower()
-    not_fer2013 = None
-    if wanted in _FER2013_SUBSETS:
-        try:
-            return "FER2013 layout", load_fer2013(path, subset=wanted), wanted
-        except DatasetFormatError as error:
-            not_fer2013 = error
-    if Path(path).suffix.lower() == ".csv":
-        raise not_fer2013 or CommandError(
-            f"--subset {subset} is no part of FER2013; expected one of "
-            f"{', '.join(_FER2013_SUBSETS)}"
-        )
-    try:
-        data = load_image_folder(path, on_error="warn")
-        return "label folders", *_part_of(data, path, subset, prefer)
-    except (DatasetFormatError, CommandError) as error:
-        if not_fer2013 is None:
-            raise
-        raise CommandError(
-            f"{path} cannot be used. As FER2013: {not_fer2013} As label folders: {error}"
-        ) from error
-
-
-def _part_of(data, path, subset, prefer):
-    """Return the wanted part of an image folder, and what it is called."""
-    import numpy as np
-
-    names = {name.lower(): name for name in np.unique(data.subset).tolist()}
-    part = subset.lower() if subset else next((name for name in prefer if name in names), "all")
-    if part == "all":
-        return data, part
-    if part not in names:
-        raise CommandError(
-            f"{path} has no part called {subset!r}; it has {', '.join(names.values())}. "
-            f"Choose one of these as --subset, or all."
-        )
-    rows = data.subset == names[part]
-    data.images, data.target = data.images[rows], data.target[rows]
-    return data, names[part]
-
-
-def _tell(what, data, found):
-    """Say what was read, and how many images of each label."""
+def _report(what, data, found):
+    """Report what was read, and how many images each label has."""
     import numpy as np
 
     labels, counts = np.unique(data.target, return_counts=True)

@@ -1,10 +1,10 @@
-"""``fer-sklearn evaluate``: how well a saved model does on labelled images."""
+"""``fer-sklearn evaluate``: the scores of a saved model on labelled images."""
 
 from pathlib import Path
 
 from ._data import SUBSET_HELP, TEST_SUBSETS, load_labelled
 from ._models import MODEL_HELP, load_model, positive_int
-from ._output import CommandError, add_format, choose_format, emit, note
+from ._output import add_format, check_output, choose_format, emit, note
 
 __all__ = ["add_parser", "render_report", "run", "save_confusion"]
 
@@ -15,7 +15,7 @@ examples:
   fer-sklearn evaluate hog.fer fer2013.zip --subset private --confusion hog.png
   fer-sklearn evaluate hog.fer my_photos/ --format json --output scores.json
 
-A model file can run any code when it is read: use only files that you trust.
+Loading a model file can run arbitrary code: only use files that you trust.
 """
 
 
@@ -23,10 +23,10 @@ def add_parser(commands):
     """Describe the command."""
     parser = commands.add_parser(
         "evaluate",
-        help="measure a saved model on labelled images",
-        description="Measure a saved model on labelled images that it was not trained on: "
+        help="evaluate a saved model on labelled images",
+        description="Evaluate a saved model on labelled images that it was not trained on: "
         "accuracy, Cohen's kappa, precision, recall and F1 with 95 % intervals, the confusion "
-        "matrix and, where the model gives probabilities, top-2 accuracy, log loss and "
+        "matrix and, if the model estimates probabilities, top-2 accuracy, log loss and "
         "calibration error.",
         epilog=_EXAMPLES,
     )
@@ -38,33 +38,35 @@ def add_parser(commands):
         "--subset", metavar="NAME", help=f"{SUBSET_HELP} (default: public, or test, else all)"
     )
     parser.add_argument(
-        "--limit", type=positive_int, metavar="N", help="use only N images, of each label its share"
+        "--limit", type=positive_int, metavar="N", help="use only N images, stratified by label"
     )
     add_format(parser)
     parser.add_argument(
-        "--confusion", metavar="FILE", help="also draw the confusion matrix (.png, .pdf or .svg)"
+        "--confusion", metavar="FILE", help="also plot the confusion matrix (.png, .pdf or .svg)"
     )
     parser.set_defaults(run=run)
     return parser
 
 
 def run(args):
-    """Load, predict, print the report."""
+    """Load, predict and print the report."""
     from ..evaluation import evaluate
 
-    picture = args.confusion and _check_picture(args.confusion)
+    figure = args.confusion and check_output(
+        args.confusion, force=True, option="--confusion", suffixes=(".png", ".pdf", ".svg")
+    )
     model = load_model(args.model)
     data = load_labelled(args.data, subset=args.subset, prefer=TEST_SUBSETS, limit=args.limit)
     report = evaluate(model, *data)
     emit(render_report(report, choose_format(args)), args.output)
-    if picture:
-        save_confusion(report, picture)
-        note(f"Drawn to {picture}")
+    if figure:
+        save_confusion(report, figure)
+        note(f"Written to {figure}")
     return 0
 
 
 def render_report(report, form):
-    """Turn an evaluation report into text."""
+    """Convert an evaluation report to text."""
     if form == "json":
         return report.to_json()
     if form == "csv":
@@ -73,15 +75,11 @@ def render_report(report, form):
 
 
 def save_confusion(report, path, *, title=None):
-    """Draw the confusion matrix of a report to a file."""
+    """Plot the confusion matrix of a report to a file."""
+    from .._utils.files import atomic_write
     from ..plotting import ConfusionMatrixDisplay
 
     display = ConfusionMatrixDisplay(report.confusion_matrix, display_labels=report.labels)
-    display.plot(title=title).figure_.savefig(path, dpi=120)
-
-
-def _check_picture(path):
-    path = Path(path)
-    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise CommandError(f"--confusion {path} must end in .png, .pdf or .svg")
-    return path
+    figure = display.plot(title=title).figure_
+    with atomic_write(path) as file:
+        figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=120)

@@ -1,4 +1,4 @@
-"""``fer-sklearn export``: a fitted network in a format of phones, browsers and servers."""
+"""``fer-sklearn export``: convert a fitted network for phones, browsers and servers."""
 
 import argparse
 from pathlib import Path
@@ -9,13 +9,13 @@ from ._output import CommandError, check_output, emit, note, render
 
 __all__ = ["FORMATS", "PRECISIONS", "add_parser", "run"]
 
-# These are named here too, since the modules that define them load much.
-#: Format -> suffix of its file, None for a folder.
+# Copies: importing the modules that define them would slow down --help.
+#: Suffix of the file of each format; None for a folder.
 FORMATS = {"tflite": ".tflite", "tfjs": None, "onnx": ".onnx", "saved_model": None, "web": None}
 PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
 
 _MOST_IMAGES = 300
-# Options that one format alone has.
+# Options of one format only.
 _OPTIONS = {
     "tflite": ("precision", "min_label_agreement", "input_size", "batch_size"),
     "web": ("cdn",),
@@ -28,7 +28,7 @@ _NEXT = {
     "docs/deployment.md",
     "saved_model": "tf.saved_model.load({path!r}).serve(faces), or TensorFlow Serving",
     "web": "python -m http.server --directory {path}, and open http://localhost:8000. Any static "
-    "server will do; a camera needs https, or localhost.",
+    "server works; the camera needs https or localhost.",
 }
 _EXAMPLES = """\
 examples:
@@ -37,11 +37,11 @@ examples:
   fer-sklearn export small.tflite --precision int8 --images fer2013.zip
   fer-sklearn export mine.onnx --model cnn.fer
 
-Grey conversion, scaling and normalisation become part of what is written; a
-JSON file tells what goes in and comes out. What was written is run and compared
+Conversion to grey, scaling and normalisation become part of the exported model;
+a JSON file describes its input and output. Every export is run and compared
 with the model before it is kept.
 
-A model file can run any code when it is read: use only files that you trust.
+Loading a model file can run arbitrary code: only use files that you trust.
 """
 
 
@@ -49,30 +49,30 @@ def add_parser(commands):
     """Describe the command."""
     parser = commands.add_parser(
         "export",
-        help="write a network for phones, browsers and servers",
-        description="Write a network in a format of phones, browsers and servers, and check that "
-        "it answers as before.",
+        help="export a network for phones, browsers and servers",
+        description="Export a network to a format for phones, browsers and servers, and verify "
+        "that its predictions are unchanged.",
         usage="fer-sklearn export PATH [--format NAME] [--model MODEL] [options]",
         epilog=_EXAMPLES,
     )
     parser.add_argument(
         "path",
         metavar="PATH",
-        help="the file to write, .tflite or .onnx, or the folder for the other formats",
+        help="file to write, .tflite or .onnx, or folder for the other formats",
     )
     parser.add_argument("--model", "-m", default="default", help=f"{MODEL_HELP} (default: default)")
     parser.add_argument(
         "--format",
         choices=FORMATS,
         help="tflite: LiteRT, for Android, iOS and small devices; tfjs: TensorFlow.js; onnx: needs "
-        "the extra onnx; saved_model: TensorFlow; web: a whole page for any static server "
-        "(default: what the suffix of PATH says)",
+        "the extra onnx; saved_model: TensorFlow; web: a complete web app for any static server "
+        "(default: determined by the suffix of PATH)",
     )
     parser.add_argument(
         "--images",
         metavar="DATA",
-        help=f"faces like those to come: FER2013, label folders, or a folder of images, of which "
-        f"{_MOST_IMAGES} are used, to learn the ranges of --precision int8 and to compare",
+        help=f"representative faces: FER2013, label folders, or a folder of images, of which up to "
+        f"{_MOST_IMAGES} are used, to calibrate --precision int8 and to verify the export",
     )
     parser.add_argument("--license", metavar="TEXT", help="licence to record in the metadata file")
     parser.add_argument("--force", action="store_true", help="replace an earlier export at PATH")
@@ -80,11 +80,12 @@ def add_parser(commands):
     litert.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="of the weights: fewer bits are smaller, and answer less exactly (default: float32)",
+        help="precision of the weights: fewer bits make smaller, less accurate files (default: "
+        "float32)",
     )
     litert.add_argument(
         "--min-label-agreement",
-        type=_share,
+        type=_fraction,
         metavar="X",
         help="minimum fraction of faces whose predicted label must be unchanged at reduced "
         "precision (default: 0.97)",
@@ -93,25 +94,25 @@ def add_parser(commands):
         "--input-size",
         type=positive_int,
         metavar="N",
-        help="side of the faces that go in, a multiple of the model's own, which is the default",
+        help="side of the input faces in pixels, a multiple of the model's (default: the same)",
     )
     litert.add_argument(
-        "--batch-size", type=positive_int, metavar="N", help="faces at once (default: 1)"
+        "--batch-size", type=positive_int, metavar="N", help="faces per call (default: 1)"
     )
     web = parser.add_argument_group("options of --format web")
     web.add_argument(
         "--cdn",
         action="store_true",
         default=None,
-        help="have browsers fetch TensorFlow.js and OpenCV.js from a public CDN, rather than "
-        "copying them into the folder with npm",
+        help="let browsers load TensorFlow.js and OpenCV.js from a public CDN, instead of copying "
+        "them into the folder with npm",
     )
     parser.set_defaults(run=run)
     return parser
 
 
 def run(args):
-    """Export, and print how it was checked."""
+    """Export, and print how the export was verified."""
     form = _check_options(args)
     path = _check_path(args.path, form, force=args.force)
     images = None if args.images is None else _load_images(args.images)
@@ -119,7 +120,7 @@ def run(args):
     model = _load_model(args.model)
     options = {name: getattr(args, name) for name in _OPTIONS["tflite"]}
     options = {name: value for name, value in options.items() if value is not None}
-    note(f"Writing {path} and running it …")
+    note(f"Exporting to {path} and verifying it …")
     described = _export(
         model,
         path,
@@ -136,8 +137,8 @@ def run(args):
     return 0
 
 
-def _share(text):
-    """Parse a share on the command line."""
+def _fraction(text):
+    """Parse a fraction on the command line."""
     try:
         number = float(text)
     except ValueError:
@@ -148,13 +149,13 @@ def _share(text):
 
 
 def _check_options(args):
-    """Return the format, or end with a usage error if the options do not fit together."""
+    """Return the format, or exit with a usage error if the options contradict each other."""
     suffix = Path(args.path).suffix
     by_suffix = {suffix: form for form, suffix in FORMATS.items() if suffix}
     form = args.format or by_suffix.get(suffix)
     if form is None:
         args.parser.error(
-            f"--format is needed, since {args.path} ends neither in .tflite nor in .onnx; choose "
+            f"--format is required, since {args.path} ends neither in .tflite nor in .onnx; choose "
             f"from {', '.join(FORMATS)}"
         )
     if FORMATS[form] not in (None, suffix):
@@ -165,22 +166,25 @@ def _check_options(args):
             options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
             args.parser.error(f"{options}: only for --format {only}")
     if args.precision == "int8" and args.images is None:
-        args.parser.error("--precision int8 needs --images, of which it learns ranges")
+        args.parser.error("--precision int8 needs --images for calibration")
     return form
 
 
 def _check_path(path, form, *, force):
-    """Refuse, before any work is done, what could not or should not be written."""
+    """Check before any work is done that the export can and may be written."""
     path = Path(path)
     if FORMATS[form]:
         check_output(_json_of(path), force=force, option="PATH")
         return check_output(path, force=force, option="PATH")
     if not path.absolute().parent.is_dir():
-        raise CommandError(f"{path}: there is no folder {path.parent}. Create it first.")
+        raise CommandError(
+            f"PATH={str(path)!r} is in a folder that does not exist, {str(path.parent)!r}. Create "
+            f"it first."
+        )
     if path.exists() and not force:
         raise CommandError(
-            f"{path} exists already. Choose another PATH, or add --force to replace an earlier "
-            f"export."
+            f"PATH={str(path)!r} exists already. Choose another folder, or add --force to replace "
+            f"an earlier export."
         )
     return path
 
@@ -190,7 +194,7 @@ def _json_of(path):
 
 
 def _load_images(path):
-    """Return faces from labelled data, or from a folder with nothing but images in it."""
+    """Return faces from labelled data, or from a folder that contains only images."""
     from ..images import read_image
 
     files = _images_in(Path(path))
@@ -203,18 +207,18 @@ def _load_images(path):
 
 
 def _images_in(folder):
-    """Return the images in a folder, none where it has folders of its own, those of labels."""
-    from ..images import IMAGE_SUFFIXES
+    """Return the images in a folder; none if it has subfolders, which are those of labels."""
+    from ..images import is_image_file
 
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     found = [file for file in found if not file.name.startswith(".")]
     if any(file.is_dir() for file in found):
         return []
-    return [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES]
+    return [file for file in found if is_image_file(file.name)]
 
 
 def _load_model(name):
-    """Load a shipped model, or a file, with the network that Keras computes."""
+    """Load a bundled model by its name, or a file, as a network of Keras."""
     if name in SHIPPED:
         from ..pretrained import load_pretrained
 
@@ -230,13 +234,13 @@ def _export(model, path, **options):
 
     try:
         return export(model, path, **options)
-    # Each is told by its message alone: a model of another kind, and a file that answers otherwise.
+    # Expected errors: another kind of model, and an export that predicts differently.
     except (TypeError, ExportError) as error:
         raise CommandError(str(error)) from error
 
 
 def _summary(path, described):
-    """Return what is shown of an export."""
+    """Return the rows that are printed."""
     given, check = described["input"], described["check"]
     if path.is_dir():
         files = [file for file in path.rglob("*") if file.is_file()]

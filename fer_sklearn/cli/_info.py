@@ -1,4 +1,4 @@
-"""``fer-sklearn info``: what is installed, or what is in a model file."""
+"""``fer-sklearn info``: installed versions, or the contents of a model file."""
 
 import importlib.metadata
 import json
@@ -16,9 +16,9 @@ __all__ = ["add_parser", "run"]
 _DISTRIBUTION = "fer_sklearn"
 _EXAMPLES = """\
 examples:
-  fer-sklearn info                what is installed
-  fer-sklearn info default        what a shipped model is
-  fer-sklearn info hog.fer        what is in a model file
+  fer-sklearn info                installed versions
+  fer-sklearn info default        a bundled model
+  fer-sklearn info hog.fer        the contents of a model file
 """
 
 
@@ -26,9 +26,9 @@ def add_parser(commands):
     """Describe the command."""
     parser = commands.add_parser(
         "info",
-        help="show versions and extras, or what is in a model file",
+        help="show installed versions, or the contents of a model file",
         description="Show the versions of the packages, the Keras backend, OpenCV's face "
-        "detectors and the optional extras; or what is in a model file.",
+        "detectors and the optional extras; or the contents of a model file.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", help=MODEL_HELP)
@@ -48,12 +48,12 @@ def run(args):
     emit(render(rows, "table"))
     if args.model is None:
         for name, missing in _missing_extras().items():
-            note(f"For {', '.join(missing)} type: pip install '{_DISTRIBUTION}[{name}]'")
+            note(f"To install {', '.join(missing)}: pip install '{_DISTRIBUTION}[{name}]'")
     return 0
 
 
 def _installation():
-    """Return versions without importing the packages, some of which take seconds."""
+    """Return versions without importing the packages, which takes seconds for some."""
     needed = [name for name, extra in _requirements() if extra is None]
     facts = {_DISTRIBUTION: _version(_DISTRIBUTION), "python": platform.python_version()}
     facts |= {name: _version(name) or "not installed" for name in [*needed, "keras"]}
@@ -68,7 +68,7 @@ def _installation():
 
 
 def _requirements():
-    """Return (package, extra or None) of everything that this package may use."""
+    """Return (package, extra or None) for all dependencies."""
     found = []
     for line in importlib.metadata.requires(_DISTRIBUTION) or ():
         name = re.match(r"[\w.-]+", line)[0]
@@ -93,7 +93,7 @@ def _version(name):
 
 
 def _keras_backend():
-    """Return what Keras would choose: the environment, its settings file, or its default."""
+    """Return the backend that Keras would use: from the environment, its file, or its default."""
     if chosen := os.environ.get("KERAS_BACKEND"):
         return chosen
     home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
@@ -114,7 +114,7 @@ def _cascades():
 
 
 def _model(name):
-    """Return what is in a shipped model or a model file."""
+    """Return the contents of a bundled model or a model file."""
     from ..weights import read_description, shipped_path
 
     model = load_model(name)
@@ -142,7 +142,7 @@ def _model(name):
 
 
 def _image_size(model):
-    """Return the size, in pixels, of the images that the classifier itself is given."""
+    """Return the size, in pixels, of the images that the classifier takes."""
     steps = dict(getattr(model, "steps", []))
     shape = getattr(model[-1] if steps else model, "image_shape_", None)
     size = shape or getattr(steps.get("resize"), "size", None)
@@ -153,7 +153,7 @@ def _image_size(model):
 
 
 def _lines(facts):
-    """Yield names and values, the settings of a step indented below it."""
+    """Yield names and values; the parameters of a step are indented below it."""
     for name, value in facts.items():
         if not isinstance(value, dict):
             yield name, ", ".join(value) if isinstance(value, list) else str(value)

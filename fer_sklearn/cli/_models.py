@@ -1,4 +1,4 @@
-"""The two kinds of model: their options, and pipelines made of them."""
+"""The two kinds of model: their options, and the pipelines that these describe."""
 
 import argparse
 import sys
@@ -13,12 +13,12 @@ __all__ = [
     "add_model_options",
     "build_model",
     "check_model_options",
+    "epoch_progress",
     "load_model",
     "positive_int",
-    "told_by_epoch",
 ]
 
-# These are named here too, since the modules that define them load much.
+# Copies: importing the modules that define them would slow down --help.
 ARCHITECTURES = (
     "conv3",
     "conv4_dense3",
@@ -32,8 +32,8 @@ ARCHITECTURES = (
     "vgg_elu",
 )
 SHIPPED = ("default", "tiny")
-#: What stands for a model file in every command that reads one.
-MODEL_HELP = "a file that train or tune wrote, or a shipped model: default or tiny"
+#: Help on the model argument of every command that reads one.
+MODEL_HELP = "a file written by train or tune, or a bundled model: default or tiny"
 
 _SVM_OPTIONS = ("C", "kernel", "probability")
 _CNN_OPTIONS = (
@@ -43,7 +43,7 @@ _CNN_OPTIONS = (
 
 
 def load_model(name):
-    """Load a shipped model by its name, to predict with, or a file."""
+    """Load a bundled model by its name, for prediction, or a file."""
     if name in SHIPPED:
         from ..pretrained import fastest_runtime, load_pretrained
 
@@ -54,7 +54,7 @@ def load_model(name):
 
 
 def positive_int(text):
-    """Parse a count on the command line."""
+    """Parse a positive integer on the command line."""
     try:
         number = int(text)
     except ValueError:
@@ -65,14 +65,14 @@ def positive_int(text):
 
 
 def add_model_options(parser):
-    """Add ``--model`` and all that shapes a model."""
+    """Add ``--model`` and the options of models."""
     parser.add_argument(
         "--model",
         "-m",
         required=True,
         choices=("hog-svm", "cnn"),
-        help="hog-svm: gradient histograms and a support vector machine, minutes on FER2013; "
-        "cnn: a neural network, better, and half an hour or so",
+        help="hog-svm: HOG features and a support vector machine, takes minutes on FER2013; "
+        "cnn: a neural network, more accurate, takes about half an hour",
     )
     both = parser.add_argument_group("options of both models")
     both.add_argument(
@@ -80,36 +80,43 @@ def add_model_options(parser):
         type=positive_int,
         default=48,
         metavar="N",
-        help="side to which faces are scaled, in pixels (default: 48, as FER2013)",
+        help="side to which faces are scaled, in pixels (default: 48, as in FER2013)",
     )
     both.add_argument(
         "--crop-faces",
         action="store_true",
-        help="find and cut out the face first; for photos that show more than a face",
+        help="detect and crop the face first, for photos that show more than a face",
     )
     both.add_argument(
         "--class-weight",
         choices=("balanced",),
-        help="make rare emotions count as much as others",
+        help="weight classes inversely to their frequency",
     )
     both.add_argument(
-        "--limit", type=positive_int, metavar="N", help="use only N images, of each label its share"
+        "--limit", type=positive_int, metavar="N", help="use only N images, stratified by label"
     )
     both.add_argument(
         "--random-state",
         type=int,
         default=0,
         metavar="N",
-        help="seed; the same one gives the same model (default: 0)",
+        help="random seed; the same seed yields the same model (default: 0)",
     )
     svm = parser.add_argument_group("options of --model hog-svm")
-    svm.add_argument("--C", type=float, metavar="X", help="less is smoother (default: 5)")
-    svm.add_argument("--kernel", choices=("rbf", "linear"), help="rbf is better, linear faster")
+    svm.add_argument(
+        "--C",
+        type=float,
+        metavar="X",
+        help="regularisation parameter; smaller values regularise more (default: 5)",
+    )
+    svm.add_argument(
+        "--kernel", choices=("rbf", "linear"), help="rbf is more accurate, linear is faster"
+    )
     svm.add_argument(
         "--probability",
         action="store_true",
         default=None,
-        help="make the model tell probabilities; training takes four times as long",
+        help="enable probability estimates (about 4 times slower to train)",
     )
     _add_cnn_options(parser.add_argument_group("options of --model cnn"))
 
@@ -119,40 +126,47 @@ def _add_cnn_options(cnn):
         "--architecture",
         choices=ARCHITECTURES,
         metavar="NAME",
-        help=f"{', '.join(ARCHITECTURES)} (default: resnet_se with the settings of the "
-        f"published benchmark; a name given here starts from plain settings, Adam at 0.001)",
+        help=f"{', '.join(ARCHITECTURES)} (default: resnet_se with the hyperparameters of "
+        f"the published benchmark; with this option, plain Adam at 0.001)",
     )
-    cnn.add_argument("--epochs", type=positive_int, metavar="N", help="passes over the images")
-    cnn.add_argument("--batch-size", type=positive_int, metavar="N", help="images a step")
-    cnn.add_argument("--learning-rate", type=float, metavar="X", help="size of a step")
-    cnn.add_argument("--dropout", type=float, metavar="X", help="share of units left out, 0 to 1")
+    cnn.add_argument(
+        "--epochs", type=positive_int, metavar="N", help="passes over the training images"
+    )
+    cnn.add_argument("--batch-size", type=positive_int, metavar="N", help="images per batch")
+    cnn.add_argument("--learning-rate", type=float, metavar="X", help="initial learning rate")
+    cnn.add_argument("--dropout", type=float, metavar="X", help="fraction of units to drop, 0 to 1")
     cnn.add_argument(
         "--augmentation",
         action=argparse.BooleanOptionalAction,
-        help="whether to flip, turn, shift and otherwise change training images at random",
+        help="whether to flip, rotate, shift and otherwise distort training images randomly",
     )
     cnn.add_argument(
         "--validation-fraction",
         type=float,
         metavar="X",
-        help="hold out this share of the images and score it after every epoch",
+        help="hold out this fraction of the images and score it after every epoch",
     )
     cnn.add_argument(
         "--early-stopping",
         action="store_true",
         default=None,
-        help="stop when held-out images are no longer better recognised, keep the best epoch",
+        help="stop when the validation score no longer improves, and keep the best epoch",
     )
-    cnn.add_argument("--patience", type=positive_int, metavar="N", help="epochs to wait for that")
+    cnn.add_argument(
+        "--patience",
+        type=positive_int,
+        metavar="N",
+        help="epochs without improvement before stopping",
+    )
     cnn.add_argument(
         "--dtype-policy",
         choices=("float32", "mixed_bfloat16"),
-        help="mixed_bfloat16 is faster on processors that have it",
+        help="mixed_bfloat16 is faster on processors that support it",
     )
 
 
 def check_model_options(args):
-    """End with a usage error if an option belongs to the other kind of model."""
+    """Exit with a usage error if an option belongs to the other kind of model."""
     other, names = ("cnn", _CNN_OPTIONS) if args.model == "hog-svm" else ("hog-svm", _SVM_OPTIONS)
     wrong = [name for name in names if getattr(args, name) is not None]
     if wrong:
@@ -161,7 +175,7 @@ def check_model_options(args):
 
 
 def build_model(args, *, memory=None):
-    """Make the unfitted pipeline that the options describe."""
+    """Return the unfitted pipeline that the options describe."""
     from ..pipelines import make_cnn_pipeline, make_hog_svm_pipeline
 
     common = {"size": args.image_size, "crop_faces": args.crop_faces, "memory": memory}
@@ -179,7 +193,7 @@ def build_model(args, *, memory=None):
 
 
 def _plain_cnn(args):
-    """Return a network without the benchmark's settings, or None where these are wanted."""
+    """Return a network without the benchmark's settings, or None to use these."""
     if args.architecture is None:
         return None
     from ..cnn import FERCNNClassifier
@@ -188,11 +202,11 @@ def _plain_cnn(args):
 
 
 @contextmanager
-def told_by_epoch(pipeline):
-    """Tell about every epoch that a network in `pipeline` is trained in this context.
+def epoch_progress(pipeline):
+    """Show the epochs for which a network in `pipeline` is trained in this context.
 
-    A bar on a terminal, else a line an epoch; both on stderr. The pipeline's parameters are
-    put back, so that the bar is not saved with the model.
+    On a terminal this is a bar, else one line per epoch; both on stderr. The parameters of the
+    pipeline are restored, so that the bar is not saved with the model.
     """
     before = pipeline.get_params()
     if "classifier__callbacks" not in before:

@@ -125,11 +125,12 @@ def write_text(path, text):
         file.write(text + "\n")
 
 
-def check_output(path, *, force, option="--output"):
+def check_output(path, *, force, option="--output", suffixes=None):
     """Check before any work is done that a file can and may be written."""
     from .._utils.files import check_writable
 
-    return check_writable(path, overwrite=force, name=option, remedy="add --force to replace it")
+    remedy = "add --force to replace it"
+    return check_writable(path, suffixes=suffixes, overwrite=force, name=option, remedy=remedy)
 
 
 class _TablePrinter:

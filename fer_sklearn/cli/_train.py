@@ -1,9 +1,10 @@
 """``fer-sklearn train``: fit a model on labelled images and save it."""
 
+import shlex
 import time
 
 from ._data import SUBSET_HELP, load_labelled
-from ._models import add_model_options, build_model, check_model_options, told_by_epoch
+from ._models import add_model_options, build_model, check_model_options, epoch_progress
 from ._output import check_output, emit, note, render
 
 __all__ = ["add_parser", "run"]
@@ -29,7 +30,7 @@ def add_parser(commands):
     parser.add_argument(
         "data",
         metavar="DATA",
-        help="FER2013 (zip, CSV or folder), or a folder or zip with one folder of images a label",
+        help="FER2013 (zip, CSV or folder), or a folder or zip with one folder per label",
     )
     parser.add_argument(
         "--output",
@@ -39,7 +40,7 @@ def add_parser(commands):
     )
     parser.add_argument("--force", action="store_true", help="replace that file if it exists")
     parser.add_argument(
-        "--subset", metavar="NAME", help=f"{SUBSET_HELP} (default: train, if there is one)"
+        "--subset", metavar="NAME", help=f"{SUBSET_HELP} (default: train, if it exists)"
     )
     add_model_options(parser)
     parser.set_defaults(run=run)
@@ -47,7 +48,7 @@ def add_parser(commands):
 
 
 def run(args):
-    """Train and save; print what it took."""
+    """Train and save; print a summary."""
     check_model_options(args)
     path = check_output(args.output or f"{args.model}.fer", force=args.force)
     data = load_labelled(
@@ -55,10 +56,10 @@ def run(args):
     )
     model = build_model(args)
     note(f"Training {args.model} on {len(data.target):,} images …")
-    began = time.perf_counter()
-    with told_by_epoch(model):
+    start = time.perf_counter()
+    with epoch_progress(model):
         model.fit(*data)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
 
     from ..persistence import save
 
@@ -72,14 +73,15 @@ def run(args):
         "file size": f"{path.stat().st_size / 1e6:.1f} MB",
     }
     emit(render([{"result": key, "value": value} for key, value in summary.items()], "table"))
-    note(f"Next: fer-sklearn evaluate {path} DATA, or: fer-sklearn predict {path} PHOTO")
+    name = shlex.quote(str(path))
+    note(f"Next: fer-sklearn evaluate {name} DATA, or: fer-sklearn predict PHOTO --model {name}")
     return 0
 
 
 def _last_epoch(model):
-    """Return what a network scored on held-out images in the epoch that was kept."""
+    """Return the validation accuracy of the epoch whose weights a network keeps."""
     scores = getattr(model[-1], "history_", {}).get("val_accuracy")
     if not scores:
         return {}
     kept = max(scores) if model[-1].early_stopping else scores[-1]
-    return {"epochs": str(len(scores)), "held-out accuracy": f"{kept:.1%}"}
+    return {"epochs": str(len(scores)), "validation accuracy": f"{kept:.1%}"}

@@ -1,4 +1,4 @@
-"""``fer-sklearn tune``: cross-validate the settings of a model and rank them."""
+"""``fer-sklearn tune``: cross-validate the hyperparameters of a model and rank them."""
 
 import ast
 import tempfile
@@ -10,19 +10,19 @@ from ._output import add_format, check_output, emit, note, progress, render
 
 __all__ = ["SCORES", "add_parser", "parse_grid", "run", "search"]
 
-# The names of evaluation.SCORING, which is not imported only for them.
+# A copy: importing evaluation.SCORING would slow down --help.
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 
 _EXAMPLES = """\
 examples:
-  fer-sklearn tune fer2013.zip --model hog-svm --limit 3000 --jobs 2
+  fer-sklearn tune fer2013.zip --model hog-svm --limit 3000 --n-jobs 2
   fer-sklearn tune fer2013.zip --model hog-svm --limit 3000 \\
       --grid classifier__C=1,5,10 --grid hog__pixels_per_cell=6,8
   fer-sklearn tune fer2013.zip --model cnn --architecture conv3 --epochs 10 \\
       --limit 3000 --grid classifier__learning_rate=0.0003,0.001
 
-Settings are named STEP__PARAMETER: crop, resize, hog, normalize and classifier
-are the steps. Identical images are kept in one fold.
+Hyperparameters are named STEP__PARAMETER, for example classifier__C. Copies of
+an image are kept in one fold.
 """
 
 
@@ -30,8 +30,8 @@ def add_parser(commands):
     """Describe the command."""
     parser = commands.add_parser(
         "tune",
-        help="find the best settings of a model by cross-validation",
-        description="Find the best settings of a model by cross-validation, and rank all.",
+        help="find the best hyperparameters of a model by cross-validation",
+        description="Find the best hyperparameters of a model by cross-validation, and rank all.",
         usage="fer-sklearn tune DATA --model {hog-svm,cnn} [options]",
         epilog=_EXAMPLES,
     )
@@ -40,31 +40,35 @@ def add_parser(commands):
         "--grid",
         action="append",
         metavar="NAME=A,B,…",
-        help="values to try for a setting; may be given several times (default: cell size, "
+        help="values to try for a hyperparameter; may be repeated (default: cell size, "
         "orientations and C of hog-svm; image size, dropout and learning rate of cnn)",
     )
     parser.add_argument(
-        "--cv", type=positive_int, default=3, metavar="N", help="folds (default: 3)"
+        "--cv", type=positive_int, default=3, metavar="N", help="number of folds (default: 3)"
     )
     parser.add_argument(
-        "--jobs", type=positive_int, default=1, metavar="N", help="trainings at a time (default: 1)"
+        "--n-jobs",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="number of parallel jobs (default: 1)",
     )
     parser.add_argument(
         "--scoring",
         choices=SCORES,
         default="accuracy",
-        help="what to rank by (default: accuracy); balanced_accuracy and macro_f1 make every "
-        "emotion count the same",
+        help="metric to rank by (default: accuracy); balanced_accuracy and macro_f1 weight all "
+        "emotions equally",
     )
     parser.add_argument(
-        "--subset", metavar="NAME", help=f"{SUBSET_HELP} (default: train, if there is one)"
+        "--subset", metavar="NAME", help=f"{SUBSET_HELP} (default: train, if it exists)"
     )
     add_format(parser, file=False)
     parser.add_argument(
         "--output",
         "-o",
         metavar="FILE",
-        help="train the best settings on all images and save that model",
+        help="train a model with the best hyperparameters on all images and save it",
     )
     parser.add_argument("--force", action="store_true", help="replace that file if it exists")
     add_model_options(parser)
@@ -73,7 +77,7 @@ def add_parser(commands):
 
 
 def run(args):
-    """Search, print the ranking, save the best model if asked to."""
+    """Search, print the ranking, and save the best model if requested."""
     check_model_options(args)
     if args.cv < 2:
         args.parser.error("argument --cv: expected at least 2 folds")
@@ -82,20 +86,24 @@ def run(args):
     rows = _ranking(fitted.cv_results_, args.scoring)
     form = args.format or "table"
     if form in ("table", "markdown"):
-        rows = _for_the_eye(rows, args.scoring)
-    emit(render(rows, form, caption=f"{args.scoring}, mean and deviation of {args.cv} folds"))
+        rows = _for_reading(rows, args.scoring)
+    emit(
+        render(
+            rows, form, caption=f"{args.scoring}, mean and standard deviation over {args.cv} folds"
+        )
+    )
     if path:
         from ..persistence import save
 
         save(fitted.best_estimator_.set_params(memory=None), path)
-        note(f"Trained the best settings on all images and saved the model to {path}")
+        note(f"Refitted the best model on all images and saved it to {path}")
     return 0
 
 
 def parse_grid(texts):
     """Parse ``["a__b=1,5", …]`` into ``{"a__b": [1, 5], …}``.
 
-    Values are Python literals (numbers, None, True, tuples), and words where they are not.
+    Values are Python literals (numbers, None, True, tuples), else strings.
     """
     grid = {}
     for text in texts:
@@ -119,7 +127,7 @@ def _literal(text):
 def _search(args, *, refit):
     """Read the data and cross-validate all candidates."""
     with ExitStack() as stack:
-        # Finding faces is dear: kept on disk, it is done once a fold and not once a candidate.
+        # Detecting faces is expensive: cached on disk, it is done once per fold, not per candidate.
         folder = args.crop_faces and stack.enter_context(tempfile.TemporaryDirectory())
         model = build_model(args, memory=folder or None)
         grid = _grid(args, model)
@@ -131,7 +139,7 @@ def _search(args, *, refit):
             grid,
             data,
             n_folds=args.cv,
-            n_jobs=args.jobs,
+            n_jobs=args.n_jobs,
             scoring=args.scoring,
             refit=refit,
             random_state=args.random_state,
@@ -139,7 +147,7 @@ def _search(args, *, refit):
 
 
 def _grid(args, model):
-    """Return the grid asked for, or the default one; end on settings that do not exist."""
+    """Return the requested grid or the default one; exit if a hyperparameter does not exist."""
     from .._utils.validation import suggestion
     from ..pipelines import CNN_GRID, HOG_SVM_GRID
 
@@ -152,13 +160,13 @@ def _grid(args, model):
     known = [name for name in model.get_params() if "__" in name]
     for name in grid:
         if name not in known:
-            hint = suggestion(name, known) or f" Settings are {', '.join(sorted(known))}."
-            args.parser.error(f"argument --grid: there is no setting {name!r}.{hint}")
+            hint = suggestion(name, known) or f" Hyperparameters are {', '.join(sorted(known))}."
+            args.parser.error(f"argument --grid: there is no hyperparameter {name!r}.{hint}")
     return grid
 
 
 def _ranking(results, scoring):
-    """Return a row a candidate, the best first, with every score."""
+    """Return one row per candidate, the best first, with every score."""
     order = results[f"rank_test_{scoring}"].argsort(kind="stable")
     names = (scoring, *(name for name in SCORES if name != scoring))
     rows = []
@@ -172,8 +180,8 @@ def _ranking(results, scoring):
     return rows
 
 
-def _for_the_eye(rows, scoring):
-    """Keep the score that ranks, and leave the steps out of settings' names."""
+def _for_reading(rows, scoring):
+    """Keep only the score that ranks, and shorten the names of hyperparameters."""
     measured = {"rank", "fit_seconds", *SCORES, *(f"{name}_std" for name in SCORES)}
     settings = [name for name in rows[0] if name not in measured]
     short = {name: name.rpartition("__")[2] for name in settings}
@@ -212,7 +220,7 @@ def search(model, grid, data, *, n_folds, n_jobs, scoring, refit, random_state):
         error_score="raise",
     )
     n_candidates = len(ParameterGrid(grid))
-    note(f"{n_candidates} candidates × {n_folds} folds = {n_candidates * n_folds} trainings")
+    note(f"{n_candidates} candidates × {n_folds} folds = {n_candidates * n_folds} fits")
     return searched.fit(data.images, data.target, groups=duplicate_groups(data.images))
 
 

@@ -44,8 +44,8 @@ def test_a_part_of_fer2013_that_is_missing_is_told(photos, model, capsys):
     error = capsys.readouterr().err
     assert error.startswith(f"fer-sklearn: error: {photos} cannot be used. As FER2013: ")
     assert error.endswith(
-        f"As label folders: {photos} has no part called 'private'; it has test, train. Choose "
-        f"one of these as --subset, or all.\n"
+        f"As label folders: {photos} has no subset 'private'; it has test, train. Choose one of "
+        f"these, or 'all'.\n"
     )
 
 
@@ -59,16 +59,16 @@ def test_a_table_is_only_fer2013(tmp_path, model, capsys):
     )
     assert run("evaluate", model, table, "--subset", "test") == 1
     assert capsys.readouterr().err == (
-        "fer-sklearn: error: --subset test is no part of FER2013; expected one of train, "
-        "public, private, all\n"
+        "fer-sklearn: error: subset='test' is not a subset of FER2013, the only data set in CSV "
+        "files that can be read; expected one of train, public, private, all.\n"
     )
 
 
 def test_an_unknown_part_is_told(photos, model, capsys):
     assert run("evaluate", model, photos, "--subset", "tset") == 1
     assert capsys.readouterr().err == (
-        f"fer-sklearn: error: {photos} has no part called 'tset'; it has test, train. Choose "
-        f"one of these as --subset, or all.\n"
+        f"fer-sklearn: error: {photos} has no subset 'tset'; it has test, train. Choose one of "
+        f"these, or 'all'. Did you mean 'test'?\n"
     )
 
 

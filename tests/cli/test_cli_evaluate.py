@@ -35,5 +35,6 @@ def test_evaluate_writes_files(model, photos, tmp_path, capsys):
 def test_evaluate_refuses_other_pictures(model, photos, capsys):
     assert run("evaluate", model, photos, "--confusion", "c.txt") == 1
     assert capsys.readouterr().err == (
-        "fer-sklearn: error: --confusion c.txt must end in .png, .pdf or .svg\n"
+        "fer-sklearn: error: --confusion='c.txt' ends in '.txt'; expected one of .png, .pdf, "
+        ".svg.\n"
     )

@@ -120,7 +120,7 @@ def test_a_page_says_how_to_show_it(cnn, no_node, tmp_path, capsys):
     assert (table["folder"], table["files"]) == (str(folder), str(len(files)))
     assert table["input"] == "any×any×any×3 float32, rgb, 0 to 255"
     assert f"Next: python -m http.server --directory {folder}, and open http://localhost:" in err
-    assert "a camera needs https" in err
+    assert "the camera needs https" in err
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_page_says_how_to_show_it(cnn, no_node, tmp_path, capsys):
         (["a.tflite", "--cdn"], "--cdn: only for --format web"),
         (
             ["a.tflite", "--precision", "int8"],
-            "--precision int8 needs --images, of which it learns ranges",
+            "--precision int8 needs --images for calibration",
         ),
         (
             ["a.tflite", "--min-label-agreement", "97"],
@@ -160,16 +160,16 @@ def test_export_refuses_to_replace_a_file(existing, tmp_path, capsys):
     (tmp_path / existing).write_text("mine")
     assert run("export", tmp_path / "a.tflite") == 1
     assert capsys.readouterr().err == (
-        f"fer-sklearn: error: {tmp_path / existing} exists already. Choose another PATH, or add "
-        f"--force to replace it.\n"
+        f"fer-sklearn: error: PATH={str(tmp_path / existing)!r} exists already. Choose another "
+        f"file, or add --force to replace it.\n"
     )
 
 
 def test_export_refuses_to_replace_a_folder(tmp_path, capsys):
     assert run("export", tmp_path, "--format", "tfjs") == 1
     assert capsys.readouterr().err == (
-        f"fer-sklearn: error: {tmp_path} exists already. Choose another PATH, or add --force to "
-        f"replace an earlier export.\n"
+        f"fer-sklearn: error: PATH={str(tmp_path)!r} exists already. Choose another folder, or "
+        f"add --force to replace an earlier export.\n"
     )
 
 
@@ -177,7 +177,8 @@ def test_export_needs_a_folder_around_its_folder(tmp_path, capsys):
     path = tmp_path / "no" / "page"
     assert run("export", path, "--format", "web") == 1
     assert capsys.readouterr().err == (
-        f"fer-sklearn: error: {path}: there is no folder {path.parent}. Create it first.\n"
+        f"fer-sklearn: error: PATH={str(path)!r} is in a folder that does not exist, "
+        f"{str(path.parent)!r}. Create it first.\n"
     )
 
 
@@ -252,5 +253,5 @@ def test_no_library_speaks_on_the_terminal(cnn, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 0
     first, second, last = done.stderr.splitlines()
-    assert (first, second) == ("Loading Keras …", "Writing a.tflite and running it …")
+    assert (first, second) == ("Loading Keras …", "Exporting to a.tflite and verifying it …")
     assert last.startswith("Next: ")

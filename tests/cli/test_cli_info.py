@@ -31,7 +31,7 @@ def test_info_says_what_to_type_for_an_extra(capsys, monkeypatch):
     assert run("info") == 0
     out, err = capsys.readouterr()
     assert re.search(r"^extra \[video\] +not installed: no-such-package$", out, re.MULTILINE)
-    assert err == "For no-such-package type: pip install 'fer_sklearn[video]'\n"
+    assert err == "To install no-such-package: pip install 'fer_sklearn[video]'\n"
 
 
 def test_info_shows_a_model(cnn, capsys):

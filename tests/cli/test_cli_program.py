@@ -15,7 +15,9 @@ from fer_sklearn.cli._tune import SCORES
 from fer_sklearn.cnn.architectures import ARCHITECTURES as ALL_ARCHITECTURES
 from fer_sklearn.evaluation import SCORING
 
-COMMANDS = ("train", "evaluate", "tune", "predict", "export", "benchmark", "info")
+COMMANDS = (
+    *("train", "evaluate", "tune", "predict", "video", "webcam", "export", "benchmark", "info"),
+)
 
 
 @pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)])

@@ -2,6 +2,7 @@
 
 import io
 import re
+import shlex
 import sys
 
 import pytest
@@ -22,11 +23,25 @@ def test_train_saves_a_model_and_prints_a_summary(photos, tmp_path, capsys):
     assert load(path)["resize"].size == 32
 
 
+def test_the_hint_at_the_end_is_a_command_that_works(photos, tmp_path, capsys):
+    path = tmp_path / "my model.fer"
+    assert run("train", photos, "--model", "hog-svm", "--image-size", "32", "-o", path) == 0
+    hint = capsys.readouterr().err.splitlines()[-1]
+    evaluate, predict = hint.removeprefix("Next: ").split(", or: ")
+    photo = next((photos / "test" / "happy").iterdir())
+    for command, subject in ((evaluate, photos), (predict, photo)):
+        program, *arguments = shlex.split(command.replace("DATA", "PHOTO"))
+        assert program == "fer-sklearn"
+        arguments[arguments.index("PHOTO")] = subject
+        assert run(*arguments) == 0
+    assert str(path) in arguments[arguments.index("--model") + 1]
+
+
 def test_train_refuses_to_replace_a_file(photos, model, capsys):
     assert run("train", photos, "--model", "hog-svm", "-o", model) == 1
     assert capsys.readouterr().err == (
-        f"fer-sklearn: error: {model} exists already. Choose another --output, or add --force "
-        f"to replace it.\n"
+        f"fer-sklearn: error: --output={str(model)!r} exists already. Choose another file, or add "
+        f"--force to replace it.\n"
     )
 
 
@@ -41,7 +56,8 @@ def test_train_needs_a_folder_for_its_file(photos, tmp_path, capsys):
     path = tmp_path / "no" / "a.fer"
     assert run("train", photos, "--model", "hog-svm", "-o", path) == 1
     assert capsys.readouterr().err == (
-        f"fer-sklearn: error: {path}: there is no folder {path.parent}. Create it first.\n"
+        f"fer-sklearn: error: --output={str(path)!r} is in a folder that does not exist, "
+        f"{str(path.parent)!r}. Create it first.\n"
     )
 
 

@@ -20,7 +20,7 @@ def test_tune_ranks_and_saves(photos, tmp_path, capsys):
     assert [float(row["classifier__C"]) for row in rows] == [5.0, 0.001]
     assert float(rows[0]["macro_f1"]) > float(rows[1]["macro_f1"])
     assert set(SCORES) <= set(rows[0])
-    assert "2 candidates × 2 folds = 4 trainings" in err
+    assert "2 candidates × 2 folds = 4 fits" in err
     best = load(path)
     assert (best[-1].C, best.memory) == (5, None)
 
@@ -48,7 +48,7 @@ def test_tune_finds_faces_once_a_fold(photos, capsys):
     [
         (
             "classifier__CC=1",
-            "there is no setting 'classifier__CC'. Did you mean 'classifier__C'?",
+            "there is no hyperparameter 'classifier__CC'. Did you mean 'classifier__C'?",
         ),
         ("classifier__C", "'classifier__C' is not of the form NAME=VALUE,VALUE"),
     ],
