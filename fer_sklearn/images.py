@@ -15,8 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ._utils.files import atomic_write, check_writable
-from ._utils.pixel_values import to_uint8
-from ._utils.pixels import flat_image_shape
+from ._utils.pixel_values import flat_image_shape, to_uint8
 from ._utils.typing import ArrayLike, ImageLike, ImagesLike, PathLike, PixelArray, Readable
 from .exceptions import ImageReadError
 
@@ -260,7 +259,8 @@ def read_image(source: PathLike | bytes | Readable, *, max_pixels: int = MAX_PIX
     >>> read_image(file.getvalue()).min()  # fully transparent, and therefore white
     np.uint8(255)
     """
-    return _decode(*_read_bytes(source), max_pixels)
+    data, name = _read_bytes(source)
+    return _decode(data, name, max_pixels)
 
 
 def decode_gray(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> PixelArray:

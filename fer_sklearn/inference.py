@@ -133,6 +133,7 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
     """
 
     _images_at_a_time = 32  # more are not faster
+    _network: LiteRTNetwork | ONNXNetwork
 
     def __init__(
         self,
@@ -237,7 +238,7 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
         -------
         ndarray of shape (n,)
         """
-        return super().predict(X)  # type: ignore[arg-type]
+        return super().predict(X)
 
     def predict_proba(self, X: ImagesLike) -> FloatArray:
         """Predict the probability of each label.
@@ -254,7 +255,7 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
         ndarray of shape (n, n_classes), float32
             In the order of ``classes_``; each row sums to one.
         """
-        return super().predict_proba(X)  # type: ignore[arg-type]
+        return super().predict_proba(X)
 
     def _check_images(self, X):
         if self._takes == "pixels":

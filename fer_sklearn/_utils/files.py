@@ -36,15 +36,14 @@ def atomic_write(
     file object
     """
     path = Path(os.path.realpath(path))
-    text = "" if encoding else "b"
-    options = {"encoding": encoding, "newline": ""} if encoding else {}
+    kind, newline = ("", "") if encoding else ("b", None)
     if path.exists() and not path.is_file() and not path.is_dir():
-        with open(path, f"w{text}", **options) as file:
+        with open(path, f"w{kind}", encoding=encoding, newline=newline) as file:
             yield file
         return
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with open(unfinished, f"x{text}", **options) as file:
+        with open(unfinished, f"x{kind}", encoding=encoding, newline=newline) as file:
             yield file
             if sync:
                 file.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .typing import ArrayLike, PixelArray
@@ -10,6 +12,7 @@ from .validation import check_choice
 __all__ = [
     "NORMALIZATIONS",
     "check_pixel_range",
+    "flat_image_shape",
     "normalize_pixels",
     "to_uint8",
     "to_unit_floats",
@@ -76,6 +79,12 @@ def to_uint8(array: ArrayLike) -> PixelArray:
     raise ValueError(
         f"array has dtype {array.dtype}; expected an image of bool, integer or float pixels."
     )
+
+
+def flat_image_shape(n_features: int) -> tuple[int, int]:
+    """Return height and width of a flattened image: a square, or one row of pixels."""
+    side = math.isqrt(n_features)
+    return (side, side) if side * side == n_features else (1, n_features)
 
 
 def unit_range(pixels: PixelArray) -> tuple[float, float]:

@@ -21,18 +21,10 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from .pixel_values import check_pixel_range, to_unit_floats, unit_range
+from .pixel_values import flat_image_shape
 from .typing import ArrayLike, PixelArray
 
-__all__ = [
-    "ImageOutputMixin",
-    "ImageTagsMixin",
-    "check_pixel_range",
-    "check_pixels",
-    "flat_image_shape",
-    "to_unit_floats",
-    "unit_range",
-]
+__all__ = ["ImageOutputMixin", "ImageTagsMixin", "check_pixels"]
 
 
 class ImageTagsMixin:
@@ -136,12 +128,6 @@ def check_pixels(estimator, X, y="no_validation", *, reset, keep_float64=False):
         rows = _pixel_dtype(rows)
     pixels = rows.reshape(len(rows), *image_shape)
     return pixels if labels is None else (pixels, labels)
-
-
-def flat_image_shape(n_features: int) -> tuple[int, int]:
-    """Return height and width of a flattened image: a square, or one row of pixels."""
-    side = math.isqrt(n_features)
-    return (side, side) if side * side == n_features else (1, n_features)
 
 
 def _to_rows(X):

@@ -1,4 +1,4 @@
-"""Checks of choices, labels and probabilities. scikit-learn is imported inside functions only."""
+"""Checks of choices, labels and probabilities. Nothing here imports scikit-learn."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -61,7 +61,7 @@ def check_pair(parameter: str, value: Any, meaning: str) -> tuple[int, int]:
     if (
         isinstance(pair, (tuple, list))
         and len(pair) == 2
-        and all(isinstance(side, Integral) and side >= 1 for side in pair)
+        and all(isinstance(side, Integral) and int(side) >= 1 for side in pair)
     ):
         return int(pair[0]), int(pair[1])
     raise ValueError(f"{parameter}={value!r} must be a positive int, or a pair of them, {meaning}.")
@@ -71,7 +71,7 @@ def check_unit_fraction(
     parameter: str, value: Any, *, low: float = 0.0, high: float = 1.0
 ) -> float:
     """Return `value` if it is a real number in ``[low, high)``."""
-    if isinstance(value, Real) and not isinstance(value, bool) and low <= value < high:
+    if isinstance(value, Real) and not isinstance(value, bool) and low <= float(value) < high:
         return float(value)
     raise ValueError(f"{parameter}={value!r} must be a number in [{low}, {high}).")
 
@@ -104,8 +104,8 @@ def encode_labels(
     ValueError
         If labels are empty, missing, mixed, or not in the list.
     """
-    labels, positions = _encode({name: y}, labels, labels_name)
-    return labels, positions
+    found, positions = _encode({name: y}, labels, labels_name)
+    return found, positions
 
 
 def encode_label_pair(
@@ -140,8 +140,8 @@ def encode_label_pair(
         If labels are empty, missing, mixed or not in the list, or the lengths differ.
     """
     named = dict(zip(input_names, (y_true, y_pred), strict=True))
-    labels, true, predicted = _encode(named, labels, labels_name)
-    return labels, true, predicted
+    found, true, predicted = _encode(named, labels, labels_name)
+    return found, true, predicted
 
 
 def _encode(named, labels, labels_name):
@@ -284,15 +284,25 @@ def check_soft_targets(soft_targets: ArrayLike, n_samples: int, classes: np.ndar
 def count_samples(X: Any) -> int:
     """Return the number of samples in a list, an array, a sparse matrix or a table.
 
+    Parameters
+    ----------
+    X : list, ndarray, sparse matrix or DataFrame
+
+    Returns
+    -------
+    int
+
     Raises
     ------
     TypeError
-        If `X` holds no samples, as a number or an estimator does.
+        If `X` does not contain samples, for example a number or an estimator.
     """
-    from sklearn.utils import check_consistent_length
-
-    check_consistent_length(X)
-    return int(X.shape[0]) if hasattr(X, "shape") else len(X)
+    if not hasattr(X, "fit"):
+        if getattr(X, "shape", ()):
+            return int(X.shape[0])
+        if hasattr(X, "__len__") and not hasattr(X, "shape"):
+            return len(X)
+    raise TypeError(f"Expected sequence or array-like, got {type(X)}.")
 
 
 def check_probabilities(

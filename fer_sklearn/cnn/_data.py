@@ -10,7 +10,9 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._utils.compat import check_sample_weight
-from .._utils.pixels import check_pixel_range, check_pixels, unit_range
+from .._utils.pixel_values import check_pixel_range, unit_range
+from .._utils.pixels import check_pixels
+from .._utils.prediction import set_network_attributes
 from .._utils.typing import ArrayLike, Estimator
 from .._utils.validation import check_labels, check_soft_targets
 from ..weights import is_weights_file, read_description
@@ -134,10 +136,12 @@ def apply_weights_metadata(estimator: Estimator, description: dict) -> None:
             f"architecture={description['architecture']!r}, but architecture="
             f"{estimator.architecture!r}. Set architecture={description['architecture']!r}."
         )
-    estimator.classes_ = np.array(description["classes"])
-    estimator.image_shape_ = tuple(description["image_shape"])
-    estimator.n_features_in_ = int(np.prod(estimator.image_shape_))
-    estimator.pixel_range_ = tuple(description["pixel_range"])
+    set_network_attributes(
+        estimator,
+        classes=description["classes"],
+        image_shape=description["image_shape"],
+        pixel_range=description["pixel_range"],
+    )
 
 
 def train_validation_split(

@@ -18,7 +18,7 @@ import numpy as np
 from scikeras.wrappers import KerasClassifier
 from sklearn.utils import check_random_state
 
-from .._utils.pixels import to_unit_floats
+from .._utils.pixel_values import to_unit_floats
 from .._utils.typing import Estimator, RandomState
 from ..weights import is_weights_file, read_weights
 from ._checkpoints import Checkpoint, CheckpointEachEpoch, EarlyStopping, ReseedEachEpoch

@@ -9,7 +9,7 @@ from scipy.ndimage import zoom
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.pixels import check_pixel_range, check_pixels, to_unit_floats
+from .._utils.pixel_values import to_unit_floats
 from .._utils.validation import check_choice, suggestion
 from ._explanation import Explanation, find_network, target_positions
 
@@ -89,11 +89,10 @@ def grad_cam(estimator, X, *, target=None, method="hires_cam", layer=None):
     check_choice("method", method, _METHODS)
     classifier, X = find_network(estimator, X)
     check_is_fitted(classifier)
-    pixels = check_pixels(classifier, X, reset=False)
-    check_pixel_range(pixels, classifier.pixel_range_, type(classifier).__name__)
+    pixels = classifier._check_images(X)
     classes = classifier.classes_
     probabilities = (
-        classifier.predict_proba(pixels)
+        classifier._checked_proba(pixels)
         if target is None
         else np.broadcast_to(np.float32(0), (len(pixels), len(classes)))
     )

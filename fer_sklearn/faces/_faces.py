@@ -59,7 +59,7 @@ class Faces:
         return Faces(self.boxes[indices], self.scores[indices], self.eyes[indices])  # type: ignore[index]
 
 
-def as_faces(found: Faces | ArrayLike | None, source: str) -> Faces:
+def as_faces(found: Any, source: str) -> Faces:
     """Convert what a detector returned, or boxes that a user passed, to `Faces`.
 
     Parameters
@@ -175,7 +175,8 @@ def working_image(
     image = subsample(photo, scale)
     image = resize(to_gray(image) if gray else image, (height, width))
     if padding:
-        image = cv2.copyMakeBorder(image, *[padding] * 4, cv2.BORDER_REPLICATE)
+        sides = (padding, padding, padding, padding)
+        image = cv2.copyMakeBorder(image, *sides, cv2.BORDER_REPLICATE)
     return WorkingImage(image, scale, padding)
 
 

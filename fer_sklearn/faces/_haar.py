@@ -101,6 +101,13 @@ class HaarDetector(ParametersMixin):
     True
     """
 
+    min_size: int
+    max_side: int
+    scale_factor: float
+    min_neighbors: int
+    verify: bool
+    tilted: bool
+
     def __init__(
         self,
         *,
@@ -295,7 +302,8 @@ def _cascade(name):
 def _load_cascade(name: str) -> Any:
     import cv2
 
-    return cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_{name}.xml")
+    folder = cv2.data.haarcascades  # type: ignore[attr-defined]
+    return cv2.CascadeClassifier(f"{folder}haarcascade_{name}.xml")
 
 
 def _strongest_eye(half):
@@ -366,7 +374,7 @@ def _joined(several):
 def _without_copies(faces):
     """Drop a face whose centre is in the box of a more confident one."""
     centres = faces.boxes[:, :2] + faces.boxes[:, 2:] / 2
-    kept = []
+    kept: list[int] = []
     for index, centre in enumerate(centres):
         offsets = np.abs(centre - centres[kept])
         if not (offsets < faces.boxes[kept, 2:] / 2).all(axis=1).any():

@@ -63,6 +63,10 @@ class YuNetDetector(ParametersMixin):
     YuNetDetector(model='yunet.onnx', min_score=0.9, max_side=800)
     """
 
+    model: str | None
+    min_score: float
+    max_side: int
+
     def __init__(
         self, model: PathLike | None = None, *, min_score: float = 0.7, max_side: int = 800
     ) -> None:
