@@ -28,6 +28,8 @@ ARCHITECTURES = (
     "efficientnet_b0",
     "resnet_se",
     "resnet_se_tiny",
+    "resnet_se_v2",
+    "resnet_se_v2_tiny",
     "resnet_se_wide",
     "vgg_elu",
 )

@@ -23,6 +23,8 @@ MILLIONS = {
     "mini_xception": 0.058,
     "resnet_se": 0.70,
     "resnet_se_tiny": 0.097,
+    "resnet_se_v2": 2.32,
+    "resnet_se_v2_tiny": 0.095,
     "resnet_se_wide": 1.52,
 }
 

@@ -11,7 +11,14 @@ written by a user, is as good as a name wherever an architecture is asked for, a
 from ._backbones import efficientnet_b0, mobilenet_v3_small
 from ._build import ARCHITECTURES, architecture_key, build_model, resolve_architecture
 from ._plain import conv3, conv4_dense3, conv4_wide, vgg_elu
-from ._residual import mini_xception, resnet_se, resnet_se_tiny, resnet_se_wide
+from ._residual import (
+    mini_xception,
+    resnet_se,
+    resnet_se_tiny,
+    resnet_se_v2,
+    resnet_se_v2_tiny,
+    resnet_se_wide,
+)
 from ._stages import freeze_stages, leaf_layers, split_stages
 
 __all__ = [
@@ -28,6 +35,8 @@ __all__ = [
     "mobilenet_v3_small",
     "resnet_se",
     "resnet_se_tiny",
+    "resnet_se_v2",
+    "resnet_se_v2_tiny",
     "resnet_se_wide",
     "resolve_architecture",
     "split_stages",

@@ -9,7 +9,14 @@ from ..._utils.validation import suggestion
 from ._backbones import efficientnet_b0, mobilenet_v3_small
 from ._common import check_path, load_file
 from ._plain import conv3, conv4_dense3, conv4_wide, vgg_elu
-from ._residual import mini_xception, resnet_se, resnet_se_tiny, resnet_se_wide
+from ._residual import (
+    mini_xception,
+    resnet_se,
+    resnet_se_tiny,
+    resnet_se_v2,
+    resnet_se_v2_tiny,
+    resnet_se_wide,
+)
 
 #: The architectures that have a name.
 ARCHITECTURES = {
@@ -22,6 +29,8 @@ ARCHITECTURES = {
         mini_xception,
         resnet_se,
         resnet_se_tiny,
+        resnet_se_v2,
+        resnet_se_v2_tiny,
         resnet_se_wide,
         mobilenet_v3_small,
         efficientnet_b0,
