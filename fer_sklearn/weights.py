@@ -18,8 +18,10 @@ import numpy as np
 from ._utils.validation import suggestion
 
 __all__ = [
+    "LABEL_SETS",
     "SHIPPED",
     "NetworkWeights",
+    "blend_heads",
     "is_weights_file",
     "read_description",
     "read_litert",
@@ -33,6 +35,8 @@ _FOLDER = Path(__file__).parent / "shipped"
 
 #: The weights that ship with the package.
 SHIPPED = ("default", "tiny")
+#: What a shipped network can be asked for; the first is the default.
+LABEL_SETS = ("people", "ferplus", "fer2013")
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,35 @@ class NetworkWeights:
 
 def is_weights_file(name):
     """Tell whether `name` is a shipped name or the path of an ``.npz`` file."""
-    return name in SHIPPED or str(name).endswith(".npz")
+    source = _split(name)[0]
+    return source in SHIPPED or str(source).endswith(".npz")
+
+
+def blend_heads(values, description):
+    """Combine what belongs to the heads of a network into one label set.
+
+    A head is a dense layer from the network's embedding to logits, so that blending kernels,
+    biases or logits comes to the same.
+
+    Parameters
+    ----------
+    values : dict of str to ndarray of shape (..., n_outputs)
+        By the heads' names: kernels, biases or logits.
+    description : dict
+        As :func:`read_description` returns it.
+
+    Returns
+    -------
+    ndarray of shape (..., n_classes)
+        In the order of ``description["classes"]``: the heads' weighted sum, divided by the
+        label set's temperature.
+    """
+    chosen = description["label_sets"][description["labels"]]
+    parts = [
+        weight * values[head][..., [description["heads"][head].index(c) for c in chosen["classes"]]]
+        for head, weight in chosen["blend"].items()
+    ]
+    return sum(parts) / chosen["temperature"]
 
 
 def shipped_path(name):
@@ -69,16 +101,19 @@ def read_weights(name):
     Parameters
     ----------
     name : str or Path
-        One of :data:`SHIPPED`, or the path of an ``.npz`` file.
+        One of :data:`SHIPPED`, or the path of an ``.npz`` file. Networks with several heads
+        predict the first of their label sets, unless a colon and the name of another
+        follow, as in ``"default:fer2013"``.
 
     Returns
     -------
     NetworkWeights
+        With a single head, that of the label set.
 
     Raises
     ------
     ValueError
-        For an unknown name, a damaged file, or one of another version.
+        For an unknown name or label set, a damaged file, or one of another version.
     FileNotFoundError
         If there is no such file.
     """
@@ -87,11 +122,33 @@ def read_weights(name):
     shapes = [tuple(shape) for shape in description["shapes"]]
     ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
     arrays = [a.reshape(shape) for a, shape in zip(np.split(halves, ends), shapes, strict=True)]
-    return NetworkWeights(arrays, description)
+    return NetworkWeights(_with_one_head(arrays, description), description)
+
+
+def _with_one_head(arrays, description):
+    heads = description.get("heads")
+    if heads is None:
+        return arrays
+    body, ends = arrays[: -2 * len(heads)], arrays[-2 * len(heads) :]
+    kernels, biases = (dict(zip(heads, ends[i::2], strict=True)) for i in (0, 1))
+    return [*body, blend_heads(kernels, description), blend_heads(biases, description)]
 
 
 def read_description(name):
-    """Read what a shipped name or a file says of itself, as in :class:`NetworkWeights`."""
+    """Read what a shipped name or a file says of itself.
+
+    Parameters
+    ----------
+    name : str or Path
+        As in :func:`read_weights`; errors are the same.
+
+    Returns
+    -------
+    dict
+        As in :class:`NetworkWeights`; of a network with several heads, ``labels`` is the name
+        of the label set, ``classes`` are its labels, ``heads`` the outputs of each head, and
+        ``label_sets`` all that there are.
+    """
     return _read(name, None)[1]
 
 
@@ -126,9 +183,13 @@ def write_weights(path, arrays, description, *, litert=None):
     path : str or Path
         Ends in ``.npz``.
     arrays : list of ndarray
-        As ``keras.Model.get_weights`` returns them.
+        As ``keras.Model.get_weights`` returns them; of a network with several heads, a kernel
+        and a bias per head at the end, in the order of ``description["heads"]``.
     description : dict
-        At least ``architecture``, ``image_shape``, ``classes`` and ``pixel_range``.
+        At least ``architecture``, ``image_shape``, ``classes`` and ``pixel_range``. With
+        several heads, ``heads``, lists of outputs by name, and ``label_sets``, by name: each
+        a dict of ``classes``, ``blend`` (a weight per head) and ``temperature``, by which logits
+        are divided.
     litert : bytes or None, default=None
         The same network as a LiteRT model, for :func:`read_litert`.
     """
@@ -154,6 +215,7 @@ def write_weights(path, arrays, description, *, litert=None):
 
 def _read(name, part):
     """Return the checked bytes of one part of a file, None if it lacks it, and the description."""
+    name, labels = _split(name)
     if not is_weights_file(name):
         raise ValueError(
             f"There are no weights named {str(name)!r}; expected "
@@ -166,12 +228,13 @@ def _read(name, part):
         with np.load(path) as file:
             description = json.loads(str(file["description"]))
             _check_format(path, description["format"])
+            _choose_labels(description, name, labels)
             if part not in description["sha256"]:
                 return None, description
             data = _joined(file[part])[: description["bytes"][part]]
     except FileNotFoundError:
         raise FileNotFoundError(f"The weights {str(path)!r} do not exist. {remedy}") from None
-    except _OtherFormatError:
+    except (_OtherFormatError, _UnknownLabelsError):
         raise
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
@@ -188,6 +251,33 @@ def _read(name, part):
 
 class _OtherFormatError(ValueError):
     """A whole file of another version."""
+
+
+class _UnknownLabelsError(ValueError):
+    """A whole file without the label set that was asked for."""
+
+
+def _split(name):
+    """Return the source in a name such as ``"default:fer2013"``, and its label set or None."""
+    source, colon, labels = str(name).rpartition(":")
+    # Not the colon of a drive, as in C:\weights.npz.
+    if colon and (source in SHIPPED or source.endswith(".npz")):
+        return source, labels
+    return name, None
+
+
+def _choose_labels(description, name, labels):
+    """Set ``labels`` and ``classes`` of a network with several heads."""
+    known = description.get("label_sets", {})
+    if labels is not None and labels not in known:
+        expected = ", ".join(map(repr, known)) or "no label set, since they have a single head"
+        raise _UnknownLabelsError(
+            f"The weights {str(name)!r} have no labels {labels!r}; expected {expected}."
+            f"{suggestion(labels, known)}"
+        )
+    if known:
+        description["labels"] = labels or next(iter(known))
+        description["classes"] = known[description["labels"]]["classes"]
 
 
 def _check_format(path, found):
