@@ -17,6 +17,7 @@ from .._utils.typing import LabelArray, PathLike, PixelArray
 from .._utils.validation import check_choice, suggestion
 from ..emotions import EMOTIONS, FER2013_CODES, canonical_emotion
 from ..exceptions import DatasetFormatError
+from ._ferplus import load_ferplus
 from ._folder import check_exists, decode_members, is_image, open_source
 
 __all__ = ["SIDE", "SUBSETS", "fetch_fer2013", "load_fer2013"]
@@ -58,7 +59,7 @@ learning contests, arXiv:1307.0414.
 """
 
 
-def load_fer2013(path, *, subset="train", return_X_y=False):
+def load_fer2013(path, *, subset="train", votes=None, return_X_y=False):
     """Load FER2013 from a table, a folder or a zip archive.
 
     Where the subset of an image is read:
@@ -80,6 +81,9 @@ def load_fer2013(path, *, subset="train", return_X_y=False):
         further folders around what is looked for.
     subset : {"train", "public", "private", "all"}, default="train"
         Which rows to load: ``"public"`` and ``"private"`` are the halves of the test set.
+    votes : str, path-like or None, default=None
+        A CSV file of FER+'s votes for :func:`load_ferplus`, by the names of images; so `path` must
+        be a folder or an archive of images.
     return_X_y : bool, default=False
         If True, return ``(images, target)``.
 
@@ -92,6 +96,7 @@ def load_fer2013(path, *, subset="train", return_X_y=False):
         - target_names : ndarray of shape (7,), str; sorted
         - subset : ndarray of shape (n,), str; ``"train"``, ``"public"`` or ``"private"``
         - filenames : ndarray of shape (n,), str; only for images: names within `path`
+        - votes : ndarray of shape (n, 10), int64; only with `votes`
         - DESCR : str
 
         Rows of a table stand in the table's order; images by subset, then by name, which
@@ -132,6 +137,13 @@ def load_fer2013(path, *, subset="train", return_X_y=False):
             f"{path} holds no row or image of subset={subset!r}. Ask for another subset, or "
             f"use the complete fer2013.csv or archive."
         )
+    if votes is not None:
+        if "filenames" not in data:
+            raise ValueError(
+                f"votes={str(votes)!r} needs the names of images, and {path} is a table, which has "
+                f"none. Load FER2013 from its folder or archive of images."
+            )
+        data["votes"] = load_ferplus(votes, data["filenames"])
     if return_X_y:
         return data["images"], data["target"]
     images = data["images"]

@@ -1,0 +1,171 @@
+"""FER+: what ten people saw in each image of FER2013."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from .._utils.typing import ArrayLike, FloatArray, LabelArray, PathLike
+from .._utils.validation import suggestion
+from ..emotions import FERPLUS_COLUMNS, canonical_emotion
+from ..exceptions import DatasetFormatError
+from ._folder import check_exists
+
+__all__ = ["load_ferplus", "majority_vote", "vote_distributions", "votes_to_soft_targets"]
+
+_N_EMOTIONS = 8  # the columns after these are "unknown" and "not a face"
+
+
+def load_ferplus(path: PathLike, filenames: Sequence[str]) -> np.ndarray:
+    """Load the votes of FER+ for images of FER2013.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A CSV file with a column ``file`` of names as in `filenames`, and ten columns of votes:
+        ``neutral``, ``happiness``, ``surprise``, ``sadness``, ``anger``, ``disgust``, ``fear``,
+        ``contempt``, ``unknown`` and ``not_a_face``.
+    filenames : sequence of str of length n
+        The images, as :func:`load_fer2013` names them.
+
+    Returns
+    -------
+    ndarray of shape (n, 10), int64
+        Votes in the order of ``fer_sklearn.emotions.FERPLUS_COLUMNS``. All zero for an image that
+        has no row.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at `path`.
+    DatasetFormatError
+        If a column is missing, a count is not a number, or no row is about one of the images.
+
+    References
+    ----------
+    Barsoum et al. 2016, "Training deep networks for facial expression recognition with
+    crowd-sourced label distribution", arXiv:1608.01041.
+    """
+    path = check_exists(path)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        columns = _vote_columns(path, reader.fieldnames or [])
+        rows = {row["file"]: row for row in reader}
+    votes = np.zeros((len(filenames), len(columns)), np.int64)
+    known = [i for i, name in enumerate(filenames) if name in rows]
+    if len(filenames) and not known:
+        raise DatasetFormatError(
+            f"{path} has votes on {len(rows)} images, and {filenames[0]!r} is none of them, nor "
+            f"is any other of the {len(filenames)} images. Expected the names that load_fer2013 "
+            f"returns as filenames in its column 'file'."
+        )
+    for i in known:
+        row = rows[filenames[i]]
+        try:
+            votes[i] = [int(row[column]) for column in columns]
+        except (TypeError, ValueError):
+            raise DatasetFormatError(
+                f"{path}: the row of {filenames[i]!r} does not have ten whole numbers of votes. "
+                f"Copy the file again from its source."
+            ) from None
+    return votes
+
+
+def _vote_columns(path, header):
+    """Return the file's names of the ten columns in the order of FERPLUS_COLUMNS."""
+    by_name = {}
+    for column in header:
+        by_name[canonical_emotion(column.strip().lower().replace(" ", "_"))] = column
+    missing = [name for name in ("file", *FERPLUS_COLUMNS) if name not in by_name]
+    if missing:
+        raise DatasetFormatError(
+            f"{path} has no column {missing[0]!r}; expected 'file' and FER+'s ten columns of votes, "
+            f"got {', '.join(header) or 'none'}.{suggestion(missing[0], header)}"
+        )
+    return [by_name[name] for name in FERPLUS_COLUMNS]
+
+
+def majority_vote(votes: ArrayLike) -> LabelArray:
+    """Return what most people saw, by the rule of FER+'s authors.
+
+    Single votes are dropped, as accidents. An image has a majority if over half of the votes that
+    are left are for one emotion; "unknown" and "not a face" are none.
+
+    Parameters
+    ----------
+    votes : array-like of shape (n, 10)
+        As :func:`load_ferplus` returns them.
+
+    Returns
+    -------
+    ndarray of shape (n,), str
+        One of eight emotions, or ``""`` for an image without a majority.
+    """
+    kept = _without_single_votes(votes)
+    most = kept.argmax(axis=1)
+    clear = (kept.max(axis=1) > kept.sum(axis=1) / 2) & (most < _N_EMOTIONS)
+    return np.where(clear, np.array(FERPLUS_COLUMNS)[most], "")
+
+
+def vote_distributions(votes: ArrayLike) -> FloatArray:
+    """Return which fraction of people saw each emotion.
+
+    Single votes are dropped. Images that most called "unknown" or "not a face" have no
+    distribution.
+
+    Parameters
+    ----------
+    votes : array-like of shape (n, 10)
+        As :func:`load_ferplus` returns them.
+
+    Returns
+    -------
+    ndarray of shape (n, 8), float64
+        In the order of ``fer_sklearn.emotions.FERPLUS_COLUMNS``. Rows sum to one, or are all
+        zero.
+    """
+    kept = _without_single_votes(votes)
+    emotions = kept[:, :_N_EMOTIONS]
+    is_face = (emotions.max(axis=1) == kept.max(axis=1)) & (kept.max(axis=1) > 0)
+    totals = np.maximum(emotions.sum(axis=1, keepdims=True), 1)
+    return emotions / totals * is_face[:, np.newaxis]
+
+
+def votes_to_soft_targets(
+    votes: ArrayLike, y: ArrayLike, *, random_state: int | None = None
+) -> FloatArray:
+    """Estimate from votes how probable each label is.
+
+    The votes are for other categories than the labels, and often disagree with them. A
+    logistic regression learns which label such votes go with; it predicts each image from the
+    other four fifths.
+
+    Parameters
+    ----------
+    votes : array-like of shape (n, n_columns)
+        As :func:`load_ferplus` returns them.
+    y : array-like of shape (n,)
+        The labels, each at least five times.
+    random_state : int or None, default=None
+        Seed of the split into fifths.
+
+    Returns
+    -------
+    ndarray of shape (n, n_classes), float64
+        In the order of the sorted labels, as the `soft_targets` of
+        :meth:`fer_sklearn.FERCNNClassifier.fit`. Each row sums to one.
+    """
+    fractions = np.asarray(votes, float) / 10
+    features = np.hstack([fractions, np.sqrt(fractions)])
+    model = LogisticRegression(C=10, max_iter=500)
+    folds = StratifiedKFold(5, shuffle=True, random_state=random_state)
+    return cross_val_predict(model, features, np.asarray(y), cv=folds, method="predict_proba")
+
+
+def _without_single_votes(votes):
+    votes = np.asarray(votes)
+    return np.where(votes > 1, votes, 0)

@@ -1,0 +1,115 @@
+"""Votes of FER+: reading them, what most people saw, and targets made from them."""
+
+import numpy as np
+import pytest
+
+from fer_sklearn import load_fer2013
+from fer_sklearn.datasets import (
+    load_ferplus,
+    majority_vote,
+    vote_distributions,
+    votes_to_soft_targets,
+)
+from fer_sklearn.emotions import FERPLUS_COLUMNS
+from fer_sklearn.exceptions import DatasetFormatError
+from fer_sklearn.images import write_image
+
+HEADER = "file,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,not_a_face"
+
+
+def write_votes(path, *rows, header=HEADER):
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_votes_come_in_the_order_of_the_images(tmp_path):
+    path = write_votes(
+        tmp_path / "votes.csv", "a.png,10,0,0,0,0,0,0,0,0,0", "b.png,0,9,1,0,0,0,0,0,0,0"
+    )
+    votes = load_ferplus(path, ["b.png", "no-row.png", "a.png"])
+    assert votes[:, :3].tolist() == [[0, 9, 1], [0, 0, 0], [10, 0, 0]]
+
+
+def test_columns_may_stand_in_any_order(tmp_path):
+    header = (
+        "not_a_face,file,happiness,neutral,surprise,sadness,anger,disgust,fear,contempt,unknown"
+    )
+    path = write_votes(tmp_path / "votes.csv", "0,a.png,7,3,0,0,0,0,0,0,0", header=header)
+    (votes,) = load_ferplus(path, ["a.png"])
+    assert dict(zip(FERPLUS_COLUMNS, votes.tolist(), strict=True))["happy"] == 7
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "message"),
+    [
+        (["a.png,1"], "file,neutral", "no column 'happy'"),
+        (["a.png,x,0,0,0,0,0,0,0,0,0"], HEADER, "row of 'a.png'"),
+        (["a.png,1"], HEADER, "row of 'a.png'"),
+        (["other.png,1,0,0,0,0,0,0,0,0,0"], HEADER, "'a.png' is none of them"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, rows, header, message):
+    path = write_votes(tmp_path / "votes.csv", *rows, header=header)
+    with pytest.raises(DatasetFormatError, match=message):
+        load_ferplus(path, ["a.png"])
+
+
+def votes_for(**counts):
+    return [counts.get(name, 0) for name in FERPLUS_COLUMNS]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"happy": 6, "neutral": 4}, "happy"),
+        ({"happy": 5, "neutral": 5}, ""),  # half is not over half
+        ({"happy": 5, "neutral": 4, "sad": 1}, "happy"),  # the single vote is dropped
+        ({"happy": 4, "neutral": 3, "sad": 3}, ""),
+        ({"unknown": 8, "happy": 2}, ""),
+        ({"not_a_face": 10}, ""),
+        ({"contempt": 7, "neutral": 3}, "contempt"),
+        ({}, ""),
+    ],
+)
+def test_majority_follows_the_authors_rule(counts, expected):
+    assert majority_vote([votes_for(**counts)]).tolist() == [expected]
+
+
+def test_distributions_leave_out_single_votes_and_what_is_no_face():
+    votes = [
+        votes_for(happy=6, neutral=3, sad=1),
+        votes_for(not_a_face=6, happy=4),
+        votes_for(),
+    ]
+    fractions = vote_distributions(votes)
+    happy, neutral = (FERPLUS_COLUMNS.index(name) for name in ("happy", "neutral"))
+    assert fractions.shape == (3, 8)
+    assert fractions[0, [happy, neutral]].tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert fractions.sum(axis=1).tolist() == [1, 0, 0]
+
+
+def test_soft_targets_learn_which_label_goes_with_which_votes():
+    rng = np.random.default_rng(0)
+    y = np.repeat(["angry", "happy"], 60)
+    votes = np.array([votes_for(angry=8, neutral=2), votes_for(happy=9, neutral=1)])
+    votes = votes[(y == "happy").astype(int)] + rng.integers(0, 2, (120, 10))
+    y_proba = votes_to_soft_targets(votes, y, random_state=0)
+    np.testing.assert_allclose(y_proba.sum(axis=1), 1)
+    assert (np.array(["angry", "happy"])[y_proba.argmax(axis=1)] == y).all()
+
+
+def test_fer2013_comes_with_its_votes(tmp_path):
+    folder = tmp_path / "fer"
+    (folder / "train/happy").mkdir(parents=True)
+    write_image(folder / "train/happy/Training_1.png", np.zeros((48, 48), np.uint8))
+    path = write_votes(tmp_path / "votes.csv", "train/happy/Training_1.png,1,9,0,0,0,0,0,0,0,0")
+    assert load_fer2013(folder, votes=path).votes.tolist() == [[1, 9, *[0] * 8]]
+    assert "votes" not in load_fer2013(folder)
+
+
+def test_votes_need_the_names_of_images(tmp_path):
+    table = tmp_path / "fer2013.csv"
+    table.write_text("emotion,pixels,Usage\n3," + " ".join(["0"] * 2304) + ",Training\n")
+    path = write_votes(tmp_path / "votes.csv", "a.png,1,9,0,0,0,0,0,0,0,0")
+    with pytest.raises(ValueError, match=r"votes=.*needs the names of images"):
+        load_fer2013(table, votes=path)
