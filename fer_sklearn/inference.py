@@ -21,7 +21,7 @@ from ._utils.pixels import ImageTagsMixin
 from ._utils.prediction import PredictionMixin, set_network_attributes
 from ._utils.typing import FloatArray, ImagesLike, LabelArray, PathLike
 from .images import resize_gray
-from .weights import is_weights_file, read_litert
+from .weights import blend_heads, is_weights_file, read_litert, split_outputs
 
 __all__ = [
     "METADATA_FILENAME",
@@ -101,8 +101,8 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
     Parameters
     ----------
     source : str or Path, default="default"
-        The name of a bundled network; an ``.npz`` file of :mod:`fer_sklearn.weights` with a
-        LiteRT model; or a ``"tflite"`` or ``"onnx"`` file that :func:`~fer_sklearn.export` wrote.
+        The name of a bundled network, optionally with a label set, as in ``"default:ferplus"``;
+        an ``.npz`` file of :mod:`fer_sklearn.weights` with a LiteRT model; or a ``"tflite"`` or ``"onnx"`` file that :func:`~fer_sklearn.export` wrote.
     test_time_augmentation : bool or None, default=None
         Whether to average the probabilities of each image and its mirror image, which takes
         twice as long. If None, True for weights and False for an exported file, whose network
@@ -271,7 +271,11 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
         return np.repeat(faces, 3, axis=-1) if self._takes == "rgb" else faces
 
     def _predict_batch(self, images):
-        return self._network(images)
+        outputs = self._network(images)
+        if "heads" not in self.description_:
+            return outputs
+        heads = split_outputs(outputs, self.description_)
+        return _softmax(blend_heads(heads, self.description_))
 
     def _averages_mirror_images(self):
         if self.test_time_augmentation is None:
@@ -280,6 +284,11 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "classes_")
+
+
+def _softmax(logits):
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 class ONNXNetwork:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ._utils.litert import is_litert_installed
 from ._utils.typing import PathLike
 from ._utils.validation import check_choice
-from .weights import is_weights_file, read_description
+from .weights import LABEL_SETS, is_weights_file, read_description, split_name
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -33,6 +33,7 @@ _FINE_TUNING: dict[str, Any] = {
 def load_pretrained(
     name: PathLike = "default",
     *,
+    labels: str = "people",
     crop_faces: bool | FaceCropper = False,
     runtime: str = "keras",
 ) -> Pipeline:
@@ -43,6 +44,11 @@ def load_pretrained(
     name : str or Path, default="default"
         ``"default"``, the more accurate one; ``"tiny"``, with fewer than 100 thousand
         parameters; or the path of an ``.npz`` file of :mod:`fer_sklearn.weights`.
+    labels : {"people", "ferplus", "fer2013"}, default="people"
+        Whose labels to predict: the seven emotions as most people see them; the eight of FER+
+        (Barsoum et al. 2016), contempt included; or the labels of the FER2013 data set, two
+        thirds of which agree with people, for benchmarks. Files with a single head have no such
+        choice.
     crop_faces : bool or FaceCropper, default=False
         Whether to detect and crop the face first. Needed for photos that show more than a
         face.
@@ -58,12 +64,14 @@ def load_pretrained(
         a :class:`~fer_sklearn.FERCNNClassifier` or an
         :class:`~fer_sklearn.inference.InferenceClassifier`. It takes what
         :class:`~fer_sklearn.GrayscaleResizer` takes: faces or photos of any size, grey or
-        in colour. Its labels are the seven of ``fer_sklearn.EMOTIONS``.
+        in colour. Its labels are the seven of ``fer_sklearn.EMOTIONS``, and ``"contempt"`` with
+        ``labels="ferplus"``.
 
     Raises
     ------
     ValueError
-        For an unknown name or runtime, or a file that is damaged or of another version.
+        For an unknown name, label set or runtime, or a file that is damaged or of another
+        version.
     FileNotFoundError
         If there is no such file.
 
@@ -91,8 +99,14 @@ def load_pretrained(
     check_choice("runtime", runtime, _RUNTIMES)
     if not is_weights_file(name):
         read_description(name)  # raises, and lists the names
-    classifier = _RUNTIMES[runtime](name)
+    classifier = _RUNTIMES[runtime](_with_labels(name, labels))
     return make_cnn_pipeline(classifier, size=classifier.image_shape_, crop_faces=crop_faces)
+
+
+def _with_labels(name, labels):
+    """Return `name` with the label set that is not the first of the file."""
+    check_choice("labels", labels, LABEL_SETS)
+    return name if labels == LABEL_SETS[0] else f"{split_name(name)[0]}:{labels}"
 
 
 def fastest_runtime() -> str:

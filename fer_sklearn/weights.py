@@ -27,6 +27,8 @@ __all__ = [
     "read_litert",
     "read_weights",
     "shipped_path",
+    "split_name",
+    "split_outputs",
     "write_weights",
 ]
 
@@ -59,8 +61,27 @@ class NetworkWeights:
 
 def is_weights_file(name):
     """Tell whether `name` is a shipped name or the path of an ``.npz`` file."""
-    source = _split(name)[0]
+    source = split_name(name)[0]
     return source in SHIPPED or str(source).endswith(".npz")
+
+
+def split_outputs(outputs, description):
+    """Split what a LiteRT model of several heads computes.
+
+    Parameters
+    ----------
+    outputs : ndarray of shape (n, n_outputs)
+    description : dict
+        As :func:`read_litert` returns it.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Logits of shape (n, n_classes) by the heads' names, and the ``embedding`` before them.
+    """
+    ends = np.cumsum(list(description["outputs"].values()))[:-1]
+    parts = np.split(outputs, ends, axis=1)
+    return dict(zip(description["outputs"], parts, strict=True))
 
 
 def blend_heads(values, description):
@@ -189,7 +210,8 @@ def write_weights(path, arrays, description, *, litert=None):
         At least ``architecture``, ``image_shape``, ``classes`` and ``pixel_range``. With
         several heads, ``heads``, lists of outputs by name, and ``label_sets``, by name: each
         a dict of ``classes``, ``blend`` (a weight per head) and ``temperature``, by which logits
-        are divided.
+        are divided; ``outputs``, the number of values per output of the LiteRT model, in its
+        order.
     litert : bytes or None, default=None
         The same network as a LiteRT model, for :func:`read_litert`.
     """
@@ -215,7 +237,7 @@ def write_weights(path, arrays, description, *, litert=None):
 
 def _read(name, part):
     """Return the checked bytes of one part of a file, None if it lacks it, and the description."""
-    name, labels = _split(name)
+    name, labels = split_name(name)
     if not is_weights_file(name):
         raise ValueError(
             f"There are no weights named {str(name)!r}; expected "
@@ -257,7 +279,7 @@ class _UnknownLabelsError(ValueError):
     """A whole file without the label set that was asked for."""
 
 
-def _split(name):
+def split_name(name):
     """Return the source in a name such as ``"default:fer2013"``, and its label set or None."""
     source, colon, labels = str(name).rpartition(":")
     # Not the colon of a drive, as in C:\weights.npz.

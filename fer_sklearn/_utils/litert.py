@@ -25,7 +25,7 @@ def is_litert_installed() -> bool:
 
 
 class LiteRTNetwork:
-    """A LiteRT model with one input and one output. Several threads may call it at once.
+    """A LiteRT model with one input. Several threads may call it at once.
 
     Parameters
     ----------
@@ -54,6 +54,7 @@ class LiteRTNetwork:
         Returns
         -------
         ndarray of shape (n, n_outputs), float32
+            Several outputs are concatenated, in the order of the model.
         """
         try:
             interpreter = self._idle.get_nowait()
@@ -85,7 +86,7 @@ class LiteRTNetwork:
 
 def _run_padded(interpreter, images, size):
     """Run one batch, padded to `size` images with copies of the last one."""
-    (given,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (given,) = interpreter.get_input_details()
     n_images = len(images)
     if n_images < size:
         images = np.concatenate([images, np.repeat(images[-1:], size - n_images, axis=0)])
@@ -94,7 +95,11 @@ def _run_padded(interpreter, images, size):
         interpreter.allocate_tensors()
     interpreter.set_tensor(given["index"], _quantized(images, given))
     interpreter.invoke()
-    return _dequantized(interpreter.get_tensor(output["index"]), output)[:n_images]
+    outputs = [
+        _dequantized(interpreter.get_tensor(output["index"]), output)
+        for output in interpreter.get_output_details()
+    ]
+    return (outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1))[:n_images]
 
 
 def _quantized(images, tensor):
