@@ -102,7 +102,8 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
     ----------
     source : str or Path, default="default"
         The name of a bundled network, optionally with a label set, as in ``"default:ferplus"``;
-        an ``.npz`` file of :mod:`fer_sklearn.weights` with a LiteRT model; or a ``"tflite"`` or ``"onnx"`` file that :func:`~fer_sklearn.export` wrote.
+        an ``.npz`` file of :mod:`fer_sklearn.weights` with a LiteRT model; or a ``"tflite"`` or
+        ``"onnx"`` file that :func:`~fer_sklearn.export` wrote.
     test_time_augmentation : bool or None, default=None
         Whether to average the probabilities of each image and its mirror image, which takes
         twice as long. If None, True for weights and False for an exported file, whose network

@@ -83,7 +83,7 @@ def _vote_columns(path, header):
     missing = [name for name in ("file", *FERPLUS_COLUMNS) if name not in by_name]
     if missing:
         raise DatasetFormatError(
-            f"{path} has no column {missing[0]!r}; expected 'file' and FER+'s ten columns of votes, "
+            f"{path} has no column {missing[0]!r}; expected 'file' and FER+'s ten columns, "
             f"got {', '.join(header) or 'none'}.{suggestion(missing[0], header)}"
         )
     return [by_name[name] for name in FERPLUS_COLUMNS]
