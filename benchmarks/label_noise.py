@@ -40,11 +40,9 @@ def main():
         "images": report.n_images,
         "blank": len(report.blank),
         "copies": len(report.copies),
-        "conflicts": len(report.conflicts),
+        "conflicts": len(report.label_conflicts),
         "label_errors": len(report.label_errors),
-        "accuracy_of_the_classifier": float(
-            (report.pred_probs.argmax(axis=1) == report.codes).mean()
-        ),
+        "accuracy_of_the_classifier": float((report.y_proba.argmax(axis=1) == report.codes).mean()),
         "doubted": doubted(report, votes_of(args.votes, train.filenames)),
     }
     if not reused:
@@ -68,11 +66,11 @@ def audited(train, folder):
     path = folder and folder / "label_noise.npy"
     if path and path.exists():
         proba = np.load(path)
-        return audit_dataset(train.images, train.target, pred_probs=proba), True
+        return audit_dataset(train.images, train.target, y_proba=proba), True
     report = audit_dataset(train.images, train.target)
     if path:
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(path, report.pred_probs)
+        np.save(path, report.y_proba)
     return report, False
 
 
@@ -101,7 +99,7 @@ def doubted(report, votes):
     """Return by how much the audit's doubts are shared, from the surest on."""
     rank = report.label_errors
     suggested = np.full(report.n_images, -1)
-    suggested[rank] = report.suggested
+    suggested[rank] = report.suggested_labels
     voted = np.array([vote is not None for vote in votes])
     labels = report.labels.tolist()
 

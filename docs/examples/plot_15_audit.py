@@ -56,5 +56,5 @@ print(f"{found} of {len(wrong)} wrong labels found, {len(extra)} correct ones fl
 # much thought, but look at the likely label errors first: an unusual face of a rare emotion looks
 # like an error too.
 
-kept = report.keep(drop=("blank", "copy", "conflict"))
+kept = report.mask(exclude=("blank", "copy", "conflict"))
 X[kept].shape

@@ -1,4 +1,4 @@
-"""What is wrong with a data set: blank images, copies, contradictions, likely label errors."""
+"""Audits of data sets: blank images, copies, conflicting labels, likely label errors."""
 
 from ._audit import audit_dataset, likely_label_errors
 from ._report import AuditReport

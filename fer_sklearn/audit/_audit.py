@@ -1,23 +1,46 @@
-"""The audit of a data set."""
+"""The audit of a data set, and confident learning."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import BaseCrossValidator
 
 from .._utils.compat import HasMethods, Interval, validate_params
 from .._utils.cross_validation import check_training_parts, fold_probabilities, grouped_folds
+from .._utils.prediction import split_pipeline
+from .._utils.typing import (
+    ArrayLike,
+    Estimator,
+    FloatArray,
+    ImagesLike,
+    IntArray,
+    PixelArray,
+    RandomState,
+)
 from .._utils.validation import check_probabilities, count_samples, encode_labels
 from ..datasets import duplicate_groups
+from ..datasets._duplicates import number_copies
+from ..faces import FaceCropper
+from ..images import as_photo, as_photo_list, resize, resize_gray, to_gray
 from ..pipelines import make_hog_svm_pipeline
-from ..preprocessing import resize_gray
+from ..preprocessing import GrayscaleResizer
 from ..svm import LSSVMClassifier
 from ._report import AuditReport
 
-__all__ = ["LabelErrors", "audit_dataset", "likely_label_errors", "out_of_sample_probabilities"]
+__all__ = ["LabelErrors", "audit_dataset", "likely_label_errors"]
 
-# Images are compared with blank ones, and shown, at this size.
+# Side of the images whose contrast is measured, which the default estimator takes, and which
+# the report shows.
 _SIDE = 48
+# Of the HOG features, before the kernel.
+_COMPONENTS = 250
+# Probabilities closer than this count as equal, as in cleanlab.
+_TOLERANCE = 1e-6
 
 
 @validate_params(
@@ -25,72 +48,73 @@ _SIDE = 48
         "estimator": [None, HasMethods(["fit", "predict"])],
         "cv": [Interval(Integral, 2, None, closed="left"), HasMethods(["split"])],
         "label_errors": ["boolean"],
-        "blank_contrast": [Interval(Real, 0, None, closed="left")],
+        "min_contrast": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "n_jobs": [None, Integral],
     },
     prefer_skip_nested_validation=True,
 )
 def audit_dataset(
-    X,
-    y,
+    X: ImagesLike,
+    y: ArrayLike,
     *,
-    estimator=None,
-    pred_probs=None,
-    labels=None,
-    cv=5,
-    label_errors=True,
-    blank_contrast=4.0,
-    random_state=0,
-    n_jobs=None,
-):
-    """Look for images that should not be learnt from as they are.
+    estimator: Estimator | None = None,
+    y_proba: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    cv: int | BaseCrossValidator = 5,
+    label_errors: bool = True,
+    min_contrast: float = 4.0,
+    random_state: RandomState = 0,
+    n_jobs: int | None = None,
+) -> AuditReport:
+    """Find images that should be fixed or removed before training.
 
-    Four problems: blank images; copies of others; copies that carry different labels; and
-    likely label errors, where a classifier that has seen neither the image nor a copy of it
-    contradicts the label with more than usual certainty (confident learning).
+    There are four problems: blank images; copies of others; copies with conflicting labels; and
+    likely label errors, where a classifier that was fitted on neither the image nor a copy of it
+    contradicts the label with unusual confidence (confident learning).
 
     Parameters
     ----------
     X : list of photos or array-like of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w)
         Paths or pixels: integers in 0..255 or floats in [0, 1] or [0, 255], before any
-        normalisation.
+        normalisation. Each file is read once, unless `estimator` reads files itself.
     y : array-like of shape (n,)
-        Labels, text or numbers, of two kinds or more.
+        Labels, text or numbers, of at least two kinds.
     estimator : classifier or None, default=None
-        Who judges the labels: a classifier of `X` with `predict_proba`, cloned and fitted
-        anew for each fold. None is a least-squares SVM on HOG features, minutes and two
-        gigabytes of memory for FER2013 on two cores; both grow fast with the number of images.
-    pred_probs : array-like of shape (n, n_labels) or None, default=None
-        Ready probabilities in place of `estimator`, from a model that has not seen the images,
-        such as ``cross_val_predict(..., method="predict_proba")`` returns, or
-        ``load_pretrained().predict_proba(X)`` of photos of your own.
+        Classifier with `predict_proba` used to score the labels; cloned and refitted on each
+        fold. If None, a least-squares SVM on HOG features, which takes minutes and two gigabytes
+        of memory for FER2013 on two cores; both grow fast with the number of images.
+    y_proba : array-like of shape (n, n_labels) or None, default=None
+        Probabilities to use instead of `estimator`, from a model that was not fitted on the
+        images, as returned by ``cross_val_predict(..., method="predict_proba")`` or, for your
+        own photos, by ``load_pretrained().predict_proba(X)``.
     labels : array-like of shape (n_labels,) or None, default=None
-        The label of each column of `pred_probs`. None takes the sorted labels of `y`.
+        The label of each column of `y_proba`. If None, the sorted labels of `y`.
     cv : int or splitter, default=5
-        Folds. An integer keeps copies together (``StratifiedGroupKFold``); a splitter is given
-        the groups of copies, and must too.
+        Folds. An integer keeps copies together (``StratifiedGroupKFold``); a splitter receives
+        the groups of copies and must do the same.
     label_errors : bool, default=True
-        False looks for blank images and copies alone, which takes a second.
-    blank_contrast : float, default=4.0
-        An image is blank where its grey pixels' standard deviation is at most this, in grey
+        If False, only blank images and copies are looked for, which takes a second.
+    min_contrast : float, default=4.0
+        An image is blank if the standard deviation of its grey pixels is at most this, in grey
         levels of 0..255.
     random_state : int, RandomState instance or None, default=0
         Shuffles the folds.
     n_jobs : int or None, default=None
-        Folds at a time, as everywhere in scikit-learn.
+        Number of folds to fit in parallel, as in scikit-learn.
 
     Returns
     -------
     AuditReport
-        Prints as tables; ``to_frame()``, ``to_markdown()``, ``plot()``, ``keep()``.
+        Prints as tables; has ``to_frame()``, ``to_markdown()``, ``plot()`` and ``mask()``.
 
     Raises
     ------
     ValueError
         If `X` and `y` differ in length or are empty, a label is missing or not among `labels`,
         a label has fewer different images than there are folds or is missing from a training
-        part, `pred_probs` are no probabilities, or both `pred_probs` and `estimator` are given.
+        part, the rows of `y_proba` are not probabilities, or both `y_proba` and `estimator` are
+        given.
     TypeError
         If `estimator` has no ``predict_proba``.
     ImageReadError
@@ -98,14 +122,14 @@ def audit_dataset(
 
     Notes
     -----
-    Likely errors are suggestions: a weak classifier contradicts many good labels of rare looks.
-    The first in order are the surest; look at them before you drop any. The method finds labels
-    that look like other labels, not images that show nothing or two faces.
+    Likely errors are suggestions: a weak classifier contradicts many good labels of unusual
+    images. The first ones are the most confident; look at them before you drop any. The method
+    finds labels that look like other labels, not images that show nothing or two faces.
 
     See Also
     --------
-    duplicate_report : Counts copies between the subsets of a data set as well.
-    likely_label_errors : The method on its own.
+    duplicate_report : Also counts copies between the subsets of a data set.
+    likely_label_errors : The method alone.
 
     References
     ----------
@@ -125,53 +149,107 @@ def audit_dataset(
     n_images, n_labels = count_samples(X), count_samples(y)
     if n_images != n_labels:
         raise ValueError(
-            f"X holds {n_images} image(s) and y {n_labels} label(s); expected one label an image."
+            f"X has {n_images} image(s) and y {n_labels} label(s); expected one label per image."
         )
-    if pred_probs is not None and estimator is not None:
+    if y_proba is not None and estimator is not None:
         raise ValueError(
-            "estimator and pred_probs are both given; expected one. pred_probs are taken as they "
-            "are, estimator is cross-validated to get them."
+            "estimator and y_proba are both given; expected one. y_proba is used as it is, "
+            "estimator is cross-validated to obtain it."
         )
-    labels, codes = encode_labels(y, labels)
-    images = resize_gray(X, (_SIDE, _SIDE))
-    groups = duplicate_groups(X)
+    known, codes = encode_labels(y, labels)
+    data = _read_once(X, estimator)
     proba, errors = None, LabelErrors(*np.empty((2, 0), dtype=int))
     if label_errors:
-        _check_several(labels)
-        if pred_probs is None:
-            proba = out_of_sample_probabilities(
-                X,
-                codes,
-                labels,
-                groups,
-                estimator=estimator,
-                cv=cv,
-                random_state=random_state,
-                n_jobs=n_jobs,
-            )
+        _check_several(known)
+        if y_proba is None:
+            proba = _out_of_fold_proba(data, codes, known, cv, random_state, n_jobs)
         else:
-            proba = check_probabilities(pred_probs, n_images, len(labels), name="pred_probs")
+            proba = check_probabilities(y_proba, n_images, len(known))
         errors = likely_label_errors(codes, proba)
     return AuditReport(
-        labels=labels,
+        labels=known,
         codes=codes,
-        images=images,
-        groups=groups,
-        blank=np.flatnonzero(_contrast(images) <= blank_contrast),
-        copies=_copies(groups),
-        conflicts=_conflicts(groups, codes),
+        images=data.images,
+        groups=data.groups,
+        blank=np.flatnonzero(_contrast(data.images) <= min_contrast),
+        copies=_copies(data.groups),
+        label_conflicts=_label_conflicts(data.groups, codes),
         label_errors=errors.indices,
-        suggested=errors.suggested,
-        pred_probs=proba,
+        suggested_labels=errors.suggested_labels,
+        y_proba=proba,
     )
 
 
 def _check_several(labels):
     if len(labels) < 2:
         raise ValueError(
-            f"y has one label, {labels.tolist()[0]!r}, so that none can be mistaken for another; "
-            f"expected two or more. Set label_errors=False to look for the rest."
+            f"y has one label, {labels.tolist()[0]!r}, so that it cannot be mistaken for another; "
+            f"expected at least two. Set label_errors=False to look for the other problems."
         )
+
+
+# Reading
+
+
+class _Data(NamedTuple):
+    """What is kept of the photos: small images, groups of copies, and what an estimator takes."""
+
+    images: PixelArray
+    groups: IntArray
+    X: ImagesLike
+    estimator: Any
+
+
+def _read_once(X, estimator):
+    """Read each file once, for the images, the copies, and the first steps of the estimator."""
+    size = (_SIDE, _SIDE)
+    if estimator is None:
+        steps: list[Any] = []
+        estimator = make_hog_svm_pipeline(
+            LSSVMClassifier(probability=True), n_components=_COMPONENTS
+        )
+        given = None  # its GrayscaleResizer takes the images as they are
+    else:
+        steps, estimator = _image_steps(estimator)
+        given = X
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biufc":
+        images, groups = resize_gray(X, size), duplicate_groups(X)
+        for step in steps:
+            given = clone(step).fit(given).transform(given)
+        return _Data(images, groups, images if given is None else given, estimator)
+    items = as_photo_list(X)
+    images, prepared = np.empty((len(items), *size), np.uint8), []
+    fitted = [clone(step).fit(items) for step in steps]
+
+    def photos() -> Iterator[Any]:
+        for i, item in enumerate(items):
+            photo = as_photo(item, name=f"X[{i}]")
+            images[i] = resize(to_gray(photo), size)
+            if fitted:
+                faces: Any = [photo]
+                for step in fitted:
+                    faces = step.transform(faces)
+                prepared.append(faces[0])
+            # Arrays are compared as they are, files by their pixels.
+            yield item if isinstance(item, np.ndarray) else photo
+
+    groups = number_copies(photos())
+    if given is None:
+        return _Data(images, groups, images, estimator)
+    return _Data(images, groups, np.stack(prepared) if prepared else items, estimator)
+
+
+def _image_steps(estimator):
+    """Split off the stateless steps up to a GrayscaleResizer, after which all sizes are equal."""
+    steps, rest = split_pipeline(
+        estimator, lambda step: isinstance(step, (FaceCropper, GrayscaleResizer))
+    )
+    if steps and isinstance(steps[-1], GrayscaleResizer):
+        return steps, rest
+    return [], estimator
+
+
+# Blank images and copies
 
 
 def _contrast(images):
@@ -189,53 +267,23 @@ def _copies(groups):
     return np.setdiff1d(np.arange(len(groups)), first)
 
 
-def _conflicts(groups, codes):
-    """Return the members of each group of copies that carry different labels."""
+def _label_conflicts(groups, codes):
+    """Return the members of each group of copies with different labels."""
     pairs = np.unique(np.stack([groups, codes]), axis=1)
-    contradictory = np.flatnonzero(np.bincount(pairs[0]) > 1)
-    return [np.flatnonzero(groups == number) for number in contradictory]
+    conflicting = np.flatnonzero(np.bincount(pairs[0]) > 1)
+    return [np.flatnonzero(groups == number) for number in conflicting]
 
 
-# Of the HOG features, before the kernel.
-_COMPONENTS = 250
-# Two probabilities closer than this are taken for equal, as cleanlab takes them.
-_TOLERANCE = 1e-6
+# Probabilities from a classifier that was fitted on neither the image nor a copy of it
 
 
-def out_of_sample_probabilities(X, codes, labels, groups, *, estimator, cv, random_state, n_jobs):
-    """Cross-validate a classifier's probabilities, with all copies of an image in one fold.
+def _out_of_fold_proba(data, codes, labels, cv, random_state, n_jobs):
+    """Cross-validate the probabilities, with all copies of an image in one fold.
 
-    A copy in another fold would vouch for its own wrong label.
-
-    Parameters
-    ----------
-    X : batch of n images
-    codes : ndarray of shape (n,), int
-        The label of each image, as a position in `labels`.
-    labels : ndarray of shape (n_labels,)
-    groups : ndarray of shape (n,), int
-        Copies have the same number.
-    estimator : classifier or None
-        Cloned for each fold. None is the classifier of :func:`audit_dataset`.
-    cv : int or splitter
-    random_state : int, RandomState instance or None
-    n_jobs : int or None
-
-    Returns
-    -------
-    ndarray of shape (n, n_labels), float64
-
-    Raises
-    ------
-    ValueError
-        If a label has too few images for it to occur in each training part.
-    TypeError
-        If the classifier has no ``predict_proba``.
+    A copy in the training part would confirm its own wrong label.
     """
-    folds = _folds(codes, labels, groups, cv, random_state)
-    if estimator is None:
-        estimator = _default_estimator()
-    predicted = fold_probabilities(estimator, X, labels[codes], folds, n_jobs=n_jobs)
+    folds = _folds(codes, labels, data.groups, cv, random_state)
+    predicted = fold_probabilities(data.estimator, data.X, labels[codes], folds, n_jobs=n_jobs)
     y_proba = np.empty((len(codes), len(labels)))
     for (_, test), (proba, classes) in zip(folds, predicted, strict=True):
         y_proba[test] = proba[:, _columns_of(labels, classes)]
@@ -251,23 +299,18 @@ def _columns_of(labels, classes):
     return np.argsort(classes)[np.argsort(np.argsort(labels))]
 
 
-def _default_estimator():
-    return make_hog_svm_pipeline(LSSVMClassifier(probability=True), n_components=_COMPONENTS)
-
-
 def _folds(codes, labels, groups, cv, random_state):
     """Return (train, test) of all folds; each image is in one test part."""
+    splitter = cv
     if isinstance(cv, Integral):
         _check_enough(codes, labels, groups, cv)
-        splitter = grouped_folds(cv, random_state)
-    else:
-        splitter = cv
+        splitter = grouped_folds(int(cv), random_state)
     folds = list(splitter.split(np.zeros(len(codes)), codes, groups))
     tested = np.bincount(np.concatenate([test for _, test in folds]), minlength=len(codes))
     if (tested != 1).any():
         raise ValueError(
             f"cv={cv!r} tests {(tested != 1).sum()} image(s) never or several times; expected "
-            f"folds that test each image once, such as StratifiedGroupKFold makes."
+            f"folds that test each image once, such as those of StratifiedGroupKFold."
         )
     check_training_parts(
         folds,
@@ -280,8 +323,8 @@ def _folds(codes, labels, groups, cv, random_state):
         shared = np.isin(groups[test], groups[train]).sum()
         if shared:
             raise ValueError(
-                f"cv={cv!r} trains fold {number} on copies of {shared} image(s) that it is to "
-                f"judge. Pass a splitter that keeps groups together, or an integer."
+                f"cv={cv!r} trains fold {number} on copies of {shared} image(s) that it tests. "
+                f"Pass a splitter that keeps groups together, or an integer."
             )
     return folds
 
@@ -296,41 +339,44 @@ def _check_enough(codes, labels, groups, cv):
             for label, count in zip(labels[rare].tolist(), counts[rare], strict=True)
         )
         raise ValueError(
-            f"cv={cv} needs at least {cv} different images of each label; there are of {few}. "
-            f"Lower cv, leave those labels out, pass pred_probs, or set label_errors=False."
+            f"cv={cv} needs at least {cv} different images of each label; found {few}. Lower cv, "
+            f"drop those labels, pass y_proba, or set label_errors=False."
         )
 
 
+# Confident learning
+
+
 class LabelErrors(NamedTuple):
-    """The images that are likely to carry a wrong label, most likely first.
+    """Images with a likely wrong label, most likely first.
 
     Attributes
     ----------
     indices : ndarray of shape (n_errors,), int
-    suggested : ndarray of shape (n_errors,), int
+    suggested_labels : ndarray of shape (n_errors,), int
         The most probable class of each, as a column of the probabilities.
     """
 
-    indices: np.ndarray
-    suggested: np.ndarray
+    indices: IntArray
+    suggested_labels: IntArray
 
 
-def likely_label_errors(codes, proba):
+def likely_label_errors(codes: IntArray, y_proba: FloatArray) -> LabelErrors:
     """Find likely label errors by confident learning.
 
-    A class's threshold is the mean probability that images of its label are given for it. An
-    image counts for the class whose threshold it reaches, for the most probable one where it
-    reaches several, and is a likely error where neither that nor the most probable class is
-    its label. Thresholds make up for a classifier that is surer of some classes than of
-    others. The same images as cleanlab's
+    The threshold of a class is its mean predicted probability over the images with its label. An
+    image counts as the class whose threshold it reaches, as the most probable one if it reaches
+    several, and is a likely error if neither that nor the most probable class is its label.
+    Thresholds compensate for a classifier that is more confident of some classes than of others.
+    The images are the same as those of cleanlab's
     ``find_label_issues(filter_by="confident_learning")``, in the order of its
     ``"normalized_margin"``.
 
     Parameters
     ----------
     codes : ndarray of shape (n,), int
-        The label of each image, as a column of `proba`.
-    proba : ndarray of shape (n, n_classes), float
+        The label of each image, as a column of `y_proba`.
+    y_proba : ndarray of shape (n, n_classes), float
         Probabilities from a classifier that was not fitted on the image.
 
     Returns
@@ -346,16 +392,16 @@ def likely_label_errors(codes, proba):
     Examples
     --------
     >>> import numpy as np
-    >>> proba = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.1, 0.9]])
-    >>> likely_label_errors(np.array([0, 0, 0, 1]), proba)
-    LabelErrors(indices=array([2]), suggested=array([1]))
+    >>> y_proba = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.1, 0.9]])
+    >>> likely_label_errors(np.array([0, 0, 0, 1]), y_proba)
+    LabelErrors(indices=array([2]), suggested_labels=array([1]))
     """
     rows = np.arange(len(codes))
-    own = proba[rows, codes]
-    reached = proba >= _thresholds(own, codes, proba.shape[1]) - _TOLERANCE
-    most_probable = proba.argmax(axis=1)
+    own = y_proba[rows, codes]
+    reached = y_proba >= _thresholds(own, codes, y_proba.shape[1]) - _TOLERANCE
+    most_probable = y_proba.argmax(axis=1)
     counted_as = np.where(reached.sum(axis=1) > 1, most_probable, reached.argmax(axis=1))
-    others = proba.copy()
+    others = y_proba.copy()
     others[rows, codes] = -1
     margin = own - others.max(axis=1)
     contradicted = reached.any(axis=1) & (counted_as != codes)
@@ -364,8 +410,8 @@ def likely_label_errors(codes, proba):
     return LabelErrors(likely, others[likely].argmax(axis=1))
 
 
-def _thresholds(own, codes, n_classes):
-    """Return the mean of `own` by class; a class without images is out of reach."""
+def _thresholds(own: FloatArray, codes: IntArray, n_classes: int) -> FloatArray:
+    """Return the mean of `own` by class; a class without images cannot be reached."""
     counts = np.bincount(codes, minlength=n_classes)
     sums = np.bincount(codes, own, minlength=n_classes)
     means = np.divide(sums, counts, out=np.full(n_classes, np.inf), where=counts > 0)

@@ -1,8 +1,10 @@
 """Exact copies among the images of a data set."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_consistent_length
@@ -40,8 +42,21 @@ def duplicate_groups(images):
     >>> duplicate_groups(faces[[0, 1, 0, 2, 1]])
     array([0, 1, 0, 2, 1])
     """
-    numbers = {}
-    photos = as_photo_list(images, name="images")
+    return number_copies(as_photo_list(images, name="images"))
+
+
+def number_copies(photos: Iterable[Any]) -> np.ndarray:
+    """Number identical photos alike, as :func:`duplicate_groups`, reading them one at a time.
+
+    Parameters
+    ----------
+    photos : iterable of paths or pixels
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+    """
+    numbers: dict[bytes, int] = {}
     return np.array([numbers.setdefault(_digest(photo), len(numbers)) for photo in photos])
 
 

@@ -1,5 +1,9 @@
 """Data audits: blank images, duplicates, conflicting labels, likely label errors."""
 
+import json
+import sys
+from collections import Counter
+
 import numpy as np
 import pytest
 from joblib import parallel_config
@@ -11,6 +15,8 @@ from sklearn.svm import LinearSVC
 
 from fer_sklearn import EMOTIONS, HOGExtractor, duplicate_report, load_fer2013, make_faces
 from fer_sklearn.audit import audit_dataset
+from fer_sklearn.images import resize_gray
+from fer_sklearn.preprocessing import GrayscaleResizer
 
 N_WRONG = 14
 
@@ -62,7 +68,7 @@ def report(spoiled):
 def test_same_images_as_cleanlab_finds_by_a_real_classifier(report):
     filters = pytest.importorskip("cleanlab.filter")
     mask = filters.find_label_issues(
-        report.codes, report.pred_probs, filter_by="confident_learning", n_jobs=1
+        report.codes, report.y_proba, filter_by="confident_learning", n_jobs=1
     )
     np.testing.assert_array_equal(np.sort(report.label_errors), np.flatnonzero(mask))
 
@@ -71,7 +77,7 @@ def test_finds_what_is_wrong(report, spoiled):
     wrong = spoiled[2]
     assert report.blank.tolist() == [3, 40]
     assert report.copies.tolist() == [51, 61, 62]
-    assert [members.tolist() for members in report.conflicts] == [[60, 61, 62]]
+    assert [members.tolist() for members in report.label_conflicts] == [[60, 61, 62]]
     assert np.isin(wrong, report.label_errors).mean() > 0.7
     assert np.isin(report.label_errors[: N_WRONG // 2], [*wrong, 62]).mean() > 0.8
 
@@ -80,11 +86,11 @@ def test_counts_are_those_of_the_duplicate_report(report, spoiled):
     X, y, _ = spoiled
     counted = duplicate_report(X, y)
     assert counted.copies == {"all": len(report.copies)}
-    assert counted.conflicts == {"all": len(report.conflicts)}
+    assert counted.conflicts == {"all": len(report.label_conflicts)}
 
 
 def test_the_surest_come_first(report):
-    own = report.pred_probs[report.label_errors, report.codes[report.label_errors]]
+    own = report.y_proba[report.label_errors, report.codes[report.label_errors]]
     margin = report.confidence - own
     assert (np.diff(margin) <= 0).all()
     assert (margin > 0).all()
@@ -96,15 +102,15 @@ def test_an_image_is_judged_by_who_has_seen_no_copy_of_it():
     X, _ = make_faces(60, random_state=0, return_X_y=True)
     X, y = np.repeat(X, 2, axis=0), np.repeat(np.random.default_rng(0).choice(["a", "b"], 60), 2)
     report = audit_dataset(X, y, estimator=hog_logistic())
-    assert 0.2 < (report.pred_probs.argmax(axis=1) == report.codes).mean() < 0.8
-    np.testing.assert_allclose(report.pred_probs[::2], report.pred_probs[1::2], atol=1e-9)
+    assert 0.2 < (report.y_proba.argmax(axis=1) == report.codes).mean() < 0.8
+    np.testing.assert_allclose(report.y_proba[::2], report.y_proba[1::2], atol=1e-9)
 
 
 def test_the_same_seed_gives_the_same_audit(spoiled, report):
     X, y, _ = spoiled
     with parallel_config("threading"):
         again = audit_dataset(X, y, n_jobs=2)
-    np.testing.assert_array_equal(again.pred_probs, report.pred_probs)
+    np.testing.assert_array_equal(again.y_proba, report.y_proba)
     np.testing.assert_array_equal(again.label_errors, report.label_errors)
 
 
@@ -114,11 +120,11 @@ def test_ready_probabilities_in_an_order_of_their_own():
     codes = np.array([labels.tolist().index(label) for label in y])
     proba = confident(codes)
     proba[[0, 1]] = proba[[1, 0]]
-    report = audit_dataset(X, y, pred_probs=proba, labels=labels)
+    report = audit_dataset(X, y, y_proba=proba, labels=labels)
     assert sorted(report.label_errors) == [0, 1]
     frame = report.to_frame().set_index("index")
     assert frame.loc[0, "label"] == y[0]
-    assert frame.loc[0, "suggested"] == y[1]
+    assert frame.loc[0, "suggested_label"] == y[1]
 
 
 def test_an_estimator_that_names_its_classes_in_another_order(spoiled):
@@ -133,7 +139,7 @@ def test_an_estimator_that_names_its_classes_in_another_order(spoiled):
 
     X, y, _ = spoiled
     one, other = (
-        audit_dataset(X, y, estimator=estimator, cv=2).pred_probs
+        audit_dataset(X, y, estimator=estimator, cv=2).y_proba
         for estimator in (PixelBayes(), Reversed())
     )
     np.testing.assert_array_equal(one, other)
@@ -143,10 +149,10 @@ def test_without_label_errors(spoiled):
     X, y, _ = spoiled
     report = audit_dataset(X, y, label_errors=False)
     assert report.blank.tolist() == [3, 40]
-    assert report.pred_probs is None
+    assert report.y_proba is None
     assert len(report.label_errors) == len(report.confidence) == 0
     assert "label errors" not in repr(report)
-    assert "labels not judged" in repr(report)
+    assert "labels not checked" in repr(report)
     assert set(report.to_frame()["problem"]) == {"blank", "copy", "conflict"}
 
 
@@ -176,12 +182,58 @@ def write_files(X, folder):
     return paths
 
 
+@pytest.fixture
+def n_reads(monkeypatch):
+    """Count how often each file is read."""
+    from fer_sklearn import images
+
+    counts, read = Counter(), images.read_image
+
+    def counted(source, **options):
+        counts[str(source)] += 1
+        return read(source, **options)
+
+    for module in [module for name, module in sys.modules.items() if name.startswith("fer_skl")]:
+        if getattr(module, "read_image", None) is read:
+            monkeypatch.setattr(module, "read_image", counted)
+    return counts
+
+
+@pytest.mark.parametrize(
+    "estimator", [None, make_pipeline(GrayscaleResizer(24), HOGExtractor(), GaussianNB())]
+)
+def test_each_file_is_read_once(spoiled, tmp_path, n_reads, estimator):
+    X, y, _ = spoiled
+    rows = np.concatenate([np.flatnonzero(y == label)[:6] for label in EMOTIONS[:3]])
+    paths = write_files(X[rows], tmp_path)
+    report = audit_dataset(paths, y[rows], estimator=estimator, cv=3)
+    assert n_reads == dict.fromkeys(map(str, paths), 1)
+    of_pixels = audit_dataset(X[rows], y[rows], estimator=estimator, cv=3)
+    np.testing.assert_array_equal(report.groups, of_pixels.groups)
+    np.testing.assert_allclose(report.y_proba, of_pixels.y_proba)
+
+
+def test_an_estimator_may_read_files_itself(spoiled, tmp_path):
+    class Reader(PixelBayes):
+        def fit(self, X, y):
+            return super().fit(resize_gray(X, (12, 12)), y)
+
+        def predict_proba(self, X):
+            return super().predict_proba(resize_gray(X, (12, 12)))
+
+    X, y, _ = spoiled
+    paths = write_files(X[70:140], tmp_path)
+    report = audit_dataset(paths, y[70:140], estimator=Reader(), cv=2)
+    of_pixels = audit_dataset(X[70:140], y[70:140], estimator=Reader(), cv=2)
+    np.testing.assert_array_equal(report.y_proba, of_pixels.y_proba)
+
+
 def test_how_little_contrast_is_blank():
     X, y = make_faces(20, random_state=0, return_X_y=True)
     X[0] = np.arange(48 * 48).reshape(48, 48) % 2 * 6  # a standard deviation of 3
     assert audit_dataset(X, y, label_errors=False).blank.tolist() == [0]
-    assert audit_dataset(X, y, label_errors=False, blank_contrast=2.9).blank.tolist() == []
-    assert len(audit_dataset(X, y, label_errors=False, blank_contrast=200).blank) == 20
+    assert audit_dataset(X, y, label_errors=False, min_contrast=2.9).blank.tolist() == []
+    assert len(audit_dataset(X, y, label_errors=False, min_contrast=200).blank) == 20
 
 
 def test_fer2013(fer2013_path):
@@ -189,7 +241,7 @@ def test_fer2013(fer2013_path):
     report = audit_dataset(X, y, label_errors=False)
     assert len(report.blank) == 12
     assert len(report.copies) == 1236
-    assert len(report.conflicts) == 39
+    assert len(report.label_conflicts) == 39
 
 
 # Output
@@ -197,7 +249,14 @@ def test_fer2013(fer2013_path):
 
 def test_frame(report):
     frame = report.to_frame()
-    assert list(frame.columns) == ["index", "label", "problem", "suggested", "confidence", "group"]
+    assert list(frame.columns) == [
+        "index",
+        "label",
+        "problem",
+        "suggested_label",
+        "confidence",
+        "group",
+    ]
     assert frame["problem"].value_counts().to_dict() == {
         "blank": 2,
         "copy": 3,
@@ -206,11 +265,11 @@ def test_frame(report):
     }
     errors = frame[frame["problem"] == "label error"]
     assert errors["index"].tolist() == report.label_errors.tolist()
-    assert (errors["label"] != errors["suggested"]).all()
+    assert (errors["label"] != errors["suggested_label"]).all()
     assert errors["confidence"].between(0, 1).all()
     others = frame[frame["problem"] != "label error"]
     assert others["confidence"].isna().all()
-    assert others["suggested"].isna().all()
+    assert others["suggested_label"].isna().all()
     assert frame.loc[frame["problem"] == "conflict", "group"].nunique() == 1
 
 
@@ -236,6 +295,17 @@ def test_tables(report):
     assert len({len(line) for line in text.split("\n\n")[1].splitlines()[1:]}) == 1  # aligned
 
 
+def test_json_is_that_of_the_dictionary(report, spoiled):
+    found = json.loads(report.to_json())
+    assert found == report.to_dict()
+    assert found["blank"] == [3, 40]
+    assert found["label_conflicts"] == [[60, 61, 62]]
+    first = found["label_errors"][0]
+    assert first["index"] == report.label_errors[0]
+    assert first["label"] == spoiled[1][first["index"]]
+    assert first["confidence"] == report.confidence[0]
+
+
 def test_html_escapes_labels():
     X, y = make_faces(14, random_state=0, return_X_y=True)
     report = audit_dataset(X, np.where(y == "happy", "<b>", y), label_errors=False)
@@ -244,12 +314,12 @@ def test_html_escapes_labels():
 
 def test_what_is_kept(report, spoiled):
     X, _, _ = spoiled
-    assert np.flatnonzero(~report.keep()).tolist() == [3, 40, 51, 60, 61, 62]
-    assert np.flatnonzero(~report.keep(drop=["copy"])).tolist() == [51, 61, 62]
-    assert report.keep(drop=[]).all()
-    everything = report.keep(drop=["label error"])
+    assert np.flatnonzero(~report.mask()).tolist() == [3, 40, 51, 60, 61, 62]
+    assert np.flatnonzero(~report.mask(exclude=["copy"])).tolist() == [51, 61, 62]
+    assert report.mask(exclude=[]).all()
+    everything = report.mask(exclude=["label error"])
     assert np.flatnonzero(~everything).tolist() == sorted(report.label_errors)
-    np.testing.assert_array_equal(X[report.keep()], X[report.clean_indices])
+    np.testing.assert_array_equal(X[report.mask()], X[report.clean_indices])
 
 
 def test_picture(report):
@@ -286,25 +356,25 @@ def test_no_columns(report):
 
 def test_unknown_problem(report):
     with pytest.raises(ValueError, match=r"problem='copies' is unknown.*Did you mean 'copy'"):
-        report.keep(drop=["copies"])
+        report.mask(exclude=["copies"])
     with pytest.raises(ValueError, match=r"pass \['copy'\]"):
-        report.keep(drop="copy")
+        report.mask(exclude="copy")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"y": ["happy"] * 29}, r"X holds 30 image\(s\) and y 29 label\(s\)"),
+        ({"y": ["happy"] * 29}, r"X has 30 image\(s\) and y 29 label\(s\)"),
         ({"X": [], "y": []}, "is empty"),
         ({"y": ["happy"] * 30}, "y has one label, 'happy'"),
         ({"y": [*["a", "b"] * 14, None, "a"]}, r"y\[28\] is None"),
         ({"labels": ["happy", "sad"]}, "not among labels"),
-        ({"pred_probs": np.full((30, 7), 0.5)}, r"pred_probs\[0\].*a sum of 1"),
-        ({"pred_probs": np.full((29, 7), 1 / 7)}, r"pred_probs has shape \(29, 7\)"),
-        ({"pred_probs": np.full((30, 6), 1 / 6)}, r"expected \(30, 7\)"),
-        ({"pred_probs": np.full((30, 7), 1 / 7), "estimator": hog_logistic()}, "expected one"),
+        ({"y_proba": np.full((30, 7), 0.5)}, r"y_proba\[0\].*a sum of 1"),
+        ({"y_proba": np.full((29, 7), 1 / 7)}, r"y_proba has shape \(29, 7\)"),
+        ({"y_proba": np.full((30, 6), 1 / 6)}, r"expected \(30, 7\)"),
+        ({"y_proba": np.full((30, 7), 1 / 7), "estimator": hog_logistic()}, "expected one"),
         ({"cv": 1}, "'cv' parameter"),
-        ({"blank_contrast": -1}, "'blank_contrast' parameter"),
+        ({"min_contrast": -1}, "'min_contrast' parameter"),
         ({"cv": 5, "y": [*["a", "b"] * 14, "c", "c"]}, r"at least 5 different.*'c' 2"),
     ],
 )

@@ -30,7 +30,7 @@ def test_an_image_that_another_class_claims():
     proba = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9], [0.95, 0.05]])
     found = likely_label_errors(codes, proba)
     assert found.indices.tolist() == [5, 2]  # 5 is contradicted by 0.9, 2 by 0.6
-    assert found.suggested.tolist() == [0, 1]
+    assert found.suggested_labels.tolist() == [0, 1]
 
 
 def test_thresholds_make_up_for_a_rare_class():
