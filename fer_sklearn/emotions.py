@@ -1,7 +1,7 @@
 """The names of the seven emotions, their colours, and the codes that data sets use for them.
 
-Labels are names everywhere in this package. The integer codes of a data set are
-translated here and nowhere else, where its file is read.
+Labels are names everywhere in this package. The integer codes of a data set are translated
+once, when its file is read.
 """
 
 from collections.abc import Iterable
@@ -20,8 +20,8 @@ __all__ = [
 #: The seven emotions, sorted as ``classes_`` of a fitted classifier sorts them.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
-#: One colour an emotion, in every picture. From Okabe & Ito 2008 ("Color Universal
-#: Design"): told apart with each of the three kinds of colour blindness too.
+#: One colour per emotion, in all plots. From Okabe & Ito 2008 ("Color Universal Design"):
+#: they can be distinguished with each of the three kinds of colour blindness.
 EMOTION_COLORS = dict(
     zip(
         EMOTIONS,
@@ -59,7 +59,7 @@ FERPLUS_COLUMNS = (
     "not_a_face",
 )
 
-# For labels that are no emotion of this package, such as "contempt"; apart from those colours.
+# For other labels, such as "contempt"; distinct from the colours above.
 _OTHER_COLORS = ("#8C6D31", "#6A3D9A", "#B2182B", "#8DA0CB", "#4D7C0F", "#A6A6A6")
 
 _SYNONYMS = {
@@ -76,7 +76,7 @@ _CANONICAL = {name: name for name in EMOTIONS} | {
 }
 
 
-def canonical_emotion(label):
+def canonical_emotion(label: str) -> str:
     """Translate the usual synonyms of an emotion into this package's name for it.
 
     Parameters
@@ -87,8 +87,8 @@ def canonical_emotion(label):
     Returns
     -------
     str
-        One of :data:`EMOTIONS`, or `label` itself, unchanged, where it is none of
-        their synonyms (``"contempt"`` stays ``"contempt"``).
+        One of :data:`EMOTIONS`, or `label` itself if it is not a synonym of one
+        (``"contempt"`` stays ``"contempt"``).
 
     Examples
     --------
@@ -100,7 +100,7 @@ def canonical_emotion(label):
     return _CANONICAL.get(str(label).strip().lower(), label)
 
 
-def label_colors(labels):
+def label_colors(labels: Iterable[str]) -> dict[str, str]:
     """Give each label a colour.
 
     Parameters
@@ -112,7 +112,7 @@ def label_colors(labels):
     -------
     dict of str to str
         Label to ``"#RRGGBB"``, in the order of `labels`. Emotions have those of
-        :data:`EMOTION_COLORS`; others take turns with six more.
+        :data:`EMOTION_COLORS`; others cycle through six more.
 
     Examples
     --------
@@ -121,8 +121,8 @@ def label_colors(labels):
     """
     labels = list(dict.fromkeys(str(label) for label in labels))
     others = [label for label in labels if label not in EMOTION_COLORS]
-    turns = {label: _OTHER_COLORS[i % len(_OTHER_COLORS)] for i, label in enumerate(others)}
-    return {label: EMOTION_COLORS.get(label) or turns[label] for label in labels}
+    cycled = {label: _OTHER_COLORS[i % len(_OTHER_COLORS)] for i, label in enumerate(others)}
+    return {label: EMOTION_COLORS.get(label) or cycled[label] for label in labels}
 
 
 def is_dark(color: Iterable[float]) -> bool:

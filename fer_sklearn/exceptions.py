@@ -1,4 +1,4 @@
-"""Errors and warnings of the package that a caller may want to catch."""
+"""Errors and warnings that you may want to catch."""
 
 __all__ = [
     "DatasetFormatError",
@@ -16,7 +16,7 @@ class ImageReadError(ValueError):
 
 
 class VideoReadError(ValueError):
-    """A film, camera or stream cannot be opened, is truncated, or went away."""
+    """A video, camera or stream cannot be opened, is truncated, or was disconnected."""
 
 
 class DatasetFormatError(ValueError):
@@ -24,7 +24,7 @@ class DatasetFormatError(ValueError):
 
 
 class NoFaceError(ValueError):
-    """No face was found in a photo, and ``on_no_face="raise"`` was asked for."""
+    """No face was found in a photo, and ``on_no_face="raise"`` is set."""
 
 
 class NoFaceWarning(UserWarning):
@@ -36,4 +36,4 @@ class MissingExtraError(ImportError):
 
 
 class ExportError(RuntimeError):
-    """An exported file does not answer as the model does, and was not kept."""
+    """An exported file does not predict as the model does, and was not kept."""

@@ -1,21 +1,26 @@
 """Save a fitted estimator to one file, and load it in another process.
 
-The file is a header of plain JSON, readable without running anything (``head -c 1024``),
-followed by what ``joblib.dump`` writes. A file that plain ``joblib.dump`` wrote loads too.
+The file is a header of plain JSON, which you can read without running anything
+(``head -c 1024``), followed by what ``joblib.dump`` writes. Files written by plain
+``joblib.dump`` load too.
 """
+
+from __future__ import annotations
 
 import json
 import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy
 import sklearn
 
 from . import __version__
-from ._utils.files import atomic_write
+from ._utils.files import atomic_write, check_writable
+from ._utils.typing import Estimator, PathLike
 
 __all__ = ["load", "save"]
 
@@ -24,11 +29,13 @@ _HEADER_BYTES = 1024
 _FORMAT = 1
 
 
-def save(estimator, path, *, compress=3):
+def save(
+    estimator: Estimator, path: PathLike, *, compress: int | bool | str | tuple[str, int] = 3
+) -> Path:
     """Save an estimator to a file.
 
-    The file is written beside `path` under another name and then put in its place, so
-    that whatever happens, `path` holds the old model or the new one and never half of one.
+    The file is written under another name next to `path` and then renamed, so that `path`
+    always contains the old model or the new one, and never half of one.
 
     Parameters
     ----------
@@ -37,7 +44,7 @@ def save(estimator, path, *, compress=3):
     path : str or Path
         The file; an existing one is replaced. Its folder must exist.
     compress : int, bool, str or tuple, default=3
-        As in :func:`joblib.dump`: 0 is fast and large, 9 slow and small.
+        As in :func:`joblib.dump`: 0 is fast and large, 9 is slow and small.
 
     Returns
     -------
@@ -55,7 +62,7 @@ def save(estimator, path, *, compress=3):
 
     See Also
     --------
-    load : Read it back. Load only files that you trust: they can run any code.
+    load : Load it again. Load only files that you trust: they can run any code.
 
     Examples
     --------
@@ -70,21 +77,13 @@ def save(estimator, path, *, compress=3):
     if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
         shown = estimator.__name__ if isinstance(estimator, type) else repr(estimator)
         raise TypeError(f"estimator={shown} is not an estimator instance; pass a fitted model.")
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"path={str(path)!r} is a folder; name a file in it.")
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"path={str(path)!r} is in a folder that does not exist, {str(target.parent)!r}. "
-            f"Create it first."
-        )
-    with atomic_write(target) as file:
+    path = check_writable(path)
+    with atomic_write(path) as file:
         _write(file, estimator, compress)
     return path
 
 
-def load(path):
+def load(path: PathLike) -> Any:
     """Load an estimator that :func:`save` or ``joblib.dump`` wrote.
 
     Parameters
@@ -101,21 +100,20 @@ def load(path):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged, truncated, of a format that this version does not know,
-        or holds no estimator.
+        If the file is damaged, truncated, in a format that this version does not know,
+        or does not contain an estimator.
     ImportError, AttributeError
-        If the model uses code of the one who saved it, such as an architecture of their
-        own, that cannot be imported here.
+        If the model uses code that cannot be imported here, such as a custom architecture.
 
     Warns
     -----
     UserWarning
-        If the file comes from another minor version of scikit-learn or of this package.
+        If the file was written with another minor version of scikit-learn or of this package.
 
     Warnings
     --------
-    A model file is a pickle: loading one runs whatever code its author put into it.
-    Load only files from people you trust.
+    A model file is a pickle: loading it runs any code that its author put into it. Load only
+    files from people you trust.
 
     See Also
     --------
@@ -133,14 +131,14 @@ def load(path):
         estimator = _unpickle(file, path)
     if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
         raise ValueError(
-            f"path={str(path)!r} holds an object of type {type(estimator).__name__}; "
+            f"path={str(path)!r} contains an object of type {type(estimator).__name__}; "
             f"expected an estimator that fer_sklearn.save or joblib.dump wrote."
         )
     return estimator
 
 
 def _write(file, estimator, compress):
-    # The header comes first but tells the length of what follows, so it is written last.
+    # The header comes first but states the length of what follows, so it is written last.
     file.write(b" " * _HEADER_BYTES)
     joblib.dump(estimator, file, compress=compress)
     file.seek(0, os.SEEK_END)
@@ -178,7 +176,7 @@ def _read_header(file, path):
         expected = None if newer else _HEADER_BYTES + header["payload_bytes"]
     except (ValueError, KeyError, TypeError):
         raise ValueError(
-            f"path={str(path)!r} is a model file whose header is damaged or cut off. "
+            f"path={str(path)!r} is a model file whose header is damaged or truncated. "
             f"Copy it again from where it was saved."
         ) from None
     if newer:
@@ -206,8 +204,8 @@ def _warn_of_other_versions(saved, path):
     ]
     if others:
         warnings.warn(
-            f"{str(path)!r} was saved with {' and '.join(others)}. It may fail or predict "
-            f"otherwise than it did; install those versions or train it again.",
+            f"{str(path)!r} was saved with {' and '.join(others)}. It may fail to "
+            f"load or give different predictions; install those versions or retrain it.",
             stacklevel=3,
         )
 
@@ -216,9 +214,9 @@ def _unpickle(file, path):
     try:
         return joblib.load(file)
     except (ImportError, AttributeError, MemoryError):
-        # Not the file's fault: code or memory is missing here, and the error says which.
+        # The file is fine: code or memory is missing here, and the error says which.
         raise
-    except Exception as error:  # What damaged bytes raise in unpickling has no common type.
+    except Exception as error:  # Errors from unpickling damaged bytes have no common type.
         raise ValueError(
             f"path={str(path)!r} cannot be read as a model file "
             f"({type(error).__name__}: {error}): it is damaged, or neither fer_sklearn.save "

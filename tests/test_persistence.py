@@ -177,7 +177,7 @@ def test_loading_a_truncated_file(saved, lost):
 
 def test_loading_a_file_that_ends_within_its_header(saved):
     saved.write_bytes(saved.read_bytes()[:60])
-    with pytest.raises(ValueError, match=r"whose header is damaged or cut off\. Copy it again"):
+    with pytest.raises(ValueError, match=r"whose header is damaged or truncated\. Copy it again"):
         load(saved)
 
 
@@ -201,7 +201,7 @@ def test_loading_something_else(tmp_path, content):
 
 def test_loading_a_pickle_of_something_else(tmp_path):
     joblib.dump({"a": 1}, tmp_path / "dict")
-    with pytest.raises(ValueError, match=r"holds an object of type dict; expected an estimator"):
+    with pytest.raises(ValueError, match=r"contains an object of type dict; expected an estimator"):
         load(tmp_path / "dict")
 
 

@@ -1,1 +1,1 @@
-"""What several rooms need; nothing here is public."""
+"""Private helpers that several parts of the package share."""

@@ -1,21 +1,24 @@
-"""Import what only some users need, or say which line installs it."""
+"""Import optional dependencies, or say how to install them."""
+
+from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 
 from ..exceptions import MissingExtraError
 
 
-def import_optional(module, *, extra, purpose):
-    """Import an optional dependency at its first use.
+def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import an optional dependency when it is first needed.
 
     Parameters
     ----------
     module : str
         Dotted name of the module, such as ``"pooch"``.
     extra : str
-        The extra of this package that brings it, as in ``fer_sklearn[extra]``.
+        The extra of this package that installs it, as in ``fer_sklearn[extra]``.
     purpose : str
-        What it is needed for, as the start of a sentence.
+        What needs it, as the start of a sentence.
 
     Returns
     -------
@@ -25,7 +28,7 @@ def import_optional(module, *, extra, purpose):
     Raises
     ------
     MissingExtraError
-        If the module is not installed; the message has the line to type.
+        If the module is not installed; the message contains the command that installs it.
     """
     try:
         return import_module(module)
