@@ -78,7 +78,7 @@ def measure(folder, film, seconds):
         figures = []
         for _ in range(5):
             time.sleep(seconds / 5)
-            figures.append(page.evaluate("ferSklearn.camera.answersPerSecond"))
+            figures.append(page.evaluate("ferSklearn.camera.predictionsPerSecond"))
         emotion = page.inner_text("#camera-faces li").split()[0]
         browser.close()
     server.shutdown()

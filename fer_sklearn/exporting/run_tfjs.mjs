@@ -1,18 +1,18 @@
-// Answers images with a written model, as a browser would: TensorFlow.js on WebAssembly.
+// Runs an exported model like a browser: with TensorFlow.js on WebAssembly.
 //
 // node run_tfjs.mjs NODE_MODULES MODEL_FOLDER N HEIGHT WIDTH CHANNELS
-// stdin: the images, float32; stdout: a line of JSON with the shape, then the answers, float32.
+// stdin: images, float32; stdout: a line of JSON with the shape, then the outputs, float32.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
-const IMAGES_AT_ONCE = 16; // WebAssembly's memory ends at 2 GB
+const BATCH_SIZE = 16; // WebAssembly's memory is limited to 2 GB
 
 const [nodeModules, folder, ...numbers] = process.argv.slice(2);
 const [n, ...imageShape] = numbers.map(Number);
 
-console.log = console.error; // stdout is for answers
+console.log = console.error; // stdout is for outputs
 
 const require = createRequire(path.join(path.resolve(nodeModules), '..', 'package.json'));
 const tf = require('@tensorflow/tfjs-core');
@@ -52,19 +52,19 @@ async function main() {
   const model = await loadGraphModel({ load });
   const images = await readImages();
   const imageSize = imageShape.reduce((product, side) => product * side, 1);
-  const answers = [];
-  let answerShape = [];
-  for (let first = 0; first < n; first += IMAGES_AT_ONCE) {
-    const count = Math.min(IMAGES_AT_ONCE, n - first);
+  const outputs = [];
+  let outputShape = [];
+  for (let first = 0; first < n; first += BATCH_SIZE) {
+    const count = Math.min(BATCH_SIZE, n - first);
     const batch = images.subarray(first * imageSize, (first + count) * imageSize);
-    const answer = tf.tidy(() => model.predict(tf.tensor(batch, [count, ...imageShape])));
-    if (answer.dtype !== 'float32') throw new Error(`the answer is ${answer.dtype}, not float32`);
-    answerShape = answer.shape.slice(1);
-    answers.push(Buffer.from(answer.dataSync().slice().buffer));
-    answer.dispose();
+    const output = tf.tidy(() => model.predict(tf.tensor(batch, [count, ...imageShape])));
+    if (output.dtype !== 'float32') throw new Error(`the output is ${output.dtype}, not float32`);
+    outputShape = output.shape.slice(1);
+    outputs.push(Buffer.from(output.dataSync().slice().buffer));
+    output.dispose();
   }
-  process.stdout.write(JSON.stringify({ shape: [n, ...answerShape] }) + '\n');
-  process.stdout.write(Buffer.concat(answers));
+  process.stdout.write(JSON.stringify({ shape: [n, ...outputShape] }) + '\n');
+  process.stdout.write(Buffer.concat(outputs));
 }
 
 main().catch((error) => {

@@ -15,7 +15,7 @@ from web_browser import Server, as_files, chromium, page_opener, read, write_fil
 from fer_sklearn import FaceCropper, FaceReader, make_faces
 from fer_sklearn.exporting import _web
 from fer_sklearn.exporting._node import MissingNodeError, install_packages
-from fer_sklearn.faces import _cascades, _haar
+from fer_sklearn.faces import _haar
 
 PROBABILITY = 1e-4
 # The page never requests this; the test checks that its policy would block it.
@@ -165,13 +165,13 @@ def test_what_is_no_face_or_no_image_is_told(opened, server, pretrained, tmp_pat
     assert faceless["faces"] == []
     assert len(astronaut["faces"]) == 1
     card = page.locator("article", has_text="No face was found")
-    card.get_by_role("button", name="whole picture").click()
+    card.get_by_role("button", name="whole image").click()
     page.evaluate("ferSklearn.idle")
     whole = page.evaluate("ferSklearn.shown[1].faces.map(({probabilities}) => ({probabilities}))")
     with pytest.warns(UserWarning, match="No face"):
         cut = FaceCropper().transform([bricks])
     assert _difference(whole, pretrained.predict_proba(cut)) < PROBABILITY
-    assert "the whole picture was read" in page.locator("article").nth(1).inner_text()
+    assert "the whole image was classified" in page.locator("article").nth(1).inner_text()
     page.get_by_role("button", name="Clear").click()
     assert page.locator("article").count() == 0
 
@@ -210,11 +210,11 @@ def test_the_page_asks_for_and_sends_nothing_elsewhere(opened, server, folder, t
 def test_the_camera_is_answered_and_stopped(opened, server):
     page = opened(server.url, permissions=["camera"])
     page.get_by_role("button", name="Turn the camera on").click()
-    page.wait_for_function("ferSklearn.camera.answersPerSecond > 1")
+    page.wait_for_function("ferSklearn.camera.predictionsPerSecond > 1")
     page.locator("#camera-faces .emotion", has_text="happy").wait_for()
-    assert re.fullmatch(r"\d+ answers a second", page.locator("#speed").inner_text())
+    assert re.fullmatch(r"\d+ predictions per second", page.locator("#speed").inner_text())
     assert page.locator("#camera-boxes .box").count() == 1
-    assert "happy" in page.locator("#said").inner_text()
+    assert "happy" in page.locator("#status").inner_text()
     # On the right, because the image is mirrored.
     left = page.locator(".box").evaluate("(box) => parseFloat(box.style.left)")
     assert left > 50
@@ -232,7 +232,7 @@ def test_a_refused_camera_gives_advice(opened, server):
     )
     page.get_by_role("button", name="Turn the camera on").click()
     advice = page.get_by_role("alert")
-    advice.filter(has_text="The camera was refused").wait_for()
+    advice.filter(has_text="Access to the camera was denied").wait_for()
     assert "Allow it for this page" in advice.inner_text()
     assert page.locator("#camera").is_hidden()
 
@@ -330,7 +330,7 @@ def test_the_page_has_the_detector_s_numbers():
         assert float(text) == getattr(python, key), name
     assert len(numbers("faces.js")) == 15
     for name, text in numbers("cascades.js").items():
-        assert float(text) == pytest.approx(getattr(_cascades, f"_{name}")), name
+        assert float(text) == pytest.approx(getattr(_haar, f"_{name}")), name
 
 
 def test_the_policy_forbids_what_is_elsewhere():

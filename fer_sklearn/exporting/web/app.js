@@ -1,4 +1,4 @@
-// The page: takes photos in, has the worker read them, shows the answers.
+// The page: takes photos, has the worker classify their faces, and shows the results.
 
 import { Camera } from "./camera.js";
 import { Engine } from "./engine.js";
@@ -15,36 +15,37 @@ const settings = await readSettings().catch((error) => {
 const engine = new Engine(settings, showProgress);
 const camera = new Camera({
   section: byId("camera"), video: byId("video"), boxes: byId("camera-boxes"),
-  faces: byId("camera-faces"), said: byId("camera-said"), speed: byId("speed"),
+  faces: byId("camera-faces"), status: byId("camera-status"), speed: byId("speed"),
   cameras: byId("cameras"),
-}, engine, settings, speak);
+}, engine, settings, announce);
 
 const shown = [];
 const urls = [];
 let queue = Promise.resolve();
 
-// For scripts, such as tests: nothing here is needed by the page itself.
+// For scripts such as tests; the page itself does not need it.
 window.ferSklearn = {
-  /** Resolves when the runtime is loaded, which it begins. */
+  /** Starts to load the runtime, and resolves when it is loaded. */
   get ready() { return engine.ready; },
   labels: settings.labels,
-  /** Read an image file (Blob) or ImageData; the whole of it if {whole: true}. */
-  async answers(picture, { whole = false } = {}) {
-    return (await engine.ask("photo", { source: picture, whole })).faces;
+  /** Classify the faces in an image file (Blob) or ImageData, or all of it if {whole: true}. */
+  async predict(image, { whole = false } = {}) {
+    return (await engine.request("photo", { source: image, whole })).faces;
   },
-  /** What the page shows: {name, faces} or {name, error}, in the order in which it was given. */
+  /** What the page shows: {name, faces} or {name, error}, in the order of the input. */
   shown,
   camera,
-  /** Resolves when all pictures that were given so far are read. */
+  /** Resolves when all photos added so far are classified. */
   get idle() { return queue; },
 };
 
-function speak(text) {
-  byId("said").textContent = text;
+/** Announce a text to screen readers. */
+function announce(text) {
+  byId("status").textContent = text;
 }
 
-function showProgress(share) {
-  byId("progress").value = share;
+function showProgress(fraction) {
+  byId("progress").value = fraction;
 }
 
 function showProblem(text) {
@@ -52,8 +53,8 @@ function showProblem(text) {
   byId("problem").hidden = !text;
 }
 
-/** Begin to load; whoever needs the answers waits for it, and is told if it fails. */
-async function wake() {
+/** Start to load the runtime, and show its progress and its errors. */
+async function loadRuntime() {
   showProblem("");
   byId("loading").hidden = engine.isReady;
   try {
@@ -65,14 +66,14 @@ async function wake() {
   }
 }
 
-/** Read files one after the other; what is no image is told beside it. */
-function take(files) {
+/** Add a card for each file, and classify them one after the other. */
+function addFiles(files) {
   if (!files.length) return;
-  wake();
+  loadRuntime();
   document.body.classList.add("busy");
   byId("results-bar").hidden = false;
   const jobs = files.map((file) => {
-    const name = file.name || "Pasted picture";
+    const name = file.name || "Pasted image";
     const card = new PhotoCard(name, settings);
     const record = { name };
     shown.push(record);
@@ -80,33 +81,33 @@ function take(files) {
   });
   // The newest come first.
   byId("cards").prepend(...jobs.map((job) => job.card.element));
-  for (const job of jobs) queue = queue.then(() => read(job));
+  for (const job of jobs) queue = queue.then(() => process(job));
 }
 
-async function read({ file, card, record }) {
+async function process({ file, card, record }) {
   const url = URL.createObjectURL(file);
   urls.push(url);
-  card.showPicture(url);
+  card.showImage(url);
   card.say("Looking for faces …");
   await show(record, card, file, false);
 }
 
 async function show(record, card, file, whole) {
   try {
-    const answer = await engine.ask("photo", { source: file, whole });
-    record.faces = answer.faces;
-    if (answer.faces.length) card.showFaces(answer);
-    else card.say("No face was found in this picture.", wholeButton(record, card, file));
-    speak(`${record.name}: ${spoken(answer.faces)}`);
+    const result = await engine.request("photo", { source: file, whole });
+    record.faces = result.faces;
+    if (result.faces.length) card.showFaces(result);
+    else card.say("No face was found in this image.", wholeButton(record, card, file));
+    announce(`${record.name}: ${summary(result.faces)}`);
   } catch (error) {
     record.error = error.message;
     card.fail(error.message);
-    speak(`${record.name}: ${error.message}`);
+    announce(`${record.name}: ${error.message}`);
   }
 }
 
 function wholeButton(record, card, file) {
-  const button = make("button", { type: "button" }, "Read the whole picture as a face");
+  const button = make("button", { type: "button" }, "Classify the whole image as a face");
   button.onclick = () => {
     button.disabled = true;
     queue = queue.then(() => show(record, card, file, true));
@@ -114,11 +115,11 @@ function wholeButton(record, card, file) {
   return button;
 }
 
-function spoken(faces) {
+function summary(faces) {
   if (!faces.length) return "no face was found";
   const each = faces.map((face) => `${face.label}, ${percent(face.probability)}`);
   const isWhole = faces.some((face) => face.whole);
-  return isWhole ? `no face was found; the whole picture: ${each}` : each.join("; ");
+  return isWhole ? `no face was found; the whole image: ${each}` : each.join("; ");
 }
 
 function clear() {
@@ -134,7 +135,7 @@ async function turnOn() {
   const button = byId("turn-on");
   if (camera.isOn) return;
   button.disabled = true;
-  wake();
+  loadRuntime();
   let problem = null;
   try {
     await camera.start();
@@ -156,13 +157,13 @@ camera.onstop = (text) => {
   byId("turn-on").focus();
 };
 
-byId("choose").onclick = () => { byId("files").click(); wake(); };
-byId("files").onchange = ({ target }) => { take([...target.files]); target.value = ""; };
+byId("choose").onclick = () => { byId("files").click(); loadRuntime(); };
+byId("files").onchange = ({ target }) => { addFiles([...target.files]); target.value = ""; };
 byId("turn-on").onclick = turnOn;
 byId("stop").onclick = () => camera.stop();
 byId("clear").onclick = clear;
 
-addEventListener("paste", (event) => take([...event.clipboardData.files]));
+addEventListener("paste", (event) => addFiles([...event.clipboardData.files]));
 addEventListener("dragover", (event) => {
   event.preventDefault();
   document.body.classList.add("over");
@@ -173,7 +174,7 @@ addEventListener("dragleave", (event) => {
 addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("over");
-  take([...event.dataTransfer.files]);
+  addFiles([...event.dataTransfer.files]);
 });
 
 byId("about").textContent = settings.about;

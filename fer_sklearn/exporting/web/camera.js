@@ -1,33 +1,33 @@
-// The camera: the newest frame goes to the worker whenever that has answered the one before.
+// The camera: sends the newest frame to the worker whenever the previous one is done.
 
 import { BoxView, FaceView, percent } from "./view.js";
 
 // Frames are searched at no more than this width.
 const WIDTH = 640;
-// Shares are averaged over time, with this time constant in seconds.
-const SMOOTHING = 0.25;
-// The figure tells the answers of so many seconds.
-const COUNTED = 2;
-const NOBODY = "No face in the picture. Look straight at the camera, in good light.";
-// A change is spoken no more often than this, in seconds.
-const SPOKEN = 2;
+// Time constant, in seconds, over which probabilities are averaged.
+const SMOOTHING_SECONDS = 0.25;
+// The speed is measured over this many seconds.
+const SPEED_SECONDS = 2;
+const NO_FACE = "No face in view. Look straight at the camera, in good light.";
+// Seconds between announcements to screen readers.
+const ANNOUNCEMENT_INTERVAL = 2;
 
 export class Camera {
   #stream = null;
   #views = new Map();
   #times = [];
-  #spoken = { label: "", seconds: -Infinity };
+  #announced = { label: "", seconds: -Infinity };
 
   /**
-   * @param {object} elements - section, video, boxes, faces, said, speed, cameras
+   * @param {object} elements - section, video, boxes, faces, status, speed, cameras
    * @param {Engine} engine
    * @param {object} settings
-   * @param {(text: string) => void} speak - tells a screen reader
+   * @param {(text: string) => void} announce - announces a text to screen readers
    *
-   * `onstart` and `onstop`, the latter with what to tell the user, may be set to be called.
+   * Callers may set the callbacks `onstart` and `onstop`; the latter receives a message to show.
    */
-  constructor(elements, engine, settings, speak) {
-    Object.assign(this, { elements, engine, settings, speak });
+  constructor(elements, engine, settings, announce) {
+    Object.assign(this, { elements, engine, settings, announce });
     elements.cameras.onchange = () => this.#switch(elements.cameras.value);
   }
 
@@ -35,31 +35,33 @@ export class Camera {
     return this.#stream !== null;
   }
 
-  get answersPerSecond() {
+  get predictionsPerSecond() {
     const [first, last] = [this.#times[0], this.#times.at(-1)];
     return this.#times.length > 1 ? (this.#times.length - 1) / (last - first) : 0;
   }
 
-  /** Ask for the camera and begin; rejects with what to do where that fails. */
+  /** Request the camera and start; rejects with advice if that fails. */
   async start(deviceId = null) {
     const stream = await openCamera(deviceId);
     this.#stream = stream;
-    const { section, video, boxes, said } = this.elements;
+    const { section, video, boxes, status } = this.elements;
     const [track] = stream.getVideoTracks();
-    track.onended = () => this.stop("The camera was taken away. Connect it, and turn it on again.");
+    track.onended = () => {
+      this.stop("The camera was disconnected. Connect it and turn it on again.");
+    };
     const isBack = track.getSettings().facingMode === "environment";
     boxes.parentElement.classList.toggle("mirrored", !isBack);
     section.hidden = false;
-    said.textContent = "Starting …";
+    status.textContent = "Starting …";
     this.onstart?.();
     video.srcObject = stream;
     await video.play().catch((error) => {
-      if (this.#stream === stream) throw error; // else it was stopped meanwhile
+      if (this.#stream === stream) throw error; // otherwise, it was stopped in the meantime
     });
     if (this.#stream !== stream) return;
     boxes.parentElement.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
     await this.#listCameras(track);
-    await this.engine.ask("forget");
+    await this.engine.request("forget");
     this.#run(stream, !isBack);
   }
 
@@ -93,69 +95,70 @@ export class Camera {
       for (;;) {
         await next;
         if (this.#stream !== stream) return;
-        next = nextFrame(video); // has come already when the worker takes longer than a frame
+        next = nextFrame(video); // resolved already if the worker takes longer than a frame
         const resizeWidth = Math.min(WIDTH, video.videoWidth);
         const source = await createImageBitmap(video, { resizeWidth, resizeQuality: "low" });
         const seconds = performance.now() / 1000;
-        const answer = await this.engine.ask("frame", { source, seconds }, [source]);
-        if (this.#stream === stream) this.#show(answer, performance.now() / 1000, isMirrored);
+        const result = await this.engine.request("frame", { source, seconds }, [source]);
+        if (this.#stream === stream) this.#show(result, performance.now() / 1000, isMirrored);
       }
     } catch (error) {
       this.stop(error.message);
     }
   }
 
-  #show(answer, seconds, isMirrored) {
-    const { boxes, faces, said, speed } = this.elements;
-    this.#times = [...this.#times, seconds].filter((time) => seconds - time <= COUNTED);
-    speed.textContent = `${this.answersPerSecond.toFixed(0)} answers a second`;
-    const present = answer.faces.map((face) => this.#smoothed(face, seconds));
+  #show(result, seconds, isMirrored) {
+    const { boxes, faces, status, speed } = this.elements;
+    this.#times = [...this.#times, seconds].filter((time) => seconds - time <= SPEED_SECONDS);
+    speed.textContent = `${this.predictionsPerSecond.toFixed(0)} predictions per second`;
+    const present = result.faces.map((face) => this.#smoothed(face, seconds));
     const numbers = new Set(present.map((face) => face.number));
     for (const number of this.#views.keys()) if (!numbers.has(number)) this.#views.delete(number);
     for (const face of present) {
       const view = this.#views.get(face.number);
       view.face.show(face, present.length > 1 ? `face ${face.number}` : "");
       const title = present.length > 1 ? `${face.number} ${face.label}` : face.label;
-      view.box.show(face, answer, { title, isMirrored });
+      view.box.show(face, result, { title, isMirrored });
     }
     this.#put(boxes, present.map((face) => this.#views.get(face.number).box.element));
     this.#put(faces, present.map((face) => this.#views.get(face.number).face.element));
-    said.textContent = present.length ? "" : NOBODY;
-    this.#tell(present, seconds);
+    status.textContent = present.length ? "" : NO_FACE;
+    this.#announce(present, seconds);
   }
 
-  /** Average a face's shares over time, whatever the rate of the frames. */
+  /** Average a face's probabilities over time, independently of the frame rate. */
   #smoothed(face, seconds) {
     if (!this.#views.has(face.number)) {
       const [view, box] = [new FaceView(this.settings), new BoxView(this.settings)];
-      this.#views.set(face.number, { face: view, box, shares: face.probabilities, seconds });
+      this.#views.set(face.number, { face: view, box, smoothed: face.probabilities, seconds });
     }
     const view = this.#views.get(face.number);
-    const weight = 1 - Math.exp(-(seconds - view.seconds) / SMOOTHING);
-    view.shares = view.shares.map((share, i) => share + weight * (face.probabilities[i] - share));
+    const weight = 1 - Math.exp(-(seconds - view.seconds) / SMOOTHING_SECONDS);
+    view.smoothed = view.smoothed.map((old, i) => old + weight * (face.probabilities[i] - old));
     view.seconds = seconds;
-    const best = view.shares.indexOf(Math.max(...view.shares));
+    const best = view.smoothed.indexOf(Math.max(...view.smoothed));
     return {
       ...face,
       label: this.settings.labels[best],
-      probability: view.shares[best],
-      probabilities: view.shares,
+      probability: view.smoothed[best],
+      probabilities: view.smoothed,
     };
   }
 
-  /** Change the children only where they differ, so that bars and boxes move smoothly. */
+  /** Replace the children only if they differ, so that bars and boxes move smoothly. */
   #put(parent, children) {
     const isSame = parent.children.length === children.length
       && children.every((child, index) => parent.children[index] === child);
     if (!isSame) parent.replaceChildren(...children);
   }
 
-  #tell(faces, seconds) {
+  #announce(faces, seconds) {
     const label = faces.map((face) => face.label).join(", ");
-    if (label === this.#spoken.label || seconds - this.#spoken.seconds < SPOKEN) return;
-    this.#spoken = { label, seconds };
+    const isEarly = seconds - this.#announced.seconds < ANNOUNCEMENT_INTERVAL;
+    if (label === this.#announced.label || isEarly) return;
+    this.#announced = { label, seconds };
     const each = faces.map((face) => `${face.label}, ${percent(face.probability)}`);
-    this.speak(each.join("; ") || "No face");
+    this.announce(each.join("; ") || "No face");
   }
 
   async #listCameras(track) {
@@ -172,8 +175,8 @@ export class Camera {
 
 async function openCamera(deviceId) {
   if (!navigator.mediaDevices?.getUserMedia) {
-    throw new Error("Browsers give the camera only to pages from https:// or localhost. Open the " +
-      "page by such an address, or choose a photo instead.");
+    throw new Error("Browsers allow the camera only on pages from https:// or localhost. Open " +
+      "the page at such an address, or choose a photo instead.");
   }
   const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" };
   try {
@@ -187,13 +190,13 @@ async function openCamera(deviceId) {
 }
 
 const ADVICE = {
-  NotAllowedError: "The camera was refused. Allow it for this page, by the sign beside the " +
-    "address or in the browser's settings, and turn it on again; or choose a photo instead.",
+  NotAllowedError: "Access to the camera was denied. Allow it for this page, with the icon next " +
+    "to the address or in the browser's settings, and turn it on again; or choose a photo instead.",
   NotFoundError: "No camera was found. Connect one and turn it on again, or choose a photo " +
     "instead.",
-  NotReadableError: "The camera is in use by another program. Close that and turn the camera on " +
+  NotReadableError: "Another program is using the camera. Close it and turn the camera on " +
     "again, or choose a photo instead.",
-  OverconstrainedError: "This camera is not there any more. Turn the camera on again.",
+  OverconstrainedError: "This camera is no longer connected. Turn the camera on again.",
 };
 
 function nextFrame(video) {

@@ -1,31 +1,32 @@
-// Cut a face out of a photo, upright or with its eyes made level: faces/_crop.py, to the pixel.
+// Crop a face from a photo, optionally rotated so that its eyes are level. Identical to
+// faces/_crop.py, to the pixel.
 
-import { cutWindow, released, resize, round, toImageData, turn } from "./images.js";
+import { copyWindow, released, resize, rotate, round, toImageData } from "./images.js";
 
 /**
- * Cut a box out of a photo, in the proportions of `size`.
+ * Crop a box from a photo, in the proportions of `size`.
  *
  * @param {ImageData} photo
- * @param {number[]} box - left, top, width, height; its shorter side is lengthened
+ * @param {number[]} box - left, top, width, height; the shorter side is extended
  * @param {number[]} size - height and width of the result
- * @param {number} margin - share of the box added on each side
- * @param {number[][] | null} eyes - x and y of both, which are made level
+ * @param {number} margin - fraction of the box added on each side
+ * @param {number[][] | null} eyes - x and y of both eyes, which become level
  * @returns {ImageData}
  */
 export function cropFace(photo, box, size, margin = 0, eyes = null) {
-  return released(() => toImageData(cropTurned(photo, box, size, margin, tilt(eyes))));
+  return released(() => toImageData(cropRotated(photo, box, size, margin, tilt(eyes))));
 }
 
-/** Scale the whole photo to `size`, as FaceCropper does where there is no face. */
-export function wholePicture(photo, size) {
+/** Scale the whole photo to `size`, as FaceCropper does if there is no face. */
+export function wholeImage(photo, size) {
   return released(() => {
-    const whole = cutWindow(photo, 0, 0, photo.height, photo.width);
+    const whole = copyWindow(photo, 0, 0, photo.height, photo.width);
     return toImageData(resize(whole, ...size));
   });
 }
 
-/** Cut as `cropFace` does, the photo being turned back by `angle` degrees; returns a matrix. */
-export function cropTurned(photo, box, size, margin, angle) {
+/** Crop like `cropFace`, with the photo rotated by `angle` degrees; returns a matrix. */
+export function cropRotated(photo, box, size, margin, angle) {
   const [left, top, boxWidth, boxHeight] = box;
   const x = left + boxWidth / 2;
   const y = top + boxHeight / 2;
@@ -33,23 +34,23 @@ export function cropTurned(photo, box, size, margin, angle) {
   const height = Math.max(1, round(unit * size[0]));
   const width = Math.max(1, round(unit * size[1]));
   const part = angle === 0
-    ? cutWindow(photo, round(y - height / 2), round(x - width / 2), height, width)
-    : cutTurned(photo, x, y, angle, height, width);
+    ? copyWindow(photo, round(y - height / 2), round(x - width / 2), height, width)
+    : copyRotated(photo, x, y, angle, height, width);
   return resize(part, ...size);
 }
 
-function cutTurned(photo, x, y, angle, height, width) {
-  // What a window of this side holds suffices whichever way it is turned.
+function copyRotated(photo, x, y, angle, height, width) {
+  // A window of this side is large enough for any rotation.
   const side = Math.ceil(Math.hypot(height, width)) + 4;
   const top = round(y - side / 2);
   const left = round(x - side / 2);
-  const part = cutWindow(photo, top, left, side, side);
-  // The turned face comes to lie in the corner of the result, which has just its size.
+  const part = copyWindow(photo, top, left, side, side);
+  // Shifts the rotated face to the corner of the result, which has exactly its size.
   const shift = [width / 2 - (x - left), height / 2 - (y - top)];
-  return turn(part, [x - left - 0.5, y - top - 0.5], angle, height, width, shift).turned;
+  return rotate(part, [x - left - 0.5, y - top - 0.5], angle, height, width, shift).rotated;
 }
 
-/** By how many degrees a face is turned clockwise in the photo. */
+/** How far a face is rotated clockwise in the photo, in degrees. */
 function tilt(eyes) {
   if (eyes === null) return 0;
   const [[x1, y1], [x2, y2]] = eyes;

@@ -1,6 +1,6 @@
-// The page's side of the worker: starts it at first use, and asks it.
+// The page's side of the worker: starts it at first use, and sends it requests.
 
-const NOT_STARTED = "The worker did not start. Load the page again, or update the browser.";
+const NOT_STARTED = "The worker did not start. Reload the page, or update the browser.";
 
 export class Engine {
   #worker = null;
@@ -9,8 +9,8 @@ export class Engine {
   #count = 0;
 
   /**
-   * @param {object} settings - as readSettings gives them
-   * @param {(share: number) => void} onProgress - what part of the runtime is loaded
+   * @param {object} settings - from readSettings
+   * @param {(fraction: number) => void} onProgress - called with the loaded fraction of the runtime
    */
   constructor(settings, onProgress) {
     this.settings = settings;
@@ -18,24 +18,24 @@ export class Engine {
     this.isReady = false;
   }
 
-  /** Resolves when answers can be asked for; loads what is needed the first time. */
+  /** Resolves when the worker is ready; the first access loads what it needs. */
   get ready() {
     this.#ready ??= this.#start().catch((error) => {
       this.#worker?.terminate();
-      this.#ready = null; // so that it can be tried again
+      this.#ready = null; // so that the next access tries again
       throw error;
     });
     return this.#ready;
   }
 
-  async ask(task, rest = {}, transfer = []) {
+  async request(task, rest = {}, transfer = []) {
     await this.ready;
     return this.#send(task, rest, transfer);
   }
 
   async #start() {
-    // A worker from a blob is under the rules of this page (Content-Security-Policy), which
-    // forbid it to send anything elsewhere; one from a file would be under none.
+    // A worker from a blob inherits the page's Content-Security-Policy, which keeps it from
+    // sending anything elsewhere; a worker from a file would have none.
     const code = `import ${JSON.stringify(new URL("worker.js", import.meta.url).href)};`;
     const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
     this.#worker = new Worker(url, { type: "module" });

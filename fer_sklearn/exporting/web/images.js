@@ -1,9 +1,9 @@
-// Pictures in OpenCV: what fer_sklearn's images.py and _photos.py do, to the pixel.
+// Image processing with OpenCV, identical to fer_sklearn's images.py, to the pixel.
 //
-// A photo is an ImageData: RGBA, opaque. Only the part of it that is looked at becomes a matrix
-// of OpenCV, so that 50 megapixels need not fit into its memory.
+// A photo is an ImageData: RGBA, opaque. Only the part that is needed becomes an OpenCV matrix,
+// so that 50 megapixels do not have to fit into WebAssembly's memory.
 
-/** OpenCV.js, once `useOpenCV` was called. */
+/** OpenCV.js, once `useOpenCV` has been called. */
 export let cv = null;
 
 export function useOpenCV(module) {
@@ -12,7 +12,7 @@ export function useOpenCV(module) {
 
 const workspaces = [];
 
-/** Do some work, and free the matrices that it kept. Returns what the work does: no matrices. */
+/** Run a function, and free the matrices that it kept. It must not return matrices. */
 export function released(work) {
   workspaces.push([]);
   try {
@@ -22,7 +22,7 @@ export function released(work) {
   }
 }
 
-/** Have an object of OpenCV freed when the work around is done. */
+/** Free an OpenCV object when the enclosing `released` ends. */
 export function kept(object) {
   workspaces.at(-1).push(object);
   return object;
@@ -35,16 +35,16 @@ export function round(number) {
   return rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below;
 }
 
-/** Leave out rows and columns of a photo that is to be scaled by `scale`, far below 1. */
-export function thinOut(photo, scale) {
+/** Drop rows and columns of a photo before it is scaled by `scale`, if that is far below 1. */
+export function subsample(photo, scale) {
   const step = Math.max(1, Math.floor(0.5 / scale));
   const height = Math.ceil(photo.height / step);
   const width = Math.ceil(photo.width / step);
   return copied(photo, height, width, (y) => y * step, (x) => x * step);
 }
 
-/** Copy a part of a photo; beyond the photo, its border is continued. */
-export function cutWindow(photo, top, left, height, width) {
+/** Copy a window of a photo; outside the photo, border pixels are repeated. */
+export function copyWindow(photo, top, left, height, width) {
   const inside = (at, end) => Math.min(Math.max(at, 0), end - 1);
   return copied(photo, height, width,
     (y) => inside(top + y, photo.height), (x) => inside(left + x, photo.width));
@@ -53,7 +53,7 @@ export function cutWindow(photo, top, left, height, width) {
 function copied(photo, height, width, rowOf, columnOf) {
   const matrix = kept(new cv.Mat(height, width, cv.CV_8UC4));
   const { data } = photo;
-  // One number a pixel instead of four.
+  // One number per pixel instead of four.
   const from = new Uint32Array(data.buffer, data.byteOffset, data.length / 4);
   const to = new Uint32Array(matrix.data.buffer, matrix.data.byteOffset, height * width);
   const columns = Uint32Array.from({ length: width }, (_, x) => columnOf(x));
@@ -70,7 +70,7 @@ export function toGray(matrix) {
   return gray;
 }
 
-/** Scale a matrix: areas are averaged, or cubics interpolated. */
+/** Scale a matrix, by area interpolation to shrink it, else by cubic interpolation. */
 export function resize(matrix, height, width) {
   if (matrix.rows === height && matrix.cols === width) return matrix;
   const scaled = kept(new cv.Mat(height, width, matrix.type()));
@@ -80,7 +80,7 @@ export function resize(matrix, height, width) {
   return scaled;
 }
 
-/** Interpolate by cubics. OpenCV.js would round the weights, where Python's OpenCV does not. */
+/** Cubic interpolation. OpenCV.js rounds the weights, which OpenCV for Python does not. */
 function interpolate(from, to) {
   const channels = from.channels();
   const columns = cubics(from.cols, to.cols);
@@ -105,7 +105,7 @@ function interpolate(from, to) {
   }
 }
 
-/** For each place of the result, four places of the source and their weights (Keys 1981). */
+/** For each pixel of the result, four source pixels and their weights (Keys 1981). */
 function cubics(n, target) {
   return Array.from({ length: target }, (_, index) => {
     const centre = (index + 0.5) * n / target - 0.5;
@@ -122,15 +122,15 @@ function cubic(d) {
   return d <= 1 ? ((a + 2) * d - (a + 3)) * d * d + 1 : ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
 }
 
-/** Turn a matrix about a point, counter-clockwise, then move it; the result has its own size. */
-export function turn(matrix, centre, angle, height, width, shift = [0, 0]) {
-  const turned = kept(new cv.Mat());
+/** Rotate a matrix counter-clockwise about a point, then shift it, into the given size. */
+export function rotate(matrix, centre, angle, height, width, shift = [0, 0]) {
+  const rotated = kept(new cv.Mat());
   const motion = kept(cv.getRotationMatrix2D(new cv.Point(...centre), angle, 1));
   motion.data64F[2] += shift[0];
   motion.data64F[5] += shift[1];
-  cv.warpAffine(matrix, turned, motion, new cv.Size(width, height), cv.INTER_LINEAR,
+  cv.warpAffine(matrix, rotated, motion, new cv.Size(width, height), cv.INTER_LINEAR,
     cv.BORDER_REPLICATE);
-  return { turned, motion: Array.from(motion.data64F) };
+  return { rotated, motion: Array.from(motion.data64F) };
 }
 
 export function toImageData(matrix) {

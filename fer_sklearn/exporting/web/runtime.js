@@ -1,5 +1,5 @@
-// Load TensorFlow.js and OpenCV.js in the worker, from where page.json says, each file checked
-// against its hash.
+// Load TensorFlow.js and OpenCV.js in the worker, from the URLs in page.json, and verify the hash
+// of each file.
 
 import { CASCADES, loadCascade } from "./cascades.js";
 import { useOpenCV } from "./images.js";
@@ -7,20 +7,20 @@ import { useOpenCV } from "./images.js";
 const here = (path) => new URL(path, import.meta.url).href;
 
 /**
- * Load everything that answers need.
+ * Load everything that predictions need.
  *
- * @param {object} runtime - of page.json
- * @param {(share: number) => void} onProgress - called with what part of the bytes has come
+ * @param {object} runtime - from page.json
+ * @param {(fraction: number) => void} onProgress - called with the fraction of bytes received
  * @returns {Promise<object>} tf, and the network
  */
 export async function loadRuntime(runtime, onProgress) {
   const { scripts, wasm, cascades, model } = runtime;
   const files = [...scripts, wasm, ...cascades, ...model];
   const total = files.reduce((sum, file) => sum + file.bytes, 0);
-  let come = 0;
+  let received = 0;
   const load = (file) => fetchBytes(file, (bytes) => {
-    come += bytes;
-    onProgress(Math.min(1, come / total));
+    received += bytes;
+    onProgress(Math.min(1, received / total));
   });
 
   const loadAll = (some) => Promise.all(some.map(load));
@@ -41,11 +41,11 @@ async function fetchBytes({ url, integrity }, onBytes) {
     response = await fetch(here(url), integrity ? { integrity } : {});
   } catch (error) {
     throw new Error(
-      `${name} could not be loaded, or is not the file that was meant. Check the connection, ` +
-      `and load the page again. (${error.message})`);
+      `${name} could not be loaded, or is not the expected file. Check the connection, and ` +
+      `reload the page. (${error.message})`);
   }
   if (!response.ok)
-    throw new Error(`${name} is missing (${response.status}). Copy the whole folder there.`);
+    throw new Error(`${name} is missing (${response.status}). Copy the whole folder again.`);
   const parts = [];
   const reader = response.body.getReader();
   for (;;) {
@@ -57,17 +57,17 @@ async function fetchBytes({ url, integrity }, onBytes) {
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/** Run a script as browsers run one that is no module: modules cannot import such scripts. */
+/** Run a classic script, which modules cannot import. */
 function run(bytes) {
   (0, eval)(new TextDecoder().decode(bytes));
 }
 
 async function startTensorFlow(binary) {
   const { tf } = globalThis;
-  // Threads need headers that a plain server does not send.
+  // Threads need headers that a plain file server does not send.
   tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
   const url = URL.createObjectURL(new Blob([binary], { type: "application/wasm" }));
-  // All three must be named; the one with vector instructions is taken.
+  // All three must be named; TensorFlow.js uses the one with vector instructions.
   const names = ["", "-simd", "-threaded-simd"].map((kind) => `tfjs-backend-wasm${kind}.wasm`);
   tf.wasm.setWasmPaths(Object.fromEntries(names.map((name) => [name, url])));
   const isStarted = await tf.setBackend("wasm");
@@ -78,7 +78,7 @@ async function startTensorFlow(binary) {
 
 async function startedOpenCV() {
   const { cv } = globalThis;
-  // It is a promise of itself, for which one would wait forever.
+  // It is a promise of itself, on which `await` would never return.
   delete cv.then;
   if (!cv.calledRun) await new Promise((resolve) => { cv.onRuntimeInitialized = resolve; });
   return cv;

@@ -1,5 +1,5 @@
-// What the page has to know: of the network from fer_sklearn.json, which the export wrote for
-// whoever uses the network, and of itself from page.json.
+// The page's settings: the network's from its metadata file fer_sklearn.json, the page's own from
+// page.json.
 
 export async function readSettings() {
   const [network, page] = await Promise.all(["fer_sklearn.json", "page.json"].map(readJSON));
@@ -19,17 +19,17 @@ async function readJSON(name) {
   return response.json();
 }
 
-/** Sentences on the network, as far as its maker told. */
+/** Sentences about the network, as far as the metadata allows. */
 function about({ labels, accuracy, licence }) {
   const isNumber = typeof accuracy === "number";
-  const figures = isNumber ? { "of the test images": accuracy } : accuracy ?? {};
-  const shares = Object.entries(figures)
-    .filter(([, share]) => typeof share === "number" && share > 0 && share <= 1)
-    .map(([name, share]) => `${(100 * share).toFixed(1)}\u00a0% (${name})`);
+  const figures = isNumber ? { "test images": accuracy } : accuracy ?? {};
+  const accuracies = Object.entries(figures)
+    .filter(([, value]) => typeof value === "number" && value > 0 && value <= 1)
+    .map(([name, value]) => `${(100 * value).toFixed(1)}\u00a0% (${name})`);
   return [
-    `The network tells ${labels.slice(0, -1).join(", ")} and ${labels.at(-1)} apart.`,
-    shares.length ? `It was right in ${shares.join(", ")}.` : "",
-    "What a face shows need not be what a person feels.",
+    `The network distinguishes ${labels.slice(0, -1).join(", ")} and ${labels.at(-1)}.`,
+    accuracies.length ? `Accuracy: ${accuracies.join(", ")}.` : "",
+    "A facial expression is not necessarily what a person feels.",
     typeof licence === "string" ? `Licence of the network: ${licence}.` : "",
   ].filter(Boolean).join(" ");
 }

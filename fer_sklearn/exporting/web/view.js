@@ -1,26 +1,26 @@
-// What is drawn: a card for each photo, a box and seven bars for each face.
+// The elements of the page: a card for each photo, a box and a bar per label for each face.
 
-const BRIGHT = 0.35; // on colours brighter than this, black letters are read better
+const BRIGHT = 0.35; // on colours brighter than this, black text is easier to read
 
-// Pictures whose longer side is no more than this are shown enlarged.
+// Images whose longer side is at most this are shown enlarged.
 const TINY = 150;
 
-/** Make an element; `properties` are set on it, `children` are elements or text. */
+/** Make an element with `properties`; `children` are elements or text. */
 export function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
   return element;
 }
 
-export function percent(share) {
-  return `${Math.round(100 * share)} %`;
+export function percent(fraction) {
+  return `${Math.round(100 * fraction)} %`;
 }
 
-/** A face: the picture that the network read, its emotion, and a bar for each label. */
+/** A face: the crop that the network classified, its emotion, and a bar for each label. */
 export class FaceView {
   #rows;
   #emotion = make("span");
-  #share = make("span", { className: "share" });
+  #probability = make("span", { className: "probability" });
   #remark = make("small");
   #canvas = make("canvas");
 
@@ -30,17 +30,18 @@ export class FaceView {
     this.#canvas.setAttribute("aria-hidden", "true");
     const rows = make("ul", { className: "rows" }, ...this.#rows.map((row) => row.element));
     const emotion = make("span", { className: "emotion" }, this.#emotion, this.#remark);
-    this.element = make("li", { className: "face" }, this.#canvas, emotion, this.#share, rows);
+    const parts = [this.#canvas, emotion, this.#probability, rows];
+    this.element = make("li", { className: "face" }, ...parts);
   }
 
   show(face, remark = "") {
-    const { picture, label, probability, probabilities } = face;
-    Object.assign(this.#canvas, { width: picture.width, height: picture.height });
-    this.#canvas.getContext("2d").putImageData(picture, 0, 0);
+    const { image, label, probability, probabilities } = face;
+    Object.assign(this.#canvas, { width: image.width, height: image.height });
+    this.#canvas.getContext("2d").putImageData(image, 0, 0);
     this.element.style.setProperty("--color", this.settings.colors[label]);
     this.#emotion.textContent = label;
     this.#remark.textContent = remark;
-    this.#share.textContent = percent(probability);
+    this.#probability.textContent = percent(probability);
     this.#rows.forEach((row, index) => row.show(probabilities[index], row.label === label));
   }
 }
@@ -57,14 +58,14 @@ class Row {
     this.element = make("li", { className: "row" }, make("b", {}, label), track, this.#value);
   }
 
-  show(share, isFirst) {
-    this.#bar.style.width = `${100 * share}%`;
-    this.#value.textContent = percent(share);
+  show(probability, isFirst) {
+    this.#bar.style.width = `${100 * probability}%`;
+    this.#value.textContent = percent(probability);
     this.element.classList.toggle("first", isFirst);
   }
 }
 
-/** A box about a face, in shares of the picture that it lies on. */
+/** A box around a face, in fractions of the image behind it. */
 export class BoxView {
   #label = make("span");
 
@@ -84,7 +85,7 @@ export class BoxView {
     style.height = `${100 * boxHeight / height}%`;
     style.setProperty("--color", color);
     style.setProperty("--on-color", brightness(color) > BRIGHT ? "#000000" : "#ffffff");
-    // The label stays within the picture.
+    // The label stays inside the image.
     const isHigh = top < 0.1 * height;
     const isLow = top + boxHeight > 0.9 * height;
     classList.toggle("high", isHigh && !isLow);
@@ -100,60 +101,60 @@ function brightness(color) {
   return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
 }
 
-/** A photo: its name, itself with boxes, and its faces or why there are none. */
+/** A photo: its name, the image with boxes, and its faces or the reason why there are none. */
 export class PhotoCard {
-  #said = make("div", { className: "said" });
-  #picture = make("div", { className: "picture" });
+  #details = make("div", { className: "details" });
+  #image = make("div", { className: "image" });
 
   constructor(name, settings) {
     this.settings = settings;
     const title = make("h3", { title: name }, name);
-    this.element = make("article", { className: "photo" }, title, this.#said);
+    this.element = make("article", { className: "photo" }, title, this.#details);
     this.element.setAttribute("aria-label", name);
     this.say("Waiting …");
   }
 
   say(text, ...more) {
-    this.#said.replaceChildren(make("p", { className: "dim" }, text), ...more);
+    this.#details.replaceChildren(make("p", { className: "dim" }, text), ...more);
   }
 
   fail(text) {
     this.element.classList.add("failed");
-    this.#picture.remove();
-    this.#said.replaceChildren(make("p", { className: "note problem" }, text));
+    this.#image.remove();
+    this.#details.replaceChildren(make("p", { className: "note problem" }, text));
   }
 
-  /** Show the picture at once, before its faces are known. */
-  showPicture(url) {
+  /** Show the image at once, before its faces are known. */
+  showImage(url) {
     const image = make("img", { src: url, alt: "" });
     image.onload = () => {
       const long = Math.max(image.naturalWidth, image.naturalHeight);
-      this.#picture.classList.toggle("tiny", long <= TINY);
+      this.#image.classList.toggle("tiny", long <= TINY);
     };
-    // What the browser cannot show, the worker tells.
-    image.onerror = () => this.#picture.remove();
-    this.#picture.replaceChildren(image);
-    this.#said.before(this.#picture);
+    // The worker reports images that the browser cannot show.
+    image.onerror = () => this.#image.remove();
+    this.#image.replaceChildren(image);
+    this.#details.before(this.#image);
   }
 
-  showFaces(answer) {
-    const { faces } = answer;
+  showFaces(result) {
+    const { faces } = result;
     this.element.classList.toggle("many", faces.length > 1);
     const boxes = make("div", { className: "boxes" });
     const list = make("ul", { className: "faces" });
     faces.forEach((face, index) => {
-      const number = faces.length > 1 ? `${index + 1}` : "";
+      const number = faces.length > 1 ? `${index}` : "";
       const view = new FaceView(this.settings);
-      const remark = face.whole ? "no face found: the whole picture was read" : "";
+      const remark = face.whole ? "no face found: the whole image was classified" : "";
       view.show(face, remark || (number && `face ${number}`));
       list.append(view.element);
       if (face.whole) return;
       const box = new BoxView(this.settings);
-      box.show(face, answer, { title: number || face.label });
+      box.show(face, result, { title: number || face.label });
       boxes.append(box.element);
     });
-    this.#picture.querySelector(".boxes")?.remove();
-    this.#picture.append(boxes);
-    this.#said.replaceChildren(list);
+    this.#image.querySelector(".boxes")?.remove();
+    this.#image.append(boxes);
+    this.#details.replaceChildren(list);
   }
 }

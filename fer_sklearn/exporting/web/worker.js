@@ -1,19 +1,19 @@
-// The worker: finds faces and answers, so that the page stays responsive.
+// The worker: detects and classifies faces, so that the page stays responsive.
 //
 // Messages in: {id, task, ...}; out: {id, result}, {id, error} or {progress}.
 
-import { cropFace, wholePicture } from "./crop.js";
-import { findFaces, isSmall } from "./faces.js";
-import { Follower } from "./follow.js";
+import { cropFace, wholeImage } from "./crop.js";
+import { detectFaces, isSmall } from "./faces.js";
+import { FaceTracker } from "./tracking.js";
 import { loadRuntime } from "./runtime.js";
 
-// More pixels are no photo of people, or are an attack.
+// Larger images are not photos of people, or are an attack.
 const MAX_PIXELS = 80_000_000;
-// WebAssembly's memory is limited: this many faces are classified at once.
-const AT_ONCE = 16;
+// Faces per batch; WebAssembly's memory is limited.
+const BATCH_SIZE = 16;
 
 let page = null, tf = null, network = null;
-const follower = new Follower();
+const tracker = new FaceTracker();
 const canvas = new OffscreenCanvas(1, 1);
 const context = canvas.getContext("2d", { willReadFrequently: true, alpha: false });
 
@@ -22,32 +22,32 @@ const tasks = {
     page = settings;
     ({ tf, network } = await loadRuntime(page.runtime, (progress) => postMessage({ progress })));
     const [height, width] = page.size;
-    await probabilities([new ImageData(width, height)]); // the first answer takes longest
+    await predictProba([new ImageData(width, height)]); // the first prediction takes longest
   },
 
-  /** Read the faces of a photo; the whole of it if asked to, or if it is small and shows none. */
+  /** Classify the faces in a photo, or all of it if requested, or if it is small without a face. */
   async photo({ source, whole }) {
     const photo = await pixels(source);
-    const found = whole ? [] : findFaces(photo);
-    const faces = found.map((face) => ({ ...face, picture: cut(photo, face), whole: false }));
+    const found = whole ? [] : detectFaces(photo);
+    const faces = found.map((face) => ({ ...face, image: crop(photo, face), whole: false }));
     if (whole || (!faces.length && isSmall(photo))) {
       const box = [0, 0, photo.width, photo.height];
-      const picture = wholePicture(photo, page.size);
-      faces.push({ box, score: NaN, angle: 0, eyes: null, picture, whole: true });
+      const image = wholeImage(photo, page.size);
+      faces.push({ box, score: NaN, angle: 0, eyes: null, image, whole: true });
     }
-    return { width: photo.width, height: photo.height, faces: await withAnswers(faces) };
+    return { width: photo.width, height: photo.height, faces: await classified(faces) };
   },
 
-  /** Read one frame of the camera; faces keep their number from frame to frame. */
+  /** Classify the faces in a camera frame; faces keep their number from frame to frame. */
   async frame({ source, seconds }) {
     const photo = await pixels(source);
-    const found = follower.find(photo, seconds, page.crop.align);
-    const faces = found.map((face) => ({ ...face, picture: cut(photo, face), whole: false }));
-    return { width: photo.width, height: photo.height, faces: await withAnswers(faces) };
+    const found = tracker.detect(photo, seconds, page.crop.align);
+    const faces = found.map((face) => ({ ...face, image: crop(photo, face), whole: false }));
+    return { width: photo.width, height: photo.height, faces: await classified(faces) };
   },
 
   async forget() {
-    follower.forget();
+    tracker.forget();
   },
 };
 
@@ -59,7 +59,7 @@ onmessage = async ({ data: { id, task, ...rest } }) => {
   }
 };
 
-/** The pixels of a file, a bitmap or an ImageData, upright and on white. */
+/** The pixels of a file, a bitmap or an ImageData, upright and on a white background. */
 async function pixels(source) {
   if (source instanceof ImageData) return source;
   const bitmap = source instanceof Blob ? await decoded(source) : source;
@@ -78,7 +78,7 @@ async function pixels(source) {
 
 async function decoded(file) {
   try {
-    // Numbers as they are in the file, as Python reads them; turned as the camera noted.
+    // Rotated as EXIF says, and without colour conversion, like in Python.
     return await createImageBitmap(file, {
       imageOrientation: "from-image", colorSpaceConversion: "none",
     });
@@ -87,43 +87,44 @@ async function decoded(file) {
   }
 }
 
-function cut(photo, { box, eyes }) {
+function crop(photo, { box, eyes }) {
   return cropFace(photo, box, page.size, page.crop.margin, page.crop.align ? eyes : null);
 }
 
-async function withAnswers(faces) {
-  const answers = await probabilities(faces.map((face) => face.picture));
+async function classified(faces) {
+  const outputs = await predictProba(faces.map((face) => face.image));
   return faces.map((face, index) => {
-    const shares = answers[index];
-    const best = shares.indexOf(Math.max(...shares));
-    return { ...face, label: page.labels[best], probability: shares[best], probabilities: shares };
+    const probabilities = outputs[index];
+    const best = probabilities.indexOf(Math.max(...probabilities));
+    const [label, probability] = [page.labels[best], probabilities[best]];
+    return { ...face, label, probability, probabilities };
   });
 }
 
-/** Classify pictures, ImageData all of one size; a list of numbers for each. */
-async function probabilities(pictures) {
-  const answers = [];
-  for (let first = 0; first < pictures.length; first += AT_ONCE) {
-    const some = pictures.slice(first, first + AT_ONCE);
-    const output = tf.tidy(() => network.predict(rgb(some)));
-    answers.push(...await output.array());
+/** The probability of each label for each of several ImageData of one size. */
+async function predictProba(images) {
+  const outputs = [];
+  for (let first = 0; first < images.length; first += BATCH_SIZE) {
+    const batch = images.slice(first, first + BATCH_SIZE);
+    const output = tf.tidy(() => network.predict(rgb(batch)));
+    outputs.push(...await output.array());
     output.dispose();
   }
-  if (answers.some((shares) => shares.some((share) => !Number.isFinite(share))))
-    throw new Error("The network answered with what is no number. Its files may be damaged.");
-  return answers;
+  if (outputs.some((row) => row.some((value) => !Number.isFinite(value))))
+    throw new Error("The network returned NaN. Its files may be corrupt.");
+  return outputs;
 }
 
-function rgb(pictures) {
-  const [{ width, height }] = pictures;
-  const numbers = new Float32Array(pictures.length * height * width * 3);
+function rgb(images) {
+  const [{ width, height }] = images;
+  const numbers = new Float32Array(images.length * height * width * 3);
   let at = 0;
-  for (const { data } of pictures) {
+  for (const { data } of images) {
     for (let i = 0; i < data.length; i += 4) {
       numbers[at++] = data[i];
       numbers[at++] = data[i + 1];
       numbers[at++] = data[i + 2];
     }
   }
-  return tf.tensor4d(numbers, [pictures.length, height, width, 3]);
+  return tf.tensor4d(numbers, [images.length, height, width, 3]);
 }

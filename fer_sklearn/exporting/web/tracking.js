@@ -1,62 +1,63 @@
-// Faces from frame to frame of the camera: now and then the whole frame is searched, in between
-// only what is near the faces, which takes a tenth of the time.
+// Face tracking for the camera: whole frames are searched at intervals, in between only the
+// surroundings of known faces, which takes a tenth of the time.
 
-import { findEyes, search } from "./cascades.js";
-import { cropTurned } from "./crop.js";
+import { detectEyes, search } from "./cascades.js";
+import { cropRotated } from "./crop.js";
 import { centreOf, photoView, upright } from "./faces.js";
 import { released, toGray } from "./images.js";
 
-// Whole frames are searched at this longer side, in steps of this factor, for faces of this size.
-const SIDE = 320, STEP = 1.2, SMALLEST = 28;
-const SECONDS_BETWEEN = 1;
-// Near a face: a part of the frame with so much around it is scaled to this side, and a face of
-// these sizes looked for in it, half of which it fills when it has not moved.
+// Whole frames are searched at this longer side, in steps of this factor, for faces of at least
+// this size.
+const SIDE = 320, STEP = 1.2, MIN_FACE = 28;
+const SEARCH_INTERVAL = 1; // seconds
+// Near a face: the face with this margin is scaled to this side, and searched for faces of these
+// sizes. A face that has not moved fills half of it.
 const NEAR_MARGIN = 0.5, NEAR_SIDE = 96, NEAR_SIZES = [32, 72], NEAR_STEP = 1.15;
-// Fewer overlapping detections make a face where one was a moment ago.
+// Fewer overlapping detections are required where a face was a moment ago.
 const NEAR_NEIGHBORS = 1;
-// A face that is not seen stays for this long: the cascade blinks.
-const LINGER = 0.3;
+// A face that is not detected stays for this many seconds, since the cascade misses single frames.
+const MAX_LOST_SECONDS = 0.3;
 
-export class Follower {
+export class FaceTracker {
   #faces = [];
-  #number = 0;
-  #searched = -Infinity;
+  #nNumbers = 0;
+  #lastSearch = -Infinity;
 
   forget() {
     this.#faces = [];
-    this.#number = 0;
-    this.#searched = -Infinity;
+    this.#nNumbers = 0;
+    this.#lastSearch = -Infinity;
   }
 
-  /** Faces of the next frame, as findFaces tells them, each with a number that it keeps. */
-  find(photo, seconds, withEyes) {
-    const isDue = !this.#faces.length || seconds - this.#searched >= SECONDS_BETWEEN;
+  /** The faces in the next frame, like those of detectFaces, each with a number that it keeps. */
+  detect(photo, seconds, withEyes) {
+    const isDue = !this.#faces.length || seconds - this.#lastSearch >= SEARCH_INTERVAL;
     released(() => {
       if (isDue) this.#everywhere(photo, seconds);
       else this.#nearby(photo, seconds);
     });
-    this.#faces = this.#faces.filter((face) => seconds - face.seen <= LINGER);
+    this.#faces = this.#faces.filter((face) => seconds - face.seen <= MAX_LOST_SECONDS);
     return this.#faces.map((face) => {
-      return { ...face, angle: 0, eyes: withEyes ? findEyes(photo, face.box, 0) : null };
+      return { ...face, angle: 0, eyes: withEyes ? detectEyes(photo, face.box, 0) : null };
     });
   }
 
   #everywhere(photo, seconds) {
     const scale = Math.min(1, SIDE / Math.max(photo.width, photo.height));
-    const found = upright(photo, photoView(photo, { scale, smallest: SMALLEST }), STEP);
+    const found = upright(photo, photoView(photo, { scale, minFace: MIN_FACE }), STEP);
     const known = this.#faces;
     this.#faces = found.map(({ box, score }) => {
       const index = known.findIndex((face) => isSame(face.box, box));
-      const number = index < 0 ? ++this.#number : known.splice(index, 1)[0].number;
+      const number = index < 0 ? this.#nNumbers++ : known.splice(index, 1)[0].number;
       return { box, score, number, seen: seconds };
     });
     this.#faces.push(...known);
-    this.#searched = seconds;
+    this.#lastSearch = seconds;
   }
 
   #nearby(photo, seconds) {
     for (const face of this.#faces) {
-      const part = cropTurned(photo, face.box, [NEAR_SIDE, NEAR_SIDE], NEAR_MARGIN, 0);
+      const part = cropRotated(photo, face.box, [NEAR_SIDE, NEAR_SIDE], NEAR_MARGIN, 0);
       const found = search(toGray(part), ...NEAR_SIZES, NEAR_STEP, NEAR_NEIGHBORS);
       if (!found.length) continue;
       const best = found.reduce((one, other) => (other.score > one.score ? other : one));
@@ -74,7 +75,7 @@ export class Follower {
   }
 }
 
-/** Whether two boxes are of one face: the centre of one is in the middle of the other. */
+/** Whether two boxes show one face: the centre of one lies in the middle of the other. */
 function isSame(box, other) {
   const [x, y] = centreOf(box);
   const [otherX, otherY] = centreOf(other);
