@@ -5,6 +5,7 @@ import pickle
 import keras
 import numpy as np
 import pytest
+from networks import small_network
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import StratifiedKFold, check_cv, cross_val_score
 
@@ -13,11 +14,19 @@ from fer_sklearn.cnn import _fit as training_module
 
 SIZE = 24
 # Enough to learn 280 synthetic faces.
-LEARNER = {"epochs": 30, "batch_size": 32, "learning_rate": 2e-3, "dropout": 0.0}
+LEARNER = {
+    "architecture": "conv3",
+    "epochs": 30,
+    "batch_size": 32,
+    "learning_rate": 2e-3,
+    "dropout": 0.0,
+}
 
 
 def quick(**parameters):
-    return FERCNNClassifier(**({"epochs": 2, "random_state": 0} | parameters))
+    return FERCNNClassifier(
+        **({"architecture": small_network, "epochs": 2, "random_state": 0} | parameters)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +117,9 @@ def test_frozen_layers_of_an_own_network_keep_their_weights(small_faces):
 
 
 def test_half_precision_trains_and_answers_in_float32(small_faces):
-    classifier = quick(dtype_policy="mixed_bfloat16", epochs=5).fit(*small_faces)
+    classifier = quick(architecture="conv3", dtype_policy="mixed_bfloat16", epochs=5).fit(
+        *small_faces
+    )
     assert classifier.model_.layers[1].compute_dtype == "bfloat16"
     assert classifier.predict_proba(small_faces[0]).dtype == np.float32
     assert classifier.history_["loss"][-1] < classifier.history_["loss"][0]
@@ -341,6 +352,6 @@ def test_pickled_with_the_optimizer_goes_on_alike(small_faces):
 
 
 def test_pickled_without_the_optimizer_it_starts_that_anew(small_faces):
-    classifier = quick().partial_fit(*small_faces)
+    classifier = quick(architecture="conv3").partial_fit(*small_faces)
     plain = len(pickle.dumps(classifier))
     assert len(pickle.dumps(classifier.set_params(save_optimizer=True))) > 2.5 * plain
