@@ -18,12 +18,16 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def network():
-    x = inputs = keras.Input((6, 6, 1))
+def normalized(meta):
+    x = inputs = keras.Input(meta["input_shape"])
     x = keras.layers.Conv2D(4, 3, use_bias=False)(x)
     x = keras.layers.BatchNormalization(momentum=0.8)(x)
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Activation("relu")(x))
-    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    return keras.Model(inputs, keras.layers.Dense(meta["n_classes"], activation="softmax")(x))
+
+
+def network():
+    return normalized({"input_shape": (6, 6, 1), "n_classes": 3})
 
 
 def trained(model):
@@ -55,9 +59,9 @@ def test_others_stay_as_they_are(options):
 
 def test_training_uses_it_and_what_is_kept_is_plain_keras(small_faces):
     optimizer, _ = describe_optimizer("sgd", 0.1, weight_decay=0, cosine_steps=None)
-    spec = NetworkSpec("resnet_se", None, (24, 24, 1), 7, optimizer, 0.0, "float32")
+    spec = NetworkSpec(normalized, None, (24, 24, 1), 7, optimizer, 0.0, "float32")
     kinds = {type(layer) for layer in _CompiledModel(spec).model.layers}
     assert FusedBatchNormalization in kinds
     assert keras.layers.BatchNormalization not in kinds
-    fitted = FERCNNClassifier(architecture="resnet_se", epochs=1, random_state=0).fit(*small_faces)
+    fitted = FERCNNClassifier(architecture=normalized, epochs=1, random_state=0).fit(*small_faces)
     assert FusedBatchNormalization not in {type(layer) for layer in fitted.model_.layers}
