@@ -64,6 +64,16 @@ KERAS_ROOMS = {"cnn", "explain", "exporting"}
 KERAS = {"keras", "tensorflow", "scikeras"}
 # Loaded inside the function that needs them.
 LAZY = {"cv2", "matplotlib"}
+# The road from a photo to its rows: reading, detecting, cropping, scaling, the LiteRT interpreter
+# and the rows. These files do without the slow libraries; the estimators stand elsewhere.
+ROAD = (
+    *("exceptions.py", "emotions.py", "images.py", "weights.py"),
+    *(f"_utils/{name}.py" for name in ("files", "litert", "optional", "pixel_values")),
+    *(f"_utils/{name}.py" for name in ("tables", "typing", "validation")),
+    *(f"faces/{name}.py" for name in ("__init__", "_crop", "_detect", "_faces", "_haar", "_yunet")),
+    *(f"photos/{name}.py" for name in ("_recognize", "_rows", "_sources")),
+)
+SLOW = {"joblib", "pandas", "scipy", "skimage", "sklearn"}
 IMPORTERS = {"import_module", "import_optional", "__import__"}
 FORBIDDEN_CALLS = {
     "np.random.seed": "a global seed",
@@ -385,9 +395,9 @@ def test_exported_name_resolves(name):
     assert getattr(fer_sklearn, name) is not None
 
 
-def _loaded_after(code):
+def _loaded_after(code, heavy=frozenset(KERAS | LAZY)):
     """Return the heavy libraries that a fresh interpreter has loaded after `code`."""
-    heavy = sorted(KERAS | LAZY)
+    heavy = sorted(heavy)
     script = f"import sys\n{code}\nprint(*[name for name in {heavy} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
@@ -408,6 +418,43 @@ def test_only_the_cnn_loads_keras():
 @pytest.mark.parametrize("module", ["cnn", "cnn.augmentation", "explain", "inference"])
 def test_room_beside_keras_loads_without_it(module):
     assert _loaded_after(f"import fer_sklearn.{module}") == []
+
+
+def _slow_imports(tree):
+    """Yield the imports of slow libraries anywhere in a file, but for type checkers alone."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            pending.extend(node.orelse)
+            continue
+        names = []
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        yield from (name for name in names if name.split(".")[0] in SLOW)
+        pending.extend(ast.iter_child_nodes(node))
+
+
+@pytest.mark.parametrize("name", ROAD)
+def test_the_road_from_a_photo_to_its_rows_imports_nothing_slow(name):
+    assert list(_slow_imports(ast.parse((PACKAGE / name).read_text(encoding="utf-8")))) == []
+
+
+def test_the_road_from_a_photo_to_its_rows_loads_nothing_slow():
+    modules = [name.removesuffix(".py").replace("/", ".") for name in ROAD]
+    modules += ["face_reader", "photos", "video"]
+    code = "".join(f"import fer_sklearn.{name}\n" for name in modules)
+    assert _loaded_after(code, heavy=SLOW) == []
+
+
+def test_the_checks_of_the_road_see_what_is_slow():
+    tree = ast.parse(
+        "if TYPE_CHECKING:\n    import scipy\ndef f():\n    from sklearn.base import x"
+    )
+    assert list(_slow_imports(tree)) == ["sklearn.base"]
+    assert _loaded_after("import fer_sklearn.preprocessing", heavy={"sklearn"}) == ["sklearn"]
 
 
 def test_the_check_sees_a_heavy_library():
