@@ -1,4 +1,6 @@
-"""Exact copies among the images of a data set."""
+"""Exact duplicates among the images of a data set."""
+
+from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
@@ -9,31 +11,32 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from ..images import as_photo_list, read_image
+from .._utils.typing import ArrayLike, ImagesLike, IntArray
+from ..images import as_photo, as_photo_list
 
-__all__ = ["DuplicateReport", "duplicate_groups", "duplicate_report"]
+__all__ = ["DuplicateReport", "duplicate_groups", "duplicate_report", "number_copies"]
 
 
-def duplicate_groups(images):
-    """Number identical images alike.
+def duplicate_groups(images: ImagesLike) -> IntArray:
+    """Give identical images the same group number.
 
-    Copies that fall into both parts of a split make a score too good. Given as ``groups``
-    to scikit-learn's ``StratifiedGroupKFold``, these numbers keep them in one fold.
+    Duplicates that fall into both parts of a split make a score too high. Pass these numbers as
+    ``groups`` to scikit-learn's ``StratifiedGroupKFold`` to keep them in one fold.
 
     Parameters
     ----------
     images : array-like of shape (n, h, w), (n, h, w, c) or (n, h * w), or list of photos
-        Images are identical where all their pixels, their size and their dtype are.
+        Images are identical if all their pixels, their size and their dtype are.
 
     Returns
     -------
     ndarray of shape (n,), int64
-        Group numbers, from 0 in the order of first appearance.
+        Group numbers, counted from 0 in the order of first appearance.
 
     Raises
     ------
     ValueError
-        If `images` is empty or no batch of images.
+        If `images` is empty or not a batch of images.
 
     Examples
     --------
@@ -45,16 +48,18 @@ def duplicate_groups(images):
     return number_copies(as_photo_list(images, name="images"))
 
 
-def number_copies(photos: Iterable[Any]) -> np.ndarray:
-    """Number identical photos alike, as :func:`duplicate_groups`, reading them one at a time.
+def number_copies(photos: Iterable[Any]) -> IntArray:
+    """Give identical photos the same group number, reading them one at a time.
 
     Parameters
     ----------
-    photos : iterable of paths or pixels
+    photos : iterable of paths, bytes, file objects or arrays
+        Photos, as in :func:`duplicate_groups`.
 
     Returns
     -------
     ndarray of shape (n,), int64
+        Group numbers, counted from 0 in the order of first appearance.
     """
     numbers: dict[bytes, int] = {}
     return np.array([numbers.setdefault(_digest(photo), len(numbers)) for photo in photos])
@@ -62,35 +67,36 @@ def number_copies(photos: Iterable[Any]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DuplicateReport:
-    """Counts of exact copies; printing it gives a readable summary.
+    """Numbers of exact duplicates; print it for a readable summary.
 
     Attributes
     ----------
     n_images : dict of str to int
-        Images in each subset.
+        Number of images in each subset.
     copies : dict of str to int
-        Images of a subset that equal an earlier one of the same subset.
-    conflicts : dict of str to int
-        Groups of identical images within a subset that carry different labels; empty
-        where no labels were given.
+        Number of images in each subset that equal an earlier one of the same subset.
+    label_conflicts : dict of str to int
+        Number of groups of identical images in each subset that have different labels; empty if
+        no labels were given.
     shared : dict of (str, str) to int
-        ``shared["public", "train"]`` images of ``public`` stand in ``train`` too.
+        ``shared["public", "train"]`` images of ``public`` are also in ``train``.
     groups : ndarray of shape (n,), int64
-        The numbers of :func:`duplicate_groups`, to pass on to a splitter.
+        Group numbers as :func:`duplicate_groups` returns them, for a splitter.
     """
 
-    n_images: dict
-    copies: dict
-    conflicts: dict
-    shared: dict
-    groups: np.ndarray = field(repr=False)
+    n_images: dict[str, int]
+    copies: dict[str, int]
+    label_conflicts: dict[str, int]
+    shared: dict[tuple[str, str], int]
+    groups: IntArray = field(repr=False)
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = []
         for name, n_images in self.n_images.items():
             line = f"{name}: {n_images:,} images, {self.copies[name]:,} copies of others"
-            if name in self.conflicts:
-                line += f", {self.conflicts[name]:,} groups of copies with different labels"
+            if name in self.label_conflicts:
+                n_conflicts = self.label_conflicts[name]
+                line += f", {n_conflicts:,} groups of copies with different labels"
             lines.append(line)
         lines += [
             f"{a} in {b}: {n:,} of {self.n_images[a]:,} images ({n / self.n_images[a]:.1%})"
@@ -99,25 +105,29 @@ class DuplicateReport:
         return "\n".join(lines)
 
 
-def duplicate_report(images, target=None, subset=None):
-    """Count exact copies within and between the subsets of a data set.
+def duplicate_report(
+    images: ImagesLike, y: ArrayLike | None = None, subset: ArrayLike | None = None
+) -> DuplicateReport:
+    """Count exact duplicates within and between the subsets of a data set.
 
     Parameters
     ----------
     images : array-like of shape (n, h, w), (n, h, w, c) or (n, h * w), or list of photos
-    target : array-like of shape (n,) or None, default=None
-        Labels; with them, copies that are labelled differently are counted.
+        Images, of all subsets.
+    y : array-like of shape (n,) or None, default=None
+        Labels. If given, duplicates with different labels are counted too.
     subset : array-like of shape (n,) or None, default=None
-        The subset of every image; None means that there is one, ``"all"``.
+        Name of the subset of each image. If None, all images are in one subset, ``"all"``.
 
     Returns
     -------
     DuplicateReport
+        Numbers of duplicates.
 
     Raises
     ------
     ValueError
-        If `images` is empty, or `target` or `subset` has another length.
+        If `images` is empty, or `y` or `subset` has a different length.
 
     Examples
     --------
@@ -130,19 +140,19 @@ def duplicate_report(images, target=None, subset=None):
     train in test: 1 of 3 images (33.3%)
     test in train: 1 of 2 images (50.0%)
     """
-    check_consistent_length(images, target, subset)
+    check_consistent_length(images, y, subset)
     groups = duplicate_groups(images)
-    subset = np.full(len(groups), "all") if subset is None else np.asarray(subset)
-    names = list(dict.fromkeys(subset.tolist()))
-    within = {name: groups[subset == name] for name in names}
+    subsets = np.full(len(groups), "all") if subset is None else np.asarray(subset)
+    names = list(dict.fromkeys(subsets.tolist()))
+    within = {name: groups[subsets == name] for name in names}
     conflicts = {}
-    if target is not None:
-        labels = np.unique(np.asarray(target), return_inverse=True)[1]
-        conflicts = {name: _n_conflicts(within[name], labels[subset == name]) for name in names}
+    if y is not None:
+        codes = np.unique(np.asarray(y), return_inverse=True)[1]
+        conflicts = {name: _n_conflicts(within[name], codes[subsets == name]) for name in names}
     return DuplicateReport(
         n_images={name: len(within[name]) for name in names},
         copies={name: len(within[name]) - len(np.unique(within[name])) for name in names},
-        conflicts=conflicts,
+        label_conflicts=conflicts,
         shared={
             (a, b): int(np.isin(within[a], within[b]).sum()) for a, b in permutations(names, 2)
         },
@@ -150,19 +160,15 @@ def duplicate_report(images, target=None, subset=None):
     )
 
 
-def _digest(photo):
+def _digest(photo: Any) -> bytes:
     """Return 16 bytes that only identical images share."""
-    pixels = np.ascontiguousarray(photo if hasattr(photo, "dtype") else _as_pixels(photo))
+    pixels = np.ascontiguousarray(photo if hasattr(photo, "dtype") else as_photo(photo))
     digest = hashlib.blake2b(f"{pixels.shape}{pixels.dtype.str}".encode(), digest_size=16)
-    digest.update(pixels)
+    digest.update(pixels.data)
     return digest.digest()
 
 
-def _as_pixels(photo):
-    return read_image(photo) if isinstance(photo, str) or hasattr(photo, "__fspath__") else photo
-
-
-def _n_conflicts(groups, labels):
-    """Count groups that hold more than one label."""
-    pairs = np.unique(np.stack([groups, labels]), axis=1)
+def _n_conflicts(groups: IntArray, codes: IntArray) -> int:
+    """Count groups with more than one label."""
+    pairs = np.unique(np.stack([groups, codes]), axis=1)
     return int((np.bincount(pairs[0]) > 1).sum())

@@ -1,4 +1,4 @@
-"""FER2013, in every form in which people have it."""
+"""Load FER2013 from any of its common distributions, or download it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ import re
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.files import data_home as data_folder
-from .._utils.typing import LabelArray, PathLike, PixelArray
+from .._utils.typing import LabelArray, NDArray, PathLike, PixelArray
 from .._utils.validation import check_choice, suggestion
 from ..emotions import EMOTIONS, FER2013_CODES, canonical_emotion
 from ..exceptions import DatasetFormatError
+from ..images import is_image_file
 from ._ferplus import load_ferplus
-from ._folder import check_exists, decode_members, is_image, open_source
+from ._folder import Source, check_exists, decode_members, open_source
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["SIDE", "SUBSETS", "fetch_fer2013", "load_fer2013"]
 
@@ -30,7 +36,7 @@ _FOLDERS = {"train": "train", "training": "train"} | {
     f"{half}{test}": half for half in ("public", "private") for test in ("", "test")
 }
 _NAME_PREFIX = re.compile(r"(training|publictest|privatetest)(?![a-z])", re.IGNORECASE)
-# An official table is complete, so it goes before images; the challenge's train.csv after.
+# An official table is complete, so it takes precedence over images, unlike train.csv.
 _WHOLE_TABLES = ("fer2013.csv", "icml_face_data.csv")
 _ROWS_AT_ONCE = 4096
 _EXPECTED_FORMS = (
@@ -47,43 +53,66 @@ _COUNTS = {"train": 28_709, "public": 3_589, "private": 3_589}
 _CANDIDATES = (_ARCHIVE, "archive.zip", "fer2013.csv", "icml_face_data.csv", "fer2013")
 
 DESCR = """\
-FER2013, the facial expression recognition data of the ICML 2013 challenge.
+FER2013, the facial expression recognition data set of the ICML 2013 challenge.
 
 35,887 grey faces of 48×48 pixels, collected by image search and labelled with one of seven
 emotions: 28,709 for training, 3,589 "public" test faces (used for validation during the
 challenge) and 3,589 "private" ones (its final test). Human accuracy is about 65 ± 5 %.
-About 8 % of each test half are exact copies of training images: see duplicate_report.
+About 8 % of each half of the test set are exact copies of training images: see
+duplicate_report.
 
 Goodfellow et al. (2013), Challenges in Representation Learning: A report on three machine
 learning contests, arXiv:1307.0414.
 """
 
 
-def load_fer2013(path, *, subset="train", votes=None, return_X_y=False):
-    """Load FER2013 from a table, a folder or a zip archive.
+@overload
+def load_fer2013(
+    path: PathLike,
+    *,
+    subset: str = "train",
+    votes: PathLike | None = None,
+    return_X_y: Literal[False] = False,
+) -> Bunch: ...
+@overload
+def load_fer2013(
+    path: PathLike,
+    *,
+    subset: str = "train",
+    votes: PathLike | None = None,
+    return_X_y: Literal[True],
+) -> tuple[PixelArray, LabelArray]: ...
+def load_fer2013(
+    path: PathLike,
+    *,
+    subset: str = "train",
+    votes: PathLike | None = None,
+    return_X_y: bool = False,
+) -> Bunch | tuple[PixelArray, LabelArray]:
+    """Load FER2013 from a CSV file, a folder or a zip archive.
 
-    Where the subset of an image is read:
+    The subset of each image is read from:
 
-    - ``fer2013.csv`` and ``icml_face_data.csv``: in the column ``Usage``; blanks in column
-      names are ignored. A table without that column, as ``train.csv``, is all training.
-    - A folder of images, ``.../<emotion>/*``: at the start of the file name, ``Training_``,
-      ``PublicTest_`` or ``PrivateTest_``; else in a folder above, ``train``, ``PublicTest``,
+    - ``fer2013.csv`` and ``icml_face_data.csv``: the column ``Usage``; blanks in column names are
+      ignored. A table without that column, such as ``train.csv``, contains training images only.
+    - a folder of images, ``.../<emotion>/*``: the start of the file name, ``Training_``,
+      ``PublicTest_`` or ``PrivateTest_``; otherwise a parent folder, ``train``, ``PublicTest`` or
       ``PrivateTest``.
-    - A zip archive: as for the table or the folder in it; nothing is unpacked to disk.
+    - a zip archive: as for the table or folder in it; nothing is unpacked to disk.
 
-    In a folder or archive that holds both, ``fer2013.csv`` and ``icml_face_data.csv`` are
-    preferred to images, and images to ``train.csv``.
+    If a folder or archive contains several of these, ``fer2013.csv`` and ``icml_face_data.csv``
+    take precedence over images, and images over ``train.csv``.
 
     Parameters
     ----------
     path : str or path-like
-        The CSV file, the folder, or the zip archive; either of the latter may have
-        further folders around what is looked for.
+        The CSV file, the folder or the zip archive. In the latter two, the table or the images may
+        be in subfolders.
     subset : {"train", "public", "private", "all"}, default="train"
-        Which rows to load: ``"public"`` and ``"private"`` are the halves of the test set.
+        The rows to load: ``"public"`` and ``"private"`` are the halves of the test set.
     votes : str, path-like or None, default=None
-        A CSV file of FER+'s votes for :func:`load_ferplus`, by the names of images; so `path` must
-        be a folder or an archive of images.
+        A CSV file of FER+'s votes, as :func:`load_ferplus` reads it. `path` must then be a folder
+        or an archive of images, since votes are found by the names of images.
     return_X_y : bool, default=False
         If True, return ``(images, target)``.
 
@@ -95,26 +124,27 @@ def load_fer2013(path, *, subset="train", votes=None, return_X_y=False):
         - target : ndarray of shape (n,), str; emotion names
         - target_names : ndarray of shape (7,), str; sorted
         - subset : ndarray of shape (n,), str; ``"train"``, ``"public"`` or ``"private"``
-        - filenames : ndarray of shape (n,), str; only for images: names within `path`
+        - filenames : ndarray of shape (n,), str; only for images: names relative to `path`
         - votes : ndarray of shape (n, 10), int64; only with `votes`
         - DESCR : str
 
-        Rows of a table stand in the table's order; images by subset, then by name, which
-        sorts them by emotion: shuffle where order matters.
+        Rows of a table keep their order. Images are sorted by subset, then by name, which groups
+        them by emotion: shuffle them if order matters.
 
     Raises
     ------
     FileNotFoundError
-        If there is nothing at `path`.
+        If `path` does not exist.
     DatasetFormatError
-        For a form, column, emotion, pixel count or image size that is not FER2013's, and
-        where `path` holds no image of `subset`. The message names the file and row.
+        If a layout, column, emotion, number of pixels or image size is not FER2013's, or if `path`
+        contains no image of `subset`. The message names the file and row.
     ImageReadError
-        For a missing, truncated or damaged image.
+        If an image is missing, truncated or damaged.
 
     References
     ----------
-    Goodfellow et al. (2013), arXiv:1307.0414.
+    Goodfellow et al. (2013), Challenges in Representation Learning: A report on three machine
+    learning contests, arXiv:1307.0414.
 
     Examples
     --------
@@ -124,17 +154,17 @@ def load_fer2013(path, *, subset="train", votes=None, return_X_y=False):
     (3589, 48, 48)
     """
     check_choice("subset", subset, (*SUBSETS, "all"))
-    path = check_exists(path)
+    existing = check_exists(path)
     wanted = SUBSETS if subset == "all" else (subset,)
-    if path.suffix.lower() == ".csv" and path.is_file():
-        with path.open("rb") as file:
-            data = _read_table(file, str(path), wanted)
+    if existing.suffix.lower() == ".csv" and existing.is_file():
+        with existing.open("rb") as file:
+            data = _read_table(file, str(existing), wanted)
     else:
-        with open_source(path) as source:
+        with open_source(existing) as source:
             data = _read_source(source, wanted)
     if not len(data["target"]):
         raise DatasetFormatError(
-            f"{path} holds no row or image of subset={subset!r}. Ask for another subset, or "
+            f"{existing} contains no row or image of subset={subset!r}. Load another subset, or "
             f"use the complete fer2013.csv or archive."
         )
     if votes is not None:
@@ -143,7 +173,7 @@ def load_fer2013(path, *, subset="train", votes=None, return_X_y=False):
                 f"votes={str(votes)!r} needs the names of images, and {path} is a table, which has "
                 f"none. Load FER2013 from its folder or archive of images."
             )
-        data["votes"] = load_ferplus(votes, data["filenames"])
+        data["votes"] = load_ferplus(votes, data["filenames"].tolist())
     if return_X_y:
         return data["images"], data["target"]
     images = data["images"]
@@ -155,12 +185,12 @@ def load_fer2013(path, *, subset="train", votes=None, return_X_y=False):
     )
 
 
-def _read_source(source, wanted):
-    """Find a table or images in a folder or archive, and read them."""
-    tables = {}
+def _read_source(source: Source, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Read the table or the images in a folder or archive."""
+    tables: dict[str, str] = {}
     for name in source.names:
         tables.setdefault(_file(name).lower(), name)
-    images = [name for name in source.names if is_image(name)]
+    images = [name for name in source.names if is_image_file(name)]
     table = next((tables[name] for name in _WHOLE_TABLES if name in tables), None)
     if table is None and not images:
         table = tables.get("train.csv")
@@ -169,7 +199,7 @@ def _read_source(source, wanted):
             return _read_table(file, source.describe(table), wanted)
     if not images:
         raise DatasetFormatError(
-            f"{source.path} holds neither a table nor images of FER2013. {_EXPECTED_FORMS}."
+            f"{source.path} contains neither a table nor images of FER2013. {_EXPECTED_FORMS}."
         )
     return _read_images(source, images, wanted)
 
@@ -177,7 +207,10 @@ def _read_source(source, wanted):
 # -- images ---------------------------------------------------------------------------
 
 
-def _read_images(source, names, wanted):
+def _read_images(
+    source: Source, names: list[str], wanted: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """Read the images of the wanted subsets."""
     emotions = _emotions_of_folders(source, names)
     members = sorted(
         (wanted.index(subset), name)
@@ -202,15 +235,15 @@ def _read_images(source, names, wanted):
     }
 
 
-def _emotions_of_folders(source, names):
-    """Map every folder that holds images to its emotion; tell all that are unknown."""
+def _emotions_of_folders(source: Source, names: list[str]) -> dict[str, str]:
+    """Map each folder of images to its emotion; raise if any are unknown."""
     folders = sorted({_folder(name) for name in names})
     emotions = {folder: canonical_emotion(_file(folder)) for folder in folders}
     unknown = [folder for folder in folders if emotions[folder] not in EMOTIONS]
     if unknown:
         hints = "".join(suggestion(emotions[folder], EMOTIONS) for folder in unknown[:5])
         raise DatasetFormatError(
-            f"{source.path} has images in folders that name no emotion of FER2013: "
+            f"{source.path} has images in folders that are not named after an emotion of FER2013: "
             f"{', '.join(repr(folder or '.') for folder in unknown[:5])}"
             f"{' and more' if len(unknown) > 5 else ''}. Expected "
             f"{', '.join(EMOTIONS)}.{hints} load_image_folder reads folders of any names."
@@ -218,7 +251,8 @@ def _emotions_of_folders(source, names):
     return emotions
 
 
-def _subset_of_name(source, name, wanted):
+def _subset_of_name(source: Source, name: str, wanted: Sequence[str]) -> str | None:
+    """Return the subset of an image; None if it is not a training image and only those count."""
     parts = name.split("/")
     if match := _NAME_PREFIX.match(parts[-1]):
         return _USAGE[match[1].lower()]
@@ -228,27 +262,27 @@ def _subset_of_name(source, name, wanted):
     if wanted == ("train",) and "test" in map(str.lower, parts):
         return None
     raise DatasetFormatError(
-        f"{source.describe(name)}: neither its name nor a folder tells whether it belongs to "
-        f"the public or the private test half, or to training. Expected a name that starts "
-        f"with 'Training_', 'PublicTest_' or 'PrivateTest_', or a folder 'train', 'PublicTest' "
-        f"or 'PrivateTest'. load_image_folder reads folders without that division."
+        f"{source.describe(name)}: neither its name nor its folders say whether it is a training "
+        f"image, or in which half of the test set it is. Expected a name that starts with "
+        f"'Training_', 'PublicTest_' or 'PrivateTest_', or a folder 'train', 'PublicTest' or "
+        f"'PrivateTest'. load_image_folder reads other folders."
     )
 
 
-def _folder(name):
+def _folder(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _file(name):
+def _file(name: str) -> str:
     return name.rpartition("/")[2]
 
 
 # -- tables ---------------------------------------------------------------------------
 
 
-def _read_table(file, name, wanted):
-    """Read a CSV file by chunks of rows, so that its text is never in memory whole."""
-    parts = {"images": [], "target": [], "subset": []}
+def _read_table(file: IO[bytes], name: str, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Read a CSV file in chunks of rows, so that its text is never in memory as a whole."""
+    parts: dict[str, list[NDArray[Any]]] = {"images": [], "target": [], "subset": []}
     for frame in _table_chunks(file, name):
         subsets = _subsets_of_rows(frame, name)
         frame, subsets = frame[np.isin(subsets, wanted)], subsets[np.isin(subsets, wanted)]
@@ -258,8 +292,8 @@ def _read_table(file, name, wanted):
     return {key: np.concatenate(value) for key, value in parts.items()}
 
 
-def _table_chunks(file, name):
-    """Yield data frames with the columns emotion, pixels and perhaps usage, all text."""
+def _table_chunks(file: IO[bytes], name: str) -> Iterator[pd.DataFrame]:
+    """Yield data frames with the text columns emotion, pixels and, optionally, usage."""
     import pandas as pd
 
     try:
@@ -272,18 +306,18 @@ def _table_chunks(file, name):
             if missing:
                 raise DatasetFormatError(
                     f"{name}: there is no column {' and '.join(map(repr, missing))}; found "
-                    f"{', '.join(map(repr, frame.columns))}. A table without emotions cannot "
-                    f"be loaded: use fer2013.csv, icml_face_data.csv or train.csv."
+                    f"{', '.join(map(repr, frame.columns))}. Tables without emotions cannot be "
+                    f"loaded: use fer2013.csv, icml_face_data.csv or train.csv."
                 )
-            # A line that ends early lacks its last fields.
+            # The last fields of a truncated line are missing.
             yield frame.fillna("")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DatasetFormatError(
-            f"{name}: not a readable CSV file ({str(error).strip()}). Download it again."
+            f"{name}: not a valid CSV file ({str(error).strip()}). Download it again."
         ) from error
 
 
-def _subsets_of_rows(frame, name):
+def _subsets_of_rows(frame: pd.DataFrame, name: str) -> NDArray[np.str_]:
     if "usage" not in frame:
         return np.full(len(frame), "train", dtype="<U7")
     usage = frame["usage"].str.strip()
@@ -297,8 +331,8 @@ def _subsets_of_rows(frame, name):
     return subsets.to_numpy(dtype="<U7")
 
 
-def _emotions_of_rows(column, name):
-    """Translate the codes, or names, of a column."""
+def _emotions_of_rows(column: pd.Series, name: str) -> NDArray[np.str_]:
+    """Translate a column of codes or names to emotions."""
     codes = {str(code): emotion for code, emotion in enumerate(FER2013_CODES)}
     emotions = []
     for row, text in column.items():
@@ -313,15 +347,15 @@ def _emotions_of_rows(column, name):
     return _names(emotions)
 
 
-def _parse_pixels(column, name):
-    """Parse texts of 2,304 numbers each."""
+def _parse_pixels(column: pd.Series, name: str) -> NDArray[np.uint8]:
+    """Parse a column of strings of 2,304 numbers each."""
     images = np.empty((len(column), SIDE * SIDE), np.uint8)
     for i, (row, text) in enumerate(column.items()):
-        # Deleting all digits at once is much faster than looking at every number.
+        # Deleting all digits at once is much faster than checking each number.
         strange = text.strip().encode().translate(None, b"0123456789 \t\r\n")
         if strange:
             found = strange[:10].decode(errors="replace")
-            raise _bad_pixels(name, row, f"the pixels hold {found!r}; expected integers")
+            raise _bad_pixels(name, row, f"the pixels contain {found!r}; expected integers")
         values = np.fromstring(text, dtype=np.int64, sep=" ") if text.strip() else np.empty(0)
         if len(values) != SIDE * SIDE:
             raise _bad_pixels(
@@ -333,23 +367,31 @@ def _parse_pixels(column, name):
     return images.reshape(-1, SIDE, SIDE)
 
 
-def _bad_pixels(name, row, what):
+def _bad_pixels(name: str, row: int, what: str) -> DatasetFormatError:
     return DatasetFormatError(
         f"{name}, {_row(row)}: {what}. Download the file again, or remove the row."
     )
 
 
-def _row(index):
+def _row(index: int) -> str:
     return f"row {index + 1} below the header"
 
 
-def _names(values):
+def _names(values: list[str]) -> NDArray[np.str_]:
     return np.array(values, dtype=None if len(values) else "<U1")
 
 
 # -- download -------------------------------------------------------------------------
 
 
+@overload
+def fetch_fer2013(
+    data_home: PathLike | None = None, *, subset: str = "train", return_X_y: Literal[False] = False
+) -> Bunch: ...
+@overload
+def fetch_fer2013(
+    data_home: PathLike | None = None, *, subset: str = "train", return_X_y: Literal[True]
+) -> tuple[PixelArray, LabelArray]: ...
 def fetch_fer2013(
     data_home: PathLike | None = None, *, subset: str = "train", return_X_y: bool = False
 ) -> Bunch | tuple[PixelArray, LabelArray]:
@@ -386,17 +428,18 @@ def fetch_fer2013(
     check_choice("subset", subset, (*SUBSETS, "all"))
     home = data_folder(data_home)
     path = _find(home) or _download(home)
-    return load_fer2013(path, subset=subset, return_X_y=return_X_y)
+    data = load_fer2013(path, subset=subset)
+    return (data.images, data.target) if return_X_y else data
 
 
-def _find(home):
+def _find(home: Path) -> Path | None:
     """Return the path of FER2013 in the data folder, or None."""
     if path := next((home / name for name in _CANDIDATES if (home / name).exists()), None):
         return path
     return home if (home / "train").is_dir() else None
 
 
-def _download(home):
+def _download(home: Path) -> Path:
     """Download the archive, check it, and keep it in `home`."""
     import pooch
 
@@ -425,14 +468,14 @@ def _download(home):
     return home / _ARCHIVE
 
 
-def _download_error(reason, home):
+def _download_error(reason: object, home: Path) -> ConnectionError:
     return ConnectionError(
         f"FER2013 could not be downloaded from Kaggle ({reason}). Check the network. "
         f"{_by_hand(home)}"
     )
 
 
-def _by_hand(home):
+def _by_hand(home: Path) -> str:
     return (
         f"Or download it by hand: open {_PAGE} , choose 'Download', put the file (archive.zip, "
         f"about 60 MB) into {home} without unpacking it, and call again."

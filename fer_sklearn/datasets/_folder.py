@@ -1,27 +1,31 @@
 """Folders and zip archives of labelled images."""
 
+from __future__ import annotations
+
 import os
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
+from typing import IO, Any, Literal, TypeAlias, overload
 
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._utils.typing import LabelArray, PathLike, PixelArray, Size
 from .._utils.validation import check_choice
 from ..emotions import EMOTIONS, canonical_emotion
 from ..exceptions import DatasetFormatError, ImageReadError
-from ..images import IMAGE_SUFFIXES, decode_color, decode_gray, resize
+from ..images import decode_color, decode_gray, is_image_file, resize
 
 __all__ = [
     "FolderSource",
     "ZipSource",
     "check_exists",
     "decode_members",
-    "is_image",
     "load_image_folder",
     "open_source",
 ]
@@ -32,28 +36,53 @@ _SUBSET_FOLDERS = (
 )
 
 
-def load_image_folder(path, *, size=None, grayscale=True, on_error="raise", return_X_y=False):
-    """Load images that lie in one folder a label.
+@overload
+def load_image_folder(
+    path: PathLike,
+    *,
+    size: Size | None = None,
+    grayscale: bool = True,
+    on_error: str = "raise",
+    return_X_y: Literal[False] = False,
+) -> Bunch: ...
+@overload
+def load_image_folder(
+    path: PathLike,
+    *,
+    size: Size | None = None,
+    grayscale: bool = True,
+    on_error: str = "raise",
+    return_X_y: Literal[True],
+) -> tuple[PixelArray, LabelArray]: ...
+def load_image_folder(
+    path: PathLike,
+    *,
+    size: Size | None = None,
+    grayscale: bool = True,
+    on_error: str = "raise",
+    return_X_y: bool = False,
+) -> Bunch | tuple[PixelArray, LabelArray]:
+    """Load images from a folder or zip archive with one folder per label.
 
-    The label of ``anger/S010/1.png`` is the first folder, ``anger``, translated by
-    :func:`~fer_sklearn.canonical_emotion` to ``angry``; labels that are no synonym of an
-    emotion stay as they are. Where the first folders are all named like subsets (``train``,
-    ``test``, ``val``, …), the label is the folder below. A single folder around all others,
-    as archives have it, is passed over unless it names an emotion. Images outside of label
-    folders, hidden files and files that are no images by their suffix are left out.
+    The label of ``anger/S010/1.png`` is the name of the first folder, ``anger``, translated by
+    :func:`~fer_sklearn.canonical_emotion` to ``angry``; labels that are not synonyms of an emotion
+    are kept. If all first folders have names of subsets (``train``, ``test``, ``val``, …), the
+    label is the name of the folder below. A single folder around all others, as archives often
+    have it, is skipped unless it is named like an emotion. Images outside label folders, hidden
+    files and files without the suffix of an image are ignored.
 
     Parameters
     ----------
     path : str or path-like
         The folder, or a zip archive of it.
     size : int, (int, int) or None, default=None
-        Side, or height and width, to which every image is resized, whatever its
-        proportions. None keeps the sizes.
+        Side, or height and width, in pixels, that all images are resized to, regardless of their
+        proportions. If None, images keep their sizes.
     grayscale : bool, default=True
-        False loads RGB.
+        Whether to convert images to grey; otherwise they are loaded as RGB.
     on_error : {"raise", "warn"}, default="raise"
-        What follows from images that cannot be read: an error at the first, or one
-        warning at the end that names them; they are then left out.
+        What to do with unreadable images: raise an error at the first, or leave them out and list
+        them in one warning at the end.
     return_X_y : bool, default=False
         If True, return ``(images, target)``.
 
@@ -61,15 +90,15 @@ def load_image_folder(path, *, size=None, grayscale=True, on_error="raise", retu
     -------
     Bunch
         - images : ndarray of shape (n, h, w) or (n, h, w, 3), uint8. With ``size=None`` and
-          images of several sizes, an object array of shape (n,) of such images, which
-          ``FaceCropper`` and ``GrayscaleResizer`` take
-        - data : ndarray of shape (n, n_features), uint8; a view of `images`. Absent where
-          the sizes differ
-        - target : ndarray of shape (n,), str
+          images of different sizes, an object array of shape (n,) of such images, which
+          ``FaceCropper`` and ``GrayscaleResizer`` accept
+        - data : ndarray of shape (n, n_features), uint8; a view of `images`. Absent if the sizes
+          differ
+        - target : ndarray of shape (n,), str; labels
         - target_names : ndarray of str; the labels that occur, sorted
-        - subset : ndarray of shape (n,), str; the folder's name, or ``"all"`` where there
-          are no folders of subsets
-        - filenames : ndarray of shape (n,), str; names within `path`
+        - subset : ndarray of shape (n,), str; the name of the subset folder, or ``"all"`` if there
+          are none
+        - filenames : ndarray of shape (n,), str; names relative to `path`
         - DESCR : str
 
         Rows are sorted by file name.
@@ -77,19 +106,19 @@ def load_image_folder(path, *, size=None, grayscale=True, on_error="raise", retu
     Raises
     ------
     FileNotFoundError
-        If there is nothing at `path`.
+        If `path` does not exist.
     DatasetFormatError
-        If no image lies in a label folder.
+        If no label folder contains an image.
     ImageReadError
-        For a missing, truncated or damaged image; with ``on_error="warn"`` only if no
-        image can be read.
+        If an image is missing, truncated or damaged; with ``on_error="warn"``, only if no image
+        can be read.
     ValueError
-        For parameters outside of these choices.
+        If a parameter is invalid.
 
     Warns
     -----
     UserWarning
-        For label folders without an image, and as `on_error` says.
+        About label folders without an image, and as `on_error` says.
 
     Examples
     --------
@@ -110,39 +139,40 @@ def load_image_folder(path, *, size=None, grayscale=True, on_error="raise", retu
         labelled = _find_labels(source)
         images, names = _read(source, sorted(labelled), shape, grayscale, on_error)
     target = np.array([labelled[name][1] for name in names])
-    images = _stack(images)
+    stacked = _stack(images)
     if return_X_y:
-        return images, target
+        return stacked, target
     bunch = Bunch(
-        images=images,
+        images=stacked,
         target=target,
         target_names=np.unique(target),
         subset=np.array([labelled[name][0] for name in names]),
         filenames=np.array(names),
         DESCR=f"{len(names)} labelled images from {path}.",
     )
-    if images.dtype != object:
-        bunch.data = images.reshape(len(images), -1)
+    if stacked.dtype != object:
+        bunch.data = stacked.reshape(len(stacked), -1)
     return bunch
 
 
-def _check_size(size):
+def _check_size(size: Any) -> tuple[int, int] | None:
     """Return ``(height, width)``, or None."""
     if size is None:
         return None
     sides = (size, size) if isinstance(size, Integral) else tuple(np.atleast_1d(size))
     if len(sides) == 2 and all(
-        isinstance(side, Integral) and not isinstance(side, bool) and side >= 1 for side in sides
+        isinstance(side, Integral) and not isinstance(side, bool) and int(side) >= 1
+        for side in sides
     ):
         return int(sides[0]), int(sides[1])
     raise ValueError(
-        f"size={size!r} must be None, a positive integer, or two of them, (height, width)."
+        f"size={size!r} must be None, a positive integer, or a pair of them, (height, width)."
     )
 
 
-def _find_labels(source):
-    """Map the name of every labelled image to its subset and label."""
-    names = [name.split("/") for name in source.names if is_image(name)]
+def _find_labels(source: Source) -> dict[str, tuple[str, str]]:
+    """Map the name of each labelled image to its subset and label."""
+    names = [name.split("/") for name in source.names if is_image_file(name)]
     folders = [folder.split("/") for folder in source.folders]
     depth = _depth_of_labels(names)
     has_subsets = bool(names) and _all_subset_folders(names, depth)
@@ -161,8 +191,8 @@ def _find_labels(source):
     return labelled
 
 
-def _depth_of_labels(names):
-    """Count the folders around everything else."""
+def _depth_of_labels(names: list[list[str]]) -> int:
+    """Count the folders that contain everything else."""
     depth = 0
     while True:
         tops = {parts[depth] for parts in names if len(parts) > depth + 1}
@@ -175,12 +205,14 @@ def _depth_of_labels(names):
         depth += 1
 
 
-def _all_subset_folders(names, depth):
+def _all_subset_folders(names: list[list[str]], depth: int) -> bool:
     tops = {parts[depth].lower() for parts in names if len(parts) > depth + 1}
     return bool(tops) and tops <= set(_SUBSET_FOLDERS)
 
 
-def _warn_of_empty_folders(source, folders, depth, labelled):
+def _warn_of_empty_folders(
+    source: Source, folders: list[list[str]], depth: int, labelled: Iterable[str]
+) -> None:
     filled = {name.rpartition("/")[0] + "/" for name in labelled}
     empty = [
         "/".join(parts)
@@ -197,8 +229,14 @@ def _warn_of_empty_folders(source, folders, depth, labelled):
         )
 
 
-def _read(source, names, shape, grayscale, on_error):
-    """Read images; return them with the names of those that could be read."""
+def _read(
+    source: Source,
+    names: list[str],
+    shape: tuple[int, int] | None,
+    grayscale: bool,
+    on_error: str,
+) -> tuple[list[PixelArray], list[str]]:
+    """Return the images that can be read, and their names."""
     images, read, errors = [], [], []
     for name in names:
         try:
@@ -222,35 +260,48 @@ def _read(source, names, shape, grayscale, on_error):
     return images, read
 
 
-def _read_one(source, name, grayscale):
+def _read_one(source: Source, name: str, grayscale: bool) -> PixelArray:
     data, described = source.read(name), source.describe(name)
     if grayscale:
         return decode_gray(data, described)
     return decode_color(data, described)
 
 
-def _stack(images):
+def _stack(images: list[PixelArray]) -> PixelArray:
     if len({image.shape for image in images}) == 1:
         return np.stack(images)
     stacked = np.empty(len(images), dtype=object)
-    # Not by slice: NumPy would try to make one array of images that are alike in height.
+    # Not by slice: NumPy would try to make one array of images of equal height.
     for i, image in enumerate(images):
         stacked[i] = image
     return stacked
 
 
-# -- members of folders and archives ----------------------------------------------------
+# -- files in folders and archives -------------------------------------------------------
 
 
 class FolderSource:
-    """A folder; names are relative to it and use ``/``."""
+    """The files and folders inside a folder.
 
-    def __init__(self, path):
+    Parameters
+    ----------
+    path : path-like
+        The folder.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    names, folders : list of str
+        Files and folders, sorted; relative to `path`, with ``/`` as the separator. Hidden ones are
+        left out, and links to folders are not followed.
+    """
+
+    def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
-        self.names, self.folders = [], []
+        self.names: list[str] = []
+        self.folders: list[str] = []
         for folder, subfolders, files in os.walk(self.path):
-            # Links and hidden folders are not followed; sorting makes the order the same
-            # on every file system.
             subfolders[:] = [name for name in subfolders if not _is_hidden(name)]
             prefix = Path(folder).relative_to(self.path).as_posix()
             prefix = "" if prefix == "." else prefix + "/"
@@ -259,8 +310,8 @@ class FolderSource:
         self.names.sort()
         self.folders.sort()
 
-    def read(self, name):
-        """Return the contents of a member."""
+    def read(self, name: str) -> bytes:
+        """Return the contents of a file."""
         try:
             return (self.path / name).read_bytes()
         except OSError as error:
@@ -268,22 +319,38 @@ class FolderSource:
                 f"{self.describe(name)}: cannot be read ({error.strerror})."
             ) from error
 
-    def open(self, name):
-        """Open a member as a binary file."""
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file for reading bytes."""
         return (self.path / name).open("rb")
 
-    def describe(self, name):
-        """Name a member in a message."""
+    def describe(self, name: str) -> str:
+        """Return how error messages name a file."""
         return str(self.path / name)
 
 
 class ZipSource:
-    """A zip archive, read without unpacking it to disk."""
+    """The files and folders inside a zip archive, which is not unpacked to disk.
 
-    def __init__(self, path, archive):
+    Parameters
+    ----------
+    path : path-like
+        The archive.
+    archive : zipfile.ZipFile
+        The same, opened.
+
+    Attributes
+    ----------
+    path : Path
+        The archive.
+    names, folders : list of str
+        As in :class:`FolderSource`.
+    """
+
+    def __init__(self, path: PathLike, archive: zipfile.ZipFile) -> None:
         self.path = Path(path)
         self._archive = archive
-        self._infos, self.folders = {}, []
+        self._infos: dict[str, zipfile.ZipInfo] = {}
+        self.folders: list[str] = []
         for info in archive.infolist():
             name = info.filename.replace("\\", "/")
             if any(map(_is_hidden, name.split("/"))):
@@ -295,8 +362,8 @@ class ZipSource:
         self.names = sorted(self._infos)
         self.folders.sort()
 
-    def read(self, name):
-        """Return the contents of a member; its checksum is verified."""
+    def read(self, name: str) -> bytes:
+        """Return the contents of a file, whose checksum is verified."""
         try:
             return self._archive.read(self._infos[name])
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -309,61 +376,69 @@ class ZipSource:
                 f"and pass the folder."
             ) from error
 
-    def open(self, name):
-        """Open a member as a binary file."""
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file for reading bytes."""
         return self._archive.open(self._infos[name])
 
-    def describe(self, name):
-        """Name a member in a message."""
+    def describe(self, name: str) -> str:
+        """Return how error messages name a file."""
         return f"{name} in {self.path}"
 
 
+Source: TypeAlias = FolderSource | ZipSource
+
+
 @contextmanager
-def open_source(path):
-    """Open a folder or a zip archive as a source of members.
+def open_source(path: PathLike) -> Iterator[Source]:
+    """Open a folder or a zip archive, and close it at the end of the ``with`` block.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder or archive; ``~`` is expanded.
+
+    Yields
+    ------
+    FolderSource or ZipSource
+        What is inside.
 
     Raises
     ------
     FileNotFoundError
-        If there is nothing at `path`.
+        If `path` does not exist.
     DatasetFormatError
         If it is neither a folder nor an intact zip archive.
     """
-    path = check_exists(path)
-    if path.is_dir():
-        yield FolderSource(path)
+    existing = check_exists(path)
+    if existing.is_dir():
+        yield FolderSource(existing)
         return
-    if not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(existing):
         raise DatasetFormatError(
-            f"path={str(path)!r} is neither a folder nor an intact zip archive. Download it "
+            f"path={str(existing)!r} is neither a folder nor an intact zip archive. Download it "
             f"again if it should be a zip; unpack it if it is another kind of archive."
         )
-    with zipfile.ZipFile(path) as archive:
-        yield ZipSource(path, archive)
+    with zipfile.ZipFile(existing) as archive:
+        yield ZipSource(existing, archive)
 
 
-def check_exists(path):
-    """Return `path` as a ``Path``, with ``~`` expanded, if there is something there."""
-    path = Path(path).expanduser()
-    if not path.exists():
+def check_exists(path: PathLike) -> Path:
+    """Return `path` as a ``Path`` with ``~`` expanded; raise if it does not exist."""
+    expanded = Path(path).expanduser()
+    if not expanded.exists():
         raise FileNotFoundError(
-            f"path={str(path)!r} does not exist. Check the spelling (the current folder is "
+            f"path={str(expanded)!r} does not exist. Check the spelling (the current folder is "
             f"{os.getcwd()!r})."
         )
-    return path
+    return expanded
 
 
-def is_image(name):
-    """Tell by its suffix whether a member is an image."""
-    return name.lower().endswith(IMAGE_SUFFIXES)
-
-
-def decode_members(source, names):
-    """Yield the images of members, grey ``uint8 (h, w)``, one after the other."""
+def decode_members(source: Source, names: Iterable[str]) -> Iterator[PixelArray]:
+    """Yield images of a source one by one, grey, of shape (h, w) and uint8."""
     for name in names:
         yield decode_gray(source.read(name), source.describe(name))
 
 
-def _is_hidden(name):
-    # "__MACOSX" holds what macOS adds to archives.
+def _is_hidden(name: str) -> bool:
+    # macOS adds the folder "__MACOSX" to archives.
     return name.startswith(".") or name == "__MACOSX"

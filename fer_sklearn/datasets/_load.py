@@ -1,12 +1,15 @@
-"""Load labelled images without naming their layout."""
+"""Load labelled images whose layout is detected."""
 
-import os
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._utils.typing import LabelArray, PathLike, PixelArray
 from .._utils.validation import check_choice, suggestion
 from ..exceptions import DatasetFormatError
 from ._fer2013 import SUBSETS, load_fer2013
@@ -15,13 +18,29 @@ from ._folder import load_image_folder
 __all__ = ["load_dataset"]
 
 
+@overload
 def load_dataset(
-    path: str | os.PathLike[str],
+    path: PathLike,
+    *,
+    subset: str | Sequence[str] | None = None,
+    on_error: str = "raise",
+    return_X_y: Literal[False] = False,
+) -> Bunch: ...
+@overload
+def load_dataset(
+    path: PathLike,
+    *,
+    subset: str | Sequence[str] | None = None,
+    on_error: str = "raise",
+    return_X_y: Literal[True],
+) -> tuple[PixelArray, LabelArray]: ...
+def load_dataset(
+    path: PathLike,
     *,
     subset: str | Sequence[str] | None = None,
     on_error: str = "raise",
     return_X_y: bool = False,
-) -> Bunch | tuple[np.ndarray, np.ndarray]:
+) -> Bunch | tuple[PixelArray, LabelArray]:
     """Load labelled images, either FER2013 or a folder per label.
 
     The layout is detected: `path` is read with :func:`load_fer2013` if it is FER2013 in any of
@@ -81,7 +100,7 @@ def load_dataset(
     return (data.images, data.target) if return_X_y else data
 
 
-def _load(path, names, is_optional, on_error):
+def _load(path: PathLike, names: list[str], is_optional: bool, on_error: str) -> Bunch:
     """Try FER2013, then label folders; if neither fits, report both errors."""
     not_fer2013 = None
     fer2013_name = next((name for name in names if name in (*SUBSETS, "all")), None)
@@ -106,7 +125,7 @@ def _load(path, names, is_optional, on_error):
         ) from error
 
 
-def _select_part(data, path, names, is_optional):
+def _select_part(data: Bunch, path: PathLike, names: list[str], is_optional: bool) -> Bunch:
     """Keep the images of the first subset in `names` that an image folder has."""
     existing = {name.lower(): name for name in np.unique(data.subset).tolist()}
     part = next((existing[name] for name in names if name in existing), None)

@@ -1,10 +1,15 @@
-"""Faces drawn by formula, for tests, examples and demonstrations without data."""
+"""Synthetic faces, for tests, examples and demonstrations without data."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
+from .._utils.typing import LabelArray, NDArray, PixelArray, RandomState
 from ..emotions import EMOTIONS
 
 __all__ = ["make_faces"]
@@ -13,16 +18,17 @@ _FEATURES = (
     *("brow_in", "brow_out", "brow_gap", "arch", "eye_up", "eye_low", "curve", "open_up"),
     *("open_low", "width", "lip", "teeth", "wrinkle", "fold", "furrow", "squint"),
 )
-# How each emotion moves the features, after the action units (AU) of the Facial Action
-# Coding System (Ekman, Friesen & Hager 2002). Lengths in half heights of a face:
-# brow_in, brow_out   raise of the brow's ends (AU 1, 2; below 0: AU 4)
-# brow_gap            how much the brows draw together (AU 4)
-# eye_up, eye_low     opening above and below the pupil (AU 5; less: AU 6, 7)
-# curve               mouth corners up (AU 12) or down (AU 15)
-# open_up, open_low   opening of the mouth (AU 10, 25, 26); teeth: shown below the upper lip
-# width, lip          half width of the mouth (AU 20), thickness of the lips (less: AU 23)
-# wrinkle, fold, furrow   darkness of lines at the nose (AU 9), the cheeks and the brows
-# squint              how much further one eye closes and one mouth corner rises
+# How each emotion moves the features, after the action units (AU) of the Facial Action Coding
+# System (Ekman, Friesen & Hager 2002). Lengths are in half heights of a face:
+# brow_in, brow_out   raising of the ends of the brows (AU 1, 2; below 0: AU 4)
+# brow_gap            drawing together of the brows (AU 4)
+# eye_up, eye_low     opening of the eyes above and below the pupil (AU 5; smaller: AU 6, 7)
+# curve               corners of the mouth up (AU 12) or down (AU 15)
+# open_up, open_low   opening of the mouth (AU 10, 25, 26)
+# teeth               height of the teeth below the upper lip
+# width, lip          half width of the mouth (AU 20), thickness of the lips (thinner: AU 23)
+# wrinkle, fold, furrow   darkness of the lines at the nose (AU 9), the cheeks and the brows
+# squint              extra closing of one eye and raising of one corner of the mouth
 _EXPRESSIONS = {
     "angry": (-0.13, 0.06, 0.07, 0, 0.10, 0.045, -0.05, 0, 0, 0.25, 0.022, 0, 0.2, 0.3, 1, 0),
     "disgust": (-0.09, -0.02, 0.03, 0.03, 0.05, 0.03, -0.1, 0.1, 0, 0.29, 0.06, 0.06, 1, 1, 0.3, 1),
@@ -33,26 +39,54 @@ _EXPRESSIONS = {
     "surprise": (0.15, 0.15, 0, 0.09, 0.17, 0.10, 0, 0.12, 0.22, 0.20, 0.05, 0, 0, 0, 0, 0),
 }
 _FACE = {"eye_x": 0.35, "eye_y": -0.14, "brow_y": -0.39, "mouth_y": 0.54}
-# Pixels drawn at once: few enough for the processor's cache.
+# Pixels drawn at a time, few enough for the processor's cache.
 _CHUNK_PIXELS = 65_536
 
+Face: TypeAlias = dict[str, NDArray[np.float32]]
+Paint: TypeAlias = Callable[..., None]
 
-def make_faces(n_samples=100, size=48, *, noise=6.0, random_state=None, return_X_y=False):
-    """Draw simple grey faces whose brows, eyes and mouth show an emotion.
 
-    The seven emotions occur equally often, give or take one, in random order. Strength of
-    the expression, proportions, hair, position, size, tilt and light vary.
+@overload
+def make_faces(
+    n_samples: int = 100,
+    size: int = 48,
+    *,
+    noise: float = 6.0,
+    random_state: RandomState = None,
+    return_X_y: Literal[False] = False,
+) -> Bunch: ...
+@overload
+def make_faces(
+    n_samples: int = 100,
+    size: int = 48,
+    *,
+    noise: float = 6.0,
+    random_state: RandomState = None,
+    return_X_y: Literal[True],
+) -> tuple[PixelArray, LabelArray]: ...
+def make_faces(
+    n_samples: int = 100,
+    size: int = 48,
+    *,
+    noise: float = 6.0,
+    random_state: RandomState = None,
+    return_X_y: bool = False,
+) -> Bunch | tuple[PixelArray, LabelArray]:
+    """Generate simple grey faces whose brows, eyes and mouth show an emotion.
+
+    The seven emotions are equally frequent, to within one image, in random order. The strength of
+    the expression, proportions, hair, position, size, tilt and lighting vary.
 
     Parameters
     ----------
     n_samples : int, default=100
-        How many faces.
+        Number of faces.
     size : int, default=48
         Height and width in pixels, at least 16.
     noise : float, default=6.0
-        Standard deviation of the noise on the pixels, in grey levels.
+        Standard deviation of the noise added to the pixels, in grey levels.
     random_state : int, RandomState instance or None, default=None
-        The same integer draws the same faces.
+        Seed. The same integer generates the same faces.
     return_X_y : bool, default=False
         If True, return ``(images, target)``.
 
@@ -73,8 +107,8 @@ def make_faces(n_samples=100, size=48, *, noise=6.0, random_state=None, return_X
 
     References
     ----------
-    What moves with which emotion follows Ekman, Friesen & Hager (2002), Facial Action
-    Coding System.
+    The features that each emotion moves follow Ekman, Friesen & Hager (2002), Facial Action Coding
+    System.
 
     Examples
     --------
@@ -90,7 +124,7 @@ def make_faces(n_samples=100, size=48, *, noise=6.0, random_state=None, return_X
     if not isinstance(noise, Real) or isinstance(noise, bool) or not 0 <= noise < np.inf:
         raise ValueError(f"noise={noise!r} must be a finite number of grey levels, at least 0.")
     rng = np.random.default_rng(check_random_state(random_state).randint(2**31, size=4))
-    # Two permutations: one for which emotions get the odd faces, one for the order.
+    # One permutation decides which emotions get an extra face, the other the order.
     codes = rng.permutation(np.resize(rng.permutation(len(EMOTIONS)), n_samples))
     target = np.array(EMOTIONS)[codes]
     images = _draw_all(_draw_parameters(target, rng), int(size), noise, rng)
@@ -106,24 +140,24 @@ def make_faces(n_samples=100, size=48, *, noise=6.0, random_state=None, return_X
     )
 
 
-def _check_count(name, value, low):
+def _check_count(name: str, value: Any, low: int) -> None:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
         raise ValueError(f"{name}={value!r} must be an integer of at least {low}.")
 
 
-def _draw_parameters(target, rng):
-    """Draw what makes each face; every value is an array of shape (n, 1), float32."""
+def _draw_parameters(target: LabelArray, rng: np.random.Generator) -> Face:
+    """Draw the parameters of each face; each value has shape (n, 1) and dtype float32."""
     n = len(target)
     neutral = np.array(_EXPRESSIONS["neutral"])
     shown = np.array([_EXPRESSIONS[emotion] for emotion in target.tolist()])
     features = neutral + rng.uniform(0.75, 1.15, (n, 1)) * (shown - neutral)
-    # Nobody's features rest exactly where a table says.
+    # Individual faces deviate from the table.
     spread = np.array([0.012] * 4 + [0.008] * 2 + [0.015] + [0.008] * 2 + [0.02] + [0.006] * 2)
     features[:, : len(spread)] += rng.normal(size=(n, len(spread))) * spread
     face = dict(zip(_FEATURES, features.T, strict=True))
     for name in ("eye_up", "eye_low", "lip"):
         face[name] = np.maximum(face[name], 0.015)
-    # A closed mouth stays closed, whatever the spread.
+    # A closed mouth stays closed.
     for name in ("open_up", "open_low", "teeth"):
         face[name] = np.where(shown[:, _FEATURES.index(name)] > 0, np.maximum(face[name], 0.0), 0.0)
     face |= {name: rng.normal(mean, 0.015, n) for name, mean in _FACE.items()}
@@ -147,7 +181,7 @@ def _draw_parameters(target, rng):
     return {name: value.astype(np.float32)[:, np.newaxis] for name, value in face.items()}
 
 
-def _draw_all(face, size, noise, rng):
+def _draw_all(face: Face, size: int, noise: float, rng: np.random.Generator) -> PixelArray:
     n_samples = len(face["skin"])
     images = np.empty((n_samples, size, size), np.uint8)
     step = max(1, _CHUNK_PIXELS // size**2)
@@ -159,13 +193,13 @@ def _draw_all(face, size, noise, rng):
     return images
 
 
-def _draw(face, size):
-    """Draw faces as an array of shape (n, size * size), from the back to the front."""
+def _draw(face: Face, size: int) -> NDArray[np.float32]:
+    """Draw faces from back to front, as an array of shape (n, size * size)."""
     u, v = _face_coordinates(face, size)
     pixel = 2 / (size * face["scale"])
 
-    def paint(distance, value, opacity=1.0):
-        """Paint where `distance` to the edge of a shape is negative, with soft edges."""
+    def paint(distance: Any, value: Any, opacity: Any = 1.0) -> None:
+        """Paint a shape with soft edges where the `distance` to its edge is negative."""
         canvas[...] += np.clip(0.5 - distance / pixel, 0, 1) * opacity * (value - canvas)
 
     au = np.abs(u)
@@ -184,8 +218,8 @@ def _draw(face, size):
     return canvas * face["gain"]
 
 
-def _face_coordinates(face, size):
-    """Map pixels to face coordinates: the face is about [-0.8, 0.8] × [-1, 1], v downwards."""
+def _face_coordinates(face: Face, size: int) -> tuple[Any, Any]:
+    """Map pixels to face coordinates: a face spans about [-0.8, 0.8] × [-1, 1], v downwards."""
     axis = ((np.arange(size, dtype=np.float32) + 0.5) * 2 / size - 1)[np.newaxis]
     x = np.tile(axis, (1, size)) - face["shift_x"]
     y = np.repeat(axis, size, axis=1) - face["shift_y"]
@@ -193,19 +227,21 @@ def _face_coordinates(face, size):
     return (cos * x + sin * y) * face["stretch"], cos * y - sin * x
 
 
-def _ellipse(x, y, a, b):
+def _ellipse(x: Any, y: Any, a: float, b: float) -> Any:
     """Approximate the distance to an ellipse."""
     return (np.sqrt((x / a) ** 2 + (y / b) ** 2) - 1) * min(a, b)
 
 
-def _segment(x, y, start, end, width):
+def _segment(
+    x: Any, y: Any, start: tuple[float, float], end: tuple[float, float], width: float
+) -> Any:
     """Return the distance to a straight stroke."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     along = np.clip(((x - start[0]) * dx + (y - start[1]) * dy) / (dx * dx + dy * dy), 0, 1)
     return np.hypot(x - start[0] - along * dx, y - start[1] - along * dy) - width
 
 
-def _paint_lines(paint, face, u, au, v, dark):
+def _paint_lines(paint: Paint, face: Face, u: Any, au: Any, v: Any, dark: Any) -> None:
     paint(_segment(au, v, (0.19, 0.24), (0.44, 0.60), 0.022), dark, 0.9 * face["fold"])
     paint(_segment(au, v, (0.07, -0.46), (0.055, -0.28), 0.022), dark, face["furrow"])
     for height in (-0.10, 0.0):
@@ -213,12 +249,12 @@ def _paint_lines(paint, face, u, au, v, dark):
         paint(stroke, dark, 0.9 * face["wrinkle"])
 
 
-def _paint_nose(paint, au, v, skin):
+def _paint_nose(paint: Paint, au: Any, v: Any, skin: Any) -> None:
     paint(_segment(au, v, (0.075, -0.12), (0.13, 0.22), 0.016), 0.8 * skin, 0.6)
     paint(_ellipse(au - 0.075, v - 0.27, 0.05, 0.03), 0.4 * skin)
 
 
-def _paint_eyes(paint, face, u, au, v):
+def _paint_eyes(paint: Paint, face: Face, u: Any, au: Any, v: Any) -> None:
     closing = 1 - 0.45 * face["squint"] * (u * face["side"] > 0)
     up, low = face["eye_up"] * closing, face["eye_low"] * closing
     x, y = au - face["eye_x"], v - face["eye_y"]
@@ -233,7 +269,7 @@ def _paint_eyes(paint, face, u, au, v):
     paint(np.maximum(np.abs(y - low * lid) - 0.010, np.abs(x) - 0.17), 0.5 * face["skin"], 0.7)
 
 
-def _paint_brows(paint, face, au, v):
+def _paint_brows(paint: Paint, face: Face, au: Any, v: Any) -> None:
     along = (au - face["eye_x"] + face["brow_gap"]) / 0.23
     height = (
         face["brow_y"]
@@ -246,10 +282,10 @@ def _paint_brows(paint, face, au, v):
     paint(stroke, np.minimum(face["hair"], 0.5 * face["skin"]))
 
 
-def _paint_mouth(paint, face, u, v, pixel):
+def _paint_mouth(paint: Paint, face: Face, u: Any, v: Any, pixel: Any) -> None:
     x = u / face["width"]
     arc = np.maximum(1 - x * x, 0)
-    # One corner of a squinting face is drawn up.
+    # Squinting raises one corner.
     line = face["mouth_y"] - face["curve"] * (x * x - 0.35)
     line = line - 0.06 * face["squint"] * face["side"] * x
     # An open mouth is round, a closed one tapers.

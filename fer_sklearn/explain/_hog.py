@@ -221,12 +221,9 @@ def _matrix(step):
 
 def _blocks(values, hog):
     """View features or their weights as (n, block rows, columns, cell rows, columns, bins)."""
-    cell, block = _cell(hog), check_pair("cells_per_block", hog.cells_per_block, "(rows, columns)")
-    grid = [
-        side // pixels - cells + 1
-        for side, pixels, cells in zip(hog.image_shape_, cell, block, strict=True)
-    ]
-    return np.asarray(values, np.float64).reshape(len(values), *grid, *block, hog.orientations)
+    block = check_pair("cells_per_block", hog.cells_per_block, "(rows, columns)")
+    shape = (len(values), *hog.grid_shape_, *block, hog.orientations)
+    return np.asarray(values, np.float64).reshape(shape)
 
 
 def _sum_by_cell(blocks):

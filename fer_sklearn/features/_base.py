@@ -1,4 +1,9 @@
-"""What descriptors of grey images have in common: they learn nothing but the images' size."""
+"""Base class for stateless grey image descriptors."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -6,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.compat import fit_context
 from .._utils.pixels import ImageTagsMixin, check_pixels
+from .._utils.typing import ArrayLike, FloatArray, NDArray, PixelArray
 
 __all__ = ["ImageDescriptor"]
 
@@ -14,64 +20,77 @@ class ImageDescriptor(ImageTagsMixin, TransformerMixin, BaseEstimator):
     """A stateless transformer from grey images to features.
 
     A subclass has ``_check_size()``, which raises if ``image_shape_`` is too small for its
-    parameters; ``_describe(images)``, from ``(n, h, w)`` to ``(n, n_features)`` float32; and
-    ``_feature_names()``, their names in order.
+    parameters; ``_describe(images)``, from images of shape (n, h, w) to float32 features of shape
+    (n, n_features); and ``_feature_names()``, which returns their names in order.
     """
 
+    @abstractmethod
+    def _check_size(self) -> None: ...
+
+    @abstractmethod
+    def _describe(self, images: PixelArray) -> FloatArray: ...
+
+    @abstractmethod
+    def _feature_names(self) -> list[str]: ...
+
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> ImageDescriptor:
         """Check the parameters and record the image size.
 
         Parameters
         ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+        X : array-like of shape (n_samples, h, w), (n_samples, h, w, 1) or (n_samples, h * w)
             Grey images, uint8 or float.
         y : ignored
+            Present for consistency.
 
         Returns
         -------
-        self
+        self : ImageDescriptor
+            The transformer.
 
         Raises
         ------
         ValueError
-            For images too small for the parameters, or any input that is no stack of images.
+            If the images are too small for the parameters, or `X` is not a stack of grey images.
         """
         check_pixels(self, X, reset=True, keep_float64=True)
         self._check_size()
         return self
 
-    def transform(self, X):
-        """Compute the features.
+    def transform(self, X: ArrayLike) -> FloatArray:
+        """Extract the features.
 
         Parameters
         ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+        X : array-like of shape (n_samples, h, w), (n_samples, h, w, 1) or (n_samples, h * w)
             Grey images, uint8 or float.
 
         Returns
         -------
-        ndarray of shape (n, n_features), float32
+        ndarray of shape (n_samples, n_features), float32
+            Features.
         """
         self._validate_params()
         return self._describe(check_pixels(self, X, reset=False, keep_float64=True))
 
-    def get_feature_names_out(self, input_features=None):
-        """Name the features after their place in the image and what they count.
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
+        """Return feature names made of the position in the image and the bin.
 
         Parameters
         ----------
         input_features : ignored
-            Features are not pixels, so the names of the pixels do not matter.
+            Names of pixels, which features are not.
 
         Returns
         -------
         ndarray of shape (n_features,), object
+            Names, in the order of the columns.
         """
         check_is_fitted(self, "image_shape_")
         return np.array(self._feature_names(), dtype=object)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = []

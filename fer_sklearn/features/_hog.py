@@ -1,21 +1,25 @@
-"""Histograms of oriented gradients (HOG) of a whole batch of faces at once."""
+"""Histograms of oriented gradients (HOG), extracted for a whole batch of faces at once."""
+
+from __future__ import annotations
 
 import math
 from functools import lru_cache
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from .._utils.compat import Interval, StrOptions
+from .._utils.typing import FloatArray, NDArray, PixelArray, Size
 from .._utils.validation import check_pair
 from ._base import ImageDescriptor
 
 __all__ = ["HOGExtractor", "hog_batch"]
 
-BLOCK_NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys")
+BlockNorm: TypeAlias = Literal["L1", "L1-sqrt", "L2", "L2-Hys"]
+BLOCK_NORMS = get_args(BlockNorm)
 
-# Images worked on at a time: the intermediate arrays then stay in the processor's cache.
+# Images processed at a time, so that the intermediate arrays stay in the processor's cache.
 _CHUNK = 64
 _EPS = 1e-5
 # A difference of two uint8 pixels lies in -255..255.
@@ -24,44 +28,51 @@ _N_GRADIENTS = 2 * _MAX_GRADIENT + 1
 
 
 def hog_batch(
-    images,
+    images: PixelArray,
     *,
-    orientations=9,
-    pixels_per_cell=(8, 8),
-    cells_per_block=(2, 2),
-    block_norm="L2-Hys",
-    transform_sqrt=False,
-):
-    """Compute the HOG features of a stack of grey images.
+    orientations: int = 9,
+    pixels_per_cell: tuple[int, int] = (8, 8),
+    cells_per_block: tuple[int, int] = (2, 2),
+    block_norm: BlockNorm = "L2-Hys",
+    transform_sqrt: bool = False,
+) -> FloatArray:
+    """Extract the HOG features of a stack of grey images.
 
-    The same numbers as ``skimage.feature.hog`` gives one image at a time: central
-    differences that are zero on the border, unsigned orientations, no interpolation
-    between bins, overlapping blocks. Method of Dalal & Triggs 2005.
+    Returns the same features as ``skimage.feature.hog`` does for each image: central differences
+    that are zero on the border, unsigned orientations, no interpolation between bins, overlapping
+    blocks.
 
     Parameters
     ----------
     images : ndarray of shape (n, h, w), uint8, float32 or float64
-        Grey images. For uint8, and for floats that are exactly such pixels divided by
-        255, magnitudes and bins come from a table of all pairs of differences, four times
-        as fast.
+        Grey images. For uint8, and for floats that are exactly such pixels divided by 255,
+        magnitudes and bins are looked up in a table of all pairs of differences, which is four
+        times as fast.
     orientations : int, default=9
-        Bins between 0 and 180 degrees.
-    pixels_per_cell, cells_per_block : (int, int)
-        Rows and columns of a cell in pixels and of a block in cells.
+        Number of bins between 0 and 180 degrees.
+    pixels_per_cell : (int, int), default=(8, 8)
+        Rows and columns of a cell, in pixels.
+    cells_per_block : (int, int), default=(2, 2)
+        Rows and columns of a block, in cells.
     block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}, default="L2-Hys"
-        How the histograms of a block are normalised.
+        Normalisation of the histograms of a block.
     transform_sqrt : bool, default=False
         Whether to take the square root of the pixels first (gamma compression).
 
     Returns
     -------
     ndarray of shape (n, n_features), float32
-        ``n_features`` is block rows × block columns × cells a block × orientations.
+        Features; ``n_features`` is block rows × block columns × cells per block × orientations.
 
     Raises
     ------
     ValueError
-        If the images are smaller than one block, or negative under `transform_sqrt`.
+        If the images are smaller than one block, or if pixels are negative and `transform_sqrt` is
+        set.
+
+    References
+    ----------
+    Dalal & Triggs (2005), Histograms of Oriented Gradients for Human Detection.
 
     Examples
     --------
@@ -83,33 +94,38 @@ def hog_batch(
 
 
 class HOGExtractor(ImageDescriptor):
-    """Describe faces by histograms of oriented gradients (HOG).
+    """Extract histograms of oriented gradients (HOG).
 
-    Stateless: `transform` works without `fit`, which only records the image size. Equal to
-    ``skimage.feature.hog`` within 1e-5 and about 17 times as fast as calling it in a loop
-    on uint8 images, because it works on the whole batch. Method of Dalal & Triggs 2005,
-    "Histograms of Oriented Gradients for Human Detection".
+    Equal to ``skimage.feature.hog`` within 1e-5, and about 17 times as fast as calling it in a
+    loop on uint8 images, because it processes the whole batch at once. Stateless: `transform`
+    works without `fit`, which only records the image size.
 
     Parameters
     ----------
     orientations : int, default=9
-        Bins between 0 and 180 degrees.
+        Number of bins between 0 and 180 degrees.
     pixels_per_cell : int or (int, int), default=(8, 8)
-        Rows and columns of a cell. An int means a square.
+        Rows and columns of a cell, in pixels. An int means a square.
     cells_per_block : int or (int, int), default=(2, 2)
         Rows and columns of a block, in cells. An int means a square.
     block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}, default="L2-Hys"
-        How the histograms of a block are normalised.
+        Normalisation of the histograms of a block.
     transform_sqrt : bool, default=False
-        Whether to take the square root of the pixels first (gamma compression). Needs
-        pixels that are not negative.
+        Whether to take the square root of the pixels first (gamma compression). Pixels must not be
+        negative then.
 
     Attributes
     ----------
     n_features_in_ : int
-        Pixels an image, seen in `fit`.
+        Number of pixels per image seen in `fit`.
     image_shape_ : (int, int)
-        Height and width of the images seen in `fit`.
+        Height and width of the images seen in `fit`, in pixels.
+    grid_shape_ : (int, int)
+        Rows and columns of blocks in such an image.
+
+    References
+    ----------
+    Dalal & Triggs (2005), Histograms of Oriented Gradients for Human Detection.
 
     Examples
     --------
@@ -122,7 +138,7 @@ class HOGExtractor(ImageDescriptor):
     'block0_0_cell0_0_bin0'
     """
 
-    _parameter_constraints: ClassVar[dict] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "orientations": [Interval(Integral, 1, None, closed="left")],
         "block_norm": [StrOptions(set(BLOCK_NORMS))],
         "transform_sqrt": ["boolean"],
@@ -131,22 +147,26 @@ class HOGExtractor(ImageDescriptor):
     def __init__(
         self,
         *,
-        orientations=9,
-        pixels_per_cell=(8, 8),
-        cells_per_block=(2, 2),
-        block_norm="L2-Hys",
-        transform_sqrt=False,
-    ):
+        orientations: int = 9,
+        pixels_per_cell: Size = (8, 8),
+        cells_per_block: Size = (2, 2),
+        block_norm: BlockNorm = "L2-Hys",
+        transform_sqrt: bool = False,
+    ) -> None:
         self.orientations = orientations
         self.pixels_per_cell = pixels_per_cell
         self.cells_per_block = cells_per_block
         self.block_norm = block_norm
         self.transform_sqrt = transform_sqrt
 
-    def _check_size(self):
+    @property
+    def grid_shape_(self) -> tuple[int, int]:
+        return _block_grid(self.image_shape_, *self._cell_and_block())
+
+    def _check_size(self) -> None:
         _block_grid(self.image_shape_, *self._cell_and_block())
 
-    def _describe(self, images):
+    def _describe(self, images: PixelArray) -> FloatArray:
         cell, block = self._cell_and_block()
         return hog_batch(
             images,
@@ -157,32 +177,34 @@ class HOGExtractor(ImageDescriptor):
             transform_sqrt=self.transform_sqrt,
         )
 
-    def _feature_names(self):
-        """Name each feature after its block and cell, row and column, and its bin."""
-        cell, block = self._cell_and_block()
-        sizes = (*_block_grid(self.image_shape_, cell, block), *block, self.orientations)
+    def _feature_names(self) -> list[str]:
+        """Name each feature by the row and column of its block and cell, and its bin."""
+        _, block = self._cell_and_block()
+        sizes = (*self.grid_shape_, *block, self.orientations)
         return ["block{}_{}_cell{}_{}_bin{}".format(*position) for position in np.ndindex(*sizes)]
 
-    def _cell_and_block(self):
+    def _cell_and_block(self) -> tuple[tuple[int, int], tuple[int, int]]:
         return (
             check_pair("pixels_per_cell", self.pixels_per_cell, "(rows, columns)"),
             check_pair("cells_per_block", self.cells_per_block, "(rows, columns)"),
         )
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = self.transform_sqrt
         return tags
 
 
-def _block_grid(image_shape, cell, block):
-    """Return how many blocks fit into an image, down and across."""
-    grid = tuple(
+def _block_grid(
+    image_shape: tuple[int, int], cell: tuple[int, int], block: tuple[int, int]
+) -> tuple[int, int]:
+    """Return the number of blocks in an image, down and across."""
+    rows, columns = (
         side // pixels - cells + 1
         for side, pixels, cells in zip(image_shape, cell, block, strict=True)
     )
-    if min(grid) >= 1:
-        return grid
+    if min(rows, columns) >= 1:
+        return rows, columns
     needed = (cell[0] * block[0], cell[1] * block[1])
     raise ValueError(
         f"X has images of {image_shape[0]}×{image_shape[1]} pixels, smaller than one HOG "
@@ -192,7 +214,7 @@ def _block_grid(image_shape, cell, block):
     )
 
 
-def _square_root(images):
+def _square_root(images: PixelArray) -> FloatArray:
     if images.min() < 0:
         raise ValueError(
             f"transform_sqrt=True needs pixels of at least 0, but X goes down to "
@@ -202,16 +224,19 @@ def _square_root(images):
     return np.sqrt(images, dtype=np.float64 if images.dtype == np.uint8 else images.dtype)
 
 
-def _cell_histograms(images, orientations, cell):
+def _cell_histograms(
+    images: PixelArray, orientations: int, cell: tuple[int, int]
+) -> NDArray[np.float64]:
     """Sum gradient magnitudes by cell and orientation: (n, cell rows, cell columns, bins)."""
     n_rows, n_columns = images.shape[1] // cell[0], images.shape[2] // cell[1]
     codes, scale = _as_bytes(images, orientations)
     if codes is None:
-        magnitude, bins = _magnitude_and_bin(*_gradients(images), orientations)
+        down, across = _gradients(images)
+        magnitude, bins = _magnitude_and_bin(down, across, orientations)
     else:
         magnitude, bins = _looked_up(codes, orientations)
     covered = np.s_[:, : n_rows * cell[0], : n_columns * cell[1]]
-    # One extra bin, dropped below, takes orientations that rounding puts at 180 degrees.
+    # An extra bin, dropped below, takes orientations that rounding puts at 180 degrees.
     shape = (len(images), n_rows, n_columns, orientations + 1)
     first_bins = np.arange(0, math.prod(shape), orientations + 1).reshape(shape[:3])
     index = bins[covered] + first_bins.repeat(cell[0], axis=1).repeat(cell[1], axis=2)
@@ -220,12 +245,12 @@ def _cell_histograms(images, orientations, cell):
     return sums[..., :orientations] * (scale / (cell[0] * cell[1]))
 
 
-def _as_bytes(images, orientations):
-    """Return the images as uint8 and their scale, or (None, 1.0) where they are not bytes."""
+def _as_bytes(images: PixelArray, orientations: int) -> tuple[NDArray[np.uint8] | None, float]:
+    """Return the images as uint8 and their scale, or (None, 1.0) if they are not bytes."""
     if images.dtype == np.uint8:
         return images, 1.0
-    # Where 45 degrees is the edge of a bin, rounding of the float pixels decides on which
-    # side a diagonal gradient falls; only the float computation reproduces that.
+    # If 45 degrees is the edge of a bin, the rounding of float pixels decides on which side a
+    # diagonal gradient falls; only the float computation reproduces that.
     if orientations % 4 and images.min() >= 0 and images.max() <= 1:
         codes = np.rint(images * 255).astype(np.uint8)
         if np.array_equal(codes.astype(images.dtype) / images.dtype.type(255), images):
@@ -233,27 +258,29 @@ def _as_bytes(images, orientations):
     return None, 1.0
 
 
-def _gradients(images):
-    """Differences of the neighbours on both sides, along rows and columns; 0 on the border."""
+def _gradients(images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return central differences down and across; 0 on the border."""
     down, across = np.zeros_like(images), np.zeros_like(images)
     np.subtract(images[:, 2:], images[:, :-2], out=down[:, 1:-1])
     np.subtract(images[:, :, 2:], images[:, :, :-2], out=across[:, :, 1:-1])
     return down, across
 
 
-def _looked_up(images, orientations):
-    """Magnitude and bin of the gradients of uint8 images, from the table of all pairs."""
+def _looked_up(
+    images: NDArray[np.uint8], orientations: int
+) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Look up magnitude and bin of the gradients of uint8 images."""
     down, across = _gradients(images.astype(np.intp))
     down *= _N_GRADIENTS
     down += across
     magnitudes, bins = _gradient_table(orientations)
-    # Negative positions count from the end of the table, which is laid out for that.
+    # Negative positions count from the end of the table, which is arranged for that.
     return magnitudes[down], bins[down]
 
 
 @lru_cache(maxsize=4)
-def _gradient_table(orientations):
-    """Magnitude and bin of every pair of integer differences, flattened row by row."""
+def _gradient_table(orientations: int) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Return magnitude and bin of each pair of integer differences, flattened row by row."""
     values = np.arange(-_MAX_GRADIENT, _MAX_GRADIENT + 1, dtype=np.float64)
     down, across = np.meshgrid(values, values, indexing="ij")
     magnitude, bins = _magnitude_and_bin(down, across, orientations)
@@ -261,10 +288,12 @@ def _gradient_table(orientations):
     return np.roll(magnitude.ravel(), -middle), np.roll(bins.ravel(), -middle)
 
 
-def _magnitude_and_bin(down, across, orientations):
-    """Magnitude, and number of the orientation bin counted from 0 degrees."""
-    # Differences are taken in the precision of the image, angles in double precision: so
-    # does scikit-image, and pixels on the edge of a bin fall on the same side.
+def _magnitude_and_bin(
+    down: NDArray[Any], across: NDArray[Any], orientations: int
+) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Return magnitudes and the numbers of the orientation bins, counted from 0 degrees."""
+    # As in scikit-image, differences have the precision of the image and angles double
+    # precision, so that pixels on the edge of a bin fall on the same side.
     down, across = down.astype(np.float64), across.astype(np.float64)
     degrees = np.rad2deg(np.arctan2(down, across)) % 180
     bins = np.zeros(degrees.shape, np.min_scalar_type(orientations))
@@ -273,10 +302,12 @@ def _magnitude_and_bin(down, across, orientations):
     return np.hypot(down, across), bins
 
 
-def _normalised_blocks(cells, block, norm):
+def _normalised_blocks(
+    cells: NDArray[np.float64], block: tuple[int, int], norm: str
+) -> NDArray[np.float64]:
     """Gather overlapping blocks of cells and normalise each: (n, rows, columns, values)."""
     windows = np.lib.stride_tricks.sliding_window_view(cells, block, axis=(1, 2))
-    # (n, rows, columns, bins, block rows, block columns), of which the bins come last.
+    # From (n, rows, columns, bins, block rows, block columns) to bins last.
     blocks = np.moveaxis(windows, 3, -1).copy().reshape(*windows.shape[:3], -1)
     if norm in ("L1", "L1-sqrt"):
         blocks /= blocks.sum(-1, keepdims=True) + _EPS
@@ -288,6 +319,6 @@ def _normalised_blocks(cells, block, norm):
     return blocks
 
 
-def _divide_by_l2(blocks):
+def _divide_by_l2(blocks: NDArray[np.float64]) -> None:
     squares = np.einsum("...i,...i->...", blocks, blocks)
     blocks /= np.sqrt(squares + _EPS**2)[..., np.newaxis]

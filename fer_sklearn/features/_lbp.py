@@ -1,42 +1,52 @@
-"""Histograms of local binary patterns (LBP) of a whole batch of faces at once."""
+"""Histograms of local binary patterns (LBP), extracted for a whole batch of faces at once."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .._utils.compat import Interval
+from .._utils.typing import FloatArray, NDArray, PixelArray, Size
 from .._utils.validation import check_pair
 from ._base import ImageDescriptor
 
 __all__ = ["LBPExtractor", "lbp_batch", "lbp_codes"]
 
-# Images worked on at a time: the intermediate arrays then stay in the processor's cache.
+# Images processed at a time, so that the intermediate arrays stay in the processor's cache.
 _CHUNK = 64
 _N_POINTS = 8
-# The 58 patterns of at most two changes around the circle, and one for all others.
+# 58 patterns with at most two changes around the circle, and one for all others.
 _N_PATTERNS = 59
 
 
-def lbp_codes(images, radius=1.0):
+def lbp_codes(images: PixelArray, radius: float = 1.0) -> NDArray[np.uint8]:
     """Compare each pixel with eight points on a circle around it.
 
-    The numbers that ``skimage.feature.local_binary_pattern(image, 8, radius)`` gives one
-    image at a time: points between pixels are interpolated bilinearly, points outside the
-    image are 0. Method of Ojala, Pietikäinen & Mäenpää 2002.
+    Returns the same codes as ``skimage.feature.local_binary_pattern(image, 8, radius)`` does for
+    each image: points between pixels are interpolated bilinearly, points outside the image are 0.
 
     Parameters
     ----------
     images : ndarray of shape (n, h, w), uint8, float32 or float64
+        Grey images.
     radius : float, default=1.0
-        Of the circle, in pixels.
+        Radius of the circle, in pixels.
 
     Returns
     -------
     ndarray of shape (n, h, w), uint8
-        Bit ``i`` is set where the point at ``i`` eighths of a turn is as bright or brighter.
+        Bit ``i`` is set if the point at ``i`` eighths of a turn is at least as bright as the
+        pixel.
+
+    References
+    ----------
+    Ojala, Pietikäinen & Mäenpää (2002), Multiresolution Gray-Scale and Rotation Invariant Texture
+    Classification with Local Binary Patterns.
     """
     n_rows, n_columns = images.shape[1:]
     margin = math.ceil(radius) + 1
@@ -44,7 +54,7 @@ def lbp_codes(images, radius=1.0):
         images.astype(np.float64), ((0, 0), (margin, margin), (margin, margin)), mode="constant"
     )
 
-    def moved(down, across):
+    def moved(down: int, across: int) -> NDArray[np.float64]:
         rows = slice(margin + down, margin + down + n_rows)
         return padded[:, rows, margin + across : margin + across + n_columns]
 
@@ -52,7 +62,7 @@ def lbp_codes(images, radius=1.0):
     codes = np.zeros(images.shape, np.uint8)
     for bit in range(_N_POINTS):
         angle = 2 * np.pi * bit / _N_POINTS
-        # Five digits, as in scikit-image: points on the axes then fall on pixels.
+        # Five digits, as in scikit-image, so that points on the axes fall on pixels.
         down, across = round(-radius * math.sin(angle), 5), round(radius * math.cos(angle), 5)
         row, column = math.floor(down), math.floor(across)
         point = _between(moved, row, column, down - row, across - column)
@@ -60,32 +70,38 @@ def lbp_codes(images, radius=1.0):
     return codes
 
 
-def lbp_batch(images, *, radius=1.0, grid=(8, 8)):
-    """Compute histograms of uniform local binary patterns over a grid of cells.
+def lbp_batch(
+    images: PixelArray, *, radius: float = 1.0, grid: tuple[int, int] = (8, 8)
+) -> FloatArray:
+    """Extract histograms of uniform local binary patterns in a grid of cells.
 
-    Each pixel is one of 59 patterns: the 58 with at most two changes between darker and
-    brighter around the circle, and one for all others. Each cell counts them, and the
-    square root of the shares makes Euclidean distances those of Hellinger. After Ahonen,
-    Hadid & Pietikäinen 2006, who describe faces so.
+    Each pixel has one of 59 patterns: 58 with at most two changes between darker and brighter
+    around the circle, and one for all others. Each cell counts them. Taking the square root of
+    the frequencies makes Euclidean distances between histograms Hellinger distances.
 
     Parameters
     ----------
     images : ndarray of shape (n, h, w), uint8, float32 or float64
         Grey images.
     radius : float, default=1.0
-        Of the circle around each pixel, in pixels.
+        Radius of the circle around each pixel, in pixels.
     grid : (int, int), default=(8, 8)
-        Rows and columns of cells. Pixels left over at the right and below are not counted.
+        Rows and columns of cells. Remaining pixels at the right and bottom are not counted.
 
     Returns
     -------
     ndarray of shape (n, n_features), float32
-        ``n_features`` is rows × columns × 59; each cell has Euclidean length 1.
+        Features; ``n_features`` is rows × columns × 59. The histogram of each cell has Euclidean
+        norm 1.
 
     Raises
     ------
     ValueError
         If the images have fewer pixels than the grid has cells, down or across.
+
+    References
+    ----------
+    Ahonen, Hadid & Pietikäinen (2006), Face Description with Local Binary Patterns.
 
     Examples
     --------
@@ -111,26 +127,31 @@ def lbp_batch(images, *, radius=1.0, grid=(8, 8)):
 
 
 class LBPExtractor(ImageDescriptor):
-    """Describe faces by local binary patterns (LBP), counted in a grid of cells.
+    """Extract histograms of local binary patterns (LBP) in a grid of cells.
 
-    Patterns do not change with brightness and contrast, and tell texture where HOG tells
-    edges: best beside :class:`HOGExtractor` in a ``FeatureUnion``. Stateless: `transform`
-    works without `fit`, which only records the image size. Methods of Ojala et al. 2002
-    and, for faces, Ahonen et al. 2006.
+    The patterns are invariant to brightness and contrast. They describe texture, where HOG
+    describes edges, so combine them with :class:`HOGExtractor` in a ``FeatureUnion``. Stateless:
+    `transform` works without `fit`, which only records the image size.
 
     Parameters
     ----------
     radius : float, default=1.0
-        Of the circle of eight points around each pixel, in pixels.
+        Radius of the circle of eight points around each pixel, in pixels.
     grid : int or (int, int), default=(8, 8)
-        Rows and columns of cells. An int means as many of both.
+        Rows and columns of cells. An int means as many rows as columns.
 
     Attributes
     ----------
     n_features_in_ : int
-        Pixels an image, seen in `fit`.
+        Number of pixels per image seen in `fit`.
     image_shape_ : (int, int)
-        Height and width of the images seen in `fit`.
+        Height and width of the images seen in `fit`, in pixels.
+
+    References
+    ----------
+    Ojala, Pietikäinen & Mäenpää (2002), Multiresolution Gray-Scale and Rotation Invariant Texture
+    Classification with Local Binary Patterns. Ahonen, Hadid & Pietikäinen (2006), Face Description
+    with Local Binary Patterns.
 
     Examples
     --------
@@ -143,32 +164,38 @@ class LBPExtractor(ImageDescriptor):
     'cell0_0_pattern0'
     """
 
-    _parameter_constraints: ClassVar[dict] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "radius": [Interval(Real, 1, None, closed="left")],
         "grid": [Interval(Integral, 1, None, closed="left"), tuple, list],
     }
 
-    def __init__(self, *, radius=1.0, grid=(8, 8)):
+    def __init__(self, *, radius: float = 1.0, grid: Size = (8, 8)) -> None:
         self.radius = radius
         self.grid = grid
 
-    def _check_size(self):
+    def _check_size(self) -> None:
         _cell_size(self.image_shape_, self._grid())
 
-    def _describe(self, images):
+    def _describe(self, images: PixelArray) -> FloatArray:
         return lbp_batch(images, radius=self.radius, grid=self._grid())
 
-    def _feature_names(self):
-        """Name each feature after its cell, row and column, and its pattern."""
+    def _feature_names(self) -> list[str]:
+        """Name each feature by the row and column of its cell, and its pattern."""
         sizes = (*self._grid(), _N_PATTERNS)
         return ["cell{}_{}_pattern{}".format(*position) for position in np.ndindex(*sizes)]
 
-    def _grid(self):
+    def _grid(self) -> tuple[int, int]:
         return check_pair("grid", self.grid, "(rows, columns)")
 
 
-def _between(moved, row, column, down, across):
-    """Interpolate `moved` bilinearly, in the order of scikit-image, whose rounding counts."""
+def _between(
+    moved: Callable[[int, int], NDArray[np.float64]],
+    row: int,
+    column: int,
+    down: float,
+    across: float,
+) -> NDArray[np.float64]:
+    """Interpolate `moved` bilinearly, in the order of scikit-image to get the same rounding."""
     if not (down or across):
         return moved(row, column)
     above = (1 - across) * moved(row, column) + across * moved(row, column + 1)
@@ -176,11 +203,11 @@ def _between(moved, row, column, down, across):
     return (1 - down) * above + down * below
 
 
-def _cell_size(image_shape, grid):
+def _cell_size(image_shape: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
     """Return the rows and columns of a cell, in pixels."""
-    size = tuple(side // cells for side, cells in zip(image_shape, grid, strict=True))
-    if min(size) >= 1:
-        return size
+    rows, columns = (side // cells for side, cells in zip(image_shape, grid, strict=True))
+    if min(rows, columns) >= 1:
+        return rows, columns
     raise ValueError(
         f"X has images of {image_shape[0]}×{image_shape[1]} pixels, too small for grid={grid}. "
         f"Choose fewer cells, or enlarge the images with GrayscaleResizer({max(grid)})."
@@ -188,8 +215,8 @@ def _cell_size(image_shape, grid):
 
 
 @cache
-def _uniform_patterns():
-    """Number of the pattern of each of the 256 codes; 58 is "changes more than twice"."""
+def _uniform_patterns() -> NDArray[np.int64]:
+    """Return the pattern of each of the 256 codes; 58 stands for more than two changes."""
     bits = (np.arange(256)[:, np.newaxis] >> np.arange(_N_POINTS)) & 1
     uniform = (bits != np.roll(bits, 1, axis=1)).sum(1) <= 2
     patterns = np.full(256, _N_PATTERNS - 1)

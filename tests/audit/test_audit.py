@@ -86,7 +86,7 @@ def test_counts_are_those_of_the_duplicate_report(report, spoiled):
     X, y, _ = spoiled
     counted = duplicate_report(X, y)
     assert counted.copies == {"all": len(report.copies)}
-    assert counted.conflicts == {"all": len(report.label_conflicts)}
+    assert counted.label_conflicts == {"all": len(report.label_conflicts)}
 
 
 def test_the_surest_come_first(report):

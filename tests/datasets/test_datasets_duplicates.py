@@ -59,7 +59,7 @@ def test_report():
     report = duplicate_report(images, target, subset)
     assert report.n_images == {"train": 6, "public": 3}
     assert report.copies == {"train": 3, "public": 1}
-    assert report.conflicts == {"train": 1, "public": 1}
+    assert report.label_conflicts == {"train": 1, "public": 1}
     assert report.shared == {("train", "public"): 3, ("public", "train"): 1}
     assert report.groups.tolist() == [0, 0, 0, 1, 1, 2, 0, 3, 3]
     assert "public in train: 1 of 3 images (33.3%)" in str(report)
@@ -68,10 +68,10 @@ def test_report():
 def test_report_without_labels_and_subsets():
     report = duplicate_report(FACES.images[[0, 1, 0]])
     assert str(report) == "all: 3 images, 1 copies of others"
-    assert report.conflicts == {}
+    assert report.label_conflicts == {}
 
 
-@pytest.mark.parametrize("name", ["target", "subset"])
+@pytest.mark.parametrize("name", ["y", "subset"])
 def test_report_of_other_lengths(name):
     with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[7, 6\]"):
         duplicate_report(FACES.images, **{name: ["a"] * 6})

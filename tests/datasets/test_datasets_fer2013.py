@@ -152,7 +152,7 @@ def test_emotion_names_in_a_table(tmp_path):
         ({"pixels": ""}, "0 pixels; expected 2304"),
         ({"pixels": TEXTS[0] + " 256"}, "2305 pixels"),
         ({"pixels": " ".join(["300"] * 2304)}, "a pixel is 300; expected 0..255"),
-        ({"pixels": TEXTS[0] + " x7"}, "the pixels hold 'x'; expected integers"),
+        ({"pixels": TEXTS[0] + " x7"}, "the pixels contain 'x'; expected integers"),
         ({"code": 7}, "emotion is '7'; expected a code from 0 to 6 or one of angry"),
         ({"code": "hapy"}, "Did you mean 'happy'?"),
         ({"usage": "PublicTst"}, "Usage is 'PublicTst'"),
@@ -186,8 +186,8 @@ def test_remedy_of_a_short_row(tmp_path):
     ("text", "message"),
     [
         ("pixels\n1 2\n", "there is no column 'emotion'; found 'pixels'"),
-        ("", "not a readable CSV file"),
-        ("emotion,pixels\n1,2\n1,2,3\n", "not a readable CSV file"),
+        ("", "not a valid CSV file"),
+        ("emotion,pixels\n1,2\n1,2,3\n", "not a valid CSV file"),
     ],
 )
 def test_table_of_another_form(tmp_path, text, message):
@@ -208,7 +208,7 @@ def test_table_cut_off_in_the_middle(tmp_path, style):
 def test_table_without_rows(tmp_path):
     path = tmp_path / "fer2013.csv"
     path.write_text("emotion,pixels,Usage\n")
-    with pytest.raises(DatasetFormatError, match="holds no row or image of subset='train'"):
+    with pytest.raises(DatasetFormatError, match="contains no row or image of subset='train'"):
         load_fer2013(path)
 
 
@@ -216,7 +216,7 @@ def test_table_without_rows(tmp_path):
 def test_no_rows_of_the_subset(tmp_path, subset):
     path = tmp_path / "train.csv"
     path.write_text(table("train.csv"))
-    with pytest.raises(DatasetFormatError, match=f"no row or image of subset='{subset}'. Ask for"):
+    with pytest.raises(DatasetFormatError, match=f"no row or image of subset='{subset}'. Load an"):
         load_fer2013(path, subset=subset)
 
 
@@ -238,13 +238,13 @@ def test_neither_folder_nor_zip(tmp_path):
 
 
 def test_empty_folder(tmp_path):
-    with pytest.raises(DatasetFormatError, match="holds neither a table nor images of FER2013"):
+    with pytest.raises(DatasetFormatError, match="contains neither a table nor images of FER2013"):
         load_fer2013(tmp_path)
 
 
 def test_unknown_emotion_folder(tree):
     (tree / "train" / "happy").rename(tree / "train" / "hapy")
-    message = "name no emotion of FER2013: 'train/hapy'. Expected angry, disgust"
+    message = "not named after an emotion of FER2013: 'train/hapy'. Expected angry, disgust"
     with pytest.raises(DatasetFormatError, match=re.escape(message)) as caught:
         load_fer2013(tree)
     assert "Did you mean 'happy'?" in str(caught.value)
@@ -254,7 +254,7 @@ def test_unmarked_test_images(tree):
     victim = min(tree.glob("test/*/*.png"))
     victim.rename(victim.with_name("17.png"))
     assert len(load_fer2013(tree).images) == 11
-    with pytest.raises(DatasetFormatError, match=r"17\.png: neither its name nor a folder tells"):
+    with pytest.raises(DatasetFormatError, match=r"17\.png: neither its name nor its folders say"):
         load_fer2013(tree, subset="public")
 
 
@@ -305,5 +305,5 @@ def test_the_real_files(fer2013_path):
     assert (data.subset == "public").sum() == 3589
     report = duplicate_report(data.images, data.target, data.subset)
     assert report.copies["train"] == 1236
-    assert report.conflicts["train"] == 39
+    assert report.label_conflicts["train"] == 39
     assert report.shared["public", "train"] == 280
