@@ -1,20 +1,41 @@
-"""Files of network weights, and those that ship with the package.
+"""Files of network weights, and the weights that are bundled with the package.
 
-A file is a NumPy archive (``.npz``): the weights in half precision, a description, and
-perhaps the same network as a LiteRT model (``.tflite``), which predicts without TensorFlow;
-with a checksum over each. It holds no code, so that reading one can run none.
+A file is a NumPy archive (``.npz``) with these entries:
+
+``description``
+    Text in JSON: what :func:`write_weights` was given as `description`, and the keys ``format``
+    (2), ``shapes`` (the shape of each array), ``bytes`` and ``sha256`` (the size and the
+    checksum of each of the parts below, by its name).
+``weights``
+    The arrays of ``keras.Model.get_weights()``, in its order, as float16, one after another.
+``litert``
+    Optional: the same network as a LiteRT model (``.tflite``), which predicts without
+    TensorFlow.
+
+Each part is stored as uint8 of shape ``(2, n)``, its even bytes before its odd ones, with a zero
+at the end if their number is odd. A file contains no code, so reading it runs none.
+
+A network has one output, or several *heads*: dense layers from one embedding to the logits of
+different classes. Then the description states ``heads`` and ``label_sets``, each of which blends
+heads into the probabilities of its own classes; see :func:`write_weights`.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
 import math
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ._utils.files import atomic_write
+from ._utils.typing import ArrayLike, FloatArray, PathLike
 from ._utils.validation import suggestion
 
 __all__ = [
@@ -35,67 +56,78 @@ __all__ = [
 _FORMAT = 2
 _FOLDER = Path(__file__).parent / "shipped"
 
-#: The weights that ship with the package.
+#: The names of the bundled weights.
 SHIPPED = ("default", "tiny")
-#: What a shipped network can be asked for; the first is the default.
+#: The label sets of the bundled networks; the first is the default.
 LABEL_SETS = ("people", "ferplus", "fer2013")
 
 
 @dataclass(frozen=True)
 class NetworkWeights:
-    """Weights and what they belong to.
+    """Weights, and the description of the network they belong to.
 
-    Attributes
+    Parameters
     ----------
-    arrays : list of ndarray of float32
+    arrays : list of ndarray, float32
         As ``keras.Model.set_weights`` takes them.
     description : dict
-        ``architecture``, a name; ``image_shape``, height and width; ``classes``, the labels
-        in the order of the outputs; ``pixel_range``, lowest and highest pixel seen in
-        training; and whatever else the author noted.
+        ``architecture``, a name; ``image_shape``, height and width; ``classes``, the labels in
+        the order of the outputs; ``pixel_range``, the lowest and highest pixel in training; and
+        anything else that the author added.
     """
 
-    arrays: list
-    description: dict
+    arrays: list[np.ndarray]
+    description: dict[str, Any]
 
 
-def is_weights_file(name):
-    """Tell whether `name` is a shipped name or the path of an ``.npz`` file."""
+def is_weights_file(name: PathLike | None) -> bool:
+    """Return whether `name` is that of bundled weights, or the path of an ``.npz`` file.
+
+    Parameters
+    ----------
+    name : str, path-like or None
+        May end in the name of a label set, as in :func:`read_weights`.
+
+    Returns
+    -------
+    bool
+    """
     source = split_name(name)[0]
     return source in SHIPPED or str(source).endswith(".npz")
 
 
-def split_outputs(outputs, description):
-    """Split what a LiteRT model of several heads computes.
+def split_outputs(outputs: FloatArray, description: Mapping[str, Any]) -> dict[str, FloatArray]:
+    """Split the output of a LiteRT model with several heads.
 
     Parameters
     ----------
     outputs : ndarray of shape (n, n_outputs)
     description : dict
-        As :func:`read_litert` returns it.
+        As returned by :func:`read_litert`.
 
     Returns
     -------
     dict of str to ndarray
-        Logits of shape (n, n_classes) by the heads' names, and the ``embedding`` before them.
+        Logits of shape (n, n_classes) by the names of the heads, and their input, the
+        ``embedding``.
     """
     ends = np.cumsum(list(description["outputs"].values()))[:-1]
     parts = np.split(outputs, ends, axis=1)
     return dict(zip(description["outputs"], parts, strict=True))
 
 
-def blend_heads(values, description):
-    """Combine what belongs to the heads of a network into one label set.
+def blend_heads(values: Mapping[str, FloatArray], description: Mapping[str, Any]) -> FloatArray:
+    """Combine the heads of a network into one head for a label set.
 
-    A head is a dense layer from the network's embedding to logits, so that blending kernels,
-    biases or logits comes to the same.
+    A head is a dense layer from the embedding to logits, so blending kernels and biases gives
+    the same as blending logits.
 
     Parameters
     ----------
     values : dict of str to ndarray of shape (..., n_outputs)
-        By the heads' names: kernels, biases or logits.
+        Kernels, biases or logits by the names of the heads.
     description : dict
-        As :func:`read_description` returns it.
+        As returned by :func:`read_description`.
 
     Returns
     -------
@@ -111,19 +143,29 @@ def blend_heads(values, description):
     return sum(parts) / chosen["temperature"]
 
 
-def shipped_path(name):
-    """Return where the package keeps the weights of a shipped name."""
-    return _FOLDER / f"{name}.npz"
-
-
-def read_weights(name):
-    """Read weights by their shipped name or the path of a file.
+def shipped_path(name: str) -> Path:
+    """Return the path of bundled weights.
 
     Parameters
     ----------
-    name : str or Path
-        One of :data:`SHIPPED`, or the path of an ``.npz`` file. Networks with several heads
-        predict the first of their label sets, unless a colon and the name of another
+    name : str
+        One of :data:`SHIPPED`.
+
+    Returns
+    -------
+    Path
+    """
+    return _FOLDER / f"{name}.npz"
+
+
+def read_weights(name: PathLike) -> NetworkWeights:
+    """Read weights, bundled or from a file.
+
+    Parameters
+    ----------
+    name : str or path-like
+        One of :data:`SHIPPED`, or the path of an ``.npz`` file. A network with several heads
+        predicts the first of its label sets, unless a colon and the name of another one
         follow, as in ``"default:fer2013"``.
 
     Returns
@@ -134,11 +176,15 @@ def read_weights(name):
     Raises
     ------
     ValueError
-        For an unknown name or label set, a damaged file, or one of another version.
+        If the name or label set is unknown, or the file is corrupt or has another format.
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     """
     data, description = _read(name, "weights")
+    if data is None:
+        raise ValueError(
+            f"The weights {str(name)!r} contain only a LiteRT model. Choose runtime='litert'."
+        )
     halves = np.frombuffer(data, np.float16).astype(np.float32)
     shapes = [tuple(shape) for shape in description["shapes"]]
     ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
@@ -146,47 +192,43 @@ def read_weights(name):
     return NetworkWeights(_with_one_head(arrays, description), description)
 
 
-def _with_one_head(arrays, description):
-    heads = description.get("heads")
-    if heads is None:
-        return arrays
-    body, ends = arrays[: -2 * len(heads)], arrays[-2 * len(heads) :]
-    kernels, biases = (dict(zip(heads, ends[i::2], strict=True)) for i in (0, 1))
-    return [*body, blend_heads(kernels, description), blend_heads(biases, description)]
-
-
-def read_description(name):
-    """Read what a shipped name or a file says of itself.
+def read_description(name: PathLike) -> dict[str, Any]:
+    """Read the description of weights, bundled or from a file.
 
     Parameters
     ----------
-    name : str or Path
+    name : str or path-like
         As in :func:`read_weights`; errors are the same.
 
     Returns
     -------
     dict
-        As in :class:`NetworkWeights`; of a network with several heads, ``labels`` is the name
-        of the label set, ``classes`` are its labels, ``heads`` the outputs of each head, and
-        ``label_sets`` all that there are.
+        As in :class:`NetworkWeights`. For a network with several heads, ``labels`` is the name
+        of the label set, ``classes`` contains its labels, and ``heads`` and ``label_sets`` are
+        as in :func:`write_weights`.
     """
     return _read(name, None)[1]
 
 
-def read_litert(name):
-    """Read the LiteRT model of a shipped name or of a file.
+def read_litert(name: PathLike) -> tuple[bytes, dict[str, Any]]:
+    """Read the LiteRT model of weights, bundled or from a file.
 
     Parameters
     ----------
-    name : str or Path
+    name : str or path-like
         As in :func:`read_weights`; errors are the same.
 
     Returns
     -------
     model : bytes
-        As ``ai_edge_litert``'s interpreter takes them.
+        As the interpreter of ``ai_edge_litert`` takes it.
     description : dict
-        As in :class:`NetworkWeights`.
+        As in :func:`read_description`.
+
+    Raises
+    ------
+    ValueError
+        Also if the file has no LiteRT model.
     """
     model, description = _read(name, "litert")
     if model is None:
@@ -196,47 +238,65 @@ def read_litert(name):
     return model, description
 
 
-def write_weights(path, arrays, description, *, litert=None):
-    """Write weights, in half precision, for :func:`read_weights`.
+def write_weights(
+    path: PathLike,
+    arrays: Sequence[ArrayLike],
+    description: Mapping[str, Any],
+    *,
+    litert: bytes | None = None,
+) -> None:
+    """Write weights in half precision, for :func:`read_weights`.
+
+    An existing file is replaced once the new one is complete.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or path-like
         Ends in ``.npz``.
-    arrays : list of ndarray
-        As ``keras.Model.get_weights`` returns them; of a network with several heads, a kernel
-        and a bias per head at the end, in the order of ``description["heads"]``.
-    description : dict
-        At least ``architecture``, ``image_shape``, ``classes`` and ``pixel_range``. With
-        several heads, ``heads``, lists of outputs by name, and ``label_sets``, by name: each
-        a dict of ``classes``, ``blend`` (a weight per head) and ``temperature``, by which logits
-        are divided; ``outputs``, the number of values per output of the LiteRT model, in its
-        order.
+    arrays : sequence of ndarray
+        As ``keras.Model.get_weights`` returns them. For a network with several heads, they end
+        in a kernel and a bias per head, in the order of ``description["heads"]``.
+    description : mapping
+        At least ``architecture``, ``image_shape``, ``classes`` and ``pixel_range``; see
+        :class:`NetworkWeights`. With several heads also ``heads``, the classes of each head by
+        its name; ``label_sets``, by name, each with ``classes``, ``blend`` (a weight per head)
+        and ``temperature``, by which logits are divided; and ``outputs``, the number of values
+        per output of the LiteRT model, in its order.
     litert : bytes or None, default=None
         The same network as a LiteRT model, for :func:`read_litert`.
+
+    Raises
+    ------
+    ValueError
+        If the path has another suffix, or a weight is beyond the range of half precision.
     """
+    if Path(path).suffix != ".npz":
+        raise ValueError(f"path={str(path)!r} must end in '.npz'; add that suffix.")
     with np.errstate(over="ignore"):
         halves = [np.asarray(array).astype(np.float16) for array in arrays]
     if not all(np.isfinite(array).all() for array in halves):
-        raise ValueError("arrays has weights beyond the range of half precision, ±65504.")
+        raise ValueError(
+            "arrays has weights beyond the range of half precision, ±65504, or that are not finite."
+        )
     parts = {"weights": b"".join(array.tobytes() for array in halves)}
     if litert is not None:
         parts["litert"] = litert
-    description = description | {
+    complete = dict(description) | {
         "format": _FORMAT,
         "shapes": [array.shape for array in halves],
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
         "bytes": {name: len(data) for name, data in parts.items()},
     }
-    np.savez_compressed(
-        path,
-        description=np.array(json.dumps(description, ensure_ascii=False)),
-        **{name: _byte_planes(data) for name, data in parts.items()},
-    )
+    with atomic_write(path) as file:
+        np.savez_compressed(
+            file,
+            description=np.array(json.dumps(complete, ensure_ascii=False)),
+            **{name: _byte_planes(data) for name, data in parts.items()},
+        )
 
 
 def _read(name, part):
-    """Return the checked bytes of one part of a file, None if it lacks it, and the description."""
+    """Return the verified bytes of a part, None if there is no such part, and the description."""
     name, labels = split_name(name)
     if not is_weights_file(name):
         raise ValueError(
@@ -245,7 +305,7 @@ def _read(name, part):
             f"{suggestion(name, SHIPPED)}"
         )
     path = shipped_path(name) if name in SHIPPED else Path(name)
-    remedy = "Install fer_sklearn again." if name in SHIPPED else "Copy it again from its source."
+    remedy = "Reinstall fer_sklearn." if name in SHIPPED else "Copy it again from its source."
     try:
         with np.load(path) as file:
             description = json.loads(str(file["description"]))
@@ -260,32 +320,53 @@ def _read(name, part):
         raise
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
-            f"The weights {str(path)!r} cannot be read ({error}): the file is damaged or is "
-            f"none of fer_sklearn's. {remedy}"
+            f"The weights {str(path)!r} cannot be read ({error}): the file is corrupt or was not "
+            f"written by fer_sklearn. {remedy}"
         ) from error
     if hashlib.sha256(data).hexdigest() != description["sha256"][part]:
         raise ValueError(
-            f"The weights {str(path)!r} do not match their checksum: the file was changed or "
-            f"damaged. {remedy}"
+            f"The weights {str(path)!r} do not match their checksum: the file was changed or is "
+            f"corrupt. {remedy}"
         )
     return data, description
 
 
 class _OtherFormatError(ValueError):
-    """A whole file of another version."""
+    """An intact file of another format."""
 
 
 class _UnknownLabelsError(ValueError):
-    """A whole file without the label set that was asked for."""
+    """An intact file without the requested label set."""
 
 
-def split_name(name):
-    """Return the source in a name such as ``"default:fer2013"``, and its label set or None."""
+def split_name(name: PathLike | None) -> tuple[PathLike | None, str | None]:
+    """Split a name such as ``"default:fer2013"`` into its source and its label set.
+
+    Parameters
+    ----------
+    name : str, path-like or None
+        As in :func:`read_weights`.
+
+    Returns
+    -------
+    source : str, path-like or None
+        Without the label set; `name` itself if it has none.
+    labels : str or None
+    """
     source, colon, labels = str(name).rpartition(":")
     # Not the colon of a drive, as in C:\weights.npz.
     if colon and (source in SHIPPED or source.endswith(".npz")):
         return source, labels
     return name, None
+
+
+def _with_one_head(arrays, description):
+    heads = description.get("heads")
+    if heads is None:
+        return arrays
+    body, ends = arrays[: -2 * len(heads)], arrays[-2 * len(heads) :]
+    kernels, biases = (dict(zip(heads, ends[i::2], strict=True)) for i in (0, 1))
+    return [*body, blend_heads(kernels, description), blend_heads(biases, description)]
 
 
 def _choose_labels(description, name, labels):
@@ -317,7 +398,7 @@ def _check_format(path, found):
 
 
 def _byte_planes(data):
-    """Part even from odd bytes: halves have signs and exponents in one of them, which shrink."""
+    """Separate even from odd bytes, which compresses halves better: one has all the exponents."""
     pairs = np.frombuffer(data + b"\0" * (len(data) % 2), np.uint8).reshape(-1, 2)
     return np.ascontiguousarray(pairs.T)
 

@@ -13,10 +13,10 @@ PACKAGE = Path(fer_sklearn.__file__).parent
 
 # Rooms whose public callables do not all have hints yet.
 NOT_YET = {
-    *("audit", "cli", "cnn", "datasets", "drawing", "emotions", "evaluation", "explain"),
+    *("audit", "cli", "datasets", "drawing", "emotions", "evaluation", "explain"),
     *("exporting", "face_reader", "faces", "features", "images", "inference", "persistence"),
     *("photos", "pipelines", "plotting", "preprocessing", "pretrained", "svm", "uncertainty"),
-    *("_utils", "dask", "exceptions", "video", "weights", "__main__"),
+    *("_utils", "dask", "exceptions", "video", "__main__"),
 }
 
 

@@ -1,6 +1,9 @@
 """Weights files: reading, writing, and errors for damaged files."""
 
 import json
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -71,13 +74,13 @@ def test_a_flipped_byte(path, position):
 
 def test_a_truncated_file(path):
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match=r"cannot be read.*damaged or is none of fer_sklearn's"):
+    with pytest.raises(ValueError, match=r"cannot be read.*corrupt or was not written by"):
         read_weights(path)
 
 
 def test_a_foreign_archive(tmp_path):
     np.savez(tmp_path / "foreign.npz", x=np.zeros(3))
-    with pytest.raises(ValueError, match=r"foreign\.npz.*none of fer_sklearn's"):
+    with pytest.raises(ValueError, match=r"foreign\.npz.*was not written by fer_sklearn"):
         read_weights(tmp_path / "foreign.npz")
 
 
@@ -104,6 +107,37 @@ def test_an_unknown_name_gets_a_suggestion():
 def test_weights_beyond_half_precision_are_refused(tmp_path):
     with pytest.raises(ValueError, match="beyond the range of half precision"):
         write_weights(tmp_path / "x.npz", [np.array([1e6])], DESCRIPTION)
+
+
+def test_writing_that_fails_keeps_the_previous_file(path, monkeypatch):
+    def fail(file, **entries):
+        file.write(b"half a file")
+        raise OSError("the disk is full")
+
+    before = path.read_bytes()
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        write_weights(path, ARRAYS, DESCRIPTION)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_another_suffix_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"path='.*network\.bin' must end in '\.npz'"):
+        write_weights(tmp_path / "network.bin", ARRAYS, DESCRIPTION)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_it_loads_neither_scikit_learn_nor_scipy_nor_pandas():
+    code = """
+        import sys
+        import fer_sklearn.weights
+        print(*{"sklearn", "scipy", "pandas", "keras", "tensorflow"} & set(sys.modules))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
 
 
 def test_all_that_ships_is_whole_and_small():

@@ -329,7 +329,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
             Unless `initial_weights` is the name of bundled weights or an ``.npz`` file. Other
             files do not state their labels and image size.
         """
-        weights = read_weights(self.initial_weights)
+        weights = read_weights(str(self.initial_weights))
         apply_weights_metadata(self, weights.description)
         model = network_spec(self)[0].build()
         model.set_weights(weights.arrays)

@@ -1,15 +1,18 @@
-"""What is done to training batches, and never to validation or prediction."""
+"""Random changes to training images; validation and prediction use images as they are."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
 
+from .._utils.typing import FloatArray, PixelArray
 from .._utils.validation import check_known_keys, check_unit_fraction
 
 __all__ = ["DEFAULT_AUGMENTATION", "augment", "mix_up", "resolve_augmentation"]
 
-#: What ``augmentation=True`` stands for.
-DEFAULT_AUGMENTATION = {
+#: The settings of ``augmentation=True``.
+DEFAULT_AUGMENTATION: dict[str, float] = {
     "flip": 0.5,
     "rotation": 12.0,
     "shift": 0.08,
@@ -26,24 +29,27 @@ _ERASED_AREA = (0.02, 0.15)
 _ERASED_ASPECT = (0.5, 2.0)
 
 
-def resolve_augmentation(augmentation):
-    """Turn the parameter `augmentation` into a full mapping of settings, or None.
+def resolve_augmentation(
+    augmentation: bool | Mapping[str, float] | None,
+) -> dict[str, float] | None:
+    """Return all settings that the parameter `augmentation` stands for.
 
     Parameters
     ----------
     augmentation : None, bool or mapping
-        None or False: nothing is changed. True: :data:`DEFAULT_AUGMENTATION`. A mapping:
-        only what it names, as described in :func:`augment` and, for ``mixup``,
-        :func:`mix_up`.
+        None and False stand for no augmentation, True for :data:`DEFAULT_AUGMENTATION`. With a
+        mapping, settings that it does not contain are 0. :func:`augment` describes the
+        settings, :func:`mix_up` the one for ``mixup``.
 
     Returns
     -------
     dict or None
+        None for no augmentation.
 
     Raises
     ------
     ValueError
-        For an unknown key or a value out of its range.
+        If a key is unknown or a value is out of range.
     """
     if augmentation is None or augmentation is False:
         return None
@@ -58,37 +64,54 @@ def resolve_augmentation(augmentation):
     settings = dict.fromkeys(DEFAULT_AUGMENTATION, 0.0)
     for name, value in augmentation.items():
         high = np.nextafter(_LARGEST[name], np.inf) if name in _LARGEST else 1.0
-        # `flip=True` reads well and means the usual one half.
+        # `flip=True` means the usual probability.
         value = 0.5 if name == "flip" and value is True else value
         settings[name] = check_unit_fraction(f"augmentation[{name!r}]", value, high=high)
     return settings
 
 
-def augment(images, settings, rng):
-    """Return randomly changed copies of a batch of grey images.
+def augment(
+    images: PixelArray, settings: Mapping[str, float], rng: np.random.Generator
+) -> FloatArray:
+    """Return randomly changed copies of a batch of grayscale images.
 
-    Flips, turns, shifts, zooms and crops are one affine map an image, so that pixels are
-    interpolated once; the border repeats the outermost pixels.
+    Flips, rotations, shifts, zooms and crops are combined into one affine map per image, so that
+    pixels are interpolated once. Beyond the border, the outermost pixels are repeated.
 
     Parameters
     ----------
     images : ndarray of shape (n, h, w), uint8 or float32
-        Integer pixels in 0..255 or float pixels, best in [0, 1].
+        Integer pixels in 0..255 or float pixels, preferably in [0, 1].
     settings : mapping
-        ``flip``, the probability of a mirror image; ``rotation``, the largest angle in
-        degrees to either side; ``shift``, the largest move to any side as a fraction of
-        the side; ``zoom``, the largest relative change of size; ``crop``, the fraction of
-        the side that a random crop leaves out, the rest being enlarged; ``brightness``,
-        the largest offset, and ``contrast``, the largest relative change of the distance
-        to the mean; ``erasing``, the probability that a rectangle of 2 to 15 % of the
-        area is filled with one random grey (Zhong et al. 2017, arXiv:1708.04896).
+        All keys of :data:`DEFAULT_AUGMENTATION`:
+
+        - ``flip``: probability of mirroring the image;
+        - ``rotation``: largest angle in either direction, in degrees;
+        - ``shift``: largest shift in any direction, as a fraction of the side;
+        - ``zoom``: largest relative change of size;
+        - ``crop``: fraction of the side that a random crop removes before the rest is enlarged;
+        - ``brightness``: largest offset, for pixels in [0, 1];
+        - ``contrast``: largest relative change of the distance to the mean;
+        - ``erasing``: probability of filling a rectangle of 2 to 15 % of the area with one
+          random grey (Zhong et al. 2017, arXiv:1708.04896);
+        - ``mixup``: ignored here; see :func:`mix_up`.
     rng : numpy.random.Generator
         The only source of randomness.
 
     Returns
     -------
     ndarray of shape (n, h, w), float32
-        In [0, 1] for integer input.
+        In [0, 1] if `images` are integers and nothing changes their brightness.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fer_sklearn import make_faces
+    >>> from fer_sklearn.cnn.augmentation import augment, resolve_augmentation
+    >>> X, _ = make_faces(10, size=24, random_state=0, return_X_y=True)
+    >>> settings = resolve_augmentation({"flip": 0.5, "rotation": 10})
+    >>> augment(X, settings, np.random.default_rng(0)).shape
+    (10, 24, 24)
     """
     changed = _warp(images, _affine_maps(images.shape, settings, rng))
     if changed.dtype == np.uint8:
@@ -98,38 +121,43 @@ def augment(images, settings, rng):
     return changed
 
 
-def mix_up(images, targets, alpha, rng):
-    """Blend each image and its target with another of the batch (Zhang et al. 2018).
+def mix_up(
+    images: FloatArray, targets: FloatArray, alpha: float, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Blend each image and its target with another one of the batch.
+
+    This is mixup (Zhang et al. 2018, arXiv:1710.09412), except that each image keeps at least
+    half of its own weight.
 
     Parameters
     ----------
     images : ndarray of shape (n, h, w, 1), float32
     targets : ndarray of shape (n, n_classes), float32
     alpha : float
-        Shares are drawn from the beta distribution with both parameters `alpha`: near 0
-        almost all of one image, at 1 any share alike. The larger one is the image's own.
+        Both parameters of the beta distribution of the weights. Near 0 images hardly change; at
+        1 all weights are equally likely.
     rng : numpy.random.Generator
         The only source of randomness.
 
     Returns
     -------
     images, targets : ndarray
-        Blended copies.
+        Blended copies, of the same shapes.
     """
     n = len(images)
-    shares = rng.beta(alpha, alpha, n).astype(np.float32)
-    shares = np.maximum(shares, 1 - shares)
+    weights = rng.beta(alpha, alpha, n).astype(np.float32)
+    weights = np.maximum(weights, 1 - weights)
     partners = rng.permutation(n)
 
     def blend(values):
-        own = shares.reshape(n, *[1] * (values.ndim - 1))
+        own = weights.reshape(n, *[1] * (values.ndim - 1))
         return own * values + (1 - own) * values[partners]
 
     return blend(images), blend(targets)
 
 
 def _affine_maps(shape, settings, rng):
-    """Draw one map from output to input coordinates for each image, (n, 2, 3)."""
+    """Draw one map per image from output to input coordinates, (n, 2, 3)."""
     n, height, width = shape
     angle = np.deg2rad(_symmetric(rng, n, settings["rotation"]))
     kept = 1 - settings["crop"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from networks import small_network
 from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import StratifiedKFold, check_cv, cross_val_score
 
 from fer_sklearn import FERCNNClassifier, make_faces
@@ -63,6 +64,7 @@ def test_learned_attributes(fitted, small_faces):
     assert fitted.n_features_in_ == SIZE * SIZE
     assert fitted.image_shape_ == (SIZE, SIZE)
     assert fitted.n_iter_ == len(fitted.history_["loss"]) == 30
+    assert fitted.n_parameters_ == sum(w.size for w in weights_of(fitted))
     assert set(fitted.history_) == {"loss", "accuracy"}
     assert fitted.history_["loss"][-1] < fitted.history_["loss"][0]
 
@@ -124,6 +126,40 @@ def test_half_precision_trains_and_answers_in_float32(small_faces):
     assert classifier.predict_proba(small_faces[0]).dtype == np.float32
     assert classifier.history_["loss"][-1] < classifier.history_["loss"][0]
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_to_float32_copies_a_classifier_that_computes_in_half_precision(small_faces):
+    classifier = quick(dtype_policy="mixed_bfloat16", epochs=1).fit(*small_faces)
+    converted = classifier.to_float32()
+    assert converted.model_.layers[1].compute_dtype == converted.dtype_policy == "float32"
+    assert classifier.model_.layers[1].compute_dtype == "bfloat16"
+    assert classifier.dtype_policy == "mixed_bfloat16"
+    assert converted.history_ == classifier.history_
+    assert_same_weights(converted, classifier)
+    X = small_faces[0][:20]
+    np.testing.assert_allclose(converted.predict_proba(X), classifier.predict_proba(X), atol=0.02)
+
+
+def test_to_float32_of_a_float32_classifier_is_itself(fitted):
+    assert fitted.to_float32() is fitted
+
+
+def test_to_float32_needs_a_fitted_classifier():
+    with pytest.raises(NotFittedError):
+        quick().to_float32()
+
+
+def test_scikeras_checks_one_row_per_class_instead_of_all_pixels(small_faces, monkeypatch):
+    shapes = []
+
+    class Spy(training_module._StreamClassifier):
+        def fit(self, X, y, **options):
+            shapes.append((X.shape, y.shape))
+            return super().fit(X, y, **options)
+
+    monkeypatch.setattr(training_module, "_StreamClassifier", Spy)
+    quick(epochs=1).fit(*small_faces)
+    assert shapes == [((7, 1), (7,))]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""Keras networks, one small function each.
+"""Keras networks, each built by one function.
 
 A builder takes ``meta``, a mapping with ``"input_shape"`` ``(height, width, 1)`` and
-``"n_classes"``, and optionally ``dropout`` and ``weights``; it returns an uncompiled
-``keras.Model`` whose output is ``n_classes`` probabilities. A function of the same form,
-written by a user, is as good as a name wherever an architecture is asked for, and so is
-``functools.partial`` of a builder, which sets what else it takes. Builders need no seeds:
-:class:`~fer_sklearn.FERCNNClassifier` draws all first weights from its own.
+``"n_classes"``, and optionally ``dropout`` and ``weights``. It returns an uncompiled
+``keras.Model`` whose output is ``n_classes`` probabilities. Wherever an architecture is
+expected, you can pass a name, your own builder, or ``functools.partial`` of a builder, which
+sets its other parameters. Builders need no seeds: :class:`~fer_sklearn.FERCNNClassifier`
+initialises all weights from its `random_state`.
 """
 
 from ._backbones import efficientnet_b0, mobilenet_v3_small

@@ -1,24 +1,29 @@
-"""Networks of ``keras.applications`` on grey faces, to be trained further or from nothing.
+"""Networks of ``keras.applications`` on grayscale faces, to fine-tune or train from scratch.
 
-Each is the adaptation of our pixels, the application without its top as one layer named
-``"backbone"``, and an output of its own. The adaptation does not depend on the weights, so
-that weights can be moved between networks whatever they were built with.
+Each consists of a conversion of the pixels, the application without its top as one layer named
+``"backbone"``, and a new output. The conversion does not depend on the weights, so weights can
+be copied between networks whatever they were built with.
 """
+
+from __future__ import annotations
 
 import keras
 from keras import layers
 
-from ._common import classifier, download, drop, load_file
+from ..._utils.typing import PathLike
+from ._common import Meta, classifier, download, drop, load_file
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
-def mobilenet_v3_small(meta, dropout=0.2, weights=None, size=96):
-    """Build MobileNetV3-Small on images of 96×96 pixels.
+def mobilenet_v3_small(
+    meta: Meta, dropout: float = 0.2, weights: PathLike | None = None, size: int = 96
+) -> keras.Model:
+    """Build MobileNetV3-Small for images of 96×96 pixels.
 
     After Howard et al. 2019 (arXiv:1905.02244). About 0.94 million parameters at any image
-    size. Pixels in [0, 1] are resized, repeated for three channels and brought to [-1, 1].
+    size. Pixels in [0, 1] are resized, repeated for three channels and scaled to [-1, 1].
 
     Parameters
     ----------
@@ -26,11 +31,11 @@ def mobilenet_v3_small(meta, dropout=0.2, weights=None, size=96):
         ``"input_shape"`` and ``"n_classes"``.
     dropout : float, default=0.2
         Rate before the output.
-    weights : None, str or Path, default=None
-        Of the backbone: None draws them, ``"imagenet"`` lets Keras download those of
-        ImageNet, and a path names a ``.weights.h5`` or ``.h5`` file of the application
-        without its top or of this network's layer ``"backbone"``. The output layer is
-        always new.
+    weights : None, str or path-like, default=None
+        Weights of the backbone. If None, they are drawn. ``"imagenet"`` downloads those of
+        ImageNet through Keras. A path is that of a ``.weights.h5`` or ``.h5`` file of the
+        application without its top, or of this network's layer ``"backbone"``. The output
+        layer is always new.
     size : int, default=96
         Height and width, at least 32, to which images are resized.
 
@@ -41,7 +46,7 @@ def mobilenet_v3_small(meta, dropout=0.2, weights=None, size=96):
     Raises
     ------
     ValueError
-        For a size under 32 pixels, or a file that is not of this network.
+        If the size is below 32 pixels, or the file belongs to another network.
     FileNotFoundError
         If the file does not exist.
     OSError
@@ -66,21 +71,23 @@ def mobilenet_v3_small(meta, dropout=0.2, weights=None, size=96):
     return _network(meta, dropout, backbone, layers.Rescaling(2.0, -1.0, dtype="float32"))
 
 
-def efficientnet_b0(meta, dropout=0.2, weights=None, size=96):
-    """Build EfficientNet-B0 on images of 96×96 pixels.
+def efficientnet_b0(
+    meta: Meta, dropout: float = 0.2, weights: PathLike | None = None, size: int = 96
+) -> keras.Model:
+    """Build EfficientNet-B0 for images of 96×96 pixels.
 
     After Tan & Le 2019 (arXiv:1905.11946). About 4.1 million parameters at any image size.
     Pixels in [0, 1] are resized, repeated for three channels and normalised by the mean and
-    deviation of ImageNet's, whatever the weights.
+    standard deviation of ImageNet, whatever the weights.
 
     Parameters
     ----------
     meta : mapping
         ``"input_shape"`` and ``"n_classes"``.
     dropout : float, default=0.2
-        Rate before the output; whole residual branches are dropped at the published rates,
-        up to 0.19, besides.
-    weights : None, str or Path, default=None
+        Rate before the output. In addition, whole residual branches are dropped at the
+        published rates, up to 0.19.
+    weights : None, str or path-like, default=None
         As in :func:`mobilenet_v3_small`.
     size : int, default=96
         Height and width, at least 32, to which images are resized.
@@ -92,7 +99,7 @@ def efficientnet_b0(meta, dropout=0.2, weights=None, size=96):
     Raises
     ------
     ValueError
-        For a size under 32 pixels, or a file that is not of this network.
+        If the size is below 32 pixels, or the file belongs to another network.
     FileNotFoundError
         If the file does not exist.
     OSError
@@ -102,8 +109,8 @@ def efficientnet_b0(meta, dropout=0.2, weights=None, size=96):
     application = keras.applications.EfficientNetB0(
         include_top=False, weights=None, input_shape=(size, size, 3)
     )
-    # Without its normalisation, which Keras builds in one way for ImageNet's weights and in
-    # another for others, and whose values `set_weights` does not bring to use.
+    # The normalisation is left out: Keras builds it differently for ImageNet's weights, and
+    # `set_weights` does not put its values into effect.
     stem = application.get_layer("stem_conv_pad")
     rest = keras.Model(stem.input, application.output, name="backbone")
     if weights == "imagenet":
@@ -113,10 +120,10 @@ def efficientnet_b0(meta, dropout=0.2, weights=None, size=96):
             "50bc09e76180e00e4465e1a485ddc09d",
         )
     if weights is not None:
-        # Files in Keras's older format are read layer by layer, the normalisation included.
+        # Files in Keras's older format contain all layers, the normalisation among them.
         older = not str(weights).endswith(".weights.h5")
         _load(application if older else rest, weights, "efficientnet_b0", "EfficientNetB0")
-    backbone = keras.models.clone_model(rest)  # whose layers are in one graph alone
+    backbone = keras.models.clone_model(rest)  # its layers are part of one graph only
     backbone.set_weights(rest.get_weights())
     scaling = layers.Rescaling(
         [1 / deviation for deviation in _IMAGENET_DEVIATION],
@@ -129,8 +136,8 @@ def efficientnet_b0(meta, dropout=0.2, weights=None, size=96):
 def _check_size(name, size):
     if size < 32:
         raise ValueError(
-            f"size={size!r} is too small for architecture {name!r}, which halves its images "
-            f"five times; expected at least 32."
+            f"size={size!r} is too small for architecture {name!r}, which halves images five "
+            f"times; expected at least 32."
         )
 
 
@@ -147,26 +154,26 @@ def _load(model, weights, name, application):
 
 
 def _network(meta, dropout, backbone, scaling):
-    """Put adaptation and output around a backbone; all weights are there already."""
+    """Put the conversion of pixels before a backbone that has its weights, and an output after."""
     for layer in backbone.layers:
         if isinstance(layer, layers.BatchNormalization):
-            # As in `batch_norm`; the applications have 0.99 and 0.999. ImageNet's statistics
-            # are no exception: while a layer learns, it normalises by those of the faces, and
-            # its predictions are off until the moving ones have followed. While it is
-            # frozen, they do not move.
+            # As in `batch_norm`; the applications have 0.99 and 0.999. This also applies to
+            # ImageNet's weights: a layer that is trained normalises by the statistics of each
+            # batch of faces, and predictions are wrong until the moving averages have caught
+            # up. The averages of frozen layers do not change.
             layer.momentum = 0.9
     height, width, _ = meta["input_shape"]
     inputs = x = keras.Input(meta["input_shape"])
-    # Pixels stay float32: half precision would leave them fewer than eight bits.
+    # Pixels stay float32: bfloat16 has fewer than eight bits of precision.
     if (height, width) != backbone.input_shape[1:3]:
         resizing = layers.Resizing(*backbone.input_shape[1:3], dtype="float32")
-        # The layer's default is training=True, which a call of the whole network without
-        # `training` would hand on to all layers after it.
+        # The layer's default is training=True, which it would pass to all layers after it when
+        # the network is called without `training`.
         x = resizing(x, training=False)
     x = layers.Concatenate(dtype="float32")([x, x, x])
     x = backbone(scaling(x))
     x = layers.GlobalAveragePooling2D()(x)
     x = drop(x, dropout)
-    # The one layer that no file of a backbone has; seeded, so that a network which is
-    # trained from there on starts the same each time.
+    # The only layer that a backbone's file does not contain. The seed makes networks that start
+    # from the same file start with the same weights.
     return classifier(inputs, x, meta, kernel_initializer=keras.initializers.GlorotUniform(seed=0))

@@ -1,13 +1,17 @@
-"""From a name or a function to a checked network."""
+"""Building a network from a name or a function, and checking it."""
+
+from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Hashable
 from functools import partial
 
 import keras
 
+from ..._utils.typing import PathLike
 from ..._utils.validation import suggestion
 from ._backbones import efficientnet_b0, mobilenet_v3_small
-from ._common import check_path, load_file
+from ._common import Meta, check_path, load_file
 from ._plain import conv3, conv4_dense3, conv4_wide, vgg_elu
 from ._residual import (
     mini_xception,
@@ -18,8 +22,8 @@ from ._residual import (
     resnet_se_wide,
 )
 
-#: The architectures that have a name.
-ARCHITECTURES = {
+#: The named architectures: their builders by name.
+ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
     builder.__name__: builder
     for builder in (
         conv3,
@@ -38,38 +42,45 @@ ARCHITECTURES = {
 }
 
 
-def build_model(architecture, meta, dropout=None, weights=None):
-    """Build a named or user-written architecture, and check what came out.
+def build_model(
+    architecture: str | Callable[..., keras.Model],
+    meta: Meta,
+    dropout: float | None = None,
+    weights: PathLike | None = None,
+) -> keras.Model:
+    """Build a network from a name or a builder function, and check it.
 
     Parameters
     ----------
     architecture : str or callable
         A key of :data:`ARCHITECTURES`, or a function ``(meta)`` that returns a
-        ``keras.Model`` and may take ``dropout`` and ``weights`` besides, or
-        ``functools.partial`` of one.
+        ``keras.Model``, or ``functools.partial`` of one. The function may also take
+        ``dropout`` and ``weights``.
     meta : mapping
-        ``"input_shape"`` ``(height, width, 1)`` and ``"n_classes"``.
-    dropout : float or None
-        Replaces the builder's own rate, unless None.
-    weights : None, str or Path
-        Goes to a builder that takes ``weights``; for any other, the path of a
-        ``.weights.h5`` file of the whole network.
+        ``"input_shape"``, ``(height, width, 1)``, and ``"n_classes"``. It is passed to the
+        builder as it is.
+    dropout : float or None, default=None
+        Dropout rate. If None, the builder's default.
+    weights : None, str or path-like, default=None
+        Passed to a builder that takes ``weights``. For any other, the path of a
+        ``.weights.h5`` file of the whole network. If None, weights are drawn.
 
     Returns
     -------
     keras.Model
+        Uncompiled, with the output shape ``(None, n_classes)``.
 
     Raises
     ------
     ValueError
-        For an unknown name, a `dropout` that the builder does not take, a model of another
-        input or output shape, or `weights` that do not fit.
+        If the name is unknown, the builder takes no `dropout`, the model has another output
+        shape, or `weights` do not fit.
     FileNotFoundError
-        If there is no file `weights`.
+        If the file `weights` does not exist.
     OSError
         If ImageNet's weights cannot be downloaded.
     TypeError
-        If the builder returns something else than a ``keras.Model``.
+        If the builder does not return a ``keras.Model``.
 
     Examples
     --------
@@ -102,8 +113,25 @@ def build_model(architecture, meta, dropout=None, weights=None):
     return model
 
 
-def resolve_architecture(architecture):
-    """Return the builder function that `architecture` names or is."""
+def resolve_architecture(
+    architecture: str | Callable[..., keras.Model],
+) -> Callable[..., keras.Model]:
+    """Return the builder function of an architecture.
+
+    Parameters
+    ----------
+    architecture : str or callable
+        A key of :data:`ARCHITECTURES`, or a function, which is returned as it is.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
     if callable(architecture):
         return architecture
     if architecture in ARCHITECTURES:
@@ -114,11 +142,20 @@ def resolve_architecture(architecture):
     )
 
 
-def architecture_key(architecture):
-    """Return what is equal for equal architectures, and hashable.
+def architecture_key(architecture: str | Callable[..., keras.Model]) -> Hashable:
+    """Return a hashable key that is equal for equal architectures.
 
-    Copies of one ``functools.partial``, as ``sklearn.clone`` makes them, are not equal
-    themselves.
+    Copies of a ``functools.partial``, as ``sklearn.clone`` makes them, do not compare equal, but
+    their keys do.
+
+    Parameters
+    ----------
+    architecture : str or callable
+        As in :func:`build_model`.
+
+    Returns
+    -------
+    hashable
     """
     builder = resolve_architecture(architecture)
     if not isinstance(builder, partial):
@@ -126,7 +163,7 @@ def architecture_key(architecture):
     key = (builder.func, builder.args, tuple(sorted(builder.keywords.items())))
     try:
         hash(key)
-    except TypeError:  # an argument is a list, say
+    except TypeError:  # an argument is a list, for example
         return builder
     return key
 
@@ -156,7 +193,7 @@ def _checked(model, name, meta):
 
 
 def _check_file(weights, name):
-    """Refuse what can be no file of a whole network, before anything is built."""
+    """Refuse what cannot be the file of a whole network, before anything is built."""
     if weights == "imagenet":
         choices = [repr(n) for n, builder in ARCHITECTURES.items() if _takes(builder, "weights")]
         raise ValueError(

@@ -1,12 +1,12 @@
-"""Plain stacks of convolutions, as notebooks on FER2013 have them."""
+"""Plain stacks of convolutions, as used in notebooks on FER2013."""
 
 import keras
 from keras import layers
 
-from ._common import batch_norm, classifier, conv_bn, drop
+from ._common import Meta, batch_norm, classifier, conv_bn, drop
 
 
-def conv3(meta, dropout=0.25):
+def conv3(meta: Meta, dropout: float = 0.25) -> keras.Model:
     """Build three convolutions of 32, 64 and 128 filters and one dense layer.
 
     The network of the many small FER2013 notebooks that train it with Adam at 1e-3 in
@@ -34,12 +34,12 @@ def conv3(meta, dropout=0.25):
     return classifier(inputs, x, meta)
 
 
-def conv4_dense3(meta, dropout=0.25):
+def conv4_dense3(meta: Meta, dropout: float = 0.25) -> keras.Model:
     """Build four conv-BN-pool-dropout blocks and three dense layers, for 28×28 images.
 
     The block order of the notebooks that shrink FER2013 to 28×28 and train with Adam at
-    1e-4. They do not agree on widths; here they are 32, 64, 128 and 256, then dense
-    layers of 256, 128 and the output. About 0.7 million parameters.
+    1e-4. Their widths differ; here they are 32, 64, 128 and 256, then dense layers of 256,
+    128 and the output. About 0.7 million parameters.
 
     Parameters
     ----------
@@ -66,12 +66,12 @@ def conv4_dense3(meta, dropout=0.25):
     return classifier(inputs, x, meta)
 
 
-def conv4_wide(meta, dropout=0.4):
+def conv4_wide(meta: Meta, dropout: float = 0.4) -> keras.Model:
     """Build convolutions of 128, 256, 512 and 512 filters and dense layers of 512 and 256.
 
     The network of the notebooks that report 62 % with Adam: unpadded 3×3 convolutions
     without batch normalisation, each followed by pooling and dropout. About 4.2 million
-    parameters at 48×48, of which it needs at least 46 pixels a side.
+    parameters at 48×48; images must have at least 46×46 pixels.
 
     Parameters
     ----------
@@ -88,12 +88,12 @@ def conv4_wide(meta, dropout=0.4):
     Raises
     ------
     ValueError
-        For images under 46 pixels a side, of which nothing is left after four blocks.
+        If images have less than 46×46 pixels, of which nothing is left after four blocks.
     """
     height, width, _ = meta["input_shape"]
     if min(height, width) < 46:
         raise ValueError(
-            f"architecture='conv4_wide' needs images of at least 46×46 pixels, got "
+            f"architecture='conv4_wide' needs images of at least 46×46 pixels; got "
             f"{height}×{width}. Put GrayscaleResizer(48) before it, or choose 'conv3'."
         )
     inputs = x = keras.Input(meta["input_shape"])
@@ -109,7 +109,7 @@ def conv4_wide(meta, dropout=0.4):
     return classifier(inputs, x, meta)
 
 
-def vgg_elu(meta, dropout=0.2):
+def vgg_elu(meta: Meta, dropout: float = 0.2) -> keras.Model:
     """Build VGG-like pairs of 32, 64, 128 and 256 filters with ELU, then dense 64 and 64.
 
     "Little VGG" of the class-weighted notebooks that report 60 % on validation images

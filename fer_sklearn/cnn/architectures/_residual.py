@@ -1,16 +1,18 @@
-"""Networks with residual shortcuts."""
+"""Residual networks."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import keras
 from keras import layers
 
-from ._common import batch_norm, classifier, conv_bn, drop
+from ._common import Meta, batch_norm, classifier, conv_bn, drop
 
 
-def mini_xception(meta, dropout=None):
+def mini_xception(meta: Meta, dropout: float | None = None) -> keras.Model:
     """Build mini-Xception: separable convolutions with residual shortcuts, no dense layer.
 
     After Arriaga, Valdenegro-Toro & Plöger 2017 (arXiv:1710.07557), who report 66 % on
@@ -47,11 +49,11 @@ def mini_xception(meta, dropout=None):
     return keras.Model(inputs, outputs)
 
 
-def resnet_se(meta, dropout=0.2):
+def resnet_se(meta: Meta, dropout: float = 0.2) -> keras.Model:
     """Build a small residual network with squeeze-and-excitation attention.
 
-    A stem of 16 filters and three stages of two residual blocks, 32, 64 and 128 filters
-    wide, each stage at half the resolution of the one before. Residual blocks after He et
+    A stem of 16 filters and three stages of two residual blocks with 32, 64 and 128 filters,
+    each stage at half the resolution of the previous one. Residual blocks after He et
     al. 2016 (arXiv:1512.03385), channel attention after Hu et al. 2018 (arXiv:1709.01507).
     About 0.7 million parameters at any image size.
 
@@ -69,10 +71,10 @@ def resnet_se(meta, dropout=0.2):
     return _residual_network(meta, dropout, stem=16, widths=(32, 64, 128), blocks=(2, 2, 2))
 
 
-def resnet_se_wide(meta, dropout=0.3):
+def resnet_se_wide(meta: Meta, dropout: float = 0.3) -> keras.Model:
     """Build :func:`resnet_se` with wider second and third stages.
 
-    A stem of 16 filters and stages of 32, 96 and 192. The network of the ``"default"``
+    A stem of 16 filters and stages of 32, 96 and 192 filters. The network of the ``"default"``
     pretrained model. About 1.5 million parameters at any image size.
 
     Parameters
@@ -89,10 +91,10 @@ def resnet_se_wide(meta, dropout=0.3):
     return _residual_network(meta, dropout, stem=16, widths=(32, 96, 192), blocks=(2, 2, 2))
 
 
-def resnet_se_tiny(meta, dropout=0.1):
+def resnet_se_tiny(meta: Meta, dropout: float = 0.1) -> keras.Model:
     """Build :func:`resnet_se` with under 100 thousand parameters.
 
-    A stem of 16 filters and stages of 16, 32 and 56, of three, two and one blocks. The
+    A stem of 16 filters and stages of three, two and one blocks with 16, 32 and 56 filters. The
     network of the ``"tiny"`` pretrained model.
 
     Parameters
@@ -109,13 +111,13 @@ def resnet_se_tiny(meta, dropout=0.1):
     return _residual_network(meta, dropout, stem=16, widths=(16, 32, 56), blocks=(3, 2, 1))
 
 
-def resnet_se_v2(meta, dropout=0.0):
+def resnet_se_v2(meta: Meta, dropout: float = 0.0) -> keras.Model:
     """Build the deeper residual network of the ``"default"`` pretrained model.
 
-    Like :func:`resnet_se`, with a fourth stage, stages of 32, 64, 128 and 256 filters, hard-swish
-    (Howard et al. 2019, arXiv:1905.02244) in place of ReLU, and shortcuts that average before
-    they halve the resolution (He et al. 2019, arXiv:1812.01187). About 2.3 million parameters at
-    any image size; on one image it costs what :func:`resnet_se_wide` does.
+    Like :func:`resnet_se`, but with four stages of 32, 64, 128 and 256 filters, hard-swish
+    (Howard et al. 2019, arXiv:1905.02244) instead of ReLU, and shortcuts with average pooling
+    (He et al. 2019, arXiv:1812.01187). About 2.3 million parameters at any image size.
+    Predicting one image takes as long as with :func:`resnet_se_wide`.
 
     Parameters
     ----------
@@ -133,11 +135,11 @@ def resnet_se_v2(meta, dropout=0.0):
     )
 
 
-def resnet_se_v2_tiny(meta, dropout=0.0):
+def resnet_se_v2_tiny(meta: Meta, dropout: float = 0.0) -> keras.Model:
     """Build :func:`resnet_se_v2` with under 100 thousand parameters.
 
-    Stages of 16, 32 and 48 filters, of three, two and one blocks, and a 1×1 convolution
-    of 128 filters before the output. The network of the ``"tiny"`` pretrained model.
+    Stages of three, two and one blocks with 16, 32 and 48 filters, and a 1×1 convolution with
+    128 filters before the output. The network of the ``"tiny"`` pretrained model.
 
     Parameters
     ----------
@@ -156,18 +158,26 @@ def resnet_se_v2_tiny(meta, dropout=0.0):
 
 
 class _Style(NamedTuple):
-    """What the two generations of residual networks do differently."""
+    """The differences between the two generations of residual networks."""
 
     activation: str
-    pooling: Callable  # of a shortcut that halves the resolution
-    least_squeezed: int  # channels in the bottleneck of an attention branch
+    pooling: Callable[..., layers.Layer]  # in shortcuts that halve the resolution
+    min_squeezed: int  # smallest number of channels in the bottleneck of an attention branch
 
 
 _V1 = _Style("relu", partial(layers.MaxPooling2D, 1), 1)
 _V2 = _Style("hard_silu", partial(layers.AveragePooling2D, 2), 8)
 
 
-def _residual_network(meta, dropout, stem, widths, blocks, head=None, style=_V1):
+def _residual_network(
+    meta: Meta,
+    dropout: float,
+    stem: int,
+    widths: Sequence[int],
+    blocks: Sequence[int],
+    head: int | None = None,
+    style: _Style = _V1,
+) -> keras.Model:
     """Build a residual network with squeeze-and-excitation attention.
 
     Parameters
@@ -179,11 +189,11 @@ def _residual_network(meta, dropout, stem, widths, blocks, head=None, style=_V1)
     stem : int
         Filters of the first convolution.
     widths : sequence of int
-        Filters of each stage; each has half the resolution of what comes before.
+        Filters of each stage; each has half the resolution of the previous one.
     blocks : sequence of int
-        Residual blocks of each stage.
+        Number of residual blocks per stage.
     head : int or None, default=None
-        Filters of a 1×1 convolution before the output; None for no such convolution.
+        Filters of a 1×1 convolution before the output. If None, there is none.
     style : _Style, default=_V1
 
     Returns
@@ -211,14 +221,14 @@ def _residual_se_block(x, filters, strides, style):
 
 
 def _half_size_shortcut(x, filters, style=_V1):
-    # Pooling first equals a 1×1 convolution of stride 2, whose gradient crashes the process
-    # in TensorFlow 2.21 on CPUs where the input has 8 channels.
+    # Pooling first is the same as a 1×1 convolution of stride 2, whose gradient crashes the
+    # process in TensorFlow 2.21 on CPUs if the input has 8 channels.
     x = style.pooling(strides=2, padding="same")(x)
     return conv_bn(x, filters, None, kernel=1)
 
 
 def _channel_attention(x, filters, style, reduction=8):
-    squeezed = max(style.least_squeezed, filters // reduction)
+    squeezed = max(style.min_squeezed, filters // reduction)
     weights = layers.GlobalAveragePooling2D(keepdims=True)(x)
     weights = layers.Conv2D(squeezed, 1, activation="relu")(weights)
     return layers.Conv2D(filters, 1, activation="sigmoid")(weights)

@@ -1,34 +1,37 @@
-"""The stages of any network: what to freeze while the rest learns."""
+"""Splitting networks into stages, and freezing the first ones."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from numbers import Integral
 
 import keras
 
 __all__ = ["freeze_stages", "leaf_layers", "split_stages"]
 
-# A stage ends where the resolution falls to this share; unpadded convolutions take less.
+# A stage ends where the resolution falls to this fraction. Unpadded convolutions reduce it less.
 _FALL = 0.6
 
 
-def split_stages(model):
+def split_stages(model: keras.Model) -> list[list[keras.layers.Layer]]:
     """Split the layers of a network into stages, each the layers at one resolution.
 
-    A new stage begins where height and width fall to at most 0.6 of what the stage had:
-    after pooling or a stride. The last stage is the head: the flattening or global pooling
-    and all after it. Squeeze-and-excitation branches belong to the stage whose channels they
-    weigh. Every stage has weights: layers without them before a stage, such as an input's
-    scaling, are part of it, and a head without weights begins at the last layer with some.
+    A new stage begins where height and width fall to at most 0.6 of the previous stage's, after
+    pooling or a stride. The last stage is the head: flattening or global pooling, and every layer
+    after it. Squeeze-and-excitation branches belong to the stage whose channels they weight.
+    Every stage has weights: layers without weights before a stage, such as the scaling of the
+    input, are part of it, and a head without weights begins at the last layer that has some.
 
     Parameters
     ----------
     model : keras.Model
-        Any network; those nested in it, backbones, are gone through. A subclassed model,
+        Any network. Networks nested in it, such as backbones, are split too. A subclassed model,
         whose graph Keras does not know, is one stage.
 
     Returns
     -------
-    list of list of keras.Layer
-        In the order of the data's way; each layer is in one of them.
+    list of list of keras.layers.Layer
+        From input to output. Each layer is in one stage.
 
     Examples
     --------
@@ -51,23 +54,23 @@ def split_stages(model):
     return _with_weights([*_by_resolution(leaves[:end], sides), leaves[end:]])
 
 
-def freeze_stages(model, n):
-    """Freeze the first stages of a network; the others stay as they are.
+def freeze_stages(model: keras.Model, n: int) -> None:
+    """Freeze the first stages of a network, in place; the others stay as they are.
 
-    Frozen layers keep their weights, and frozen batch normalisation its statistics. Freeze
-    before compiling.
+    Frozen layers keep their weights, and frozen batch normalisation also its statistics. Freeze
+    stages before compiling the model.
 
     Parameters
     ----------
     model : keras.Model
     n : int
-        How many stages, as :func:`split_stages` counts them, of backbones as of all others:
-        ``mobilenet_v3_small`` has five and its head. At most all but the last.
+        Number of stages, as :func:`split_stages` returns them, at most all but the last. In
+        backbones too: ``mobilenet_v3_small`` has five stages and the head.
 
     Raises
     ------
     ValueError
-        If there are not that many stages before the head.
+        If there are fewer stages before the head.
 
     Examples
     --------
@@ -80,7 +83,7 @@ def freeze_stages(model, n):
     if isinstance(n, Integral) and n == 0:
         return
     stages = split_stages(model)
-    if not (isinstance(n, Integral) and 0 < n < len(stages)):
+    if not (isinstance(n, Integral) and 0 < int(n) < len(stages)):
         sizes = ", ".join([*map(_resolution, stages[:-1]), "head"])
         raise ValueError(
             f"frozen_stages={n!r} does not fit the architecture, which has {len(stages)} "
@@ -92,8 +95,18 @@ def freeze_stages(model, n):
             layer.trainable = False
 
 
-def leaf_layers(model):
-    """Yield the layers of a network and of those nested in it, in topological order."""
+def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Iterate over the layers of a network and of networks nested in it.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Yields
+    ------
+    keras.layers.Layer
+        In topological order; nested networks themselves are left out.
+    """
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from leaf_layers(layer)
@@ -107,16 +120,18 @@ def _end_of_maps(leaves, sides, narrow_from):
     pooled = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
     if not narrow or sides[narrow_from] is None or isinstance(narrow[0], pooled):
         return narrow_from
-    # Convolution or pooling came down to one pixel: a stage like others, to its last map.
+    # Convolution or pooling reduced maps to one pixel: a stage like others, up to its last map.
     return 1 + max(i for i, side in enumerate(sides) if side is not None)
 
 
 def _by_resolution(leaves, sides):
-    """Split layers by their longer side, each after all that feed it."""
-    stages, heights, origins = [[]], [0], {}
+    """Split layers by the longer side of their maps; none comes before a layer that feeds it."""
+    stages: list[list] = [[]]
+    heights = [0]
+    origins: dict[int, int] = {}
     for layer, side in zip(leaves, sides, strict=False):
         known = (origins.get(id(tensor)) for tensor in _tensors(layer, "input"))
-        # A nested model's input, among others, is no output of a layer.
+        # The input of a nested model, for example, is not the output of a layer.
         stage = max((s for s in known if s is not None), default=len(stages) - 1)
         if side is not None and side <= _FALL * heights[stage]:
             stage += 1
@@ -124,15 +139,16 @@ def _by_resolution(leaves, sides):
                 stages.append([])
                 heights.append(side)
         elif side is not None and not any(other.weights for other in stages[stage]):
-            heights[stage] = max(heights[stage], side)  # enlarging is preparation
+            heights[stage] = max(heights[stage], side)  # the input is enlarged
         stages[stage].append(layer)
         origins |= {id(tensor): stage for tensor in _tensors(layer, "output")}
     return stages
 
 
 def _with_weights(stages):
-    """Join stages without weights to the next, and give the last one some."""
-    joined, waiting = [], []
+    """Merge stages without weights into the next one, and make sure that the last one has some."""
+    joined: list[list] = []
+    waiting: list = []
     for stage in stages:
         waiting = waiting + stage
         if any(layer.weights for layer in waiting):
@@ -163,5 +179,5 @@ def _side(layer):
 def _tensors(layer, side):
     try:
         return keras.tree.flatten(getattr(layer, side))
-    except (AttributeError, ValueError):  # Keras never saw it in a graph
+    except (AttributeError, ValueError):  # the layer was not part of a graph
         return []
