@@ -58,7 +58,6 @@ MAX_LINES = 600
 MAX_BOXES = 32
 MAX_FILES = 130
 MAX_ROOMS = 34
-NOT_YET = {"Python files"}
 
 KERAS_ROOMS = {"cnn", "explain", "exporting"}
 KERAS = {"keras", "tensorflow", "scikeras"}
@@ -336,8 +335,6 @@ def _figures():
 def test_size_of_the_package(name):
     value, most = _figures()[name]
     print(f"{name}: {value} (at most {most})")
-    if name in NOT_YET and value > most:
-        pytest.xfail(f"{value}, and at most {most} are wanted")
     assert value <= most
 
 
@@ -447,6 +444,30 @@ def test_the_road_from_a_photo_to_its_rows_loads_nothing_slow():
     modules += ["face_reader", "photos", "video"]
     code = "".join(f"import fer_sklearn.{name}\n" for name in modules)
     assert _loaded_after(code, heavy=SLOW) == []
+
+
+def test_a_photo_is_classified_without_loading_anything_slow(tmp_path):
+    from skimage.data import astronaut
+
+    from fer_sklearn.images import write_image
+
+    path = tmp_path / "photo.png"
+    write_image(path, astronaut())
+    code = f"""
+from fer_sklearn import crop_face, detect_faces, read_image
+from fer_sklearn._utils.litert import LiteRTNetwork
+from fer_sklearn._utils.pixel_values import normalize_pixels
+from fer_sklearn.images import resize_gray
+from fer_sklearn.weights import read_litert
+
+content, description = read_litert("default")
+photo = read_image({str(path)!r})
+crops = [crop_face(photo, box, (48, 48)) for box in detect_faces(photo).boxes]
+pixels = normalize_pixels(resize_gray(crops, (48, 48)))
+outputs = LiteRTNetwork(content)(pixels[..., None])
+assert description["classes"][outputs[0, :7].argmax()] == "happy", outputs
+"""
+    assert _loaded_after(code, heavy=SLOW | KERAS) == []
 
 
 def test_the_checks_of_the_road_see_what_is_slow():
