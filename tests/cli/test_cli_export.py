@@ -128,7 +128,7 @@ def test_a_page_says_how_to_show_it(cnn, no_node, tmp_path, capsys):
     [
         (
             ["model"],
-            "--format is needed, since model ends neither in .tflite nor in .onnx; choose from "
+            "--format is required, since model ends neither in .tflite nor in .onnx; choose from "
             "tflite, tfjs, onnx, saved_model, web",
         ),
         (["a.onnx", "--format", "tflite"], "a.onnx must end in .tflite for --format tflite"),
