@@ -152,8 +152,8 @@ def _check_options(args):
     """Return the format, or exit with a usage error if the options contradict each other."""
     suffix = Path(args.path).suffix
     by_suffix = {suffix: form for form, suffix in FORMATS.items() if suffix}
-    form = args.format or by_suffix.get(suffix)
-    if form is None:
+    form = args.format or by_suffix.get(suffix, "")
+    if not form:
         args.parser.error(
             f"--format is required, since {args.path} ends neither in .tflite nor in .onnx; choose "
             f"from {', '.join(FORMATS)}"

@@ -71,14 +71,14 @@ def _requirements():
     """Return (package, extra or None) for all dependencies."""
     found = []
     for line in importlib.metadata.requires(_DISTRIBUTION) or ():
-        name = re.match(r"[\w.-]+", line)[0]
+        name = re.split(r"[^\w.-]", line)[0]
         extra = re.search(r"""extra == ["']([\w-]+)["']""", line)
-        found.append((name, extra and extra[1]))
+        found.append((name, extra[1] if extra else None))
     return found
 
 
 def _missing_extras():
-    missing = {}
+    missing: dict[str, list[str]] = {}
     for name, extra in _requirements():
         if extra and _version(name) is None:
             missing.setdefault(extra, []).append(name)

@@ -181,6 +181,7 @@ def build_model(args, *, memory=None):
     from ..pipelines import make_cnn_pipeline, make_hog_svm_pipeline
 
     common = {"size": args.image_size, "crop_faces": args.crop_faces, "memory": memory}
+    names: tuple[str, ...]
     if args.model == "hog-svm":
         names = _SVM_OPTIONS
         pipeline = make_hog_svm_pipeline(**common)

@@ -133,8 +133,30 @@ def check_output(path, *, force, option="--output", suffixes=None):
     return check_writable(path, suffixes=suffixes, overwrite=force, name=option, remedy=remedy)
 
 
-class _TablePrinter:
-    """Print an aligned table of a few columns, row by row."""
+class _Printer:
+    """Print rows of faces to stdout as they come.
+
+    Parameters
+    ----------
+    classes : list of str
+        The labels.
+    longest : int
+        Length of the longest source.
+    """
+
+    def __init__(self, classes, longest):
+        pass
+
+    def write(self, row):
+        """Print one row."""
+        raise NotImplementedError
+
+    def close(self):
+        """Print what follows the last row."""
+
+
+class _TablePrinter(_Printer):
+    """Print an aligned table of a few columns."""
 
     def __init__(self, classes, longest):
         emotion = max(map(len, (*classes, "emotion")))
@@ -156,8 +178,8 @@ class _TablePrinter:
         """Print one row."""
         emotion = row["emotion"]
         probability = None if emotion is None else row.get(emotion)
-        cells = (row["source"], row["face"], emotion, probability, row["status"])
-        cells = [_cell(cell) for cell in cells]
+        values = (row["source"], row["face"], emotion, probability, row["status"])
+        cells = [_cell(value) for value in values]
         if not self._is_cut:
             self._widths[0] = max(self._widths[0], len(cells[0]))
         if not self._has_header:
@@ -167,16 +189,13 @@ class _TablePrinter:
         self._print(cells)
         sys.stdout.flush()
 
-    def close(self):
-        """Do nothing: everything is printed."""
-
     def _print(self, cells):
         from .._utils.tables import align
 
         sys.stdout.write(align(cells, self._widths, tuple(_SHOWN.values())) + "\n")
 
 
-class _CSVPrinter:
+class _CSVPrinter(_Printer):
     """Print comma-separated values below a header."""
 
     def __init__(self, classes, longest):
@@ -193,11 +212,8 @@ class _CSVPrinter:
         self._writer.writerow(rounded(row).values())
         sys.stdout.flush()
 
-    def close(self):
-        """Do nothing: everything is printed."""
 
-
-class _JSONPrinter:
+class _JSONPrinter(_Printer):
     """Print one JSON array of all rows."""
 
     def __init__(self, classes, longest):
@@ -214,19 +230,13 @@ class _JSONPrinter:
         sys.stdout.write("[]\n" if self._separator == "[" else "\n]\n")
 
 
-class _JSONLinesPrinter:
+class _JSONLinesPrinter(_Printer):
     """Print one JSON object per line."""
-
-    def __init__(self, classes, longest):
-        pass
 
     def write(self, row):
         """Print one row."""
         sys.stdout.write(_json(row) + "\n")
         sys.stdout.flush()
-
-    def close(self):
-        """Do nothing: everything is printed."""
 
 
 def _json(row):
@@ -235,9 +245,8 @@ def _json(row):
     return json.dumps(rounded(row), ensure_ascii=False)
 
 
-#: Printers of faces by the name of the format. They are constructed with the labels and the length
-#: of the longest source.
-PRINTERS = {
+#: Printers by the name of the format.
+PRINTERS: dict[str, type[_Printer]] = {
     "table": _TablePrinter,
     "csv": _CSVPrinter,
     "json": _JSONPrinter,

@@ -171,7 +171,7 @@ def _ranking(results, scoring):
     names = (scoring, *(name for name in SCORES if name != scoring))
     rows = []
     for i in order:
-        row = {"rank": int(results[f"rank_test_{scoring}"][i])}
+        row: dict[str, float] = {"rank": int(results[f"rank_test_{scoring}"][i])}
         for name in names:
             row[name] = round(float(results[f"mean_test_{name}"][i]), 4)
             row[f"{name}_std"] = round(float(results[f"std_test_{name}"][i]), 4)

@@ -1,11 +1,15 @@
-"""Text and rounded shapes on RGB arrays, in place, with smooth edges."""
+"""Text, rounded shapes and plates on RGB arrays, drawn in place and antialiased."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
+from .._utils.typing import PixelArray
 from ..emotions import is_dark
 
 __all__ = [
@@ -20,6 +24,11 @@ __all__ = [
     "write",
 ]
 
+#: RGB, 0..255.
+Color: TypeAlias = tuple[int, int, int]
+#: Left, top, width and height in pixels.
+Box: TypeAlias = tuple[float, float, float, float]
+
 _BLACK, _WHITE = (28, 28, 30), (255, 255, 255)
 _PAPER, _INK, _TRACK = (255, 255, 255), (28, 28, 30), (224, 224, 226)
 _OPACITY = 0.86
@@ -33,52 +42,54 @@ _CORNERS = np.repeat([[1, 1], [0, 1], [0, 0], [1, 0]], 9, axis=0)
 
 @lru_cache(maxsize=64)
 def _font(size, bold):
-    """Return DejaVu Sans, which comes with matplotlib: clear when small, Latin to Cyrillic."""
+    """Return DejaVu Sans, which matplotlib includes: legible when small, Latin to Cyrillic."""
     import matplotlib
     from PIL import ImageFont
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", name)
-    # The basic layout takes half the time of the one for Arabic and Indic scripts, which
-    # the font lacks.
+    # The basic layout is twice as fast as the one for Arabic and Indic scripts, which the font
+    # lacks.
     return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def line_height(size):
-    """Return the pixels from the top of the highest to the bottom of the lowest letter."""
+def line_height(size: int) -> int:
+    """Return the height of a line of text, in pixels."""
     return sum(_font(size, False).getmetrics())
 
 
 @lru_cache(maxsize=1024)
-def text_width(text, size, *, bold=False):
+def text_width(text: str, size: int, *, bold: bool = False) -> int:
     """Return the width of a line of text, in pixels."""
     return int(np.ceil(_font(size, bold).getlength(text)))
 
 
 @lru_cache(maxsize=256)
 def _text_mask(text, size, bold):
-    """Return how much of each pixel a line of text covers: uint8 (h, w)."""
+    """Return the coverage of each pixel by a line of text: uint8 (h, w)."""
     from PIL import Image, ImageDraw
 
     ascent, descent = _font(size, bold).getmetrics()
-    # A letter may lean over its advance by a pixel or two.
+    # A letter may exceed its advance by a pixel or two.
     mask = Image.new("L", (text_width(text, size, bold=bold) + 2, ascent + descent))
     ImageDraw.Draw(mask).text((0, ascent), text, 255, _font(size, bold), anchor="ls")
     return np.asarray(mask)
 
 
-def write(canvas, text, x, y, size, color, *, bold=False):
-    """Write a line of text whose top left corner is at x, y; return where it ends, in x.
+def write(
+    canvas: PixelArray, text: str, x: int, y: int, size: int, color: Color, *, bold: bool = False
+) -> int:
+    """Write a line of text with its top left corner at x, y; return the x where it ends.
 
     Parameters
     ----------
     canvas : ndarray of shape (h, w, 3), uint8
-        Written on; what does not fit is cut off.
+        Modified in place; text that does not fit is cut off.
     text : str
     x, y : int
-        Pixels.
+        Position in pixels.
     size : int
-        Of the font, in pixels.
+        Font size in pixels.
     color : tuple of 3 int
         RGB, 0..255.
     bold : bool, default=False
@@ -91,28 +102,30 @@ def write(canvas, text, x, y, size, color, *, bold=False):
     return x + text_width(text, size, bold=bold)
 
 
-def fill(canvas, box, color, *, radius=0.0, opacity=1.0):
-    """Fill a rectangle with round corners.
+def fill(
+    canvas: PixelArray, box: Box, color: Color, *, radius: float = 0.0, opacity: float = 1.0
+) -> None:
+    """Fill a rectangle with rounded corners.
 
     Parameters
     ----------
     canvas : ndarray of shape (h, w, 3), uint8
-        Painted on.
+        Modified in place.
     box : tuple of 4 float
         Left, top, width, height in pixels.
     color : tuple of 3 int
         RGB, 0..255.
     radius : float, default=0.0
-        Of the corners, in pixels; at most half the shorter side is used.
+        Corner radius in pixels; limited to half the shorter side.
     opacity : float, default=1.0
-        0 leaves what is there, 1 hides it.
+        0 is transparent, 1 is opaque.
     """
     import cv2
 
     left, top, width, height = box
     if width <= 0 or height <= 0:
         return
-    # Around a pixel's centre OpenCV paints half a pixel more on each side, hence the -1.
+    # OpenCV fills half a pixel more on each side, so subtract 1.
     if opacity == 1:
         polygon = _rounded((left, top, width - 1, height - 1), radius)
         cv2.fillPoly(canvas, [polygon], color, cv2.LINE_AA, _SHIFT)
@@ -125,15 +138,15 @@ def fill(canvas, box, color, *, radius=0.0, opacity=1.0):
     _blend(canvas, mask, x, y, color)
 
 
-def outline(canvas, box, color, *, thickness, radius):
-    """Draw a rectangle with round corners, its line half inside and half outside of `box`.
+def outline(canvas: PixelArray, box: Box, color: Color, *, thickness: int, radius: float) -> None:
+    """Draw a rectangle with rounded corners; half of the line is inside `box`.
 
     Parameters
     ----------
     canvas, box, color, radius
-        As :func:`fill` takes them.
+        As in :func:`fill`.
     thickness : int
-        Of the line, in pixels.
+        Line width in pixels.
     """
     import cv2
 
@@ -141,13 +154,13 @@ def outline(canvas, box, color, *, thickness, radius):
     cv2.polylines(canvas, [polygon], True, color, thickness, cv2.LINE_AA, _SHIFT)
 
 
-def readable_on(color):
-    """Return near-black or white, whichever contrasts more with `color`."""
+def readable_on(color: Color) -> Color:
+    """Return near-black or white, whichever contrasts more with `color`, in RGB 0..255."""
     return _WHITE if is_dark([level / 255 for level in color]) else _BLACK
 
 
 def _rounded(box, radius):
-    """Return the corner points of a rectangle with round corners, in 2**-_SHIFT pixels."""
+    """Return the outline of a rectangle with rounded corners, in 2**-_SHIFT pixels."""
     left, top, width, height = box
     radius = max(0.0, min(radius, width / 2, height / 2))
     inner = np.array([max(0.0, width - 2 * radius), max(0.0, height - 2 * radius)])
@@ -156,7 +169,7 @@ def _rounded(box, radius):
 
 
 def _blend(canvas, mask, x, y, color):
-    """Mix a colour into the canvas by a mask, 0..255, whose top left corner is at x, y."""
+    """Blend a colour into the canvas with a mask, 0..255, whose top left corner is at x, y."""
     import cv2
 
     height, width = canvas.shape[:2]
@@ -167,44 +180,44 @@ def _blend(canvas, mask, x, y, color):
     y, x = y + top, x + left
     part = canvas[y : y + mask.shape[0], x : x + mask.shape[1]]
     mask = cv2.merge((mask, mask, mask))
-    shares = np.rint(np.arange(256)[:, None] / 255 * np.array(color)).astype(np.uint8)
-    paint = cv2.LUT(mask, shares[:, None])
+    levels = np.rint(np.arange(256)[:, None] / 255 * np.array(color)).astype(np.uint8)
+    paint = cv2.LUT(mask, levels[:, None])
     part[:] = cv2.add(cv2.multiply(part, cv2.bitwise_not(mask), scale=1 / 255), paint)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model read in a face, and in which colours that is drawn."""
+    """The predictions for one face, and the colours in which they are drawn."""
 
     title: str
     label: str
-    color: tuple  # of the label: RGB, 0..255
-    names: tuple  # of the classes
-    colors: tuple  # of the classes
-    probabilities: tuple | None  # in the order of the classes; None if the model tells none
+    color: Color  # of the label
+    names: tuple[str, ...]  # of the classes
+    colors: tuple[Color, ...]  # of the classes
+    probabilities: tuple[float, ...] | None  # in the order of the classes
 
-    def headline(self, level):
+    def headline(self, level: str) -> list[tuple[str, bool]]:
         """Return the parts of the first line, each with whether it is bold."""
         parts = [(self.title, False)] if self.title else []
         parts.append((self.label, True))
         if level != "name" and self.probabilities is not None and self.label in self.names:
-            share = self.probabilities[self.names.index(self.label)]
-            parts.append((f"{100 * share:.0f} %", False))
+            probability = self.probabilities[self.names.index(self.label)]
+            parts.append((f"{100 * probability:.0f} %", False))
         return parts
 
 
-def plate_size(reading, level, size):
-    """Return how large a plate is.
+def plate_size(reading: Reading, level: str, size: int) -> tuple[int, int]:
+    """Return the size of a plate.
 
     Parameters
     ----------
     reading : Reading
     level : {"bars", "strip", "line", "name"}
-        A headline with a named bar for each class below, with one strip of all
-        probabilities, or alone, at last without its percentage. Without probabilities it
-        stands alone in any case.
+        A headline with one named bar per class below it, with one strip of all
+        probabilities, alone, or alone and without the percentage. Without probabilities, the
+        headline is always alone.
     size : int
-        Of the headline's font, in pixels.
+        Font size of the headline in pixels.
 
     Returns
     -------
@@ -222,19 +235,19 @@ def plate_size(reading, level, size):
     return max(grid.head_width, width), height
 
 
-def draw_plate(canvas, reading, x, y, level, size):
-    """Draw a plate whose top left corner is at x, y; the others as in :func:`plate_size`."""
+def draw_plate(canvas: PixelArray, reading: Reading, x: int, y: int, level: str, size: int) -> None:
+    """Draw a plate with its top left corner at x, y; see :func:`plate_size` for the rest."""
     grid = _Grid.of(reading, level, size)
     width, height = plate_size(reading, level, size)
     radius = 0.3 * size
     if height > grid.head:
         fill(canvas, (x, y, width, height), _PAPER, radius=radius, opacity=_OPACITY)
     else:
-        # A thin light edge parts the plate from a ground of its own colour.
+        # A thin light edge separates the plate from a background of its own colour.
         fill(canvas, (x - 1, y - 1, width + 2, height + 2), _PAPER, radius=radius, opacity=0.7)
     fill(canvas, (x, y, width, grid.head), reading.color, radius=radius)
     if height > grid.head:
-        # Only the outer corners are round.
+        # Only the outer corners are rounded.
         lower = grid.head // 2
         fill(canvas, (x, y + grid.head - lower, width, lower), reading.color)
     ink = readable_on(reading.color)
@@ -252,7 +265,7 @@ def draw_plate(canvas, reading, x, y, level, size):
 
 @dataclass(frozen=True)
 class _Grid:
-    """The measures of a plate, all in pixels."""
+    """The dimensions of a plate in pixels."""
 
     pad: int
     gap: int
@@ -291,12 +304,12 @@ class _Grid:
 
 
 def _draw_bars(canvas, reading, grid, x, y, width):
-    """Draw a row for each class: its name, and a bar whose full length is a probability of 1."""
+    """Draw one row per class: its name and a bar, whose full length is a probability of 1."""
     thickness = max(4, round(0.62 * grid.row_font))
     left = x + grid.names_width + grid.gap
     length = x + width - left
     rows = zip(reading.names, reading.colors, reading.probabilities, strict=True)
-    for i, (name, color, share) in enumerate(rows):
+    for i, (name, color, probability) in enumerate(rows):
         top = y + i * grid.row
         text_top = top + (grid.row - line_height(grid.row_font)) // 2
         bold = name == reading.label
@@ -304,13 +317,13 @@ def _draw_bars(canvas, reading, grid, x, y, width):
         bar_top = top + (grid.row - thickness) // 2
         radius = min(2.0 + 0.05 * grid.row_font, thickness / 2)
         fill(canvas, (left, bar_top, length, thickness), _TRACK, radius=radius)
-        # A sliver shows the colour of the unlikely ones too.
-        filled = max(2.0, length * share)
+        # Even improbable classes show a sliver of their colour.
+        filled = max(2.0, length * probability)
         fill(canvas, (left, bar_top, filled, thickness), color, radius=min(radius, filled / 2))
 
 
 def _draw_strip(canvas, reading, box):
-    """Draw all probabilities end to end, each as long as it is likely."""
+    """Draw all probabilities as one bar of segments."""
     left, top, width, height = box
     inset = max(1, round(0.22 * height))
     ends = np.rint(left + width * np.cumsum((0.0, *reading.probabilities))).astype(int)

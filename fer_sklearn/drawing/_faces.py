@@ -1,21 +1,26 @@
-"""Boxes and plates on a photo."""
+"""``draw_faces``: boxes on a photo, and plates with emotions next to them."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.typing import ArrayLike, FloatArray, ImageLike, LabelArray, PixelArray
 from ..emotions import label_colors
-from ..images import as_photo
+from ..images import as_photo, resize
 from ._canvas import Reading, draw_plate, outline, plate_size
 
 __all__ = ["Layout", "draw_faces", "font_size", "place_plates"]
 
 _WHITE = (255, 255, 255)
-# The side of a picture that is enlarged grows to this many times `min_side` at most.
+# The longer side of an enlarged photo is at most this many times `min_side`.
 _LONGEST = 4
-# Of a font, in pixels: what is read with ease, and what can be read at all.
-_EASY, _SMALLEST = 12, 9
-# From the fullest to the smallest: what a plate shows, and its font beside the usual one.
+# Font sizes in pixels: comfortable to read, and barely legible.
+_COMFORTABLE, _SMALLEST = 12, 9
+# What a plate shows and its font size relative to the usual one, from most to least detailed.
 _STEPS = (
     ("bars", 1.0),
     ("bars", 0.8),
@@ -26,87 +31,107 @@ _STEPS = (
     ("line", 0.6),
     ("name", 0.6),
 )
-# The share of a face that a plate may cover if there is no free place for it.
+# The fraction of a face that a plate may cover if there is no free space for it.
 _COVERED = 0.22
 
 
-def draw_faces(image, boxes, labels, probabilities, classes, *, titles=None, min_side=None):
+def draw_faces(
+    image: ImageLike | ArrayLike,
+    boxes: ArrayLike,
+    labels: Sequence[str] | LabelArray,
+    y_proba: ArrayLike | None,
+    classes: Sequence[str] | LabelArray,
+    *,
+    titles: Sequence[str | None] | None = None,
+    min_side: int | None = None,
+) -> PixelArray:
     """Draw the faces of a photo: a box, the emotion, and small bars of all probabilities.
 
-    Box and plate have the colour of the emotion, see :data:`~fer_sklearn.EMOTION_COLORS`,
-    with a light edge that parts them from a ground of that colour. Letters and lines scale
-    with the picture and its faces. Plates stay inside the picture and off faces and each
-    other where there is room; where there is little, the bars become one strip of all
-    probabilities, or the emotion stands alone.
+    Box and plate have the colour of the emotion, see :data:`~fer_sklearn.EMOTION_COLORS`, with a
+    light outline to separate them from a background of the same colour. Text and lines scale with
+    the image and its faces. If there is room, plates stay inside the image and cover neither faces
+    nor each other; if there is little, the bars shrink to one strip of all probabilities, or only
+    the emotion is shown.
 
     Parameters
     ----------
     image : str, path-like, or array-like of shape (h, w), (h, w, 3) or (h, w, 4)
-        The photo, as :func:`~fer_sklearn.detect_faces` takes it. It is not changed.
-    boxes : array-like of shape (n, 4)
-        Left, top, width and height of each face in pixels of the photo. What lies outside of
-        it is cut off; a face that does altogether is left out.
-    labels : array-like of shape (n,)
+        The photo, as :func:`~fer_sklearn.detect_faces` takes it. It is not modified.
+    boxes : array-like of shape (n_faces, 4)
+        Left, top, width and height of each face in pixels of the image. Boxes are clipped to the
+        image; a face that lies outside it is not drawn.
+    labels : array-like of shape (n_faces,)
         The emotion of each face.
-    probabilities : array-like of shape (n, k) or None
-        Between 0 and 1, in the order of `classes`. A row with NaN, as a model without
-        ``predict_proba`` gives, has no bars, and neither has any with None.
-    classes : sequence of k str
-        The names of the columns.
-    titles : sequence of n (str or None), default=None
-        What to write before the emotion, such as ``"face 2"``.
-    min_side : int, default=None
-        A photo whose shorter side is below this many pixels is enlarged to it, and one that
-        a single face fills gets a margin at its right for the bars; 320 suits pictures to
-        look at. None keeps the size, as a film needs.
+    y_proba : array-like of shape (n_faces, n_classes) or None
+        Class probabilities, in [0, 1], in the order of `classes`. If None, no bars are drawn; nor
+        are they for a row that contains NaN, which stands for an estimator without
+        ``predict_proba``.
+    classes : sequence of n_classes str
+        The names of the columns of `y_proba`.
+    titles : sequence of n_faces (str or None), default=None
+        Text before the emotion, such as ``"face 2"``.
+    min_side : int or None, default=None
+        Enlarge an image whose shorter side is below this many pixels, and add a margin at the
+        right for the bars if a single face fills it; 320 suits images to look at. If None, the
+        size is kept, as for frames of a video.
 
     Returns
     -------
     ndarray of shape (h, w, 3), uint8
-        An RGB picture, as large as `image` but for `min_side`.
+        RGB; as large as `image`, except with `min_side`.
 
     Raises
     ------
     ValueError
-        If the lengths do not agree, a box is not finite, `min_side` is not positive, or
-        `image` is no photo.
+        If the lengths differ, a box is not finite, `min_side` is not positive, or `image` is
+        not a photo.
     ImageReadError
-        If it is a file that cannot be read.
+        If `image` is a file that cannot be read.
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from fer_sklearn import draw_faces
     >>> photo = np.zeros((240, 320, 3), dtype=np.uint8)
-    >>> picture = draw_faces(photo, [[40, 40, 90, 90]], ["happy"], [[0.9, 0.1]], ["happy", "sad"])
-    >>> picture.shape
+    >>> annotated = draw_faces(photo, [[40, 40, 90, 90]], ["happy"], [[0.9, 0.1]], ["happy", "sad"])
+    >>> annotated.shape
     (240, 320, 3)
     """
     if min_side is not None and min_side < 1:
-        raise ValueError(f"min_side={min_side!r} must be at least 1, or None.")
+        raise ValueError(f"min_side={min_side!r}; expected an int of at least 1, or None.")
     photo = as_photo(image, name="image")
-    boxes, labels, probabilities, titles = _check(boxes, labels, probabilities, classes, titles)
-    photo, boxes = _enlarge(photo, boxes, min_side)
+    faces = _check(boxes, labels, y_proba, classes, titles)
+    photo, all_boxes = _enlarge(photo, faces.boxes, min_side)
     canvas = _rgb_copy(photo)
-    boxes, shown = _inside(boxes, canvas.shape)
-    if not len(boxes):
+    shown_boxes, is_shown = _inside(all_boxes, canvas.shape)
+    if not len(shown_boxes):
         return canvas
-    colors = {name: _rgb(code) for name, code in label_colors([*classes, *labels]).items()}
+    colors = {name: _rgb(code) for name, code in label_colors([*classes, *faces.labels]).items()}
     readings = [
-        _reading(labels[i], probabilities[i], classes, titles[i], colors)
-        for i in np.flatnonzero(shown)
+        _reading(faces.labels[i], faces.y_proba[i], classes, faces.titles[i], colors)
+        for i in np.flatnonzero(is_shown).tolist()
     ]
-    font = font_size(canvas.shape, boxes)
-    for box, reading in zip(boxes, readings, strict=True):
+    font = font_size(canvas.shape, shown_boxes)
+    for box, reading in zip(shown_boxes, readings, strict=True):
         _draw_box(canvas, box, reading.color, font)
     if min_side is not None:
-        canvas = _with_margin(canvas, boxes, readings, font)
-    layout = place_plates(canvas.shape, boxes, readings, font)
+        canvas = _with_margin(canvas, shown_boxes, readings, font)
+    layout = place_plates(canvas.shape, shown_boxes, readings, font)
     for (x, y), reading in zip(layout.corners, readings, strict=True):
         draw_plate(canvas, reading, x, y, layout.level, layout.font)
     return canvas
 
 
-def _check(boxes, labels, probabilities, classes, titles):
-    """Return the arguments as arrays and lists of one length."""
+class _FaceArguments(NamedTuple):
+    """The arguments of `draw_faces` as arrays and lists of equal length."""
+
+    boxes: FloatArray
+    labels: list[str]
+    y_proba: FloatArray
+    titles: list[str | None]
+
+
+def _check(boxes, labels, y_proba, classes, titles):
     boxes = np.asarray(boxes, dtype=np.float64)
     boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
     if boxes.ndim != 2 or boxes.shape[1] != 4:
@@ -114,22 +139,22 @@ def _check(boxes, labels, probabilities, classes, titles):
             f"boxes has shape {boxes.shape}; expected (n, 4): left, top, width, height."
         )
     if not np.isfinite(boxes).all():
-        raise ValueError("boxes has NaN or infinite values; expected pixels of the photo.")
+        raise ValueError("boxes has NaN or infinite values; expected pixels of the image.")
     n, k = len(boxes), len(classes)
     labels = [str(label) for label in labels]
     titles = [None] * n if titles is None else list(titles)
     for name, items in (("labels", labels), ("titles", titles)):
         if len(items) != n:
             raise ValueError(f"{name} has {len(items)} item(s) for {n} box(es); expected one each.")
-    if probabilities is None or n == 0:
-        probabilities = np.full((n, k), np.nan)
-    probabilities = np.asarray(probabilities, dtype=np.float64)
-    if probabilities.shape != (n, k):
+    if y_proba is None or n == 0:
+        y_proba = np.full((n, k), np.nan)
+    y_proba = np.asarray(y_proba, dtype=np.float64)
+    if y_proba.shape != (n, k):
         raise ValueError(
-            f"probabilities has shape {probabilities.shape}; expected ({n}, {k}): a row for each "
-            f"of the boxes, a column for each of the classes."
+            f"y_proba has shape {y_proba.shape}; expected ({n}, {k}): one row per box, one column "
+            f"per class."
         )
-    return boxes, labels, np.clip(probabilities, 0, 1), titles
+    return _FaceArguments(boxes, labels, np.clip(y_proba, 0, 1), titles)
 
 
 def _rgb_copy(photo):
@@ -139,7 +164,7 @@ def _rgb_copy(photo):
 
 
 def _rgb(code):
-    """Turn "#RRGGBB" into three numbers."""
+    """Convert "#RRGGBB" to three numbers."""
     return tuple(bytes.fromhex(code.removeprefix("#")))
 
 
@@ -160,18 +185,15 @@ def _enlarge(photo, boxes, min_side):
     """Scale a small photo and its boxes up."""
     if min_side is None:
         return photo, boxes
-    import cv2
-
     height, width = photo.shape[:2]
     scale = min(min_side / min(height, width), max(1.0, _LONGEST * min_side / max(height, width)))
     if scale <= 1:
         return photo, boxes
-    size = (round(width * scale), round(height * scale))
-    return cv2.resize(photo, size, interpolation=cv2.INTER_CUBIC), boxes * scale
+    return resize(photo, (round(height * scale), round(width * scale))), boxes * scale
 
 
 def _inside(boxes, shape):
-    """Cut boxes off at the picture's border; return those left, and which they are."""
+    """Clip boxes to the image; return those left, and which they are."""
     low = np.clip(boxes[:, :2], 0, [shape[1], shape[0]])
     high = np.clip(boxes[:, :2] + boxes[:, 2:], 0, [shape[1], shape[0]])
     inside = np.hstack([low, high - low])
@@ -180,7 +202,7 @@ def _inside(boxes, shape):
 
 
 def _with_margin(canvas, boxes, readings, font):
-    """Widen a picture whose only face leaves no room for its bars."""
+    """Widen an image whose only face leaves no room for its bars."""
     if len(boxes) != 1 or place_plates(canvas.shape, boxes, readings, font).covered == 0:
         return canvas
     width, height = plate_size(readings[0], "bars", font)
@@ -191,11 +213,11 @@ def _with_margin(canvas, boxes, readings, font):
 
 
 def _draw_box(canvas, box, color, font):
-    """Outline a face in its emotion's colour, with a light edge on both sides."""
+    """Outline a face in the colour of its emotion, with a light edge on both sides."""
     left, top, width, height = box
     thickness = max(1, round(min(font / 6.5, min(width, height) / 16)))
     edge = max(1, round(thickness / 3))
-    # The outer edge of a box at the border of the picture would lie outside.
+    # Keep the outer edge of a box at the border inside the image.
     inset = thickness / 2 + edge
     x = np.clip([left, left + width], inset, canvas.shape[1] - 1 - inset)
     y = np.clip([top, top + height], inset, canvas.shape[0] - 1 - inset)
@@ -207,44 +229,46 @@ def _draw_box(canvas, box, color, font):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each plate goes, what the plates show, and how large their letters are."""
+    """Positions of the plates, what they show, and their font size."""
 
-    corners: list  # x, y of each plate's top left corner, int pixels
+    corners: list[tuple[int, int]]  # x, y of the top left corner of each plate, in pixels
     level: str
     font: int
-    covered: float  # the largest share of a face that plates cover
+    covered: float  # largest fraction of a face that plates cover
     legible: bool  # no plate covers another or is cut off
 
 
-def font_size(shape, boxes):
-    """Return the font size, in pixels, that suits a picture and its faces.
+def font_size(shape: tuple[int, ...], boxes: FloatArray) -> int:
+    """Return the font size, in pixels, that suits an image and its faces.
 
-    Letters grow with the faces, within what can be read when the whole picture is
-    looked at (a 40th of its shorter side) and what does not shout (a 20th).
+    It grows with the faces, from what is legible when the whole image is shown (a 40th of its
+    shorter side) to what is not obtrusive (a 20th).
     """
     short = min(shape[:2])
     wanted = 0.1 * float(np.median(boxes[:, 3])) if len(boxes) else 0.0
-    return max(_EASY, round(float(np.clip(wanted, short / 40, short / 20))))
+    return max(_COMFORTABLE, round(float(np.clip(wanted, short / 40, short / 20))))
 
 
-def place_plates(shape, boxes, readings, font):
-    """Choose the fullest plates that fit, all of one kind and size.
+def place_plates(
+    shape: tuple[int, ...], boxes: FloatArray, readings: Sequence[Reading], font: int
+) -> Layout:
+    """Choose the most detailed plates that fit, all of one kind and size.
 
     Parameters
     ----------
     shape : tuple
-        Height and width of the picture first.
+        Shape of the image, height and width first.
     boxes : ndarray of shape (n, 4), float64
-        Left, top, width, height of the faces, within the picture.
+        Left, top, width, height of the faces, within the image.
     readings : list of n Reading
     font : int
-        Size to begin with, in pixels, as :func:`font_size` tells it.
+        Largest font size in pixels, from :func:`font_size`.
 
     Returns
     -------
     Layout
-        The first that covers no face and no other plate; else the first that covers
-        little of each face; else the one that covers least.
+        The first that covers no face and no other plate; else the first that covers little of
+        each face; else the one that covers least.
     """
     layouts = []
     for level, factor in _STEPS:
@@ -261,9 +285,9 @@ def place_plates(shape, boxes, readings, font):
 
 
 def _try(shape, boxes, readings, level, font):
-    """Place plates of one kind, one by one; return the layout and how much they collide.
+    """Place plates of one kind one by one; return the layout and the cost of collisions.
 
-    Bars are all or nothing: the first that collides ends the trial.
+    Bars are all or nothing: the first collision ends the trial.
     """
     gap = max(4, round(0.5 * font))
     corners, plates, total, lost = [], np.empty((0, 4)), 0.0, 0.0
@@ -290,7 +314,7 @@ def _try(shape, boxes, readings, level, font):
 
 
 def _places(shape, box, size, gap, beside):
-    """Return the places for a plate, best first: int-valued (m, 4), pushed into the picture."""
+    """Return candidate boxes of a plate, best first: (m, 4) integers, moved into the image."""
     left, top, width, height = box
     w, h = size
     right, bottom, center = left + width, top + height, left + (width - w) / 2
@@ -306,7 +330,7 @@ def _places(shape, box, size, gap, beside):
         (right - w, bottom + gap),
         (right - w, top - gap - h),
     ]
-    # On the face itself, the chin first: that tells less than eyes and mouth.
+    # On the face itself, the chin first: it shows less of the emotion than eyes and mouth.
     on_the_face = [(center, bottom - h - gap), (center, top + gap)]
     outside = (at_the_sides, above_and_below) if beside else (above_and_below, at_the_sides)
     places = np.rint(np.array([*outside[0], *outside[1], *on_the_face], float))

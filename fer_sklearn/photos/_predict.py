@@ -276,7 +276,7 @@ def _to_frame(photos, columns):
     """Collect rows by column, which takes a fraction of the memory of dictionaries."""
     import pandas as pd
 
-    collected = {name: [] for name in columns}
+    collected: dict[str, list] = {name: [] for name in columns}
     for rows in photos:
         for row in rows:
             for name, values in collected.items():

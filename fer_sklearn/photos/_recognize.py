@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -108,7 +108,7 @@ def iter_photo_batches(
     batch_size: int = 64,
     n_threads: int = 1,
     keep_photos: bool = False,
-) -> Iterator[list[PhotoResult]]:
+) -> Generator[list[PhotoResult], None, None]:
     """Read photos, find their faces and classify these.
 
     Parameters
@@ -171,13 +171,17 @@ def _map_ahead(function: Callable, items: Iterable, n_threads: int, n_ahead: int
 
 def _detect(source, reader, crop_faces, keep_photos):
     """Read one photo, find its faces and crop them."""
-    nothing = np.empty((0, 4)), np.empty(0), []
+
+    def unreadable(reason):
+        status = f"{UNREADABLE}: {reason}"
+        return _Detected(source, status, np.empty((0, 4)), np.empty(0), [], None)
+
     if source.problem:
-        return _Detected(source, f"{UNREADABLE}: {source.problem}", *nothing, None)
+        return unreadable(source.problem)
     try:
         photo = as_photo(source.item, name=source.name)
     except (ValueError, TypeError, OSError) as error:
-        return _Detected(source, f"{UNREADABLE}: {_reason(error, source)}", *nothing, None)
+        return unreadable(_reason(error, source))
     try:
         boxes, scores, crops = _find_faces(photo, reader) if crop_faces else _whole(photo)
     except Exception as error:

@@ -127,7 +127,8 @@ class RowFile:
             self.path.with_name(f"{self.path.name}.partial") if self._is_parquet else self.path
         )
         # Where the photo that is processed again starts, and its rows.
-        self._end, self._last_rows = 0, []
+        self._end = 0
+        self._last_rows: list[dict[str, Any]] = []
         self._has_begun = False
         self._file = self._open(overwrite)
 
@@ -213,7 +214,8 @@ class RowFile:
     def _photos(self):
         """Yield where each photo of the file starts, and its rows."""
         self._file.seek(0)
-        start, rows = 0, []
+        start = 0
+        rows: list[dict[str, Any]] = []
         for row_start, row in self._lines.read(self._file):
             if not row["face"]:  # None or 0: the first row of a photo
                 if rows:

@@ -89,7 +89,7 @@ class StreamPage:
     @property
     def closed(self) -> bool:
         """Whether the page is stopped or closed."""
-        return self._state.ended is not None
+        return bool(self._state.ended)
 
     def show(self, frame: PixelArray) -> None:
         """Make a frame the newest one; return at once.
@@ -141,7 +141,7 @@ class _State:
 
     def __init__(self, title):
         self.title = title
-        self.ended = None  # why, once it has
+        self.ended = ""  # why, once it has
         self.is_over = threading.Event()
         self._frame, self._status = None, b"{}"
         self._frame_number = self._status_number = 0
@@ -196,6 +196,7 @@ class _State:
 
 
 class _Server(ThreadingTCPServer):
+    state: _State
     # http.server's own class looks up the host name, which takes seconds on some computers.
     daemon_threads = True
     block_on_close = False
@@ -207,6 +208,7 @@ class _Server(ThreadingTCPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     timeout = _PATIENCE
     server_version, sys_version = "fer-sklearn", ""
 

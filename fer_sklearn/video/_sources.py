@@ -104,16 +104,16 @@ def open_source(
 class _Source:
     """A thread that opens, reads and releases a capture; no other thread touches it."""
 
-    def __init__(self, source, should_stop):
+    def __init__(self, source: VideoSource, should_stop: Callable[[], bool] | None):
         self.name = _source_name(source)
         self.rate = _DEFAULT_RATE
-        self.n_frames = None
+        self.n_frames: int | None = None
         self._source = source
         self._should_stop = should_stop or _never
         self._is_decided = threading.Event()
         self._is_open = False
         self._is_over = threading.Event()
-        self._error = None
+        self._error: Exception | None = None
         # A daemon: a thread that waits for a dead stream must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="fer_sklearn video", daemon=True)
         self._thread.start()
@@ -124,7 +124,7 @@ class _Source:
         except BaseException:
             self._is_over.set()
             raise
-        if not self._is_open:
+        if self._error is not None and not self._is_open:
             raise self._error
 
     def __enter__(self):

@@ -8,7 +8,7 @@ from numbers import Integral
 
 from .._utils.typing import Estimator, PixelArray
 from ..face_reader import FaceReader, as_face_reader
-from ._sources import VideoSource, open_source
+from ._sources import FileSource, LiveSource, VideoSource, open_source
 from ._tracking import FaceTracker, TrackedFace
 
 __all__ = ["VideoFrame", "VideoStream", "iter_video"]
@@ -152,7 +152,7 @@ class VideoStream:
             raise ValueError(f"stride={stride!r}; expected an int of at least 1.")
         times = {"smoothing_seconds": smoothing_seconds, "max_lost_seconds": max_lost_seconds}
         FaceTracker([], **times)  # checks them before a camera is opened
-        self._source = open_source(
+        self._source: FileSource | LiveSource = open_source(
             source,
             drop_frames=drop_frames,
             stride=stride,
@@ -160,18 +160,18 @@ class VideoStream:
             should_stop=should_stop,
         )
         try:
-            self._reader = as_face_reader(estimator, detector)
+            self._reader: FaceReader = as_face_reader(estimator, detector)
         except BaseException:
             self.close()
             raise
-        self.name = self._source.name
-        self.drops_frames = self._source.drops_frames
-        self.rate = self._source.rate
-        self.n_frames = self._source.n_frames
-        self.stride = stride
-        self.classes = list(self._reader.classes)
-        self._tracker = FaceTracker(self.classes, **times)
-        self._frames = self._process()
+        self.name: str = self._source.name
+        self.drops_frames: bool = self._source.drops_frames
+        self.rate: float = self._source.rate
+        self.n_frames: int | None = self._source.n_frames
+        self.stride: int = stride
+        self.classes: list[str] = list(self._reader.classes)
+        self._tracker: FaceTracker = FaceTracker(self.classes, **times)
+        self._frames: Iterator[VideoFrame] = self._process()
 
     def __iter__(self) -> VideoStream:
         return self

@@ -10,7 +10,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._utils.typing import FloatArray
+from .._utils.typing import FloatArray, LabelArray
 
 __all__ = ["FaceTracker", "TrackedFace"]
 
@@ -122,7 +122,7 @@ class FaceTracker:
         seconds: float,
         boxes: ArrayLike,
         scores: ArrayLike,
-        labels: Sequence[str],
+        labels: Sequence[str] | LabelArray,
         y_proba: ArrayLike,
     ) -> list[TrackedFace]:
         """Process the detections of the next frame.
@@ -185,10 +185,12 @@ class FaceTracker:
         )
 
     def _faces(self, is_wanted):
-        tracks = [track for track in self._tracks if track.number is not None and is_wanted(track)]
-        return [
-            track.to_face(self.classes) for track in sorted(tracks, key=lambda track: track.number)
+        faces = [
+            track.to_face(track.number, self.classes)
+            for track in self._tracks
+            if track.number is not None and is_wanted(track)
         ]
+        return sorted(faces, key=lambda face: face.number)
 
     def _forget(self, seconds, interval):
         """Drop faces that have been lost for too long, but not after a single frame."""
@@ -218,14 +220,15 @@ class FaceTracker:
 class _Track:
     """The state of one face."""
 
+    number: int | None = None  # until there are enough detections
+    votes: FloatArray | None = None  # None only before the first call of `average`
+
     def __init__(self, seconds, box):
-        self.number = None
         self.n_seen = 0
         self.seen = seconds
         self.box = self.smooth_box = box
         self.speed = np.zeros(2)
         self.score = math.nan
-        self.votes = None
         self.has_probabilities = False
         self._averaged = seconds
 
@@ -253,12 +256,13 @@ class _Track:
         self.has_probabilities = has_probabilities
         self._averaged = self.seen
 
-    def to_face(self, classes):
+    def to_face(self, number, classes):
+        assert self.votes is not None
         best = int(np.argmax(self.votes))
         unknown = np.full(len(classes), math.nan)
         probabilities = self.votes if self.has_probabilities else unknown
         return TrackedFace(
-            number=self.number,
+            number=number,
             box=self.box,
             smooth_box=self.smooth_box,
             score=self.score,

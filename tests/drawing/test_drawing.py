@@ -281,7 +281,7 @@ def test_threads_draw_the_same():
         ),
         (
             {"boxes": [[1, 2, np.nan, 4]]},
-            r"^boxes has NaN or infinite values; expected pixels of the photo\.$",
+            r"^boxes has NaN or infinite values; expected pixels of the image\.$",
         ),
         ({"labels": []}, r"^labels has 0 item\(s\) for 1 box\(es\); expected one each\.$"),
         (
@@ -289,12 +289,12 @@ def test_threads_draw_the_same():
             r"^titles has 2 item\(s\) for 1 box\(es\); expected one each\.$",
         ),
         (
-            {"probabilities": [[0.5, 0.5]]},
-            r"^probabilities has shape \(1, 2\); expected \(1, 7\): a row for each of the boxes, "
-            r"a column for each of the classes\.$",
+            {"y_proba": [[0.5, 0.5]]},
+            r"^y_proba has shape \(1, 2\); expected \(1, 7\): one row per box, one column per "
+            r"class\.$",
         ),
         ({"image": np.zeros((2, 2, 2))}, r"^image has shape \(2, 2, 2\); expected one photo"),
-        ({"min_side": 0}, r"^min_side=0 must be at least 1, or None\.$"),
+        ({"min_side": 0}, r"^min_side=0; expected an int of at least 1, or None\.$"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(change, message):
@@ -302,7 +302,7 @@ def test_what_does_not_fit_together_is_refused(change, message):
         "image": astronaut(),
         "boxes": ASTRONAUT,
         "labels": ["happy"],
-        "probabilities": HAPPY,
+        "y_proba": HAPPY,
         "classes": EMOTIONS,
     }
     with pytest.raises(ValueError, match=message):
