@@ -79,7 +79,7 @@ def in_parts(paths, reader, *, size=3, function=table_of):
     return bag.from_sequence(paths, partition_size=size).map_partitions(function, delayed(reader)())
 
 
-def test_a_bag_gives_the_table_of_one_process(client, paths):
+def test_bag_returns_the_table_of_one_process(client, paths):
     table = pd.concat(in_parts(paths, tiny_reader).compute(), ignore_index=True)
     pd.testing.assert_frame_equal(table, predict_photos(paths, tiny_reader()), check_exact=True)
     assert table["source"].drop_duplicates().tolist() == paths
@@ -102,7 +102,7 @@ class CountedReader(Reader):
         open(f"{folder}/{time.time_ns()}-{os.getpid()}", "w").close()
 
 
-def test_the_model_is_made_once_and_kept(client, drawn, tmp_path):
+def test_model_is_loaded_once_per_worker(client, drawn, tmp_path):
     from dask import delayed
 
     reader = delayed(CountedReader)(str(tmp_path))
@@ -117,7 +117,7 @@ class SlowReader(Reader):
         return super().detect(photo)
 
 
-def test_a_killed_worker_costs_no_row(client, drawn):
+def test_killed_worker_loses_no_row(client, drawn):
     killed = []
     killer = threading.Thread(target=kill_at_work, args=(client, killed))
     killer.start()
@@ -139,13 +139,13 @@ def kill_at_work(client, killed):
             killed.append(busy[0])
 
 
-def test_what_has_no_name_is_numbered_in_each_part(client):
+def test_unnamed_photos_are_numbered_in_each_part(client):
     # This is why the guide recommends paths.
     rows = in_parts([photo(), photo(), photo()], Reader, size=2, function=rows_of).compute()
     assert [row["source"] for row in rows] == ["[0]", "[1]", "[0]"]
 
 
-def test_a_model_that_cannot_be_sent_is_named(client, paths):
+def test_model_that_cannot_be_pickled_is_named(client, paths):
     import cv2
 
     reader = FaceReader(detector=cv2.CascadeClassifier().detectMultiScale)
@@ -154,7 +154,7 @@ def test_a_model_that_cannot_be_sent_is_named(client, paths):
         parts.compute()
 
 
-def test_a_file_for_each_part_is_resumed(client, drawn, tmp_path):
+def test_one_file_per_part_is_resumed(client, drawn, tmp_path):
     """Each part writes its own file, and the same call again only reads it."""
 
     def write(part):
@@ -201,7 +201,7 @@ photos.map_batches(
 """
 
 
-def test_ray_gives_the_table_of_one_process_though_a_worker_is_killed(paths, tmp_path):
+def test_ray_returns_the_table_of_one_process_after_a_killed_worker(paths, tmp_path):
     pytest.importorskip("ray.data")
     subprocess.run(
         [sys.executable, "-c", RAY, *paths],

@@ -114,7 +114,7 @@ def done_jobs(dask_scheduler):
 # The scores of one process
 
 
-def test_a_search_finds_what_one_process_finds(client, small_faces):
+def test_search_matches_one_process(client, small_faces):
     search = GridSearchCV(hog_svm(), HOG_GRID, cv=3)
     reference = GridSearchCV(hog_svm(), HOG_GRID, cv=3).fit(*small_faces)
     with parallel_config(backend="dask"):
@@ -123,14 +123,14 @@ def test_a_search_finds_what_one_process_finds(client, small_faces):
     assert search.best_params_["classifier__C"] == 5.0
 
 
-def test_cross_validation_gives_the_scores_of_one_process(client, small_faces):
+def test_cross_validation_matches_one_process(client, small_faces):
     alone = cross_val_score(hog_svm(), *small_faces, cv=4)
     with parallel_config(backend="dask"):
         scores = cross_val_score(hog_svm(), *small_faces, cv=4)
     assert scores.tolist() == alone.tolist()
 
 
-def test_work_is_done_by_the_workers(client, small_faces):
+def test_workers_do_the_work(client, small_faces):
     def tell(estimator, X, y):
         return os.getpid()
 
@@ -159,7 +159,7 @@ def test_data_is_sent_once(client, small_faces, monkeypatch):
     assert sum(item is X for item in sent) == sum(item is y for item in sent) == 1
 
 
-def test_jobs_inside_jobs_use_it_too(client):
+def test_nested_jobs_use_the_backend(client):
     with parallel_config(backend="dask"):
         names = Parallel()(delayed(backend_in_use)() for _ in range(2))
     assert names == ["fer_sklearn.dask"] * 2
@@ -172,7 +172,7 @@ def backend_in_use():
 # Killed workers
 
 
-def test_a_search_goes_on_when_all_workers_are_killed(client, small_faces):
+def test_search_survives_the_loss_of_all_workers(client, small_faces):
     reference = GridSearchCV(hog_svm(), HOG_GRID, cv=4).fit(*small_faces)
     search = GridSearchCV(slowly(hog_svm()), HOG_GRID, cv=4)
     killer = Killer(client, n_workers=2)
@@ -184,7 +184,7 @@ def test_a_search_goes_on_when_all_workers_are_killed(client, small_faces):
     assert_same(search, reference)
 
 
-def test_jobs_inside_jobs_go_on_too(client, small_faces):
+def test_nested_jobs_survive_a_killed_worker(client, small_faces):
     """Calibration cross-validates inside each job, on the cluster again."""
     pipeline = hog_svm(probability=True)
     alone = cross_val_score(pipeline, *small_faces, cv=4, scoring="neg_log_loss")
@@ -197,7 +197,7 @@ def test_jobs_inside_jobs_go_on_too(client, small_faces):
     np.testing.assert_allclose(scores, alone, rtol=1e-9)
 
 
-def test_a_search_over_the_cnn_goes_on_when_a_worker_is_killed(client, small_faces):
+def test_search_over_the_cnn_survives_a_killed_worker(client, small_faces):
     # Not at the top: workers import this file, and TensorFlow is slow to import.
     from fer_sklearn import FERCNNClassifier
 
@@ -218,7 +218,7 @@ def test_a_search_over_the_cnn_goes_on_when_a_worker_is_killed(client, small_fac
 # Errors instead of hanging
 
 
-def test_a_job_that_kills_every_worker_ends_the_search(client, small_faces, monkeypatch):
+def test_job_that_kills_every_worker_ends_the_search(client, small_faces, monkeypatch):
     monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
     deadly = make_pipeline(FunctionTransformer(end_process), hog_svm())
     with (
@@ -232,7 +232,7 @@ def end_process(X):
     os._exit(1)
 
 
-def test_what_cannot_be_pickled_is_told(client, small_faces):
+def test_unpicklable_estimator_is_reported(client, small_faces):
     import cv2
 
     finder = cv2.CascadeClassifier()
@@ -247,7 +247,7 @@ def test_what_cannot_be_pickled_is_told(client, small_faces):
         cross_val_score(model, *small_faces, cv=2)
 
 
-def test_code_that_a_worker_lacks_is_told(client, small_faces, monkeypatch):
+def test_code_missing_on_a_worker_is_reported(client, small_faces, monkeypatch):
     module = types.ModuleType("only_here")
     exec("def same(X):\n    return X", module.__dict__)
     monkeypatch.setitem(sys.modules, "only_here", module)
@@ -256,7 +256,7 @@ def test_code_that_a_worker_lacks_is_told(client, small_faces, monkeypatch):
         cross_val_score(model, *small_faces, cv=2)
 
 
-def test_an_error_of_a_fit_is_the_one_of_one_process(client, small_faces):
+def test_fit_error_matches_one_process(client, small_faces):
     with (
         parallel_config(backend="dask"),
         pytest.raises(ValueError, match="All the 2 fits failed"),
@@ -264,7 +264,7 @@ def test_an_error_of_a_fit_is_the_one_of_one_process(client, small_faces):
         cross_val_score(hog_svm(C=-1), *small_faces, cv=2)
 
 
-def test_without_a_client_there_is_no_cluster(monkeypatch):
+def test_missing_client_is_reported(monkeypatch):
     def none():
         raise ValueError("No global client found and no address provided")
 
@@ -273,7 +273,7 @@ def test_without_a_client_there_is_no_cluster(monkeypatch):
         dask_module._Backend()
 
 
-def test_a_cluster_without_workers_is_waited_for(tmp_path):
+def test_workers_are_waited_for(tmp_path):
     with distributed.Client(
         n_workers=0, processes=False, dashboard_address=":0", local_directory=tmp_path
     ) as client:
@@ -285,7 +285,7 @@ def test_a_cluster_without_workers_is_waited_for(tmp_path):
         assert backend.effective_n_jobs(-1) >= 1
 
 
-def test_the_extra_is_named(monkeypatch):
+def test_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'fer_sklearn\[dask\]'"):
         register_dask()

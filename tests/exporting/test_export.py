@@ -36,41 +36,41 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def small(small_faces):
-    """A network of a pipeline for images of 24 × 24 pixels, hardly trained."""
+    """A network of a pipeline for images of 24 × 24 pixels, barely trained."""
     X, y = small_faces
     return make_cnn_pipeline(FERCNNClassifier(epochs=1, random_state=0), size=24).fit(
         X[:70], y[:70]
     )
 
 
-def sidecar(path):
-    beside = path / "fer_sklearn.json" if path.is_dir() else path.with_name(f"{path.name}.json")
-    return json.loads(beside.read_text(encoding="utf-8"))
+def read_metadata(path):
+    file = path / "fer_sklearn.json" if path.is_dir() else path.with_name(f"{path.name}.json")
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 # The graph.
 
 
 @pytest.mark.parametrize("size", [(48, 48), (96, 96), (100, 90), (30, 30), (131, 170), (192, 96)])
-def test_the_graph_prepares_faces_of_any_size_as_the_pipeline_does(tiny, faces, size):
+def test_graph_preprocesses_faces_of_any_size_like_the_pipeline(tiny, faces, size):
     parts = take_apart(tiny)
     rgb = np.stack([resize(face, size) for face in faces[0][:8]])
     rgb = np.stack([rgb, 255 - rgb // 2, rgb // 3 * 2], axis=-1)
-    answers = serving_model(parts)(rgb.astype(np.float32), training=False).numpy()
-    np.testing.assert_allclose(answers, parts.predict_proba(rgb), atol=1e-5)
+    y_proba = serving_model(parts)(rgb.astype(np.float32), training=False).numpy()
+    np.testing.assert_allclose(y_proba, parts.predict_proba(rgb), atol=1e-5)
     swapped = serving_model(parts)(rgb[..., ::-1].astype(np.float32), training=False).numpy()
-    assert abs(swapped - answers).max() > 1e-3
+    assert abs(swapped - y_proba).max() > 1e-3
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_the_graph_standardises_and_averages_as_the_pipeline_does(small_faces, flip):
+def test_graph_standardises_and_averages_like_the_pipeline(small_faces, flip):
     X, y = small_faces
     classifier = FERCNNClassifier(epochs=1, random_state=0, test_time_augmentation=flip)
     pipeline = make_cnn_pipeline(classifier, size=24, normalize="standard").fit(X[:70], y[:70])
     flat = np.concatenate([X[:9], np.full((1, 24, 24), 7, np.uint8)])
     rgb = np.repeat(flat[..., None], 3, axis=-1)
-    answers = serving_model(take_apart(pipeline))(rgb.astype(np.float32), training=False).numpy()
-    np.testing.assert_allclose(answers, pipeline.predict_proba(rgb), atol=1e-5)
+    y_proba = serving_model(take_apart(pipeline))(rgb.astype(np.float32), training=False).numpy()
+    np.testing.assert_allclose(y_proba, pipeline.predict_proba(rgb), atol=1e-5)
 
 
 # Every format.
@@ -83,23 +83,23 @@ def test_the_graph_standardises_and_averages_as_the_pipeline_does(small_faces, f
         for format in [*FOLDERS, *FILES]
     ],
 )
-def test_every_format_agrees_and_tells_what_goes_in(tiny, tmp_path, format):
+def test_every_format_agrees_and_describes_its_input(tiny, tmp_path, format):
     if format == "onnx":
         pytest.importorskip("tf2onnx")
     path = tmp_path / FILES.get(format, "folder")
-    told = export(tiny, path, format=format, accuracy={"mine": 0.5})
-    assert told["check"]["faces"] == 64
-    assert told["check"]["largest_difference"] < 1e-4
-    assert told == sidecar(path)
-    assert told["labels"] == tiny.classes_.tolist()
-    assert told["input"]["range"] == [0, 255]
-    assert told["crop"] == {"detector": "haar", "margin": 0.0, "align": False}
-    assert told["mirror_average"] is True
-    assert told["accuracy"] == {"mine": 0.5}
-    assert told["licence"].startswith("MIT")
-    assert "gray" in told["preprocessing"]["in_the_graph"]
+    metadata = export(tiny, path, format=format, accuracy={"mine": 0.5})
+    assert metadata["check"]["faces"] == 64
+    assert metadata["check"]["largest_difference"] < 1e-4
+    assert metadata == read_metadata(path)
+    assert metadata["labels"] == tiny.classes_.tolist()
+    assert metadata["input"]["range"] == [0, 255]
+    assert metadata["crop"] == {"detector": "haar", "margin": 0.0, "align": False}
+    assert metadata["mirror_average"] is True
+    assert metadata["accuracy"] == {"mine": 0.5}
+    assert metadata["licence"].startswith("MIT")
+    assert "gray" in metadata["preprocessing"]["in_the_graph"]
     root = path if path.is_dir() else tmp_path
-    for name, file in told["files"].items():
+    for name, file in metadata["files"].items():
         content = (root / name).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (
             file["bytes"],
@@ -109,44 +109,44 @@ def test_every_format_agrees_and_tells_what_goes_in(tiny, tmp_path, format):
     assert {file.name for file in tmp_path.iterdir()} == expected
 
 
-def test_the_suffix_tells_the_format_and_a_shipped_model_its_accuracy(tiny, tmp_path):
-    told = export(tiny, tmp_path / "m.tflite", input_size=96, batch_size=2)
-    assert told["input"]["shape"] == [2, 96, 96, 3]
-    assert told["preprocessing"]["in_the_graph"] == ["gray", "resize", "normalize"]
-    assert 0.6 < told["accuracy"]["FER2013, PublicTest, with mirror images"] < 0.8
+def test_suffix_implies_the_format_and_a_pretrained_model_its_accuracy(tiny, tmp_path):
+    metadata = export(tiny, tmp_path / "m.tflite", input_size=96, batch_size=2)
+    assert metadata["input"]["shape"] == [2, 96, 96, 3]
+    assert metadata["preprocessing"]["in_the_graph"] == ["gray", "resize", "normalize"]
+    assert 0.6 < metadata["accuracy"]["FER2013, PublicTest, with mirror images"] < 0.8
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float16", "dynamic_int8", "int8"])
-def test_quantised_files_are_smaller_and_tell_what_stays(tiny, tmp_path, precision):
+def test_quantised_files_are_smaller_and_report_label_agreement(tiny, tmp_path, precision):
     images = make_faces(256, random_state=1).images
     plain = export(tiny, tmp_path / "plain.tflite")["files"]["plain.tflite"]["bytes"]
-    told = export(
+    metadata = export(
         tiny,
         tmp_path / "q.tflite",
         precision=precision,
         representative_data=images,
         min_label_agreement=0.9,
     )
-    assert told["files"]["q.tflite"]["bytes"] < 0.7 * plain
-    assert 0.9 <= told["check"]["label_agreement"] <= 1
-    assert told["check"]["faces"] == (64 if precision == "int8" else 256)
-    assert told["input"]["dtype"] == ("uint8" if precision == "int8" else "float32")
-    assert told["input"]["kind"] == ("gray" if precision == "int8" else "rgb")
+    assert metadata["files"]["q.tflite"]["bytes"] < 0.7 * plain
+    assert 0.9 <= metadata["check"]["label_agreement"] <= 1
+    assert metadata["check"]["faces"] == (64 if precision == "int8" else 256)
+    assert metadata["input"]["dtype"] == ("uint8" if precision == "int8" else "float32")
+    assert metadata["input"]["kind"] == ("gray" if precision == "int8" else "rgb")
 
 
-def test_a_classifier_without_steps_takes_what_it_was_trained_on(small_faces, tmp_path):
+def test_classifier_without_pipeline_takes_pixels_as_in_training(small_faces, tmp_path):
     X, y = small_faces
     X = (X / np.float32(255) - 0.5) * 4
     classifier = FERCNNClassifier(epochs=1, random_state=0).fit(X[:70], y[:70])
-    told = export(classifier, tmp_path / "c.tflite")
-    assert told["input"]["kind"] == "pixels"
-    assert told["input"]["range"] == [pytest.approx(X[:70].min()), pytest.approx(X[:70].max())]
-    assert told["input"]["shape"] == [1, 24, 24, 1]
-    assert told["crop"] is None
+    metadata = export(classifier, tmp_path / "c.tflite")
+    assert metadata["input"]["kind"] == "pixels"
+    assert metadata["input"]["range"] == [pytest.approx(X[:70].min()), pytest.approx(X[:70].max())]
+    assert metadata["input"]["shape"] == [1, 24, 24, 1]
+    assert metadata["crop"] is None
 
 
-def test_a_network_in_half_precision_leaves_in_full(small_faces, tmp_path):
+def test_half_precision_network_is_exported_in_float32(small_faces, tmp_path):
     X, y = small_faces
     classifier = FERCNNClassifier(epochs=1, dtype_policy="mixed_bfloat16", random_state=0)
     pipeline = make_pipeline(PixelNormalizer(), classifier).fit(X[:70], y[:70])
@@ -155,7 +155,7 @@ def test_a_network_in_half_precision_leaves_in_full(small_faces, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_search_exports_its_best(small_faces, tmp_path):
+def test_search_exports_its_best_estimator(small_faces, tmp_path):
     X, y = small_faces
     grid = {"learning_rate": [1e-3]}
     search = GridSearchCV(FERCNNClassifier(epochs=1, random_state=0), grid, cv=2)
@@ -167,17 +167,19 @@ def test_a_search_exports_its_best(small_faces, tmp_path):
 # Exports that disagree are not kept.
 
 
-def sabotage(monkeypatch, tamper):
-    honest = _formats.to_litert
-    monkeypatch.setattr(_formats, "to_litert", lambda model, **how: tamper(honest, model, how))
+def tamper_with_export(monkeypatch, tamper):
+    to_litert = _formats.to_litert
+    monkeypatch.setattr(
+        _formats, "to_litert", lambda model, **options: tamper(to_litert, model, options)
+    )
 
 
-def test_other_answers_are_refused(small, small_faces, tmp_path, monkeypatch):
+def test_different_outputs_are_refused(small, small_faces, tmp_path, monkeypatch):
     other = make_cnn_pipeline(FERCNNClassifier(epochs=1, random_state=1), size=24)
     other.fit(small_faces[0][:70], small_faces[1][:70])
     size = {"size": (24, 24), "batch_size": 1}
     wrong = serving_model(take_apart(other), **size)
-    sabotage(monkeypatch, lambda honest, model, how: honest(wrong, **how))
+    tamper_with_export(monkeypatch, lambda convert, model, options: convert(wrong, **options))
     with pytest.raises(
         ExportError, match=r"differs from the original by .* expected at most 0\.0001"
     ):
@@ -189,8 +191,10 @@ def test_other_answers_are_refused(small, small_faces, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_is_too_small_is_refused(small, tmp_path, monkeypatch):
-    sabotage(monkeypatch, lambda honest, model, how: honest(model, **how)[:1000])
+def test_file_that_is_too_small_is_refused(small, tmp_path, monkeypatch):
+    tamper_with_export(
+        monkeypatch, lambda convert, model, options: convert(model, **options)[:1000]
+    )
     with pytest.raises(ExportError, match=r"has 1,000 bytes; .* weights as float32 need"):
         export(small, tmp_path / "m.tflite")
     assert not list(tmp_path.iterdir())
@@ -220,7 +224,7 @@ def doubled_network(meta):
     return keras.Model(given, keras.layers.Dense(meta["n_classes"], activation="softmax")(x))
 
 
-def test_a_layer_of_ones_own_is_refused_or_translated(small_faces, tmp_path):
+def test_custom_layer_is_refused_or_converted(small_faces, tmp_path):
     X, y = small_faces
     classifier = FERCNNClassifier(architecture=doubled_network, epochs=1, random_state=0)
     pipeline = make_cnn_pipeline(classifier, size=24).fit(X[:70], y[:70])
@@ -232,7 +236,7 @@ def test_a_layer_of_ones_own_is_refused_or_translated(small_faces, tmp_path):
     export(pipeline, tmp_path / "m.tflite", allow_custom_layers=True)
 
 
-def test_what_cannot_be_exported_says_what_can(small_faces, tmp_path):
+def test_error_for_other_estimators_says_what_can_be_exported(small_faces, tmp_path):
     X, y = small_faces
     path = tmp_path / "m.tflite"
     hog = make_hog_svm_pipeline(size=24).fit(X[:70], y[:70])
@@ -275,24 +279,24 @@ def test_what_cannot_be_exported_says_what_can(small_faces, tmp_path):
         ("m.tflite", {"input_size": 100}, r"input_size=100 must be whole multiples of .* 24×24"),
     ],
 )
-def test_parameters_that_do_not_fit_are_named(small, tmp_path, name, options, message):
+def test_invalid_parameters_are_named(small, tmp_path, name, options, message):
     with pytest.raises(ValueError, match=message):
         export(small, tmp_path / name, **options)
     assert not list(tmp_path.iterdir())
 
 
-def test_all_that_is_wrong_is_told_at_once(small, tmp_path):
+def test_all_invalid_parameters_are_reported_at_once(small, tmp_path):
     with pytest.raises(ValueError, match=r"min_label_agreement=2 .*batch_size=0 "):
         export(small, tmp_path / "m.tflite", min_label_agreement=2, batch_size=0)
 
 
-def test_a_missing_extra_names_the_line_to_type(small, tmp_path, monkeypatch):
+def test_missing_extra_names_the_install_command(small, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'fer_sklearn\[onnx\]'"):
         export(small, tmp_path / "m.onnx")
 
 
-def test_what_exists_is_kept_unless_it_may_be_replaced(small, tmp_path):
+def test_existing_files_are_kept_without_overwrite(small, tmp_path):
     path = tmp_path / "m.tflite"
     export(small, path)
     before = path.read_bytes()
@@ -308,7 +312,7 @@ def test_what_exists_is_kept_unless_it_may_be_replaced(small, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_of_others_is_never_replaced(small, tmp_path):
+def test_folder_that_is_not_an_export_is_never_replaced(small, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "letter.txt").write_text("dear")

@@ -39,7 +39,7 @@ def on_path(tmp_path, monkeypatch):
     return put
 
 
-def test_without_npm(home, on_path):
+def test_missing_npm_is_reported(home, on_path):
     assert find_node() is None
     assert find_npm() is None
     with pytest.raises(MissingNodeError, match=r"npm.*was not found.*https://nodejs.org"):
@@ -48,7 +48,7 @@ def test_without_npm(home, on_path):
 
 
 @needs_sh
-def test_npm_is_of_no_use_without_node(home, on_path):
+def test_npm_needs_node(home, on_path):
     on_path(npm="exit 0")
     assert find_npm() is None
 
@@ -66,7 +66,7 @@ def test_packages_are_installed_once(home, on_path):
 
 
 @needs_sh
-def test_nothing_is_left_of_an_installation_that_fails(home, on_path):
+def test_failed_installation_leaves_nothing_behind(home, on_path):
     on_path(node="", npm="PATH=/bin mkdir node_modules; echo no connection >&2; exit 7")
     with pytest.raises(MissingNodeError, match=r"(?s)status 7.*no connection.*npm ping"):
         install_packages()
@@ -74,7 +74,7 @@ def test_nothing_is_left_of_an_installation_that_fails(home, on_path):
 
 
 @needs_sh
-def test_npm_may_not_take_for_ever(home, on_path, monkeypatch):
+def test_npm_has_a_time_limit(home, on_path, monkeypatch):
     on_path(node="", npm="PATH=/bin exec sleep 60")
     monkeypatch.setattr("fer_sklearn.exporting._node._INSTALL_TIME_LIMIT", 0.5)
     with pytest.raises(MissingNodeError, match=r"did not finish within 0\.5 seconds"):
@@ -83,7 +83,7 @@ def test_npm_may_not_take_for_ever(home, on_path, monkeypatch):
 
 
 @needs_sh
-def test_packages_without_node(home, on_path, tmp_path):
+def test_running_needs_node(home, on_path, tmp_path):
     on_path(node="", npm="PATH=/bin mkdir node_modules")
     install_packages()
     (tmp_path / "bin" / "node").unlink()

@@ -123,7 +123,7 @@ def _branched():
         (_branched, (18, 8, 8, 3)),
     ],
 )
-def test_it_answers_as_keras_does(make, shape, folder, packages):
+def test_output_matches_keras(make, shape, folder, packages):
     model, images = _with_random_weights(make()), _images(*shape)
     expected = model(images).numpy()
     assert expected.std() > 1e-3
@@ -132,7 +132,7 @@ def test_it_answers_as_keras_does(make, shape, folder, packages):
     np.testing.assert_allclose(read_back(folder, images), expected, atol=1e-5)
 
 
-def test_what_ships(folder, packages):
+def test_pretrained_network(folder, packages):
     model, images = load_pretrained("tiny", runtime="keras")[-1].model_, _images(5, 48, 48, 1)
     write_tfjs(model, folder)
     expected = model(images).numpy()
@@ -159,7 +159,7 @@ def test_large_constants_are_split(folder):
     np.testing.assert_allclose(read_back(folder, images), model(images), rtol=1e-5, atol=1e-5)
 
 
-def test_what_a_layer_holds_without_telling_keras(folder):
+def test_tensors_that_keras_does_not_track(folder):
     held, variable = tf.constant([2.0, 3.0]), tf.Variable([5.0, 7.0])
     write_tfjs(_model((2,), Of(lambda x: x * held + variable)), folder)
     np.testing.assert_allclose(read_back(folder, [[1.0, 1.0]]), [[7, 10]])
@@ -171,7 +171,7 @@ def _all_cases(images):
     return tf.concat(flat, axis=1)
 
 
-def test_each_operation_answers_as_in_tensorflow(folder, packages):
+def test_each_operation_matches_tensorflow(folder, packages):
     model, images = _model((4, 4, 3), Of(_all_cases)), _images(5, 4, 4, 3)
     assert {op.type for op in freeze(model).operations} == set(OPERATIONS)
     write_tfjs(model, folder)
@@ -186,7 +186,7 @@ def test_each_operation_answers_as_in_tensorflow(folder, packages):
     assert at == found.shape[1]
 
 
-def test_the_table_is_what_the_packages_have(packages):
+def test_table_of_operations_matches_the_packages(packages):
     script = """
         const { readFileSync } = require('fs');
         const { getKernelsForBackend } = require('@tensorflow/tfjs-core');
@@ -224,14 +224,14 @@ def test_the_table_is_what_the_packages_have(packages):
         (lambda x: tf.one_hot(tf.cast(x, tf.int32), 3), "support: OneHot"),
     ],
 )
-def test_what_tensorflow_js_lacks_is_refused(function, message, folder):
+def test_unsupported_operations_are_refused(function, message, folder):
     model = _model((8, 8, 3), layers.ReLU(), Of(function, name="mine"))
     with pytest.raises(ValueError, match=rf"{message}.*\(layer 'mine', Of\).*'saved_model'"):
         write_tfjs(model, folder)
     assert not list(folder.iterdir())
 
 
-def test_layers_of_keras_that_it_lacks_are_refused(folder):
+def test_unsupported_keras_layers_are_refused(folder):
     model = _model((8, 8, 4), layers.Conv2D(4, 3, groups=2, name="grouped"))
     with pytest.raises(ValueError, match=r"\(layer 'grouped', Conv2D\)"):
         write_tfjs(model, folder)
@@ -245,7 +245,7 @@ def test_weights_that_are_not_finite_are_refused(value, folder):
         write_tfjs(model, folder)
 
 
-def test_weights_that_make_nan_are_refused(folder):
+def test_weights_that_produce_nan_are_refused(folder):
     model = _model((2,), layers.BatchNormalization(name="broken"))
     model.layers[-1].moving_variance.assign([1, -1])
     with pytest.raises(ValueError, match=r"NaN.*\(layer 'broken', BatchNormalization\)"):
@@ -264,13 +264,13 @@ def test_other_backends_are_refused(folder, monkeypatch):
         write_tfjs(_model((2,), layers.ReLU()), folder)
 
 
-def test_an_answer_that_is_always_the_same_is_refused(folder):
+def test_constant_output_is_refused(folder):
     model = _model((2,), Of(lambda x: tf.zeros((1, 2))))
     with pytest.raises(ValueError, match="does not depend on its input"):
         write_tfjs(model, folder)
 
 
-def test_a_changed_byte_changes_the_answers(folder, packages):
+def test_changed_byte_changes_the_output(folder, packages):
     model, images = _with_random_weights(_plain()), _images(3, 12, 12, 1)
     write_tfjs(model, folder)
     before = run_tfjs(folder, images)
@@ -282,7 +282,7 @@ def test_a_changed_byte_changes_the_answers(folder, packages):
         assert not np.allclose(run(folder, images), before, atol=1e-4)
 
 
-def test_a_truncated_file_is_noticed(folder, packages):
+def test_truncated_file_is_refused(folder, packages):
     write_tfjs(_plain(), folder)
     (path,) = folder.glob("*.bin")
     path.write_bytes(path.read_bytes()[:-4])
@@ -295,14 +295,14 @@ def test_a_truncated_file_is_noticed(folder, packages):
         read_back(folder, images)
 
 
-def test_it_may_not_take_for_ever(folder, packages, monkeypatch):
+def test_running_has_a_time_limit(folder, packages, monkeypatch):
     write_tfjs(_plain(), folder)
     monkeypatch.setattr("fer_sklearn.exporting._node._RUN_TIME_LIMIT", 0.01)
     with pytest.raises(RuntimeError, match=r"did not finish 1 images within 0\.01 seconds"):
         run_tfjs(folder, _images(1, 12, 12, 1))
 
 
-def test_images_of_another_shape(folder, packages):
+def test_images_of_another_shape_are_refused(folder, packages):
     write_tfjs(_plain(), folder)
     with pytest.raises(RuntimeError, match=r"TensorFlow.js cannot run.*it printed"):
         run_tfjs(folder, _images(1, 13, 12, 1))

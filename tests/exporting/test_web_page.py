@@ -49,10 +49,10 @@ def model(pretrained):
 
     parts = take_apart(pretrained)
     network = serving_model(parts)
-    told = describe(
+    metadata = describe(
         parts, network, format="web", precision="float32", accuracy={"faces": 0.5}, license=None
     )
-    return network, told
+    return network, metadata
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def _difference(shown, probabilities):
 # --- photos
 
 
-def _pictures():
+def _images():
     """Sixteen synthetic and sixteen real faces, grey and in colour, some in wide crops."""
     drawn = make_faces(16, random_state=1, return_X_y=True)[0]
     subset = (255 * data.lfw_subset()[:6]).astype(np.uint8)
@@ -104,58 +104,56 @@ def _pictures():
     return [*drawn, *enlarged, *cut, *shrunk]
 
 
-def test_the_astronaut_and_32_faces_are_read_as_python_reads_them(opened, server, pretrained):
-    pictures = [data.astronaut(), *_pictures()]
-    assert len(pictures) == 33
+def test_page_matches_python_on_the_astronaut_and_32_faces(opened, server, pretrained):
+    images = [data.astronaut(), *_images()]
+    assert len(images) == 33
     page = opened(server.url)
-    shown = read(page, as_files(pictures))
+    shown = read(page, as_files(images))
     reader = FaceReader(pretrained)
-    answers, cuts = [], []
-    for picture, told in zip(pictures, shown, strict=True):
-        found = reader.detect(picture)
-        boxes = [face["box"] for face in told["faces"] if not face["whole"]]
+    found_faces, cuts = [], []
+    for image, record in zip(images, shown, strict=True):
+        found = reader.detect(image)
+        boxes = [face["box"] for face in record["faces"] if not face["whole"]]
         assert np.allclose(np.reshape(boxes, (-1, 4)), found.boxes, atol=1e-9)
-        scores = [face["score"] for face in told["faces"] if not face["whole"]]
+        scores = [face["score"] for face in record["faces"] if not face["whole"]]
         assert np.allclose(scores, found.scores)
-        answers += told["faces"]
-        cuts += reader.crop(picture, found) or [
-            FaceCropper(detector=[None]).transform([picture])[0]
-        ]
+        found_faces += record["faces"]
+        cuts += reader.crop(image, found) or [FaceCropper(detector=[None]).transform([image])[0]]
     labels, probabilities = reader.predict(cuts)
-    assert len(answers) == len(cuts) >= 33
-    assert sum(face["whole"] for face in answers) < 20
-    assert [face["label"] for face in answers] == labels.tolist()
-    assert _difference(answers, probabilities) < PROBABILITY
+    assert len(found_faces) == len(cuts) >= 33
+    assert sum(face["whole"] for face in found_faces) < 20
+    assert [face["label"] for face in found_faces] == labels.tolist()
+    assert _difference(found_faces, probabilities) < PROBABILITY
     # A comparison that accepted the prediction for a neighbouring face would prove nothing.
-    assert _difference(answers, np.roll(probabilities, 1, axis=0)) > 0.1
+    assert _difference(found_faces, np.roll(probabilities, 1, axis=0)) > 0.1
     assert all(
         np.abs(np.reshape(face["pixels"], (48, 48, 4))[..., :3] - _rgb(cut)).max() <= 1
-        for face, cut in zip(answers, cuts, strict=True)
+        for face, cut in zip(found_faces, cuts, strict=True)
     )
-    assert page.locator(".face .row").count() == 7 * len(answers)
+    assert page.locator(".face .row").count() == 7 * len(found_faces)
     assert page.logged == []
 
 
-def _rgb(picture):
-    picture = picture.astype(int)
-    return picture if picture.ndim == 3 else picture[..., None]
+def _rgb(image):
+    image = image.astype(int)
+    return image if image.ndim == 3 else image[..., None]
 
 
-def test_large_and_turned_photos_have_the_boxes_of_python(opened, server):
+def test_boxes_in_large_and_rotated_photos_match_python(opened, server):
     astronaut = data.astronaut()
     large = cv2.resize(astronaut, (1024, 1024), interpolation=cv2.INTER_CUBIC)
     large = cv2.copyMakeBorder(large, 0, 0, 1500, 500, cv2.BORDER_REPLICATE)
-    leaning = (255 * transform.rotate(astronaut, 25, mode="edge")).astype(np.uint8)
-    shown = read(opened(server.url), as_files([large, leaning]))
+    rotated = (255 * transform.rotate(astronaut, 25, mode="edge")).astype(np.uint8)
+    shown = read(opened(server.url), as_files([large, rotated]))
     detector = _haar.HaarDetector()
-    for picture, told, tolerance in zip([large, leaning], shown, (1e-9, 4), strict=True):
-        found = detector(picture)
-        (face,) = told["faces"]
+    for image, record, tolerance in zip([large, rotated], shown, (1e-9, 4), strict=True):
+        found = detector(image)
+        (face,) = record["faces"]
         assert np.allclose([face["box"]], found.boxes, atol=tolerance)
         assert (face["eyes"] is None) == np.isnan(found.eyes).any()
 
 
-def test_what_is_no_face_or_no_image_is_told(opened, server, pretrained, tmp_path):
+def test_files_without_a_face_or_an_image_are_reported(opened, server, pretrained, tmp_path):
     page = opened(server.url)
     text = {"name": "notes.png", "mimeType": "image/png", "buffer": b"no image at all"}
     bricks = data.brick()
@@ -176,20 +174,20 @@ def test_what_is_no_face_or_no_image_is_told(opened, server, pretrained, tmp_pat
     assert page.locator("article").count() == 0
 
 
-def test_a_photo_is_turned_as_the_camera_noted(opened, server):
+def test_exif_orientation_is_applied(opened, server):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     file = io.BytesIO()
     turned = Image.fromarray(np.rot90(data.astronaut()).copy())
     turned.save(file, format="JPEG", quality=98, subsampling=0, exif=exif)
     jpeg = {"name": "phone.jpg", "mimeType": "image/jpeg", "buffer": file.getvalue()}
-    (told,) = read(opened(server.url), [jpeg])
-    (face,) = told["faces"]
+    (record,) = read(opened(server.url), [jpeg])
+    (face,) = record["faces"]
     assert np.allclose(face["box"], _haar.HaarDetector()(data.astronaut()).boxes[0], atol=4)
     assert face["label"] == "happy"
 
 
-def test_the_page_asks_for_and_sends_nothing_elsewhere(opened, server, folder, tmp_path):
+def test_page_contacts_no_other_server(opened, server, folder, tmp_path):
     asked_before = len(server.paths)
     page = opened(server.url)
     page.evaluate("ferSklearn.ready")
@@ -207,7 +205,7 @@ def test_the_page_asks_for_and_sends_nothing_elsewhere(opened, server, folder, t
 # --- the camera
 
 
-def test_the_camera_is_answered_and_stopped(opened, server):
+def test_camera_starts_and_stops(opened, server):
     page = opened(server.url, permissions=["camera"])
     page.get_by_role("button", name="Turn the camera on").click()
     page.wait_for_function("ferSklearn.camera.predictionsPerSecond > 1")
@@ -224,7 +222,7 @@ def test_the_camera_is_answered_and_stopped(opened, server):
     assert page.logged == []
 
 
-def test_a_refused_camera_gives_advice(opened, server):
+def test_denied_camera_access_shows_advice(opened, server):
     page = opened(server.url)
     page.evaluate(
         """() => { navigator.mediaDevices.getUserMedia = () =>
@@ -240,7 +238,7 @@ def test_a_refused_camera_gives_advice(opened, server):
 # --- accessibility
 
 
-def test_the_keyboard_reaches_everything(opened, server):
+def test_keyboard_reaches_everything(opened, server):
     page = opened(server.url)
     choosers, reached = [], []
     page.on("filechooser", lambda chooser: choosers.append(chooser))
@@ -257,7 +255,7 @@ def test_the_keyboard_reaches_everything(opened, server):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_of_it(opened, server, scheme, tmp_path):
+def test_page_fits_on_a_phone(opened, server, scheme, tmp_path):
     phone = {"width": 360, "height": 740}
     page = opened(server.url, viewport=phone, color_scheme=scheme, has_touch=True)
     read(page, as_files([data.astronaut()]))
@@ -271,11 +269,11 @@ def test_a_phone_shows_all_of_it(opened, server, scheme, tmp_path):
 # --- without npm
 
 
-def test_the_kept_hashes_are_those_of_the_packages(packages):
+def test_stored_hashes_match_the_packages(packages):
     assert _web.read_hashes() == _web.hash_packages(packages)
 
 
-def test_without_packages_the_page_takes_them_from_a_cdn(opened, model, packages, tmp_path):
+def test_page_loads_packages_that_are_not_bundled_from_a_cdn(opened, model, packages, tmp_path):
     _web.write_web(*model, tmp_path, bundle_packages=False)
     assert not (tmp_path / "vendor").exists()
     fetched, spoiled = [], []
@@ -290,18 +288,18 @@ def test_without_packages_the_page_takes_them_from_a_cdn(opened, model, packages
         route.fulfill(body=body, headers={"Access-Control-Allow-Origin": "*"})
 
     with Server(tmp_path) as server:
-        (told,) = read(opened(server.url, elsewhere=cdn), as_files([data.astronaut()]))
-        assert told["faces"][0]["label"] == "happy"
+        (record,) = read(opened(server.url, elsewhere=cdn), as_files([data.astronaut()]))
+        assert record["faces"][0]["label"] == "happy"
         assert len(fetched) == 5
         spoiled.append("tf-core.min.js")
         page = opened(server.url, elsewhere=cdn)
-        (told,) = read(page, as_files([data.astronaut()]))
-        assert "tf-core.min.js could not be loaded" in told["error"]
+        (record,) = read(page, as_files([data.astronaut()]))
+        assert "tf-core.min.js could not be loaded" in record["error"]
         assert "tf-core.min.js" in page.get_by_role("alert").inner_text()
         server.shutdown()
 
 
-def test_npm_is_asked_for_only_where_it_is_wanted(model, tmp_path, monkeypatch):
+def test_missing_npm_is_an_error_only_if_packages_must_be_bundled(model, tmp_path, monkeypatch):
     def missing():
         raise MissingNodeError("npm was not found")
 
@@ -317,7 +315,7 @@ def test_npm_is_asked_for_only_where_it_is_wanted(model, tmp_path, monkeypatch):
 # --- constants shared with Python
 
 
-def test_the_page_has_the_detector_s_numbers():
+def test_page_has_the_constants_of_the_detector():
     def numbers(name):
         text = (_web._PAGE / name).read_text(encoding="utf-8")
         return dict(re.findall(r"\b([A-Z][A-Z_]+) = ([\d.]+)[,;]", text))
@@ -333,7 +331,7 @@ def test_the_page_has_the_detector_s_numbers():
         assert float(text) == pytest.approx(getattr(_haar, f"_{name}")), name
 
 
-def test_the_policy_forbids_what_is_elsewhere():
+def test_security_policy_forbids_other_servers():
     text = (_web._PAGE / "index.html").read_text(encoding="utf-8")
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', text)
     assert policy.startswith("default-src 'none';")
@@ -342,7 +340,7 @@ def test_the_policy_forbids_what_is_elsewhere():
     assert re.findall(r"<script(?! type=\"module\" src=)|\son\w+=|style=", text) == []
 
 
-def test_a_network_of_grey_pixels_is_refused(tmp_path):
+def test_network_of_grey_pixels_is_refused(tmp_path):
     import keras
 
     network = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Flatten()])

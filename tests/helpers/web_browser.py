@@ -107,11 +107,11 @@ def page_opener(browser):
         context.close()
 
 
-def as_files(pictures):
+def as_files(images):
     """Return images as PNG files, as a file input takes them."""
     return [
-        {"name": f"{index}.png", "mimeType": "image/png", "buffer": _png(picture)}
-        for index, picture in enumerate(pictures)
+        {"name": f"{index}.png", "mimeType": "image/png", "buffer": _png(image)}
+        for index, image in enumerate(images)
     ]
 
 
@@ -131,7 +131,7 @@ def read(page, files):
     )
 
 
-def _png(picture):
+def _png(image):
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="PNG", compress_level=1)
+    Image.fromarray(image).save(file, format="PNG", compress_level=1)
     return file.getvalue()
