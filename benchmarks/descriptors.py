@@ -89,10 +89,11 @@ def fit_and_score(model, train, public, seed):
     predicted = model.predict(public[0])
     predict_seconds = time.process_time() - began
     classifier = model[-1]
+    described = model.named_steps.get("pca", classifier)
     report = evaluate_predictions(public[1], predicted, random_state=seed)
     return {
         "public_test": report.to_dict(),
-        "features": classifier.n_features_in_ // (2 if is_mirrored(classifier) else 1),
+        "features": described.n_features_in_ // (2 if is_mirrored(classifier) else 1),
         "fit_seconds": round(cost[0], 1),
         "fit_cpu_seconds": round(cost[1], 1),
         "predict_cpu_seconds": round(predict_seconds, 1),

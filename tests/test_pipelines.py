@@ -42,13 +42,13 @@ def quick_cnn(**parameters):
     return make_cnn_pipeline(FERCNNClassifier(**(QUICK | parameters)), size=24)
 
 
-def test_steps_along_the_road():
+def test_steps_of_the_pipelines():
     assert list(make_hog_svm_pipeline().named_steps) == ["resize", "hog", "pca", "classifier"]
     with_faces = make_cnn_pipeline(crop_faces=True)
     assert list(with_faces.named_steps) == ["crop", "resize", "normalize", "classifier"]
 
 
-def test_a_cropper_of_ones_own():
+def test_a_custom_cropper():
     cropper = FaceCropper(margin=0.2)
     assert make_hog_svm_pipeline(crop_faces=cropper)[0] is cropper
 
@@ -155,7 +155,7 @@ def own_network(meta):
     ],
     ids=["hog-svm", "named architecture", "own architecture"],
 )
-def test_joblib_gives_the_same_answers_in_a_new_process(drawn, tmp_path, make):
+def test_joblib_gives_the_same_predictions_in_a_new_process(drawn, tmp_path, make):
     X, y = drawn
     pipeline = make().fit(X, y)
     joblib.dump(pipeline, tmp_path / "model.joblib")

@@ -1,15 +1,16 @@
-"""FER+: what ten people saw in each image of FER2013."""
+"""FER+: the votes of ten people on each image of FER2013."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from .._utils.typing import ArrayLike, FloatArray, LabelArray, PathLike
+from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, PathLike
 from .._utils.validation import suggestion
 from ..emotions import FERPLUS_COLUMNS, canonical_emotion
 from ..exceptions import DatasetFormatError
@@ -20,7 +21,7 @@ __all__ = ["load_ferplus", "majority_vote", "vote_distributions", "votes_to_soft
 _N_EMOTIONS = 8  # the columns after these are "unknown" and "not a face"
 
 
-def load_ferplus(path: PathLike, filenames: Sequence[str]) -> np.ndarray:
+def load_ferplus(path: PathLike, filenames: Sequence[str]) -> IntArray:
     """Load the votes of FER+ for images of FER2013.
 
     Parameters
@@ -30,38 +31,38 @@ def load_ferplus(path: PathLike, filenames: Sequence[str]) -> np.ndarray:
         ``neutral``, ``happiness``, ``surprise``, ``sadness``, ``anger``, ``disgust``, ``fear``,
         ``contempt``, ``unknown`` and ``not_a_face``.
     filenames : sequence of str of length n
-        The images, as :func:`load_fer2013` names them.
+        Names of the images, as :func:`load_fer2013` returns them.
 
     Returns
     -------
     ndarray of shape (n, 10), int64
-        Votes in the order of ``fer_sklearn.emotions.FERPLUS_COLUMNS``. All zero for an image that
-        has no row.
+        Votes, in the order of ``fer_sklearn.emotions.FERPLUS_COLUMNS``; all zero for an image
+        without a row.
 
     Raises
     ------
     FileNotFoundError
-        If there is nothing at `path`.
+        If `path` does not exist.
     DatasetFormatError
-        If a column is missing, a count is not a number, or no row is about one of the images.
+        If a column is missing, a count is not an integer, or no row is for one of the images.
 
     References
     ----------
-    Barsoum et al. 2016, "Training deep networks for facial expression recognition with
-    crowd-sourced label distribution", arXiv:1608.01041.
+    Barsoum et al. (2016), Training deep networks for facial expression recognition with
+    crowd-sourced label distribution, arXiv:1608.01041.
     """
-    path = check_exists(path)
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    existing = check_exists(path)
+    with existing.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
-        columns = _vote_columns(path, reader.fieldnames or [])
+        columns = _vote_columns(existing, reader.fieldnames or [])
         rows = {row["file"]: row for row in reader}
     votes = np.zeros((len(filenames), len(columns)), np.int64)
     known = [i for i, name in enumerate(filenames) if name in rows]
     if len(filenames) and not known:
         raise DatasetFormatError(
-            f"{path} has votes on {len(rows)} images, and {filenames[0]!r} is none of them, nor "
-            f"is any other of the {len(filenames)} images. Expected the names that load_fer2013 "
-            f"returns as filenames in its column 'file'."
+            f"{path} has votes on {len(rows)} images, but not on any of these "
+            f"{len(filenames)}, such as {filenames[0]!r}. Expected the names that load_fer2013 "
+            f"returns as filenames in the column 'file'."
         )
     for i in known:
         row = rows[filenames[i]]
@@ -69,14 +70,14 @@ def load_ferplus(path: PathLike, filenames: Sequence[str]) -> np.ndarray:
             votes[i] = [int(row[column]) for column in columns]
         except (TypeError, ValueError):
             raise DatasetFormatError(
-                f"{path}: the row of {filenames[i]!r} does not have ten whole numbers of votes. "
-                f"Copy the file again from its source."
+                f"{path}: the row of {filenames[i]!r} does not have ten integers. "
+                f"Download the file again."
             ) from None
     return votes
 
 
-def _vote_columns(path, header):
-    """Return the file's names of the ten columns in the order of FERPLUS_COLUMNS."""
+def _vote_columns(path: Path, header: Sequence[str]) -> list[str]:
+    """Return the names of the ten columns in the file, in the order of FERPLUS_COLUMNS."""
     by_name = {}
     for column in header:
         by_name[canonical_emotion(column.strip().lower().replace(" ", "_"))] = column
@@ -90,10 +91,10 @@ def _vote_columns(path, header):
 
 
 def majority_vote(votes: ArrayLike) -> LabelArray:
-    """Return what most people saw, by the rule of FER+'s authors.
+    """Return the emotion that most people voted for, by the rule of FER+'s authors.
 
-    Single votes are dropped, as accidents. An image has a majority if over half of the votes that
-    are left are for one emotion; "unknown" and "not a face" are none.
+    Single votes are dropped as accidental. An image has a majority if more than half of the
+    remaining votes are for one emotion; "unknown" and "not a face" are not emotions.
 
     Parameters
     ----------
@@ -112,9 +113,9 @@ def majority_vote(votes: ArrayLike) -> LabelArray:
 
 
 def vote_distributions(votes: ArrayLike) -> FloatArray:
-    """Return which fraction of people saw each emotion.
+    """Return the fraction of votes for each emotion.
 
-    Single votes are dropped. Images that most called "unknown" or "not a face" have no
+    Single votes are dropped. Images with most votes for "unknown" or "not a face" have no
     distribution.
 
     Parameters
@@ -125,8 +126,8 @@ def vote_distributions(votes: ArrayLike) -> FloatArray:
     Returns
     -------
     ndarray of shape (n, 8), float64
-        In the order of ``fer_sklearn.emotions.FERPLUS_COLUMNS``. Rows sum to one, or are all
-        zero.
+        Fractions, in the order of ``fer_sklearn.emotions.FERPLUS_COLUMNS``. Rows sum to 1, or are
+        all zero.
     """
     kept = _without_single_votes(votes)
     emotions = kept[:, :_N_EMOTIONS]
@@ -138,26 +139,25 @@ def vote_distributions(votes: ArrayLike) -> FloatArray:
 def votes_to_soft_targets(
     votes: ArrayLike, y: ArrayLike, *, random_state: int | None = None
 ) -> FloatArray:
-    """Estimate from votes how probable each label is.
+    """Estimate the probability of each label from votes.
 
-    The votes are for other categories than the labels, and often disagree with them. A
-    logistic regression learns which label such votes go with; it predicts each image from the
-    other four fifths.
+    The categories of the votes are not the labels, and often disagree with them. A logistic
+    regression learns to predict the label from the votes, by five-fold cross-validation.
 
     Parameters
     ----------
     votes : array-like of shape (n, n_columns)
         As :func:`load_ferplus` returns them.
     y : array-like of shape (n,)
-        The labels, each at least five times.
+        Labels, each at least five times.
     random_state : int or None, default=None
-        Seed of the split into fifths.
+        Seed of the folds.
 
     Returns
     -------
     ndarray of shape (n, n_classes), float64
-        In the order of the sorted labels, as the `soft_targets` of
-        :meth:`fer_sklearn.FERCNNClassifier.fit`. Each row sums to one.
+        Probabilities, in the order of the sorted labels, for the `soft_targets` of
+        :meth:`fer_sklearn.FERCNNClassifier.fit`. Each row sums to 1.
     """
     fractions = np.asarray(votes, float) / 10
     features = np.hstack([fractions, np.sqrt(fractions)])
@@ -166,6 +166,6 @@ def votes_to_soft_targets(
     return cross_val_predict(model, features, np.asarray(y), cv=folds, method="predict_proba")
 
 
-def _without_single_votes(votes):
-    votes = np.asarray(votes)
-    return np.where(votes > 1, votes, 0)
+def _without_single_votes(votes: ArrayLike) -> IntArray:
+    counts = np.asarray(votes)
+    return np.where(counts > 1, counts, 0)

@@ -139,7 +139,7 @@ def test_only_broken_images(tmp_path):
         load_image_folder(tmp_path, on_error="warn")
 
 
-def test_empty_label_folder_is_told(tmp_path):
+def test_empty_label_folder_is_reported(tmp_path):
     put(tmp_path, ["a/1.png"])
     (tmp_path / "b").mkdir()
     with pytest.warns(UserWarning, match=r"no image in the label folder\(s\) 'b'; these") as caught:
@@ -336,7 +336,9 @@ def test_fetch_refuses_an_incomplete_download(kaggle, tmp_path, monkeypatch):
         (200, b"<html>Sign in</html>", "Kaggle sent something that is not a zip archive"),
     ],
 )
-def test_fetch_says_what_to_do_if_kaggle_refuses(kaggle, tmp_path, status, content, message):
+def test_fetch_says_what_to_do_if_kaggle_sends_no_archive(
+    kaggle, tmp_path, status, content, message
+):
     kaggle.status, kaggle.content = status, content
     with pytest.raises(ConnectionError, match=message) as caught:
         fetch_fer2013(tmp_path / "home")

@@ -45,7 +45,7 @@ def test_columns_may_stand_in_any_order(tmp_path):
         (["a.png,1"], "file,neutral", "no column 'happy'"),
         (["a.png,x,0,0,0,0,0,0,0,0,0"], HEADER, "row of 'a.png'"),
         (["a.png,1"], HEADER, "row of 'a.png'"),
-        (["other.png,1,0,0,0,0,0,0,0,0,0"], HEADER, "'a.png' is none of them"),
+        (["other.png,1,0,0,0,0,0,0,0,0,0"], HEADER, "not on any of these 1, such as 'a.png'"),
     ],
 )
 def test_other_files_are_refused(tmp_path, rows, header, message):

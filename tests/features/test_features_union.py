@@ -24,7 +24,7 @@ def test_the_second_half_describes_the_mirror_image(faces):
     assert_array_equal(both, np.hstack([plain.transform(X), plain.transform(X[:, :, ::-1])]))
 
 
-def test_the_transformer_is_cloned_and_fitted_on_the_images_as_they_are(faces):
+def test_the_transformer_is_cloned_and_fitted_on_the_images_only(faces):
     X, _ = faces
     inner = make_pipeline(LBPExtractor(grid=2), BalancedPCA(n_components=3))
     expected = clone(inner).fit(X).transform(X)
@@ -33,7 +33,7 @@ def test_the_transformer_is_cloned_and_fitted_on_the_images_as_they_are(faces):
     assert_allclose(mirrored.transform(X)[:, :3], expected, atol=1e-6)
 
 
-def test_names_tell_the_mirror_image():
+def test_names_mark_the_mirror_image():
     X = np.zeros((2, 16, 16), np.uint8)
     names = MirroredFeatures(HOGExtractor()).fit(X).get_feature_names_out()
     assert names[0] == "block0_0_cell0_0_bin0"
@@ -46,12 +46,12 @@ def test_another_size_than_in_fit_is_refused(faces):
         mirrored.transform(np.zeros((1, 32, 32), np.uint8))
 
 
-def test_what_does_not_transform_is_refused(faces):
+def test_an_object_without_transform_is_refused(faces):
     with pytest.raises(ValueError, match="The 'transformer' parameter of MirroredFeatures must be"):
         MirroredFeatures("hog").fit(faces[0])
 
 
-def test_descriptors_in_a_union_count_alike(faces):
+def test_descriptors_in_a_union_have_equal_influence(faces):
     X, _ = faces
     union = FeatureUnion(
         [
@@ -74,7 +74,7 @@ def test_components_are_those_of_scikit_learn():
 
 
 @pytest.mark.parametrize("n_components", [None, 8, 500])
-def test_what_cannot_be_reduced_is_scaled_only(n_components):
+def test_features_that_cannot_be_reduced_are_only_scaled(n_components):
     X = np.random.default_rng(0).normal(size=(30, 8))
     reduced = BalancedPCA(n_components=n_components).fit_transform(X)
     assert_allclose(reduced, X / np.sqrt(X.var(axis=0).sum()))
@@ -84,7 +84,7 @@ def test_constant_features_stay_finite():
     assert_array_equal(BalancedPCA().fit_transform(np.ones((5, 3))), np.ones((5, 3)))
 
 
-def test_at_most_so_many_components_are_kept():
+def test_capped_pca_keeps_at_most_n_components():
     X = np.random.default_rng(0).normal(size=(30, 12)).astype(np.float32)
     pca = CappedPCA(n_components=4).fit(X)
     expected = PCA(4, svd_solver="covariance_eigh").fit(X)
@@ -96,7 +96,7 @@ def test_at_most_so_many_components_are_kept():
 
 
 @pytest.mark.parametrize("pca", [CappedPCA(n_components=4), BalancedPCA(n_components=4)])
-def test_components_are_arrays_inside_whatever_the_configuration(pca):
+def test_pca_works_with_any_configured_output(pca):
     X = np.random.default_rng(0).normal(size=(30, 12))
     expected = pca.fit_transform(X)
     with config_context(transform_output="pandas"):

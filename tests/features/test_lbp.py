@@ -42,7 +42,7 @@ def test_counts_the_uniform_patterns_of_each_cell():
             assert_allclose(features[row, column] ** 2, np.array(counts) / 96, atol=1e-6)
 
 
-def test_pixels_left_over_are_not_counted():
+def test_remaining_pixels_are_not_counted():
     images = _images(shape=(25, 24))
     changed = images.copy()
     changed[:, 24] = 255 - changed[:, 24]
@@ -60,7 +60,7 @@ def test_batches_longer_than_a_chunk_are_the_same_as_their_parts():
     assert_array_equal(lbp_batch(images), np.concatenate(parts))
 
 
-def test_contrast_changes_nothing():
+def test_contrast_does_not_matter():
     images = _images(shape=(24, 24)) // 2
     assert_array_equal(lbp_codes(images), lbp_codes(images * 2))
 

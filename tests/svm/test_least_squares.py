@@ -68,7 +68,7 @@ def test_parts_larger_than_a_chunk_are_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize("block", [1, 4, 7, 30])
-def test_the_factor_by_blocks_solves_and_inverts(monkeypatch, block):
+def test_the_blockwise_factor_solves_and_inverts(monkeypatch, block):
     from fer_sklearn.svm import _least_squares
 
     monkeypatch.setattr(_least_squares, "_BLOCK", block)
@@ -138,7 +138,7 @@ def test_float32_is_solved_in_float32_to_the_same_labels():
     assert_allclose(single.decision_function(X), double.decision_function(X), atol=1e-4)
 
 
-def test_probability_is_not_there_unasked():
+def test_probabilities_are_off_by_default():
     classifier = LSSVMClassifier().fit(*_clusters())
     assert not hasattr(classifier, "predict_proba")
     classifier.set_params(probability=True)
@@ -146,7 +146,7 @@ def test_probability_is_not_there_unasked():
         classifier.predict_proba(_clusters()[0])
 
 
-def test_an_odd_number_of_columns_has_no_mirror():
+def test_an_odd_number_of_columns_is_refused():
     X, y = _clusters(n_features=5)
     with pytest.raises(
         ValueError, match="X has 5 features, an odd number, but flip_invariant=True"
@@ -154,7 +154,7 @@ def test_an_odd_number_of_columns_has_no_mirror():
         LSSVMClassifier(flip_invariant=True).fit(X, y)
 
 
-def test_too_little_regularisation_is_told():
+def test_too_little_regularisation_is_reported():
     X, y = _clusters()
     X = np.repeat(X, 2, axis=0).astype(np.float32)
     with pytest.raises(ValueError, match=r"C=1e\+12 regularises too little .* Choose a smaller C"):
@@ -166,7 +166,7 @@ def test_one_class_is_refused():
         LSSVMClassifier().fit(np.eye(3), [1, 1, 1])
 
 
-def test_pickles_to_the_same_answers():
+def test_pickles_to_the_same_predictions():
     X, y = _clusters()
     classifier = LSSVMClassifier(n_components=4).fit(X, y)
     again = pickle.loads(pickle.dumps(classifier))

@@ -77,13 +77,13 @@ def test_probabilities_are_calibrated_on_request(features):
     assert_array_equal(classifier.predict(X[56:]), plain.predict(X[56:]))
 
 
-def test_calibration_warns_of_nothing(features):
+def test_calibration_does_not_warn(features):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         HOGSVMClassifier(probability=True).fit(*features)
 
 
-def test_probabilities_are_not_there_unasked(features):
+def test_probabilities_are_off_by_default(features):
     classifier = HOGSVMClassifier().fit(*features)
     assert not hasattr(classifier, "predict_proba")
     with pytest.raises(AttributeError) as raised:
@@ -91,7 +91,7 @@ def test_probabilities_are_not_there_unasked(features):
     assert "predict_proba is not available with probability=False" in str(raised.value.__cause__)
 
 
-def test_probability_set_after_fit_is_told(features):
+def test_probability_set_after_fit_is_reported(features):
     classifier = HOGSVMClassifier().fit(*features).set_params(probability=True)
     with pytest.raises(AttributeError, match="probability was set to True after fit"):
         classifier.predict_proba(features[0])
@@ -147,7 +147,7 @@ def test_gamma_is_that_of_scikit_learn_or_twice_that(features):
     assert HOGSVMClassifier(n_components=None).fit(X, y).svm_.gamma == pytest.approx(2 * scale)
 
 
-def test_components_are_kept_only_where_that_reduces(features):
+def test_components_are_used_only_if_that_reduces(features):
     X, y = features
     assert HOGSVMClassifier(n_components=20).fit(X, y).pca_.n_components_ == 20
     assert HOGSVMClassifier(n_components=70).fit(X, y).pca_ is None
@@ -175,7 +175,7 @@ def test_one_class_is_refused(features):
         HOGSVMClassifier().fit(features[0], ["happy"] * 70)
 
 
-def test_a_lone_sample_cannot_be_calibrated(features):
+def test_a_class_of_one_sample_cannot_be_calibrated(features):
     y = np.array(["happy"] * 69 + ["sad"])
     with pytest.raises(ValueError, match=r"probability=True calibrates .* one of class 'sad'"):
         HOGSVMClassifier(probability=True).fit(features[0], y)
@@ -210,13 +210,13 @@ def test_a_part_of_fer2013_is_learned(fer2013_path):
 
 
 @pytest.mark.parametrize("probability", [False, True])
-def test_a_class_weighs_by_its_name(features, probability):
+def test_class_weights_are_by_label(features, probability):
     settings = {"gamma": 0.2, "probability": probability, "random_state": 0}
     weighted = HOGSVMClassifier(class_weight={"sad": 4.0}, **settings).fit(*features)
     assert weighted.classes_[weighted.svm_.class_weight_ == 4.0].tolist() == ["sad"]
     assert set(weighted.predict(features[0])) <= set(weighted.classes_)
 
 
-def test_a_weight_of_no_class_is_refused(features):
+def test_a_weight_of_an_unknown_class_is_refused(features):
     with pytest.raises(ValueError, match=r"unknown key\(s\) 'sed'.* Did you mean 'sad'"):
         HOGSVMClassifier(class_weight={"sed": 4.0}).fit(*features)
