@@ -33,9 +33,9 @@ from fer_sklearn.cnn.architectures import split_stages
 from fer_sklearn.explain import (
     grad_cam,
     mask_pixels,
-    most_relevant,
     occlusion_map,
     region_importance,
+    top_pixels,
 )
 from fer_sklearn.plotting import plot_heatmaps
 from fer_sklearn.weights import SHIPPED
@@ -100,10 +100,10 @@ def measure(model, X, y, n_occluded):
 def masking(model, X, y, correct, heatmaps):
     """Return what hiding a tenth of the pixels costs, by how they are chosen."""
     rng = np.random.default_rng(0)
-    relevant = most_relevant(heatmaps, share=_SHARE)
+    relevant = top_pixels(heatmaps, fraction=_SHARE)
     masks = {
         "relevant": relevant,
-        "random": most_relevant(rng.random(X.shape), share=_SHARE),
+        "random": top_pixels(rng.random(X.shape), fraction=_SHARE),
         "another_image": np.roll(relevant, 1, axis=0),
     }
     samples = rng.integers(len(X), size=(_RESAMPLES, len(X)))

@@ -20,7 +20,7 @@ from .evaluation import compare as compare
 from .evaluation import evaluate as evaluate
 from .evaluation import evaluate_predictions as evaluate_predictions
 from .explain import grad_cam as grad_cam
-from .explain import hog_picture as hog_picture
+from .explain import hog_image as hog_image
 from .explain import hog_weights as hog_weights
 from .explain import occlusion_map as occlusion_map
 from .explain import region_importance as region_importance

@@ -16,10 +16,10 @@ Each descriptor is a transformer, so scikit-learn's ``FeatureUnion`` can combine
 import matplotlib.pyplot as plt
 from skimage.feature import local_binary_pattern
 
-from fer_sklearn import HOGExtractor, hog_picture, make_faces
+from fer_sklearn import HOGExtractor, hog_image, make_faces
 
 portraits, names = make_faces(6, size=96, noise=0, random_state=2, return_X_y=True)
-hog_images = hog_picture(portraits, hog=HOGExtractor(), scale=4)
+hog_images = hog_image(portraits, hog=HOGExtractor(), scale=4)
 figure, axes = plt.subplots(3, 6, figsize=(8, 4.2), layout="constrained")
 for column, (face, name, strokes) in enumerate(zip(portraits, names, hog_images, strict=True)):
     patterns = local_binary_pattern(face, P=8, R=2, method="uniform")

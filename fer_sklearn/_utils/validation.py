@@ -76,12 +76,16 @@ def check_unit_fraction(
     raise ValueError(f"{parameter}={value!r} must be a number in [{low}, {high}).")
 
 
+_UNLISTED = "Drop those images, or list every label in labels=."
+
+
 def encode_labels(
     y: ArrayLike,
     labels: ArrayLike | None = None,
     *,
     name: str = "y",
     labels_name: str = "labels",
+    remedy: str = _UNLISTED,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Check labels, and encode them as positions in a list of labels.
 
@@ -93,6 +97,8 @@ def encode_labels(
         The list, in which all labels must occur. If None, the sorted labels of `y`.
     name, labels_name : str
         The names of `y` and `labels` in error messages.
+    remedy : str
+        What the error message for labels that are not in the list recommends.
 
     Returns
     -------
@@ -104,7 +110,7 @@ def encode_labels(
     ValueError
         If labels are empty, missing, mixed, or not in the list.
     """
-    found, positions = _encode({name: y}, labels, labels_name)
+    found, positions = _encode({name: y}, labels, labels_name, remedy)
     return found, positions
 
 
@@ -144,7 +150,7 @@ def encode_label_pair(
     return found, true, predicted
 
 
-def _encode(named, labels, labels_name):
+def _encode(named, labels, labels_name, remedy=_UNLISTED):
     """Encode several lists of labels, by name, as positions in one."""
     names = list(named)
     arrays = {name: _label_array(y, name) for name, y in named.items()}
@@ -167,7 +173,7 @@ def _encode(named, labels, labels_name):
         labels = np.unique(np.concatenate(list(arrays.values())))
     if len(np.unique(labels)) < len(labels):
         raise ValueError(f"{labels_name} has a label twice: {labels.tolist()}.")
-    return labels, *(_positions(arrays[name], labels, name, labels_name) for name in names)
+    return labels, *(_positions(arrays[name], labels, name, labels_name, remedy) for name in names)
 
 
 def _label_array(y, name):
@@ -195,7 +201,7 @@ def _label_array(y, name):
     return np.asarray(values)
 
 
-def _positions(y, labels, name, labels_name):
+def _positions(y, labels, name, labels_name, remedy):
     order = np.argsort(labels)
     positions = order[np.searchsorted(labels, y, sorter=order).clip(max=len(labels) - 1)]
     unlisted = labels[positions] != y
@@ -205,8 +211,7 @@ def _positions(y, labels, name, labels_name):
         raise ValueError(
             f"{name} has {unlisted.sum()} label(s) that are not among {labels_name}: "
             f"{', '.join(map(repr, unknown))}; expected some of "
-            f"{', '.join(map(repr, labels.tolist()))}.{hints} Drop those images, or "
-            f"list every label in labels=."
+            f"{', '.join(map(repr, labels.tolist()))}.{hints} {remedy}".rstrip()
         )
     return positions
 

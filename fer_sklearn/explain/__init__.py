@@ -1,9 +1,9 @@
-"""Why a classifier says what it says: maps of relevance, regions of the face, HOG strokes."""
+"""Explanations of predictions: relevance maps, regions of the face, and HOG weights."""
 
 from ._explanation import Explanation
 from ._grad_cam import grad_cam
-from ._hog import HOGWeights, hog_picture, hog_weights
-from ._occlusion import mask_pixels, most_relevant, occlusion_map
+from ._hog import HOGWeights, hog_image, hog_weights
+from ._occlusion import mask_pixels, occlusion_map, top_pixels
 from ._permutation import FACE_REGIONS, RegionImportance, face_regions, region_importance
 
 __all__ = [
@@ -13,10 +13,10 @@ __all__ = [
     "RegionImportance",
     "face_regions",
     "grad_cam",
-    "hog_picture",
+    "hog_image",
     "hog_weights",
     "mask_pixels",
-    "most_relevant",
     "occlusion_map",
     "region_importance",
+    "top_pixels",
 ]

@@ -1,7 +1,9 @@
-"""Grad-CAM and its finer sister: where a network's maps speak for a label."""
+"""Class activation maps: Grad-CAM and HiResCAM."""
+
+from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -10,60 +12,74 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.pixel_values import to_unit_floats
+from .._utils.typing import Estimator, FloatArray, ImagesLike, IntArray, PixelArray
 from .._utils.validation import check_choice, suggestion
 from ._explanation import Explanation, find_network, target_positions
-
-__all__ = ["SplitNetwork", "activation_maps", "grad_cam", "split_network"]
 
 if TYPE_CHECKING:
     import keras
 
+__all__ = ["SplitNetwork", "activation_maps", "grad_cam", "split_network"]
+
 _METHODS = ("hires_cam", "grad_cam")
+_BATCH_SIZE = 128
+# A cut adds nodes to the graph of the layers behind it for good, so each is made once: by
+# network, then by layer and method. Collected with the network.
+_cuts_made: WeakKeyDictionary[Any, dict] = WeakKeyDictionary()
+# Minimum side of the maps, as a fraction of the image's. A third distinguishes the parts of an
+# eye; later maps, of an eighth, hardly distinguish the eyes from the mouth.
+_DETAIL = {"hires_cam": 1 / 3, "grad_cam": 1 / 10}
 
 
-def grad_cam(estimator, X, *, target=None, method="hires_cam", layer=None):
-    """Map where a network sees what speaks for a label.
+def grad_cam(
+    estimator: Estimator,
+    X: ImagesLike,
+    *,
+    target: Any = None,
+    method: Literal["hires_cam", "grad_cam"] = "hires_cam",
+    layer: str | None = None,
+) -> Explanation:
+    """Compute class activation maps for a fitted network.
 
-    Class activation mapping by gradients: the maps of one layer are multiplied by the gradient
-    of the label's score, the number before the softmax, and summed; what speaks against the
-    label is cut off.
+    Gradient-weighted class activation mapping: the feature maps of one layer are multiplied by
+    the gradient of the label's score, its logit, and summed; negative values are clipped to zero
+    (ReLU).
 
     Parameters
     ----------
-    estimator : fitted FERCNNClassifier, or an estimator with one inside
+    estimator : fitted FERCNNClassifier, or an estimator that contains one
         A Pipeline, a search, a CalibratedClassifierCV of a FrozenEstimator or an
         AbstainingClassifier.
     X : batch of n_samples images or photos
         Whatever `estimator` takes.
     target : None, label, or array-like of shape (n_samples,), default=None
-        The label to explain, or one for each image. None is the one that the network finds
-        most probable.
+        The label to explain, or one per image. If None, the one that the network finds most
+        probable.
     method : {"hires_cam", "grad_cam"}, default="hires_cam"
         ``"hires_cam"``: each pixel of a map is multiplied by its own gradient (Draelos & Carin
         2020, arXiv:2011.08891), on maps of at least a third of the image's side.
 
         ``"grad_cam"``: each map is multiplied by the mean of its gradient (Selvaraju et al.
         2017, arXiv:1610.02391), on late maps of at least a tenth. On faces of 48×48, where
-        those are of 6×6 and have seen nearly the whole face each, it says little more than
-        where the face is.
+        those have 6×6 pixels with receptive fields of nearly the whole face, it shows little
+        more than where the face is.
     layer : str or None, default=None
         Name of a layer of ``model_``, or of a network nested in it, with maps ``(n, h, w, c)``
-        through which everything passes. None is the last such layer after a convolution whose
-        maps are as large as `method` wants them or, where there is none, have the most pixels.
+        through which all data pass. If None, the last such layer after a convolution whose maps
+        are as large as `method` needs them or, if there is none, the one with the largest maps.
 
     Returns
     -------
     Explanation
-        Its images are the pixels that reach the network, after the steps of a pipeline. Its
-        heat maps are interpolated to their size and divided by their highest value: the most
-        relevant pixel of each image is 1, whatever the image's score, and a map where nothing
-        speaks for the label is 0.
+        Its images are the input of the network, after the steps of a pipeline. Its heatmaps are
+        interpolated to their size and divided by their maximum: the most relevant pixel of each
+        image is 1, regardless of the image's score, and a map without evidence for the label is
+        0.
 
     Raises
     ------
     TypeError
-        If there is no network of Keras's inside the estimator, as with
-        ``runtime="litert"``.
+        If there is no Keras network inside the estimator, as with ``runtime="litert"``.
     ValueError
         For an unknown method, layer or target, or a network without maps.
 
@@ -73,9 +89,9 @@ def grad_cam(estimator, X, *, target=None, method="hires_cam", layer=None):
 
     Notes
     -----
-    With ``test_time_augmentation``, the map is the mean of the image's and of its mirror image's,
-    mirrored back, as the probabilities are. Nothing is compiled; how a network was cut at the
-    layer is remembered as long as the network lives.
+    With ``test_time_augmentation``, the map is the mean of the image's and of its mirror
+    image's, mirrored back, like the probabilities. Nothing is compiled; the models before and
+    after the layer are cached as long as the network exists.
 
     Examples
     --------
@@ -91,12 +107,12 @@ def grad_cam(estimator, X, *, target=None, method="hires_cam", layer=None):
     check_is_fitted(classifier)
     pixels = classifier._check_images(X)
     classes = classifier.classes_
-    probabilities = (
+    y_proba = (
         classifier._checked_proba(pixels)
         if target is None
         else np.broadcast_to(np.float32(0), (len(pixels), len(classes)))
     )
-    positions = target_positions(target, probabilities, classes)
+    positions = target_positions(target, y_proba, classes)
     images = to_unit_floats(pixels)
     parts = split_network(classifier.model_, layer, method)
     maps = activation_maps(parts, images, positions, method)
@@ -108,41 +124,35 @@ def grad_cam(estimator, X, *, target=None, method="hires_cam", layer=None):
 
 
 def _enlarged(maps, size):
-    """Interpolate maps to a size, and divide each by its highest value."""
+    """Interpolate maps to a size, and divide each by its maximum."""
     factors = (1, *(side / length for side, length in zip(size, maps.shape[1:], strict=True)))
     maps = zoom(maps, factors, order=1, mode="nearest", grid_mode=True)
     highest = maps.max(axis=(1, 2), keepdims=True)
     return maps / np.where(highest > 0, highest, 1)
 
 
-_AT_A_TIME = 128
-# A cut adds nodes to the graph of the layers behind it for good, so that each is made once: by
-# network, then by layer and method. Goes with the network.
-_cuts_made = WeakKeyDictionary()
-# How long a side of the maps should be, as a share of the image's. A third tells the parts of
-# an eye apart; later maps, of an eighth, hardly tell the eyes from the mouth.
-_DETAIL = {"hires_cam": 1 / 3, "grad_cam": 1 / 10}
+# Below here a function imports Keras when it runs, so that importing this file does not.
 
 
 class SplitNetwork(NamedTuple):
-    """A network, cut at the maps of one layer.
+    """A network, split at the maps of one layer.
 
     Attributes
     ----------
     body : list of keras.Model
         One after another, from images to the maps.
     head : list of keras.Model
-        One after another, from the maps to what goes into the last layer.
+        One after another, from the maps to the input of the last layer.
     last : keras.Layer
         From there to probabilities.
     """
 
-    body: list
-    head: list
-    last: "keras.Layer"
+    body: list[keras.Model]
+    head: list[keras.Model]
+    last: keras.Layer
 
-    def scores(self, maps):
-        """Return the scores before the softmax: (n, n_classes), float32."""
+    def scores(self, maps: Any) -> Any:
+        """Return the logits as a tensor: (n, n_classes), float32."""
         import keras
         from keras import ops
 
@@ -158,15 +168,15 @@ class SplitNetwork(NamedTuple):
         return ops.cast(scores, "float32")
 
 
-def split_network(model, name, method):
-    """Cut a network at a layer through which everything passes, or return the cut made before.
+def split_network(model: keras.Model, name: str | None, method: str) -> SplitNetwork:
+    """Split a network at a layer through which all data pass, or return the cached split.
 
     Parameters
     ----------
     model : keras.Model
     name : str or None
-        A layer's, also of one in a nested network. None is as in :func:`grad_cam`, where it
-        depends on the method.
+        Name of a layer, which can be in a nested network. If None, chosen as in
+        :func:`grad_cam`, depending on the method.
     method : {"hires_cam", "grad_cam"}
 
     Returns
@@ -190,18 +200,21 @@ def _split(model, name, method):
         cuts = list(_cuts(model, _input(last)))
     except (AttributeError, IndexError, ValueError):
         raise ValueError(
-            "The network is a subclassed model, whose layers cannot be told apart. Build it with "
-            "keras.Input and keras.Model, or use occlusion_map, which asks for probabilities "
-            "alone."
+            "The network is a subclassed model, whose layers cannot be separated. Build it with "
+            "keras.Input and keras.Model, or use occlusion_map, which only needs probabilities."
         ) from None
     after_convolution = list(itertools.dropwhile(lambda cut: not cut.is_convolution, cuts))
     if name is None:
         side = _DETAIL[method] * min(model.input_shape[1:3])
-        return SplitNetwork(*_last_with_detail(after_convolution, side), last)
-    return SplitNetwork(*_named(after_convolution, name), last)
+        body, head = _last_with_detail(after_convolution, side)
+    else:
+        body, head = _named(after_convolution, name)
+    return SplitNetwork(body, head, last)
 
 
-def activation_maps(parts, images, positions, method):
+def activation_maps(
+    parts: SplitNetwork, images: PixelArray, positions: IntArray, method: str
+) -> FloatArray:
     """Return the weighted sum of a layer's maps for one score of each image.
 
     Parameters
@@ -209,7 +222,7 @@ def activation_maps(parts, images, positions, method):
     parts : SplitNetwork
     images : ndarray of shape (n, h, w, 1), float32
     positions : ndarray of shape (n,), int
-        Which score.
+        The column of the score of each image.
     method : {"hires_cam", "grad_cam"}
         Whether weights are the gradients or their means over each map.
 
@@ -220,7 +233,7 @@ def activation_maps(parts, images, positions, method):
     from keras import ops
 
     sums = []
-    for batch in gen_batches(len(images), _AT_A_TIME):
+    for batch in gen_batches(len(images), _BATCH_SIZE):
         maps = ops.cast(_through(parts.body, ops.convert_to_tensor(images[batch])), "float32")
         chosen = ops.one_hot(positions[batch], parts.last.output.shape[-1], dtype="float32")
         weights = _gradients(parts, maps, chosen)
@@ -262,16 +275,16 @@ def _gradients(parts, maps, chosen):
         (gradients,) = torch.autograd.grad(score, maps)
     else:
         raise NotImplementedError(
-            f"Keras runs on {backend}, of which grad_cam knows no gradients; it knows those of "
-            f"tensorflow, jax and torch. Use occlusion_map."
+            f"Keras runs on {backend}; grad_cam computes gradients on tensorflow, jax and torch. "
+            f"Use occlusion_map."
         )
     return ops.convert_to_numpy(gradients)
 
 
 class _Cut(NamedTuple):
-    """A layer with maps, and between which tensors the models before and after it lie."""
+    """A layer with maps, and the tensors at the ends of the models before and after it."""
 
-    layer: "keras.Layer"
+    layer: keras.Layer
     side: int  # the shorter one of its maps
     body: tuple
     head: tuple
@@ -281,17 +294,17 @@ class _Cut(NamedTuple):
         return any(len(weight.shape) == 4 for weight in self.layer.weights)
 
     def models(self):
-        """Return the models before and after, or None where some data pass the layer by."""
+        """Return the models before and after, or None if some data bypass the layer."""
         import keras
 
         try:
             return tuple([keras.Model(*ends) for ends in part] for part in (self.body, self.head))
-        except ValueError:  # its maps alone do not decide the output
+        except ValueError:  # the output does not depend on its maps alone
             return None
 
 
 def _cuts(model, end, body=(), head=()):
-    """Yield all layers with maps in topological order, those of nested networks too.
+    """Yield all layers with maps in topological order, including those of nested networks.
 
     Networks here have one input and one output, from images to probabilities.
     """
@@ -307,7 +320,7 @@ def _cuts(model, end, body=(), head=()):
                 ((output, end), *head),
             )
         shape = getattr(output, "shape", ())
-        padded = isinstance(layer, keras.layers.ZeroPadding2D)  # lies askew over the image
+        padded = isinstance(layer, keras.layers.ZeroPadding2D)  # not aligned with the image
         if len(shape) == 4 and None not in shape[1:3] and not padded:
             yield _Cut(
                 layer, min(shape[1:3]), (*body, (model.inputs[0], output)), ((output, end), *head)
@@ -318,14 +331,14 @@ def _last_with_detail(cuts, side):
     """Return the models around the last layer whose maps are large enough, or the largest."""
     large = [cut for cut in cuts if cut.side >= side]
     small = [cut for cut in cuts if 1 < cut.side < side]
-    # Sorting keeps the order of layers with maps of one size.
+    # Sorting keeps the order of layers with maps of equal size.
     for cut in reversed([*sorted(small, key=lambda cut: cut.side), *large]):
         models = cut.models()
         if models is not None:
             return models
     raise ValueError(
-        "The network has no layer with maps of two pixels or more after a convolution, through "
-        "which everything passes. Use occlusion_map, which asks for probabilities alone."
+        "The network has no layer with maps of at least two pixels after a convolution, through "
+        "which all data pass. Use occlusion_map, which only needs probabilities."
     )
 
 
@@ -336,8 +349,8 @@ def _named(cuts, name):
             return models
     known = [cut.layer.name for cut in cuts if cut.models() is not None]
     raise ValueError(
-        f"layer={name!r} is no layer of the network with maps after a convolution, through which "
-        f"everything passes; expected one of {', '.join(map(repr, known))}."
+        f"layer={name!r} is not a layer of the network with maps after a convolution, through "
+        f"which all data pass; expected one of {', '.join(map(repr, known))}."
         f"{suggestion(name, known)}"
     )
 
@@ -348,7 +361,8 @@ def _is_softmax(layer):
     return getattr(layer, "activation", None) is keras.activations.softmax
 
 
-# A nested network's own `input` and `output` are those inside it; these are where it stands.
+# `layer.input` and `layer.output` of a nested network are its inner tensors; the properties of
+# Operation are those in the outer graph.
 def _input(layer):
     import keras
 

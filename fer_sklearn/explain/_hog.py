@@ -1,47 +1,53 @@
-"""Histograms of oriented gradients, and the weights of a linear classifier on them, drawn."""
+"""Images of HOG features, and of the weights of a linear classifier on them."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC, NuSVC
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.prediction import split_pipeline
+from .._utils.typing import Estimator, FloatArray, ImagesLike, LabelArray
 from .._utils.validation import check_pair
 from ..features import HOGExtractor
 from ..svm import HOGSVMClassifier
-from ._explanation import unwrapped
 
-__all__ = ["HOGWeights", "draw_strokes", "hog_picture", "hog_weights", "spread_cells"]
+__all__ = ["HOGWeights", "draw_strokes", "feature_weights", "hog_image", "hog_weights"]
+
+# Width of a stroke, as a fraction of a cell.
+_WIDTH = 0.09
 
 
 class HOGWeights(NamedTuple):
-    """What :func:`hog_weights` returns.
+    """Result of :func:`hog_weights`.
 
     Attributes
     ----------
     classes : ndarray of shape (n_classes,)
-        The labels, in the order of all that follows.
-    positive, negative : ndarray of shape (n_classes, scale * h, scale * w), float32
-        Strokes in [0, 1], as bright as edges of their direction speak for the label, and
-        against it. Both of one label are on one scale.
+        The labels, in the order of all the following attributes.
+    positive_weights, negative_weights : ndarray of shape (n_classes, scale * h, scale * w)
+        Strokes, float32 in [0, 1], whose brightness is the weight of edges in their direction
+        for and against the label. Both of one label are on one scale.
     relevance : ndarray of shape (n_classes, h, w), float32
-        How much weight each cell has at all, whatever its sign: in [0, 1], 1 in the cell with
-        most.
+        The total weight of each cell, of either sign: in [0, 1], 1 in the cell with the highest.
     """
 
-    classes: np.ndarray
-    positive: np.ndarray
-    negative: np.ndarray
-    relevance: np.ndarray
+    classes: LabelArray
+    positive_weights: FloatArray
+    negative_weights: FloatArray
+    relevance: FloatArray
 
 
-def hog_picture(X, *, hog=None, scale=8):
-    """Draw the HOG features of faces as strokes.
+def hog_image(
+    X: ImagesLike, *, hog: HOGExtractor | Estimator | None = None, scale: int = 8
+) -> FloatArray:
+    """Draw the HOG features of faces as strokes: what a classifier of HOG features sees.
 
-    Each cell shows a star of strokes along its edges: as bright as the feature is large, the
-    mean of the blocks that the cell is in. It is what a classifier gets to see.
+    Each cell contains a star of strokes along its edges. The brightness of a stroke is the value
+    of its feature, averaged over the blocks that contain the cell.
 
     Parameters
     ----------
@@ -49,47 +55,46 @@ def hog_picture(X, *, hog=None, scale=8):
         Grey images; photos in colour or of several sizes if `hog` is a Pipeline that begins
         with GrayscaleResizer.
     hog : HOGExtractor, fitted estimator or None, default=None
-        Whose features are drawn: an extractor, fitted or not, or an estimator with one in it,
-        such as a Pipeline, whose steps before it then run. None is ``HOGExtractor()``.
+        An extractor, fitted or not, or an estimator that contains one, such as a Pipeline, whose
+        steps before it then run. If None, ``HOGExtractor()``.
     scale : int, default=8
-        Pixels of the picture for one of the image.
+        Pixels of the result per pixel of the image.
 
     Returns
     -------
     ndarray of shape (n, scale * h, scale * w), float32
-        In [0, 1], 1 where the largest feature of each image is.
+        In [0, 1], 1 for the highest feature of each image.
 
     Examples
     --------
     >>> from fer_sklearn import HOGExtractor, make_faces
-    >>> from fer_sklearn.explain import hog_picture
+    >>> from fer_sklearn.explain import hog_image
     >>> X, y = make_faces(2, random_state=0, return_X_y=True)
-    >>> hog_picture(X, hog=HOGExtractor(pixels_per_cell=6)).shape
+    >>> hog_image(X, hog=HOGExtractor(pixels_per_cell=6)).shape
     (2, 384, 384)
     """
-    if hog is None:
-        hog = HOGExtractor()
-    elif not isinstance(hog, HOGExtractor):
-        hog, X = _run_to_hog(hog, X)
-    fitted = clone(hog).fit(X)
+    extractor: Any = HOGExtractor() if hog is None else hog
+    if not isinstance(extractor, HOGExtractor):
+        extractor, X = _run_to_hog(extractor, X)
+    fitted = clone(extractor).fit(X)
     blocks = _blocks(fitted.transform(X), fitted)
     cells = _sum_by_cell(blocks) / _sum_by_cell(np.ones_like(blocks[:1]))
-    strokes = draw_strokes(cells, fitted.image_shape_, _cell(hog), _checked_scale(scale))
+    strokes = draw_strokes(cells, fitted.image_shape_, _cell(fitted), _checked_scale(scale))
     return _to_unit(strokes, axis=(1, 2))
 
 
-def hog_weights(estimator, *, scale=8):
-    """Draw the weights of a linear classifier on HOG features, for each label.
+def hog_weights(estimator: Estimator, *, scale: int = 8) -> HOGWeights:
+    """Draw the weights of a linear classifier of HOG features, for each label.
 
     Parameters
     ----------
     estimator : fitted Pipeline
-        A HOGExtractor, then steps that are linear, such as PCA or StandardScaler, through
-        which weights are taken back, then a classifier with ``coef_``: LinearSVC,
-        LogisticRegression, ``HOGSVMClassifier(kernel="linear")``. Also inside a search or a
+        A HOGExtractor, then linear steps, such as PCA or StandardScaler, through which weights
+        are projected back, then a classifier with ``coef_``: LinearSVC, LogisticRegression,
+        ``HOGSVMClassifier(kernel="linear")``. It can be inside a search or a
         CalibratedClassifierCV of one estimator.
     scale : int, default=8
-        Pixels of the picture for one of the image.
+        Pixels of the result per pixel of the image.
 
     Returns
     -------
@@ -98,10 +103,10 @@ def hog_weights(estimator, *, scale=8):
     Raises
     ------
     TypeError
-        If there is no HOGExtractor as a step of its own, or a classifier without ``coef_``, as
-        every kernel but the linear one is.
+        If no step is a HOGExtractor, or the classifier has no ``coef_``, as with every kernel
+        but the linear one.
     ValueError
-        For a step between the two that is not linear, or weights of pairs of labels.
+        For a step between the two that is not linear, or weights for pairs of labels.
 
     Examples
     --------
@@ -110,22 +115,22 @@ def hog_weights(estimator, *, scale=8):
     >>> from fer_sklearn.explain import hog_weights
     >>> X, y = make_faces(70, random_state=0, return_X_y=True)
     >>> weights = hog_weights(make_hog_svm_pipeline(LinearSVC()).fit(X, y))
-    >>> weights.positive.shape, weights.relevance.shape
+    >>> weights.positive_weights.shape, weights.relevance.shape
     ((7, 384, 384), (7, 48, 48))
     """
-    hog, weights = weights_of_features(estimator)
+    hog, weights = feature_weights(estimator)
     blocks, pixels = _blocks(weights, hog), _cell(hog)
     net = _sum_by_cell(blocks)
     signed = np.concatenate([np.maximum(net, 0), np.maximum(-net, 0)])
     strokes = draw_strokes(signed, hog.image_shape_, pixels, _checked_scale(scale))
     strokes = _to_unit(strokes.reshape(2, len(net), *strokes.shape[1:]), axis=(0, 2, 3))
     lengths = np.sqrt(_sum_by_cell(blocks**2).sum(axis=-1))
-    relevance = _to_unit(spread_cells(lengths, hog.image_shape_, pixels), axis=(1, 2))
-    return HOGWeights(np.asarray(estimator.classes_), *strokes, relevance)
+    relevance = _to_unit(_spread_cells(lengths, hog.image_shape_, pixels), axis=(1, 2))
+    return HOGWeights(np.asarray(estimator.classes_), strokes[0], strokes[1], relevance)
 
 
-def weights_of_features(estimator):
-    """Return the HOGExtractor of an estimator, and its weights of each feature of HOG.
+def feature_weights(estimator: Any) -> tuple[HOGExtractor, FloatArray]:
+    """Return the HOGExtractor of an estimator, and its weights of each HOG feature.
 
     Returns
     -------
@@ -143,21 +148,13 @@ def weights_of_features(estimator):
 
 
 def _take_apart(estimator):
-    """Return the steps of an estimator in order, those inside others too, and the last one."""
-    steps = []
-    while True:
-        if isinstance(estimator, Pipeline):
-            steps += [s for _, s in estimator.steps[:-1] if s not in (None, "passthrough")]
-            estimator = estimator.steps[-1][1]
-        elif isinstance(estimator, HOGSVMClassifier):
-            check_is_fitted(estimator)
-            pca = [] if estimator.pca_ is None else [estimator.pca_]
-            return [*steps, *pca], estimator.svm_
-        else:
-            inner = unwrapped(estimator)
-            if inner is None:
-                return steps, estimator
-            estimator = inner
+    """Return the transformers of an estimator in order, and the classifier after them."""
+    steps, classifier = split_pipeline(estimator)
+    if isinstance(classifier, HOGSVMClassifier):
+        check_is_fitted(classifier)
+        pca = [] if classifier.pca_ is None else [classifier.pca_]
+        return [*steps, *pca], classifier.svm_
+    return steps, classifier
 
 
 def _split_at_hog(steps, estimator):
@@ -168,13 +165,13 @@ def _split_at_hog(steps, estimator):
     names = ", ".join(type(step).__name__ for step in steps)
     raise TypeError(
         f"{type(estimator).__name__} has no HOGExtractor among its steps ({names}); expected a "
-        f"pipeline as make_hog_svm_pipeline() makes it. For any other classifier use "
+        f"pipeline such as that of make_hog_svm_pipeline(). For any other classifier use "
         f"occlusion_map or region_importance."
     )
 
 
 def _run_to_hog(estimator, X):
-    """Return the extractor inside an estimator, and what reaches it."""
+    """Return the extractor inside an estimator, and its input."""
     steps, last = _take_apart(estimator)
     before, hog, _ = _split_at_hog([*steps, last], estimator)
     for step in before:
@@ -183,11 +180,11 @@ def _run_to_hog(estimator, X):
 
 
 def _label_weights(classifier):
-    """Return one row of weights for each label."""
+    """Return one row of weights per label."""
     name, remedy = type(classifier).__name__, "Fit LinearSVC() or LogisticRegression() instead"
     if not hasattr(classifier, "coef_"):
         raise TypeError(
-            f"estimator ends in a {name}, which has no weights of features (coef_), as every "
+            f"estimator ends in a {name}, which has no weights of features (coef_), like every "
             f"kernel but the linear one. {remedy}, or HOGSVMClassifier(kernel='linear'); or use "
             f"occlusion_map or region_importance, which take any classifier."
         )
@@ -197,13 +194,13 @@ def _label_weights(classifier):
     if isinstance(classifier, (SVC, NuSVC)) or len(weights) != n_classes:
         raise ValueError(
             f"estimator ends in a {name} with {len(weights)} rows of weights for pairs of its "
-            f"{n_classes} labels; expected one for each label. {remedy}."
+            f"{n_classes} labels; expected one per label. {remedy}."
         )
     return weights
 
 
 def _matrix(step):
-    """Return what a linear step multiplies features by: (n_features_in, n_features_out)."""
+    """Return the matrix of a linear step: (n_features_in, n_features_out)."""
     n_features = step.n_features_in_
     rng = np.random.default_rng(0)
     probe = np.concatenate([np.zeros((1, n_features)), np.eye(n_features)])
@@ -214,7 +211,7 @@ def _matrix(step):
         return matrix
     raise ValueError(
         f"estimator has the step {type(step).__name__} after HOG, which is not linear, so that "
-        f"weights cannot be taken back through it. Leave it out, or use occlusion_map or "
+        f"weights cannot be projected back through it. Leave it out, or use occlusion_map or "
         f"region_importance, which take any classifier."
     )
 
@@ -227,7 +224,7 @@ def _blocks(values, hog):
 
 
 def _sum_by_cell(blocks):
-    """Sum over the blocks that each cell is in: (n, cell rows, cell columns, bins)."""
+    """Sum over the blocks that contain each cell: (n, cell rows, cell columns, bins)."""
     n, rows, columns, down, across, bins = blocks.shape
     sums = np.zeros((n, rows + down - 1, columns + across - 1, bins))
     for i, j in np.ndindex(down, across):
@@ -240,7 +237,7 @@ def _cell(hog):
 
 
 def _checked_scale(scale):
-    return check_pair("scale", scale, "pixels of the picture for one of the image")[0]
+    return check_pair("scale", scale, "pixels of the result per pixel of the image")[0]
 
 
 def _to_unit(values, axis):
@@ -248,28 +245,29 @@ def _to_unit(values, axis):
     return (values / np.where(highest > 0, highest, 1)).astype(np.float32)
 
 
-# Width of a stroke, as a share of a cell.
-_WIDTH = 0.09
+# Strokes
 
 
-def draw_strokes(cells, image_shape, cell, scale):
+def draw_strokes(
+    cells: FloatArray, image_shape: tuple[int, int], cell: tuple[int, int], scale: int
+) -> FloatArray:
     """Draw each histogram as strokes along the edges that its bins count.
 
     Parameters
     ----------
     cells : ndarray of shape (n, cell rows, cell columns, bins)
-        Not negative; bins divide 180 degrees of gradient, as those of HOG do.
+        Not negative; bins divide 180 degrees of gradient, like those of HOG.
     image_shape : (int, int)
         Height and width of the images that the cells come from.
     cell : (int, int)
         Rows and columns of a cell in pixels.
     scale : int
-        Pixels of the picture for one of the image.
+        Pixels of the result per pixel of the image.
 
     Returns
     -------
     ndarray of shape (n, scale * height, scale * width), float64
-        A stroke has the value of its bin; where strokes cross, the highest counts.
+        A stroke has the value of its bin; where strokes cross, the highest one.
     """
     n, rows, columns, bins = cells.shape
     height, width = (scale * side for side in cell)
@@ -277,30 +275,30 @@ def draw_strokes(cells, image_shape, cell, scale):
     strokes = _stroke_shapes(bins, height, width)
     for values, stroke in zip(np.moveaxis(cells, -1, 0), strokes, strict=True):
         np.maximum(stars, values[:, :, None, :, None] * stroke[:, None, :], out=stars)
-    return _fill_up(
+    return _pad(
         stars.reshape(n, rows * height, columns * width), [scale * side for side in image_shape]
     )
 
 
-def spread_cells(values, image_shape, cell):
+def _spread_cells(values, image_shape, cell):
     """Give each pixel the value of its cell: ``(n, rows, columns)`` to ``(n, height, width)``."""
-    return _fill_up(values.repeat(cell[0], axis=1).repeat(cell[1], axis=2), image_shape)
+    return _pad(values.repeat(cell[0], axis=1).repeat(cell[1], axis=2), image_shape)
 
 
-def _fill_up(pictures, shape):
-    """Add the pixels at the right and at the bottom that are too few for a cell, as zeros."""
-    rest = [(0, side - have) for side, have in zip(shape, pictures.shape[1:], strict=True)]
-    return np.pad(pictures, [(0, 0), *rest])
+def _pad(images, shape):
+    """Add the pixels at the right and the bottom that are too few for a cell, as zeros."""
+    rest = [(0, side - have) for side, have in zip(shape, images.shape[1:], strict=True)]
+    return np.pad(images, [(0, 0), *rest])
 
 
 def _stroke_shapes(bins, height, width):
-    """Yield for each bin how much a stroke through the middle covers each pixel of a cell."""
+    """Yield for each bin how much a stroke through the centre covers each pixel of a cell."""
     down = np.arange(height)[:, np.newaxis] - (height - 1) / 2
     across = np.arange(width) - (width - 1) / 2
     length = 0.48 * min(height, width)
     thickness = max(1.0, _WIDTH * min(height, width))
     for gradient in (np.arange(bins) + 0.5) * np.pi / bins:
-        # An edge runs at right angles to its gradient.
+        # An edge is perpendicular to its gradient.
         along = down * np.cos(gradient) - across * np.sin(gradient)
         beside = down * np.sin(gradient) + across * np.cos(gradient)
         inside = np.minimum(length - np.abs(along), thickness / 2 - np.abs(beside))

@@ -1,60 +1,75 @@
-"""What it costs a prediction to hide one part of the face after another."""
+"""Occlusion maps, and hiding the most relevant pixels."""
 
-from numbers import Integral, Real
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, Literal
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from sklearn.utils import gen_batches
 
 from .._utils.prediction import predicted_probabilities
+from .._utils.typing import ArrayLike, BoolArray, Estimator, ImagesLike, PixelArray
 from .._utils.validation import check_choice
 from ._explanation import Explanation, make_images, target_positions
 
-__all__ = ["filling", "mask_pixels", "most_relevant", "occlusion_map"]
+__all__ = ["make_baseline", "mask_pixels", "occlusion_map", "top_pixels"]
 
 # Changed images that are in memory at once: 10 MB of 48×48 pixels in float32.
-_AT_A_TIME = 1024
+_BATCH_SIZE = 1024
+# Standard deviation of the blur, as a fraction of the longer side: facial features disappear.
+_BLUR = 0.1
+_FILLS = ("blur", "mean")
 
 
-def occlusion_map(estimator, X, *, target=None, window=None, stride=None, fill="blur"):
-    """Map what each part of an image is worth to a prediction, by hiding it.
+def occlusion_map(
+    estimator: Estimator,
+    X: ImagesLike,
+    *,
+    target: Any = None,
+    window: int | None = None,
+    stride: int | None = None,
+    fill: Literal["blur", "mean"] | float = "blur",
+) -> Explanation:
+    """Map the relevance of each part of an image to a prediction, by hiding it.
 
-    A square window moves over each image, and the estimator judges what is left (Zeiler &
-    Fergus 2014, arXiv:1311.2901). A pixel's relevance is the mean, over the windows that hide
-    it, of how much the target's probability falls. Any classifier with `predict_proba` will
-    do: an SVM on HOG features as well as a network on any runtime.
+    A square window moves over each image, and the estimator predicts what is left (Zeiler &
+    Fergus 2014, arXiv:1311.2901). The relevance of a pixel is the mean drop of the target's
+    probability over the windows that hide it. It works for any classifier with `predict_proba`:
+    an SVM on HOG features as well as a network on any runtime.
 
     Parameters
     ----------
     estimator : fitted classifier or Pipeline
-        Its `predict_proba` is called on every image once for every window.
+        Its `predict_proba` is called on every image once per window.
     X : batch of n_samples images or photos
-        Whatever `estimator` takes, if it is of one size, or a Pipeline that begins with
-        FaceCropper or GrayscaleResizer: then their images are mapped.
+        Whatever `estimator` takes, if it is of one size, or anything for a Pipeline that begins
+        with FaceCropper or GrayscaleResizer: then their output is mapped.
     target : None, label, or array-like of shape (n_samples,), default=None
-        The label to explain, or one for each image. None is the most probable one of each.
+        The label to explain, or one per image. If None, the most probable one of each image.
     window : int or None, default=None
-        Side of the window in pixels. None is a quarter of the shorter side of the images.
+        Side of the window in pixels. If None, a quarter of the shorter side of the images.
     stride : int or None, default=None
-        Pixels from one window to the next. None is half the `window`. Halving it makes the
-        map finer and takes four times as long. Where it divides `window`, every pixel is
-        hidden equally often, those at the border too: windows reach beyond it.
+        Pixels from one window to the next. If None, half the `window`. Half the stride makes the
+        map finer and takes four times as long. If it divides `window`, every pixel is hidden
+        equally often, including those at the border, because windows extend beyond it.
     fill : {"blur", "mean"} or float, default="blur"
-        What is seen in the window: the image blurred until no feature of the face is left,
-        the mean of the image, or a grey level on the scale of the images.
+        What the window shows: the image blurred until no facial feature is left, the mean of the
+        image, or a grey level on the scale of the images.
 
     Returns
     -------
     Explanation
-        Its heat maps are on the scale of probabilities, from -1 to 1: where they are
-        negative, hiding the pixels makes the target more probable.
+        Its heatmaps are on the scale of probabilities, from -1 to 1: where they are negative,
+        hiding the pixels makes the target more probable.
 
     Raises
     ------
     TypeError
         If the estimator has no `predict_proba`.
     ValueError
-        For a parameter out of range, a target that is no class, or images of several sizes.
+        For a parameter out of range, a target that is not a class, or images of several sizes.
 
     See Also
     --------
@@ -71,10 +86,10 @@ def occlusion_map(estimator, X, *, target=None, window=None, stride=None, fill="
     """
     batch = make_images(estimator, X)
     windows = _windows(batch.images.shape[1:3], window, stride)
-    fills = filling(batch.images, fill)
+    baseline = make_baseline(batch.images, fill)
     before, classes = predicted_probabilities(batch.estimator, batch.as_given(batch.images))
     positions = target_positions(target, before, classes)
-    drops = _drops(batch, windows, fills, before, positions)
+    drops = _drops(batch, windows, baseline, before, positions)
     maps = np.tensordot(drops, windows, axes=1) / windows.sum(axis=0)
     return Explanation(batch.images, maps.astype(np.float32), classes[positions])
 
@@ -92,39 +107,38 @@ def _windows(shape, window, stride):
 
 
 def _positions(side, window, stride):
-    """Return which pixels of one side each position of the window hides."""
+    """Return the pixels of one side that each position of the window hides."""
     starts = np.arange(stride - window, side, stride)[:, np.newaxis]
     pixels = np.arange(side)
     return (pixels >= starts) & (pixels < starts + window)
 
 
 def _check_pixels(name, value, most, meaning):
-    if not isinstance(value, Integral) or isinstance(value, bool) or not 1 <= value <= most:
+    if (
+        not isinstance(value, (int, np.integer))
+        or isinstance(value, bool)
+        or not 1 <= value <= most
+    ):
         raise ValueError(f"{name}={value!r} must be an integer from 1 to {most}, {meaning}.")
 
 
-def _drops(batch, windows, fills, before, positions):
-    """Return how much each window costs the target of each image: (n, n_windows)."""
+def _drops(batch, windows, baseline, before, positions):
+    """Return the drop of each image's target probability per window: (n, n_windows)."""
     n_images, n_windows = len(batch.images), len(windows)
     drops = np.empty(n_images * n_windows)
-    for pairs in gen_batches(len(drops), _AT_A_TIME):
+    for pairs in gen_batches(len(drops), _BATCH_SIZE):
         image, place = np.divmod(np.arange(pairs.start, pairs.stop), n_windows)
         masks = windows[place]
         if batch.images.ndim == 4:
             masks = masks[..., np.newaxis]
-        changed = np.where(masks, fills[image], batch.images[image])
+        changed = np.where(masks, baseline[image], batch.images[image])
         after, _ = predicted_probabilities(batch.estimator, batch.as_given(changed))
         target = positions[image]
         drops[pairs] = before[image, target] - after[np.arange(len(after)), target]
     return drops.reshape(n_images, n_windows)
 
 
-# Standard deviation of the blur, as a share of the longer side: features of a face are gone.
-_BLUR = 0.1
-_FILLS = ("blur", "mean")
-
-
-def filling(images, fill):
+def make_baseline(images: PixelArray, fill: str | float) -> PixelArray:
     """Return what hidden pixels show, in the shape and dtype of the images.
 
     `fill` is as in :func:`mask_pixels`, and is checked here.
@@ -144,7 +158,7 @@ def filling(images, fill):
 
 def _check_level(fill, dtype):
     low, high = (0, np.iinfo(dtype).max) if dtype.kind in "iu" else (-np.inf, np.inf)
-    if isinstance(fill, Real) and np.isfinite(fill) and low <= fill <= high:
+    if isinstance(fill, Real) and np.isfinite(float(fill)) and low <= float(fill) <= high:
         return fill
     raise ValueError(
         f"fill={fill!r} must be 'blur', 'mean', or a grey level that {dtype} images can have"
@@ -152,45 +166,47 @@ def _check_level(fill, dtype):
     )
 
 
-def most_relevant(heatmaps, *, share=0.1):
-    """Find the pixels of each image that matter most.
+def top_pixels(heatmaps: ArrayLike, *, fraction: float = 0.1) -> BoolArray:
+    """Return the most relevant pixels of each image.
 
     Parameters
     ----------
     heatmaps : array-like of shape (n, h, w)
-        As :func:`grad_cam` and :func:`occlusion_map` return them.
-    share : float, default=0.1
-        Share of the pixels, in (0, 1).
+        As returned by :func:`grad_cam` and :func:`occlusion_map`.
+    fraction : float, default=0.1
+        Fraction of the pixels, in (0, 1).
 
     Returns
     -------
     ndarray of shape (n, h, w), bool
-        Equally many in each image: where several pixels matter alike, as the many zeros of
-        a map do, the first in reading order.
+        The same number in each image: of equally relevant pixels, such as the many zeros of a
+        map, the first ones in reading order.
 
     Examples
     --------
     >>> import numpy as np
-    >>> most_relevant(np.array([[[0.1, 0.9], [0.3, 0.2]]]), share=0.25)
+    >>> top_pixels(np.array([[[0.1, 0.9], [0.3, 0.2]]]), fraction=0.25)
     array([[[False,  True],
             [False, False]]])
     """
     heatmaps = np.asarray(heatmaps)
     if heatmaps.ndim != 3:
         raise ValueError(
-            f"heatmaps has shape {heatmaps.shape}; expected (n, h, w), a map an image."
+            f"heatmaps has shape {heatmaps.shape}; expected (n, h, w), one map per image."
         )
-    if not isinstance(share, Real) or not 0 < share < 1:
-        raise ValueError(f"share={share!r} must be a number between 0 and 1.")
+    if not isinstance(fraction, Real) or not 0 < float(fraction) < 1:
+        raise ValueError(f"fraction={fraction!r} must be a number between 0 and 1.")
     flat = heatmaps.reshape(len(heatmaps), -1)
-    count = max(1, round(share * flat.shape[1]))
+    count = max(1, round(fraction * flat.shape[1]))
     order = np.argsort(-flat, axis=1, kind="stable")
     masks = np.zeros(flat.shape, bool)
     np.put_along_axis(masks, order[:, :count], True, axis=1)
     return masks.reshape(heatmaps.shape)
 
 
-def mask_pixels(images, masks, *, fill="blur"):
+def mask_pixels(
+    images: ArrayLike, masks: ArrayLike, *, fill: Literal["blur", "mean"] | float = "blur"
+) -> PixelArray:
     """Hide pixels of each image.
 
     Parameters
@@ -199,8 +215,8 @@ def mask_pixels(images, masks, *, fill="blur"):
     masks : ndarray of shape (n, h, w) or (h, w), bool
         True where a pixel is hidden.
     fill : {"blur", "mean"} or float, default="blur"
-        What is seen there: the image blurred until no feature of the face is left, the mean
-        of the image, or a grey level.
+        What hidden pixels show: the image blurred until no facial feature is left, the mean of
+        the image, or a grey level.
 
     Returns
     -------
@@ -219,8 +235,8 @@ def mask_pixels(images, masks, *, fill="blur"):
     if masks.dtype != bool or masks.shape not in (height_and_width, images.shape[:3]):
         raise ValueError(
             f"masks is {masks.dtype} of shape {masks.shape}; expected bool of shape "
-            f"{images.shape[:3]} or {height_and_width}, as the images have it."
+            f"{images.shape[:3]} or {height_and_width}, like the images."
         )
     if images.ndim == 4:
         masks = masks[..., np.newaxis]
-    return np.where(masks, filling(images, fill), images)
+    return np.where(masks, make_baseline(images, fill), images)

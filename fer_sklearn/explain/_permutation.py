@@ -1,109 +1,164 @@
-"""What each part of the face is worth to a classifier, by swapping it between faces."""
+"""Permutation importance of the regions of a face."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from .._utils.compat import Interval, StrOptions, validate_params
 from .._utils.prediction import predicted_probabilities
+from .._utils.tables import TabularReport
+from .._utils.typing import (
+    ArrayLike,
+    BoolArray,
+    Estimator,
+    FloatArray,
+    ImagesLike,
+    LabelArray,
+    RandomState,
+)
 from ._explanation import label_positions, make_images
 
-__all__ = ["FACE_REGIONS", "RegionImportance", "face_regions", "region_importance", "region_masks"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FACE_REGIONS", "RegionImportance", "face_regions", "region_importance"]
+
+#: Top, bottom, left and right of each region of a face, as fractions of the image's height and
+#: width, for faces cropped as tightly as FER2013's. Left and right are the viewer's.
+FACE_REGIONS: dict[str, tuple[float, float, float, float]] = {
+    "forehead": (0 / 48, 11 / 48, 9 / 48, 39 / 48),
+    "left eye": (11 / 48, 22 / 48, 6 / 48, 24 / 48),
+    "right eye": (11 / 48, 22 / 48, 24 / 48, 42 / 48),
+    "nose": (22 / 48, 33 / 48, 18 / 48, 30 / 48),
+    "left cheek": (22 / 48, 33 / 48, 6 / 48, 18 / 48),
+    "right cheek": (22 / 48, 33 / 48, 30 / 48, 42 / 48),
+    "mouth": (33 / 48, 44 / 48, 12 / 48, 36 / 48),
+    "chin": (44 / 48, 48 / 48, 12 / 48, 36 / 48),
+}
+_REST = "surroundings"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class RegionImportance:
-    """What :func:`region_importance` found.
+class RegionImportance(TabularReport):
+    """Result of :func:`region_importance`; prints as an aligned table.
 
     Attributes
     ----------
     regions : dict of str to ndarray of shape (h, w), bool
-        The masks by name, in the order of all that follows.
+        The masks by name, in the order of all the following attributes.
     emotions : ndarray of shape (n_emotions,)
         The labels in `y`, sorted.
     baseline : float
-        The score of the images as they are.
-    baseline_by_emotion : ndarray of shape (n_emotions,)
-    drops : ndarray of shape (n_repeats, n_regions)
-        How much the score falls where a region is swapped.
-    drops_by_emotion : ndarray of shape (n_repeats, n_regions, n_emotions)
+        The score on the original images.
+    baseline_per_class : ndarray of shape (n_emotions,)
+        The same among the images of one emotion.
+    importances : ndarray of shape (n_repeats, n_regions)
+        The drop of the score after permuting a region.
+    importances_per_class : ndarray of shape (n_repeats, n_regions, n_emotions)
         The same among the images of one emotion.
     mean_face : ndarray of shape (h, w) or (h, w, 3), float32
         The mean of the images.
     scoring : str
-        What the score is.
+        The score.
     """
 
-    regions: dict
-    emotions: np.ndarray
+    regions: dict[str, BoolArray]
+    emotions: LabelArray
     baseline: float
-    baseline_by_emotion: np.ndarray
-    drops: np.ndarray
-    drops_by_emotion: np.ndarray
-    mean_face: np.ndarray
+    baseline_per_class: FloatArray
+    importances: FloatArray
+    importances_per_class: FloatArray
+    mean_face: FloatArray
     scoring: str
 
     @property
-    def mean(self):
-        """Mean drop of each region: ndarray of shape (n_regions,)."""
-        return self.drops.mean(axis=0)
+    def mean(self) -> FloatArray:
+        """Mean importance of each region, ndarray of shape (n_regions,)."""
+        return self.importances.mean(axis=0)
 
     @property
-    def std(self):
-        """Standard deviation of the drop over repeats: ndarray of shape (n_regions,)."""
-        return self.drops.std(axis=0)
+    def std(self) -> FloatArray:
+        """Standard deviation of the importance over repeats, ndarray of shape (n_regions,)."""
+        return self.importances.std(axis=0)
 
     @property
-    def heatmap(self):
-        """Each pixel's mean drop, as that of its region: ndarray of shape (h, w), float32.
+    def heatmap(self) -> FloatArray:
+        """Mean importance of each pixel's region, ndarray of shape (h, w), float32.
 
-        Where regions overlap, the mean of theirs; outside all of them 0.
+        Where regions overlap, the mean of theirs; outside all regions 0.
         """
         return self._painted(self.mean)
 
     @property
-    def heatmaps(self):
-        """The same for each emotion: ndarray of shape (n_emotions, h, w), float32."""
-        by_emotion = self.drops_by_emotion.mean(axis=0)
-        return np.stack([self._painted(drops) for drops in by_emotion.T])
+    def heatmaps(self) -> FloatArray:
+        """The same for each emotion, ndarray of shape (n_emotions, h, w), float32."""
+        per_class = self.importances_per_class.mean(axis=0)
+        return np.stack([self._painted(importances) for importances in per_class.T])
 
-    def to_frame(self):
-        """Return the drops as a tidy table.
+    def to_frame(self) -> pd.DataFrame:
+        """Return the importances as a tidy table.
 
         Returns
         -------
         pandas.DataFrame
-            One row a region and emotion; columns ``region``, ``emotion`` (``"all"`` for all
+            One row per region and emotion; columns ``region``, ``emotion`` (``"all"`` for all
             images), ``mean`` and ``std`` over the repeats.
         """
         import pandas as pd
 
-        drops = np.concatenate([self.drops[..., np.newaxis], self.drops_by_emotion], axis=-1)
+        importances = np.concatenate(
+            [self.importances[..., np.newaxis], self.importances_per_class], axis=-1
+        )
         emotions = ["all", *self.emotions.tolist()]
         index = pd.MultiIndex.from_product([self.regions, emotions], names=["region", "emotion"])
-        columns = {"mean": drops.mean(axis=0).ravel(), "std": drops.std(axis=0).ravel()}
+        columns = {
+            "mean": importances.mean(axis=0).ravel(),
+            "std": importances.std(axis=0).ravel(),
+        }
         return pd.DataFrame(columns, index=index).reset_index()
 
-    def __repr__(self):
-        width = max(map(len, self.regions))
-        lines = [
-            f"{name.ljust(width)}  {mean:+.3f} ± {std:.3f}"
-            for name, mean, std in zip(self.regions, self.mean, self.std, strict=True)
-        ]
-        return "\n".join(
-            [
-                f"Drop of {self.scoring} from {self.baseline:.3f} where a region is swapped "
-                f"between faces, {len(self.drops)} repeats",
-                *lines,
-            ]
+    def to_dict(self) -> dict[str, Any]:
+        """Return the importances as nested dictionaries of plain Python values.
+
+        Returns
+        -------
+        dict
+            ``importances`` has the rows of :meth:`to_frame`.
+        """
+        return {
+            "scoring": self.scoring,
+            "n_repeats": len(self.importances),
+            "baseline": self.baseline,
+            "baseline_per_class": dict(
+                zip(self.emotions.tolist(), self.baseline_per_class.tolist(), strict=True)
+            ),
+            "importances": self.to_frame().to_dict("records"),
+        }
+
+    def _headline(self):
+        return (
+            f"Drop of {self.scoring} from {self.baseline:.3f} after permuting a region between "
+            f"faces, {len(self.importances)} repeats"
         )
 
-    def _painted(self, drops):
+    def _tables(self):
+        rows = [
+            (name, f"{mean:+.3f} ± {std:.3f}")
+            for name, mean, std in zip(self.regions, self.mean, self.std, strict=True)
+        ]
+        return [("", ("region", "importance"), rows)]
+
+    def _painted(self, importances):
         masks = np.stack(list(self.regions.values()))
         covered = masks.sum(axis=0)
-        return (np.tensordot(drops, masks, axes=1) / np.maximum(covered, 1)).astype(np.float32)
+        means = np.tensordot(importances, masks, axes=1) / np.maximum(covered, 1)
+        return means.astype(np.float32)
 
 
 @validate_params(
@@ -115,36 +170,43 @@ class RegionImportance:
     prefer_skip_nested_validation=True,
 )
 def region_importance(
-    estimator, X, y, *, regions=None, n_repeats=5, scoring="accuracy", random_state=None
-):
-    """Measure what each part of the face is worth to a classifier.
+    estimator: Estimator,
+    X: ImagesLike,
+    y: ArrayLike,
+    *,
+    regions: Mapping[str, Any] | None = None,
+    n_repeats: int = 5,
+    scoring: Literal["accuracy", "probability"] = "accuracy",
+    random_state: RandomState = None,
+) -> RegionImportance:
+    """Measure the importance of each region of the face to a classifier.
 
-    Permutation importance (Breiman 2001) of regions in place of features: a region's pixels are
-    swapped at random between the images, and what the score loses is what the region was worth.
-    It says what the classifier relies on, be that reasonable or not, over all images and in
-    those of each emotion. What two regions tell alike counts for neither, since one of them is
-    left; and since what is swapped in need not fit its new surroundings, edges may mislead the
-    classifier beyond the loss of what was there.
+    Permutation importance (Breiman 2001) of regions instead of features: the pixels of a region
+    are permuted between the images, and the importance is the drop of the score. It shows what
+    the classifier relies on, reasonable or not, over all images and for each emotion. The
+    importance of redundant regions is underestimated, since the other region still carries the
+    information; and since a permuted region need not fit its new surroundings, edges may mislead
+    the classifier beyond the loss of information.
 
     Parameters
     ----------
     estimator : fitted classifier or Pipeline
-        Of any kind. `predict` is called once for each region and repeat.
+        Of any kind. `predict` is called once per region and repeat.
     X : batch of n_samples images or photos
-        Faces cropped alike, as FER2013's, or a Pipeline that begins with FaceCropper or
-        GrayscaleResizer: then their images are changed.
+        Faces cropped alike, such as FER2013's, or anything for a Pipeline that begins with
+        FaceCropper or GrayscaleResizer: then their output is permuted.
     y : array-like of shape (n_samples,)
-        The true labels.
+        True labels.
     regions : mapping of str to mask or box, or None, default=None
-        Masks are bool arrays ``(h, w)``, boxes ``(top, bottom, left, right)`` as shares of
-        height and width. None is :func:`face_regions`.
+        Masks are bool arrays ``(h, w)``, boxes ``(top, bottom, left, right)`` as fractions of
+        height and width. If None, those of :func:`face_regions`.
     n_repeats : int, default=5
-        Permutations, the same ones for all regions.
+        Number of permutations, the same ones for all regions.
     scoring : {"accuracy", "probability"}, default="accuracy"
-        ``"accuracy"``: the share of right labels, within an emotion its recall.
+        ``"accuracy"``: the fraction of correct predictions, within an emotion its recall.
 
-        ``"probability"``: the mean probability of the true label, which needs
-        `predict_proba`, and moves where labels do not yet.
+        ``"probability"``: the mean probability of the true label, which needs `predict_proba`,
+        and changes before predictions do.
     random_state : int, RandomState instance or None, default=None
         Seed of the permutations.
 
@@ -157,8 +219,8 @@ def region_importance(
     TypeError
         If `scoring` needs a `predict_proba` that the estimator does not have.
     ValueError
-        For lengths that differ, labels that the estimator never saw, images of several sizes,
-        a single image, or a region without pixels.
+        For different lengths, labels that the estimator was not fitted on, images of several
+        sizes, a single image, or a region without pixels.
 
     Examples
     --------
@@ -176,9 +238,9 @@ def region_importance(
     classes = np.asarray(batch.estimator.classes_)
     codes = label_positions("y", y, classes, len(images))
     if len(images) < 2:
-        raise ValueError("X holds 1 image; expected two or more, to swap regions between.")
+        raise ValueError("X has 1 image; expected at least two, to permute regions between.")
     shape = images.shape[1:3]
-    masks = face_regions(shape) if regions is None else region_masks(regions, shape)
+    masks = face_regions(shape) if regions is None else _region_masks(regions, shape)
     score = _SCORES[scoring]
     before = score(batch, images, codes)
     emotions, groups, counts = np.unique(codes, return_inverse=True, return_counts=True)
@@ -188,67 +250,52 @@ def region_importance(
         regions=masks,
         emotions=classes[emotions],
         baseline=float(before.mean()),
-        baseline_by_emotion=before @ members / counts,
-        drops=drops.mean(axis=-1),
-        drops_by_emotion=drops @ members / counts,
+        baseline_per_class=before @ members / counts,
+        importances=drops.mean(axis=-1),
+        importances_per_class=drops @ members / counts,
         mean_face=images.mean(axis=0, dtype=np.float64).astype(np.float32),
         scoring=scoring,
     )
 
 
 def _all_drops(batch, masks, codes, before, score, n_repeats, random_state):
-    """Return what swapping costs each image: (n_repeats, n_regions, n_samples)."""
+    """Return the drop of each image's score: (n_repeats, n_regions, n_samples)."""
     images, random_state = batch.images, check_random_state(random_state)
     orders = [random_state.permutation(len(images)) for _ in range(n_repeats)]
     return np.array(
         [
-            [before - score(batch, _swapped(images, mask, order), codes) for mask in masks]
+            [before - score(batch, _permuted(images, mask, order), codes) for mask in masks]
             for order in orders
         ]
     )
 
 
-def _swapped(images, mask, order):
+def _permuted(images, mask, order):
     changed = images.copy()
     changed[:, mask] = images[order][:, mask]
     return changed
 
 
 def _accuracy(batch, images, codes):
-    """Return for each image whether its label is right, 1 or 0."""
+    """Return for each image whether its prediction is correct, 1 or 0."""
     labels = np.asarray(batch.estimator.classes_)[codes]
     return (batch.estimator.predict(batch.as_given(images)) == labels).astype(np.float64)
 
 
 def _probability(batch, images, codes):
     """Return for each image the probability of its label."""
-    probabilities, _ = predicted_probabilities(batch.estimator, batch.as_given(images))
-    return probabilities[np.arange(len(codes)), codes]
+    proba, _ = predicted_probabilities(batch.estimator, batch.as_given(images))
+    return proba[np.arange(len(codes)), codes]
 
 
 _SCORES = {"accuracy": _accuracy, "probability": _probability}
 
 
-#: Top, bottom, left and right of each part of a face, as shares of the image's height and
-#: width, for faces cropped as tightly as FER2013's. Left and right are the viewer's.
-FACE_REGIONS = {
-    "forehead": (0 / 48, 11 / 48, 9 / 48, 39 / 48),
-    "left eye": (11 / 48, 22 / 48, 6 / 48, 24 / 48),
-    "right eye": (11 / 48, 22 / 48, 24 / 48, 42 / 48),
-    "nose": (22 / 48, 33 / 48, 18 / 48, 30 / 48),
-    "left cheek": (22 / 48, 33 / 48, 6 / 48, 18 / 48),
-    "right cheek": (22 / 48, 33 / 48, 30 / 48, 42 / 48),
-    "mouth": (33 / 48, 44 / 48, 12 / 48, 36 / 48),
-    "chin": (44 / 48, 48 / 48, 12 / 48, 36 / 48),
-}
-_REST = "surroundings"
+def face_regions(shape: tuple[int, int] = (48, 48)) -> dict[str, BoolArray]:
+    """Return the regions of a face as masks.
 
-
-def face_regions(shape=(48, 48)):
-    """Return the parts of a face as masks.
-
-    Their places are those of the mean of FER2013's images: brows and eyes (a row together, so
-    that a frown between the brows is in them), nose, cheeks, mouth with its corners, chin and
+    Their positions are those in the mean of FER2013's images: brows and eyes (one row, so that a
+    frown between the brows is included), nose, cheeks, mouth with its corners, chin and
     forehead. All other pixels, hair and background, are the ``"surroundings"``.
 
     Parameters
@@ -266,39 +313,22 @@ def face_regions(shape=(48, 48)):
     >>> {name: int(mask.sum()) for name, mask in face_regions((12, 12)).items()}["mouth"]
     18
     """
-    masks = region_masks(FACE_REGIONS, shape)
+    masks = _region_masks(FACE_REGIONS, shape)
     rest = ~np.any(list(masks.values()), axis=0)
     return {**masks, _REST: rest} if rest.any() else masks
 
 
-def region_masks(regions, shape):
-    """Turn regions, as masks or as boxes, into masks.
-
-    Parameters
-    ----------
-    regions : mapping of str to ndarray of shape `shape`, bool, or (top, bottom, left, right)
-        Boxes are shares of height and width, from 0 to 1.
-    shape : (int, int)
-        Height and width of the images.
-
-    Returns
-    -------
-    dict of str to ndarray of shape `shape`, bool
-
-    Raises
-    ------
-    ValueError
-        For a region that is neither, or without a pixel, or if there is none.
-    """
+def _region_masks(regions, shape):
+    """Return regions, masks or boxes, as masks of a shape; raise ValueError for other ones."""
     if not hasattr(regions, "items") or not regions:
         raise ValueError(
-            f"regions={regions!r} must be a mapping of names to masks or boxes, with one region "
-            f"or more."
+            f"regions={regions!r} must be a mapping of names to masks or boxes, with at least one "
+            f"region."
         )
-    return {name: _mask(name, region, shape) for name, region in regions.items()}
+    return {name: _region_mask(name, region, shape) for name, region in regions.items()}
 
 
-def _mask(name, region, shape):
+def _region_mask(name, region, shape):
     mask = np.asarray(region)
     if mask.dtype == bool and mask.shape == tuple(shape):
         mask = mask.copy()
@@ -311,8 +341,8 @@ def _mask(name, region, shape):
         mask = rows[:, np.newaxis] & columns
     else:
         raise ValueError(
-            f"regions[{name!r}] is of shape {mask.shape} and dtype {mask.dtype}; expected a bool "
-            f"mask of shape {tuple(shape)}, or (top, bottom, left, right) as shares of the "
+            f"regions[{name!r}] has shape {mask.shape} and dtype {mask.dtype}; expected a bool "
+            f"mask of shape {tuple(shape)}, or (top, bottom, left, right) as fractions of the "
             f"image, 0 <= top < bottom <= 1 and 0 <= left < right <= 1."
         )
     if not mask.any():
@@ -321,13 +351,13 @@ def _mask(name, region, shape):
 
 
 def _is_box(region):
-    if np.shape(region) != (4,) or not all(isinstance(edge, (Real, Integral)) for edge in region):
+    if np.shape(region) != (4,) or not all(isinstance(edge, Real) for edge in region):
         return False
     top, bottom, left, right = region
     return 0 <= top < bottom <= 1 and 0 <= left < right <= 1
 
 
 def _covered(start, stop, side):
-    """Return which pixels of a side have their centre between two shares of it."""
+    """Return which pixels of a side have their centre between two fractions of it."""
     centres = (np.arange(side) + 0.5) / side
     return (centres >= start) & (centres < stop)

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 from fer_sklearn import FERCNNClassifier, GrayscaleResizer, load_fer2013, load_pretrained
 from fer_sklearn.cnn.architectures import build_model
-from fer_sklearn.explain import grad_cam, mask_pixels, most_relevant
+from fer_sklearn.explain import grad_cam, mask_pixels, top_pixels
 from fer_sklearn.explain._grad_cam import _enlarged, activation_maps, split_network
 from fer_sklearn.uncertainty import AbstainingClassifier
 
@@ -153,7 +153,7 @@ def test_a_classifier_without_a_network_is_refused_with_the_remedy(faces):
     [
         ({"target": "hapy"}, r"'hapy'.*Did you mean 'happy'\?"),
         ({"target": ["happy"]}, r"target has shape \(1,\) for 2 image\(s\)"),
-        ({"layer": "nowhere"}, "layer='nowhere' is no layer of the network with maps"),
+        ({"layer": "nowhere"}, "layer='nowhere' is not a layer of the network with maps"),
         ({"method": "gradcam"}, r"method='gradcam' is unknown.*Did you mean 'grad_cam'\?"),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_layer_that_data_pass_by_is_refused(network, faces):
         for layer in reversed(network.model_.layers)
         if isinstance(layer, keras.layers.Conv2D) and layer.output.shape[1] == 6
     )
-    with pytest.raises(ValueError, match="through which everything passes; expected one of"):
+    with pytest.raises(ValueError, match="through which all data pass; expected one of"):
         grad_cam(network, faces[0][:1], layer=inside)
 
 
@@ -366,7 +366,7 @@ def test_on_real_faces_the_relevant_tenth_costs_more_than_a_random_one(shipped, 
     random = np.random.default_rng(0).random(X.shape)
     for fill in ("mean", "blur"):
         relevant, scattered = (
-            shipped.score(mask_pixels(X, most_relevant(maps), fill=fill), y)
+            shipped.score(mask_pixels(X, top_pixels(maps), fill=fill), y)
             for maps in (heatmaps, random)
         )
         assert relevant < scattered - 0.04

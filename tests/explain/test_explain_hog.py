@@ -23,8 +23,8 @@ from fer_sklearn import (
     PixelNormalizer,
     make_hog_svm_pipeline,
 )
-from fer_sklearn.explain import hog_picture, hog_weights
-from fer_sklearn.explain._hog import draw_strokes, weights_of_features
+from fer_sklearn.explain import hog_image, hog_weights
+from fer_sklearn.explain._hog import draw_strokes, feature_weights
 
 ONE_CELL = {"pixels_per_cell": 8, "cells_per_block": 1}
 
@@ -38,7 +38,7 @@ def _stripes(degrees, size=48):
 
 @pytest.mark.parametrize("degrees", [10, 50, 90, 130, 170])
 def test_strokes_run_along_the_edges(degrees):
-    picture = hog_picture(_stripes(degrees)[np.newaxis], hog=HOGExtractor(**ONE_CELL), scale=4)[0]
+    picture = hog_image(_stripes(degrees)[np.newaxis], hog=HOGExtractor(**ONE_CELL), scale=4)[0]
     star = picture[96:128, 96:128]  # of an inner cell
     down, across = np.mgrid[:32, :32] - 15.5
     bright = star > 0.7 * star.max()
@@ -50,7 +50,7 @@ def test_strokes_run_along_the_edges(degrees):
 def test_strokes_are_those_of_scikit_image(faces):
     X = faces[0][:5]
     hog = HOGExtractor(pixels_per_cell=16, cells_per_block=1, block_norm="L1")
-    found = hog_picture(X, hog=hog, scale=1)
+    found = hog_image(X, hog=hog, scale=1)
     for image, picture in zip(X, found, strict=True):
         _, expected = skimage_hog(image, 9, (16, 16), (1, 1), visualize=True)
         # Theirs is before normalisation, so compare cell by cell.
@@ -68,7 +68,7 @@ def test_strokes_are_those_of_scikit_image(faces):
 def test_a_picture_is_the_mean_of_the_blocks_that_a_cell_is_in(faces):
     hog = HOGExtractor(pixels_per_cell=12)
     features = hog.fit_transform(faces[0][:1]).reshape(3, 3, 2, 2, 9)
-    picture = hog_picture(faces[0][:1], hog=hog, scale=2)[0]
+    picture = hog_image(faces[0][:1], hog=hog, scale=2)[0]
     inner = [features[1, 1, 0, 0], features[0, 0, 1, 1], features[0, 1, 1, 0], features[1, 0, 0, 1]]
     corner = features[0, 0, 0, 0]
     ratio = np.mean(inner, axis=0).max() / corner.max()
@@ -78,7 +78,7 @@ def test_a_picture_is_the_mean_of_the_blocks_that_a_cell_is_in(faces):
 
 def test_pictures_of_images_that_cells_do_not_fill(faces):
     X = faces[0][:1, :30, :27]
-    picture = hog_picture(X, hog=HOGExtractor(pixels_per_cell=(8, 6)), scale=3)[0]
+    picture = hog_image(X, hog=HOGExtractor(pixels_per_cell=(8, 6)), scale=3)[0]
     assert picture.shape == (90, 81)
     assert picture[:72, :72].max() == 1
     assert not picture[72:].any()
@@ -109,18 +109,18 @@ def test_a_pipeline_shows_what_its_extractor_gets(faces):
         GrayscaleResizer(24), PixelNormalizer("equalize"), hog, LogisticRegression()
     ).fit(X[:14], y[:14])
     seen = PixelNormalizer("equalize").transform(GrayscaleResizer(24).transform(X[:2]))
-    np.testing.assert_array_equal(hog_picture(X[:2], hog=model), hog_picture(seen, hog=hog))
+    np.testing.assert_array_equal(hog_image(X[:2], hog=model), hog_image(seen, hog=hog))
 
 
 def test_something_else_than_hog_is_refused(faces):
     X, y = faces
     model = make_pipeline(GrayscaleResizer(24), DummyClassifier()).fit(X, y)
     with pytest.raises(TypeError, match="no HOGExtractor among its steps"):
-        hog_picture(X, hog=model)
+        hog_image(X, hog=model)
 
 
 def _scores_from_weights(model, X):
-    hog, weights = weights_of_features(model)
+    hog, weights = feature_weights(model)
     return hog.transform(X) @ weights.T
 
 
@@ -163,7 +163,8 @@ def test_a_calibrated_classifier_is_opened(faces):
     model = make_hog_svm_pipeline(LinearSVC()).fit(X, y)
     calibrated = CalibratedClassifierCV(FrozenEstimator(model)).fit(X, y)
     np.testing.assert_array_equal(
-        hog_weights(calibrated, scale=1).positive, hog_weights(model, scale=1).positive
+        hog_weights(calibrated, scale=1).positive_weights,
+        hog_weights(model, scale=1).positive_weights,
     )
 
 
@@ -176,18 +177,18 @@ def test_pictures_show_signs_and_sizes_of_the_weights():
     model = make_pipeline(HOGExtractor(**ONE_CELL), LinearSVC()).fit(X, y)
     weights = hog_weights(model, scale=2)
     assert weights.classes.tolist() == ["lined", "plain"]
-    np.testing.assert_allclose(weights.positive[0], weights.negative[1], atol=1e-6)
-    row = weights.positive[0][:16].max(axis=0)
+    np.testing.assert_allclose(weights.positive_weights[0], weights.negative_weights[1], atol=1e-6)
+    row = weights.positive_weights[0][:16].max(axis=0)
     assert row.max() == 1
-    assert weights.positive[0][16:].max() < 0.5
-    middle_row = weights.positive[0][7:9].mean()
-    middle_column = weights.positive[0][:16, 7::16].mean()
+    assert weights.positive_weights[0][16:].max() < 0.5
+    middle_row = weights.positive_weights[0][7:9].mean()
+    middle_column = weights.positive_weights[0][:16, 7::16].mean()
     assert middle_row > 1.5 * middle_column
     assert weights.relevance[0][:8].min() > 2 * weights.relevance[0][8:].max()
 
 
 @pytest.mark.parametrize("classifier", [SVC(), HOGSVMClassifier()], ids=str)
-def test_a_kernel_has_no_weights_of_features(faces, classifier):
+def test_a_kernel_has_no_feature_weights(faces, classifier):
     X, y = faces
     model = make_hog_svm_pipeline(classifier).fit(X, y)
     with pytest.raises(TypeError, match=r"SVC, which has no weights.*LinearSVC\(\)"):
@@ -212,4 +213,4 @@ def test_a_step_that_is_not_linear_is_refused(faces):
 @pytest.mark.parametrize("scale", [0, 1.5])
 def test_a_scale_is_a_positive_int(faces, scale):
     with pytest.raises(ValueError, match=r"scale=.* must be a positive int"):
-        hog_picture(faces[0][:1], scale=scale)
+        hog_image(faces[0][:1], scale=scale)

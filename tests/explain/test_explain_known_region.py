@@ -9,9 +9,9 @@ from fer_sklearn import FERCNNClassifier, make_faces
 from fer_sklearn.explain import (
     grad_cam,
     mask_pixels,
-    most_relevant,
     occlusion_map,
     region_importance,
+    top_pixels,
 )
 
 _SIZE, _MOUTH_FROM = 24, 15
@@ -89,7 +89,7 @@ def test_swapping_the_mouth_costs_what_other_parts_do_not(network, mouths):
     assert abs(upper) < 0.05
     # A donor has the other label half of the time.
     assert lower == pytest.approx(0.5, abs=0.12)
-    assert (result.drops_by_emotion[:, 1].mean(axis=0) > 0.3).all()
+    assert (result.importances_per_class[:, 1].mean(axis=0) > 0.3).all()
 
 
 def test_hiding_the_relevant_tenth_costs_more_than_a_random_tenth(network, mouths):
@@ -102,6 +102,6 @@ def test_hiding_the_relevant_tenth_costs_more_than_a_random_tenth(network, mouth
         hidden = network.predict_proba(mask_pixels(X, masks, fill="blur"))
         return hidden[np.arange(len(X)), columns].mean()
 
-    relevant = probability_left(most_relevant(explanation.heatmaps))
-    scattered = probability_left(most_relevant(rng.random(X.shape)))
+    relevant = probability_left(top_pixels(explanation.heatmaps))
+    scattered = probability_left(top_pixels(rng.random(X.shape)))
     assert relevant < scattered - 0.05

@@ -14,8 +14,8 @@ from fer_sklearn import (
     load_pretrained,
     make_hog_svm_pipeline,
 )
-from fer_sklearn.explain import mask_pixels, most_relevant, occlusion_map
-from fer_sklearn.explain._occlusion import _AT_A_TIME, _windows
+from fer_sklearn.explain import mask_pixels, occlusion_map, top_pixels
+from fer_sklearn.explain._occlusion import _BATCH_SIZE, _windows
 
 
 class BrightPixel(ClassifierMixin, BaseEstimator):
@@ -107,8 +107,8 @@ def test_every_form_of_images_gives_the_same(images, form):
 def test_few_images_are_in_memory_at_once(images):
     BrightPixel.n_calls = BrightPixel.largest = 0
     occlusion_map(BrightPixel(), np.tile(images, (9, 1, 1)), window=2, stride=1)
-    assert BrightPixel.largest <= _AT_A_TIME
-    assert BrightPixel.n_calls == 1 + -(-45 * 81 // _AT_A_TIME)
+    assert BrightPixel.largest <= _BATCH_SIZE
+    assert BrightPixel.n_calls == 1 + -(-45 * 81 // _BATCH_SIZE)
 
 
 def test_an_svm_of_photos_will_do(faces):
@@ -148,7 +148,7 @@ def test_bad_arguments_are_refused(images, arguments, message):
 
 
 def test_paths_without_a_step_that_reads_them_are_refused():
-    with pytest.raises(ValueError, match=r"X holds paths.*GrayscaleResizer\(\)"):
+    with pytest.raises(ValueError, match=r"X contains paths.*GrayscaleResizer\(\)"):
         occlusion_map(BrightPixel(), ["photo.png"])
 
 
@@ -160,7 +160,7 @@ def test_an_empty_batch_is_refused():
 def test_the_most_relevant_are_equally_many_in_each_image():
     heatmaps = np.random.default_rng(0).random((4, 10, 10))
     heatmaps[3] = 0
-    masks = most_relevant(heatmaps, share=0.13)
+    masks = top_pixels(heatmaps, fraction=0.13)
     np.testing.assert_array_equal(masks.sum(axis=(1, 2)), 13)
     for heatmap, mask in zip(heatmaps[:3], masks[:3], strict=True):
         assert heatmap[mask].min() > heatmap[~mask].max()
@@ -190,13 +190,13 @@ def test_masks_of_another_kind_are_refused(images, masks):
 
 def test_maps_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"heatmaps has shape \(8, 8\); expected \(n, h, w\)"):
-        most_relevant(np.zeros((8, 8)))
+        top_pixels(np.zeros((8, 8)))
 
 
-@pytest.mark.parametrize("share", [0, 1, "0.1"])
-def test_a_share_is_between_0_and_1(share):
-    with pytest.raises(ValueError, match="share="):
-        most_relevant(np.zeros((1, 8, 8)), share=share)
+@pytest.mark.parametrize("fraction", [0, 1, "0.1"])
+def test_a_fraction_is_between_0_and_1(fraction):
+    with pytest.raises(ValueError, match="fraction="):
+        top_pixels(np.zeros((1, 8, 8)), fraction=fraction)
 
 
 def test_on_real_faces_the_relevant_tenth_costs_more_than_a_random_one(fer2013_path):
@@ -206,6 +206,6 @@ def test_on_real_faces_the_relevant_tenth_costs_more_than_a_random_one(fer2013_p
     heatmaps = occlusion_map(model, X, window=12).heatmaps
     random = np.random.default_rng(0).random(X.shape)
     relevant, scattered = (
-        model.score(mask_pixels(X, most_relevant(maps)), y) for maps in (heatmaps, random)
+        model.score(mask_pixels(X, top_pixels(maps)), y) for maps in (heatmaps, random)
     )
     assert relevant < scattered - 0.1
