@@ -365,7 +365,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     weights can be copied between both kinds of layers.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if not (training and self.trainable and mask is None and len(inputs.shape) == 4):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
