@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ._utils.litert import average_mirror_images, is_litert_installed
+from ._utils.pixel_values import normalize_pixels
 from ._utils.typing import Estimator, FloatArray, LabelArray, PixelArray
 from ._utils.validation import check_pair
 from .faces import Faces, crop_face
 from .faces._detect import Detector, detect_in_pixels
-from .pretrained import fastest_runtime, load_pretrained
+from .images import resize, to_gray
+from .weights import WeightsNetwork
 
 __all__ = ["FaceReader", "ReadsFaces", "as_face_reader"]
 
@@ -74,10 +77,12 @@ class FaceReader:
     def __init__(
         self, estimator: Estimator | None = None, *, detector: Detector | None = None
     ) -> None:
-        if estimator is None:
-            estimator = load_pretrained(runtime=fastest_runtime())
-        self._cropper, self._classifier, self._size = _split(estimator)
-        self._detector = self._cropper.detector if detector is None else detector
+        if estimator is None and is_litert_installed():
+            self._classifier: Any = _BundledClassifier()
+            self._cropping = _Cropping(self._classifier.image_shape_)
+        else:
+            self._classifier, self._cropping = _split(estimator)
+        self._detector = self._cropping.detector if detector is None else detector
         self.classes = [str(label) for label in self._classifier.classes_]
 
     def detect(self, image: PixelArray) -> Faces:
@@ -112,9 +117,9 @@ class FaceReader:
         list of ndarray of shape (height, width) or (height, width, 3), uint8
             With the size to which the estimator scales faces.
         """
-        eyes = faces.eyes if self._cropper.align else [None] * len(faces.boxes)
+        eyes = faces.eyes if self._cropping.align else [None] * len(faces.boxes)
         return [
-            crop_face(image, box, self._size, self._cropper.margin, eyes=pair)
+            crop_face(image, box, self._cropping.size, self._cropping.margin, eyes=pair)
             for box, pair in zip(faces.boxes, eyes, strict=True)
         ]
 
@@ -160,19 +165,68 @@ def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:
     return FaceReader(estimator, detector=detector)
 
 
+class _Cropping(NamedTuple):
+    """How faces are detected and cropped."""
+
+    size: tuple[int, int]
+    detector: Detector = "haar"
+    margin: float = 0.0
+    align: bool = False
+
+
+class _BundledClassifier:
+    """The bundled network on LiteRT, as plain functions from faces to probabilities.
+
+    It predicts as ``load_pretrained(runtime="litert")`` does, and needs no scikit-learn.
+    """
+
+    _images_at_a_time = 32  # more are not faster
+
+    def __init__(self, name: str = "default") -> None:
+        self._network = WeightsNetwork(name)
+        self.classes_ = np.array(self._network.description["classes"])
+        height, width = self._network.description["image_shape"]
+        self.image_shape_ = (height, width)
+
+    def predict_proba(self, images: Sequence[PixelArray]) -> FloatArray:
+        """Predict the probability of each label.
+
+        Parameters
+        ----------
+        images : sequence of ndarray of shape (h, w) or (h, w, 3), uint8
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), float32
+        """
+        pixels = np.stack([resize(to_gray(image), self.image_shape_) for image in images])
+        pixels = normalize_pixels(pixels)[..., np.newaxis]
+        step = self._images_at_a_time
+        return np.concatenate(
+            [
+                average_mirror_images(self._network, pixels[start : start + step])
+                for start in range(0, len(pixels), step)
+            ]
+        )
+
+
 def _split(estimator):
-    """Return the cropper of an estimator, or a default one, the rest, and its image size."""
+    """Return what predicts in an estimator, and how it crops faces."""
     from ._utils.prediction import split_pipeline
     from .faces import FaceCropper
     from .preprocessing import GrayscaleResizer
 
-    croppers, rest = split_pipeline(estimator, lambda step: isinstance(step, FaceCropper))
+    if estimator is None:
+        from .pretrained import load_pretrained
+
+        estimator = load_pretrained()
+    croppers, rest = split_pipeline(estimator, FaceCropper)
     if not hasattr(rest, "predict") or not hasattr(rest, "classes_"):
         raise TypeError(
             f"estimator is a {type(estimator).__name__} that cannot predict labels; expected a "
             f"fitted classifier, such as load_pretrained() or a pipeline after fit."
         )
-    resizers, _ = split_pipeline(rest, lambda step: isinstance(step, GrayscaleResizer))
-    size = resizers[0].size if resizers else _SIDE
+    resizers, _ = split_pipeline(rest, GrayscaleResizer)
+    size = check_pair("size", resizers[0].size if resizers else _SIDE, "(height, width)")
     cropper = croppers[0] if croppers else FaceCropper()
-    return cropper, rest, check_pair("size", size, "(height, width)")
+    return rest, _Cropping(size, cropper.detector, cropper.margin, cropper.align)

@@ -21,7 +21,7 @@ from ._utils.pixels import ImageTagsMixin
 from ._utils.prediction import PredictionMixin, set_network_attributes
 from ._utils.typing import FloatArray, ImagesLike, LabelArray, PathLike
 from .images import resize_gray
-from .weights import blend_heads, is_weights_file, read_litert, split_outputs
+from .weights import WeightsNetwork, is_weights_file
 
 __all__ = [
     "METADATA_FILENAME",
@@ -134,7 +134,7 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
     """
 
     _images_at_a_time = 32  # more are not faster
-    _network: LiteRTNetwork | ONNXNetwork
+    _network: LiteRTNetwork | ONNXNetwork | WeightsNetwork
 
     def __init__(
         self,
@@ -170,10 +170,9 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
         return self
 
     def _load_weights(self):
-        model, description = read_litert(self.source)
-        self._network = LiteRTNetwork(model, n_threads=self.n_threads)
+        self._network = WeightsNetwork(self.source, n_threads=self.n_threads)
         self._takes, self._repeats = "pixels", (1, 1)
-        self.description_ = description
+        self.description_ = description = self._network.description
         set_network_attributes(
             self,
             classes=description["classes"],
@@ -272,11 +271,7 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
         return np.repeat(faces, 3, axis=-1) if self._takes == "rgb" else faces
 
     def _predict_batch(self, images):
-        outputs = self._network(images)
-        if "heads" not in self.description_:
-            return outputs
-        heads = split_outputs(outputs, self.description_)
-        return _softmax(blend_heads(heads, self.description_))
+        return self._network(images)
 
     def _averages_mirror_images(self):
         if self.test_time_augmentation is None:
@@ -285,11 +280,6 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "classes_")
-
-
-def _softmax(logits):
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 class ONNXNetwork:

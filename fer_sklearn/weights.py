@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from ._utils.files import atomic_write
+from ._utils.litert import LiteRTNetwork
 from ._utils.typing import ArrayLike, FloatArray, PathLike
 from ._utils.validation import suggestion
 
@@ -42,6 +43,7 @@ __all__ = [
     "LABEL_SETS",
     "SHIPPED",
     "NetworkWeights",
+    "WeightsNetwork",
     "blend_heads",
     "is_weights_file",
     "read_description",
@@ -236,6 +238,51 @@ def read_litert(name: PathLike) -> tuple[bytes, dict[str, Any]]:
             f"The weights {str(name)!r} come without a LiteRT model. Choose runtime='keras'."
         )
     return model, description
+
+
+class WeightsNetwork:
+    """The LiteRT model of weights, from images to the probabilities of a label set.
+
+    Several threads may call it at once.
+
+    Parameters
+    ----------
+    name : str or path-like
+        As in :func:`read_weights`; errors are those of :func:`read_litert`.
+    n_threads : int or None, default=None
+        Threads per call. If None, one per processor, at most four.
+
+    Attributes
+    ----------
+    description : dict
+        As in :func:`read_description`.
+    """
+
+    def __init__(self, name: PathLike, *, n_threads: int | None = None) -> None:
+        model, self.description = read_litert(name)
+        self._network = LiteRTNetwork(model, n_threads=n_threads)
+
+    def __call__(self, images: FloatArray) -> FloatArray:
+        """Compute the probabilities for a batch.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, h, w, 1), float32
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), float32
+            In the order of ``description["classes"]``.
+        """
+        outputs = self._network(images)
+        if "heads" not in self.description:
+            return outputs
+        return _softmax(blend_heads(split_outputs(outputs, self.description), self.description))
+
+
+def _softmax(logits):
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def write_weights(

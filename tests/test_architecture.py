@@ -470,6 +470,16 @@ assert description["classes"][outputs[0, :7].argmax()] == "happy", outputs
     assert _loaded_after(code, heavy=SLOW | KERAS) == []
 
 
+def test_a_photo_becomes_rows_without_anything_slow():
+    code = (
+        "import numpy as np\nfrom fer_sklearn import iter_photo_rows\n"
+        "rows = list(iter_photo_rows([np.zeros((48, 48), np.uint8)], crop_faces=False))\n"
+        "assert rows[0]['status'] == 'ok', rows\n"
+    )
+    # joblib counts the processors.
+    assert _loaded_after(code, heavy=SLOW - {"joblib"}) == []
+
+
 def test_the_checks_of_the_road_see_what_is_slow():
     tree = ast.parse(
         "if TYPE_CHECKING:\n    import scipy\ndef f():\n    from sklearn.base import x"

@@ -35,6 +35,14 @@ def test_the_shipped_model_is_the_default():
     assert probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_the_default_predicts_as_the_pipeline_of_the_shipped_model(faces):
+    crops = [*faces[0][:40], np.repeat(faces[0][40][:30, :, None], 3, axis=2)]
+    found = FaceReader().predict(crops)
+    expected = FaceReader(load_pretrained(runtime="litert")).predict(crops)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_faces_are_cut_as_the_model_cuts_them(model, photo):
     reader = FaceReader(model, detector=find)
     found = reader.detect(photo)

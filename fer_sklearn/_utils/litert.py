@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import queue
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .typing import FloatArray
 
-__all__ = ["LiteRTNetwork", "is_litert_installed"]
+__all__ = ["LiteRTNetwork", "average_mirror_images", "is_litert_installed"]
 
 _MAX_THREADS = 4
 
@@ -82,6 +83,25 @@ class LiteRTNetwork:
         interpreter = Interpreter(model_content=self._content, num_threads=n_threads)
         interpreter.allocate_tensors()
         return interpreter
+
+
+def average_mirror_images(
+    predict_batch: Callable[[FloatArray], FloatArray], images: FloatArray
+) -> FloatArray:
+    """Average what a network predicts for images and for their mirror images.
+
+    Parameters
+    ----------
+    predict_batch : callable
+        From images to probabilities.
+    images : ndarray of shape (n, h, w, channels), float32
+
+    Returns
+    -------
+    ndarray of shape (n, n_classes), float32
+    """
+    both = predict_batch(np.concatenate([images, images[:, :, ::-1]]))
+    return (both[: len(images)] + both[len(images) :]) / 2
 
 
 def _run_padded(interpreter, images, size):

@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .litert import average_mirror_images
 from .pixel_values import check_pixel_range, to_unit_floats
 from .pixels import check_pixels
 from .typing import ArrayLike, FloatArray, LabelArray
@@ -97,10 +98,9 @@ class PredictionMixin:
     def _batch_proba(self, pixels):
         """Return the probabilities of one batch."""
         images = self._network_input(pixels)
-        if not self._averages_mirror_images():
-            return self._predict_batch(images)
-        both = self._predict_batch(np.concatenate([images, images[:, :, ::-1]]))
-        return (both[: len(images)] + both[len(images) :]) / 2
+        if self._averages_mirror_images():
+            return average_mirror_images(self._predict_batch, images)
+        return self._predict_batch(images)
 
     def _averages_mirror_images(self):
         return self.test_time_augmentation
@@ -201,7 +201,7 @@ def unwrap(estimator: Any) -> Any | None:
 
 
 def split_pipeline(
-    estimator: Any, is_preprocessing: Callable[[Any], bool] | None = None
+    estimator: Any, types: type | tuple[type, ...] | None = None
 ) -> tuple[list, Any]:
     """Split an estimator into transformers and what predicts after them.
 
@@ -209,20 +209,19 @@ def split_pipeline(
     ----------
     estimator : estimator object
         A Pipeline, a search or FrozenEstimator around one, or any other estimator.
-    is_preprocessing : callable or None, default=None
-        Called with a step, returns whether it is split off; the steps from the first one for
-        which it is False stay together. If None, all steps but the last are split off, and
-        pipelines and wrappers are opened at any depth, as by :func:`unwrap`.
+    types : type, tuple of type or None, default=None
+        Only leading steps of these types are split off. If None, all steps but the last are split
+        off, and pipelines and wrappers are opened at any depth, as by :func:`unwrap`.
 
     Returns
     -------
     transformers : list of estimator
         In order, without ``"passthrough"``.
     classifier : estimator object
-        The last step or, with `is_preprocessing`, the Pipeline of the remaining steps; the last
-        step always remains. `estimator` itself if it is not a Pipeline.
+        The last step or, with `types`, the Pipeline of the remaining steps; the last step always
+        remains. `estimator` itself if it is not a Pipeline.
     """
-    if is_preprocessing is None:
+    if types is None:
         return _open_all(estimator)
     while isinstance(estimator, FrozenEstimator) or hasattr(estimator, "best_estimator_"):
         estimator = unwrap(estimator)
@@ -231,7 +230,7 @@ def split_pipeline(
     steps = [step for _, step in estimator.steps]
     n_split = 0
     while n_split < len(steps) - 1 and (
-        _is_passthrough(steps[n_split]) or is_preprocessing(steps[n_split])
+        _is_passthrough(steps[n_split]) or isinstance(steps[n_split], types)
     ):
         n_split += 1
     split = [step for step in steps[:n_split] if not _is_passthrough(step)]
