@@ -137,7 +137,7 @@ def own_network(folder):
 
 def table(done):
     """Set what was reached beside what was claimed, as Markdown."""
-    header = "| architecture | parameters | its original claims | PublicTest, % | epochs | claim |"
+    header = "| architecture | parameters | original claim | PublicTest, % | epochs | claim |"
     lines = [header, "| --- | ---: | --- | ---: | ---: | --- |"]
     for name, result in done.items():
         value, low, high = (100 * x for x in result["public_test"]["overall"]["accuracy"].values())
@@ -160,7 +160,7 @@ def verdict(result, reached, claimed):
     if reached >= claimed:
         return "met"
     if result["minutes"] >= result["minutes_allowed"]:
-        return f"not met: cut off after {result['minutes_allowed']:g} minutes"
+        return f"not met: stopped after {result['minutes_allowed']:g} minutes"
     if result["epochs_trained"] < result["epochs_original"]:
         return f"not met: stopped early, best at epoch {result['best_epoch']}"
     return "not met"

@@ -47,10 +47,10 @@ def unmirrored(*names):
 
 
 LADDER = {
-    "svm": ("HOG, an SVM as before", make_hog_svm_pipeline),
-    "hog": ("HOG, a least-squares SVM", lambda: unmirrored("hog")),
+    "svm": ("HOG, SVM", make_hog_svm_pipeline),
+    "hog": ("HOG, least-squares SVM", lambda: unmirrored("hog")),
     "lbp": ("+ LBP", lambda: unmirrored("hog", "lbp1", "lbp2")),
-    "mirror": ("+ mirrored copies", make_descriptor_svm_pipeline),
+    "mirror": ("+ mirror images", make_descriptor_svm_pipeline),
 }
 
 

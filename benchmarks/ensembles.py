@@ -42,8 +42,8 @@ def main():
     ]
     pair = [members[0], members[2]]
     models = {
-        "shipped CNN, `default`": members[0][1],
-        "shipped CNN, `tiny`": members[1][1],
+        "pretrained CNN, `default`": members[0][1],
+        "pretrained CNN, `tiny`": members[1][1],
         "HOG-SVM": svm,
         "`default` and HOG-SVM, averaged": VotingClassifier(pair, voting="soft"),
         "`default` and HOG-SVM, 3 : 1": VotingClassifier(pair, voting="soft", weights=[3, 1]),

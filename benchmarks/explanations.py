@@ -167,8 +167,8 @@ def correlation(first, second):
 def masking_table(models):
     """Set what each map's tenth costs beside what other tenths do, with 95 % intervals."""
     lines = [
-        "| model | map | images | hidden by | relevant tenth | random tenth | beyond it "
-        "| another image's | beyond it |",
+        "| model | map | images | hidden by | most relevant 10 % | random 10 % | difference "
+        "| another image's 10 % | difference |",
         "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for model, entry in models.items():
@@ -187,7 +187,7 @@ def masking_table(models):
 def shuffled_table(models):
     """Set the rank correlations of maps beside each other."""
     lines = [
-        "| model | map | output layer shuffled | last stage too | all layers "
+        "| model | map | output layer shuffled | and last stage | all layers "
         "| another image's map |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]

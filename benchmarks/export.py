@@ -35,7 +35,7 @@ KINDS = (
     *((format, "float32") for format in ("onnx", "saved_model", "web")),
 )
 _NAMES = {
-    "keras": "none: the pipeline, on Keras",
+    "keras": "none (the pipeline on Keras)",
     "tflite": "LiteRT (`tflite`)",
     "onnx": "ONNX (`onnx`)",
     "saved_model": "TensorFlow (`saved_model`)",
@@ -180,7 +180,7 @@ class Bench:
 def as_table(rows):
     lines = [
         "| model | format | weights | MB | same labels, % | largest difference | PublicTest, % | "
-        "ms a face | as a share of `model.predict` |",
+        "ms per face | relative to `model.predict` |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:

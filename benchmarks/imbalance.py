@@ -100,12 +100,12 @@ def answers(model, train, X, args):
         fitted = train_one(*train, args)
         seconds = time.perf_counter() - began
         found[remedy] = fitted.predict(X), seconds
-        if remedy == "nothing":
+        if remedy == "no remedy":
             shares = np.unique(train[1], return_counts=True)[1] / len(train[1])
             # Bayes' rule, had all labels been equally frequent (Menon et al. 2021).
             adjusted = fitted.classes_[(fitted.predict_proba(X) / shares).argmax(axis=1)], 0.0
         print(f"  {remedy}: {seconds:.0f} s", flush=True)
-    found["answers divided by the labels' shares"] = adjusted
+    found["probabilities divided by class frequencies"] = adjusted
     return found
 
 
@@ -147,11 +147,11 @@ def oversampled_cnn(X, y, args):
 # A copy of an image does to a least-squares SVM what twice the weight does.
 MODELS = {
     "svm": {
-        "nothing": lambda *data: svm(*data, probability=True),
+        "no remedy": lambda *data: svm(*data, probability=True),
         "class weights": lambda *data: svm(*data, class_weight="balanced"),
     },
     "cnn": {
-        "nothing": cnn,
+        "no remedy": cnn,
         "class weights": lambda *data: cnn(*data, class_weight="balanced"),
         "oversampling": oversampled_cnn,
         "focal loss": lambda *data: cnn(*data, loss="focal"),
@@ -177,7 +177,7 @@ def compared(found, y, args):
             "seconds": round(seconds),
             "metrics": {name: interval(values) for name, values in measured[remedy].items()},
             "against_nothing": {
-                name: interval(values - measured["nothing"][name])
+                name: interval(values - measured["no remedy"][name])
                 for name, values in measured[remedy].items()
             },
         }

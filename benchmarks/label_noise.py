@@ -119,7 +119,7 @@ def doubted(report, votes):
 
     others = np.setdiff1d(np.arange(report.n_images), rank)
     result = {"all images": row(np.arange(report.n_images))}
-    result |= {f"the surest {n:,}": row(rank[:n]) for n in _TOPS if n <= len(rank)}
+    result |= {f"the {n:,} most doubtful": row(rank[:n]) for n in _TOPS if n <= len(rank)}
     return result | {"all likely errors": row(rank), "all others": row(others)}
 
 
@@ -131,15 +131,15 @@ def share(count, n):
 
 def table(result):
     lines = [
-        "| images of FER2013's training set | voted on | people see no such emotion, % "
-        "| no face, or unclear, % | people see what was suggested, % |",
+        "| images of FER2013's training set | with votes | votes contradict the label, % "
+        "| no face, or unclear, % | votes agree with the suggestion, % |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name, row in result["doubted"].items():
         cells = [name, f"{row['images']:,}"]
         for kind in ("disagree", "no_face", "suggested"):
             value, low, high = (100 * number for number in row[kind].values())
-            judged = kind != "suggested" or "surest" in name or "likely" in name
+            judged = kind != "suggested" or "doubtful" in name or "likely" in name
             cells.append(f"{value:.1f} ({low:.1f}–{high:.1f})" if judged else "")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

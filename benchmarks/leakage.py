@@ -116,7 +116,7 @@ def augmenting(train, public, args):
     groups = np.tile(originals, 1 + _COPIES)
     apart = {"n_splits": 5, "shuffle": True, "random_state": args.seed}
     trials = {
-        f"{len(y):,} images, not augmented, copies together": (
+        f"{len(y):,} images, not augmented, duplicates together": (
             *(X, y, originals),
             StratifiedGroupKFold(**apart),
         ),
@@ -124,7 +124,7 @@ def augmenting(train, public, args):
             *(augmented, labels, groups),
             StratifiedKFold(**apart),
         ),
-        f"{len(labels):,}, the copies of an image together": (
+        f"{len(labels):,}, copies of an image together": (
             *(augmented, labels, groups),
             StratifiedGroupKFold(**apart),
         ),
@@ -167,7 +167,7 @@ def selecting(train, public, args):
         row(name, cross_val_predict(model, X, y, cv=folds) == y, args)
         for name, (X, model) in trials.items()
     ]
-    return {"header": "350 images with labels drawn by chance (14.3 %)", "rows": rows}
+    return {"header": "350 images with random labels (chance: 14.3 %)", "rows": rows}
 
 
 PARTS = {"shipped": shipped, "svm": svm, "augmenting": augmenting, "selecting": selecting}

@@ -89,7 +89,7 @@ def tables(entry, report):
         "| on PublicTest | |",
         "| --- | ---: |",
         f"| accuracy, % | {interval(accuracy)} |",
-        f"| accuracy on the {unseen['images']:,} images without a copy in training, % "
+        f"| accuracy on the {unseen['images']:,} images without a duplicate in training, % "
         f"| {interval(unseen['accuracy'].values())} |",
         f"| balanced accuracy, % | {interval(report.overall['balanced_accuracy'])} |",
         f"| macro-F1, % | {interval(report.overall['macro_f1'])} |",

@@ -23,14 +23,14 @@ _RATE = COMMON["learning_rate"]
 # Change -> parameters, and whether the votes are used.
 CHANGES = {
     "the recipe": ({}, True),
-    "labels alone, no votes": ({}, False),
+    "labels only, no votes": ({}, False),
     "no augmentation": ({"augmentation": None}, True),
     "no erased rectangles": ({"augmentation": AUGMENTATION | {"erasing": 0.0}}, True),
     "stronger augmentation": ({"augmentation": True}, True),
     "no label smoothing": ({"label_smoothing": 0.0}, True),
-    "a sixteenth of the weight decay": ({"weight_decay": COMMON["weight_decay"] / 16}, True),
-    "a constant rate": ({"learning_rate_schedule": None}, True),
-    "a constant rate, weights averaged (EMA)": (
+    "1/16 of the weight decay": ({"weight_decay": COMMON["weight_decay"] / 16}, True),
+    "constant learning rate": ({"learning_rate_schedule": None}, True),
+    "constant learning rate, weights averaged (EMA)": (
         {
             "learning_rate_schedule": None,
             "optimizer": keras.optimizers.SGD(

@@ -220,7 +220,7 @@ def megabytes(work, options):
 
 def as_table(results):
     lines = [
-        "| work | where | time | CPU time | two workers, times as fast as one |",
+        "| work | where | time | CPU time | speed-up of two workers over one |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
     for row in results:
@@ -235,7 +235,7 @@ def as_table(results):
 
 
 def as_memory_table(megabytes_of):
-    lines = ["| a worker that has done | MB |", "| --- | ---: |"]
+    lines = ["| worker after | MB |", "| --- | ---: |"]
     lines += [f"| {name} | {number:.0f} |" for name, number in megabytes_of.items()]
     return "\n".join(lines)
 

@@ -104,10 +104,10 @@ def frames(rounds):
     found = len(answer()[0])
     seconds = [timed(answer) for _ in range(rounds)]
     return {
-        "question": f"a frame of {_FRAME[1]}×{_FRAME[0]}, {found} face found and classified",
+        "question": f"a frame of {_FRAME[1]}×{_FRAME[0]}, {found} face detected and classified",
         "median_seconds": statistics.median(seconds),
-        "frames_a_second": 1 / statistics.median(seconds),
-        "aim": "at least 15 a second",
+        "frames_per_second": 1 / statistics.median(seconds),
+        "aim": "at least 15 per second",
     }
 
 
@@ -118,7 +118,7 @@ def new_process(rounds):
         write_image(path, astronaut())
         command = [sys.executable, "-m", "fer_sklearn", "predict", str(path)]
         return compare(
-            "a new process: fer-sklearn predict photo.png, and import tensorflow",
+            "new process: fer-sklearn predict photo.png vs import tensorflow",
             lambda: run(command),
             lambda: run([sys.executable, "-c", "import tensorflow"]),
             rounds,
@@ -143,12 +143,12 @@ def compare(question, ours, theirs, rounds, *, aim):
 
 
 def as_table(comparisons):
-    lines = ["| what | time, as a share of the other's | aim |", "| --- | ---: | ---: |"]
+    lines = ["| what | time relative to the reference | target |", "| --- | ---: | ---: |"]
     for row in comparisons:
         if "ratio" in row:
             measured = f"{row['ratio']:.3f}"
         else:
-            measured = f"{row['frames_a_second']:.0f} a second"
+            measured = f"{row['frames_per_second']:.0f} per second"
         lines.append(f"| {row['question']} | {measured} | {row['aim']} |")
     return "\n".join(lines)
 

@@ -279,7 +279,7 @@ def record(args, entry):
 
 def table(models):
     lines = [
-        "| model | parameters | seeds | PublicTest, % | with flips, % |",
+        "| model | parameters | seeds | PublicTest, % | with mirror images, % |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name, seeds in sorted(models.items()):

@@ -76,7 +76,7 @@ def measure(recorded, y, groups):
     ]
     return {
         "calibration": {
-            "as it is": probability_report(recorded.proba, recorded.classes, y),
+            "as bundled": probability_report(recorded.proba, recorded.classes, y),
             **{
                 method: calibrated_on_folds(recorded, rows, y, groups, method)
                 for method in _METHODS
@@ -94,8 +94,10 @@ def measure(recorded, y, groups):
             for score in _SCORES
         },
         "coverage_by_emotion_at_0.9": {
-            "one threshold": over_halves(halves, emotions_by_one_threshold, recorded, rows, y),
-            "own thresholds": over_halves(halves, emotions_by_own_thresholds, recorded, rows, y),
+            "single threshold": over_halves(halves, emotions_by_one_threshold, recorded, rows, y),
+            "threshold per emotion": over_halves(
+                halves, emotions_by_own_thresholds, recorded, rows, y
+            ),
         },
     }
 
@@ -193,7 +195,7 @@ def tables(models):
         lines.append(row(label, [cell(entry) for entry in models.values()]))
 
     for metric, digits in (("expected_calibration_error", 3), ("log_loss", 3)):
-        for method in ("as it is", *_METHODS):
+        for method in ("as bundled", *_METHODS):
             add(
                 f"{metric.replace('_', ' ')}, {method}",
                 lambda entry, at=(method, metric), digits=digits: interval(
@@ -201,33 +203,33 @@ def tables(models):
                 ),
             )
     add(
-        "accuracy of all, %",
-        lambda entry: f"{100 * entry['calibration']['as it is']['accuracy']['value']:.1f}",
+        "accuracy, %",
+        lambda entry: f"{100 * entry['calibration']['as bundled']['accuracy']['value']:.1f}",
     )
     for coverage in _COVERAGES:
         add(
-            f"accuracy of the surest {100 * coverage:.0f} %, %",
+            f"accuracy at {100 * coverage:.0f} % coverage, %",
             lambda entry, at=str(coverage): spread(entry["abstaining"][at]["accuracy"], 100),
         )
     for level in _LEVELS:
         for score in _SCORES:
             add(
-                f"sets at {100 * level:.0f} % by {score.upper()}: true label in, %; labels a set",
+                f"{score.upper()} sets at {100 * level:.0f} %: coverage, %; labels per set",
                 lambda entry, at=(score, str(level)): sets_cell(entry["sets"][at[0]][at[1]]),
             )
     return "\n".join([*lines, "", *emotion_table(models)]) + "\n"
 
 
 def emotion_table(models):
-    rules = ("one threshold", "own thresholds")
+    rules = ("single threshold", "threshold per emotion")
     header = [f"{name}, {rule}" for name in models for rule in rules]
-    lines = [row("true label in sets at 90 %, %", header), "| --- |" + " ---: |" * len(header)]
+    lines = [row("coverage of sets at 90 %, %", header), "| --- |" + " ---: |" * len(header)]
     found = [
         entry["coverage_by_emotion_at_0.9"][rule] for entry in models.values() for rule in rules
     ]
     for emotion in found[0]:
         digits = (1, 2) if emotion == "size" else (100, 1)
-        label = "labels a set" if emotion == "size" else emotion
+        label = "labels per set" if emotion == "size" else emotion
         lines.append(row(label, [spread(figures[emotion], *digits) for figures in found]))
     return lines
 
