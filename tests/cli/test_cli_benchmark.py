@@ -50,6 +50,6 @@ def test_benchmark_keeps_an_earlier_result(tmp_path, capsys):
     )
 
 
-def test_benchmark_limits_only_data(capsys):
+def test_benchmark_limits_data_only(capsys):
     error = usage_error(capsys, "benchmark", "--limit", "3")
     assert error == "fer-sklearn benchmark: error: argument --limit: only with --data"

@@ -7,7 +7,7 @@ from fer_sklearn import make_faces
 from fer_sklearn.cli._data import load_labelled, load_split, stratified_rows
 
 
-def test_drawn_rows_keep_the_shares():
+def test_drawn_rows_keep_the_proportions():
     target = np.array(["a"] * 60 + ["b"] * 30 + ["c"] * 10)
     rows = stratified_rows(target, 20, random_state=0)
     assert np.unique(target[rows], return_counts=True)[1].tolist() == [12, 6, 2]
@@ -19,7 +19,7 @@ def test_drawn_rows_have_every_label():
     assert set(target[stratified_rows(target, 4, random_state=0)]) == set("abcd")
 
 
-def test_what_was_read_is_told(photos, capsys):
+def test_the_data_that_is_read_is_reported(photos, capsys):
     data = load_labelled(photos, subset="test", limit=14)
     assert data.images.shape == (14, 48, 48)
     first, second = capsys.readouterr().err.splitlines()
@@ -29,7 +29,7 @@ def test_what_was_read_is_told(photos, capsys):
     assert second.count(",") == 6
 
 
-def test_a_folder_of_one_label_is_no_data(photos, capsys):
+def test_a_folder_of_one_label_is_refused(photos, capsys):
     path = photos / "train" / "happy"
     assert run("train", path, "--model", "hog-svm", "-o", "x.fer") == 1
     error = capsys.readouterr().err
@@ -39,7 +39,7 @@ def test_a_folder_of_one_label_is_no_data(photos, capsys):
     assert f"As label folders: {path} has no images in label folders" in error
 
 
-def test_a_part_of_fer2013_that_is_missing_is_told(photos, model, capsys):
+def test_a_missing_part_of_fer2013_is_reported(photos, model, capsys):
     assert run("evaluate", model, photos, "--subset", "private") == 1
     error = capsys.readouterr().err
     assert error.startswith(f"fer-sklearn: error: {photos} cannot be used. As FER2013: ")
@@ -49,7 +49,7 @@ def test_a_part_of_fer2013_that_is_missing_is_told(photos, model, capsys):
     )
 
 
-def test_a_table_is_only_fer2013(tmp_path, model, capsys):
+def test_a_csv_file_must_be_fer2013(tmp_path, model, capsys):
     table = tmp_path / "fer2013.csv"
     table.write_text("emotion,pixels,Usage\n0,1 2 3,Training\n")
     assert run("train", table, "--model", "hog-svm", "-o", tmp_path / "a.fer") == 1
@@ -64,7 +64,7 @@ def test_a_table_is_only_fer2013(tmp_path, model, capsys):
     )
 
 
-def test_an_unknown_part_is_told(photos, model, capsys):
+def test_an_unknown_part_is_reported(photos, model, capsys):
     assert run("evaluate", model, photos, "--subset", "tset") == 1
     assert capsys.readouterr().err == (
         f"fer-sklearn: error: {photos} has no subset 'tset'; it has test, train. Choose one of "

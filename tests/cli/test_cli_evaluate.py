@@ -32,7 +32,7 @@ def test_evaluate_writes_files(model, photos, tmp_path, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_evaluate_refuses_other_pictures(model, photos, capsys):
+def test_evaluate_refuses_other_suffixes(model, photos, capsys):
     assert run("evaluate", model, photos, "--confusion", "c.txt") == 1
     assert capsys.readouterr().err == (
         "fer-sklearn: error: --confusion='c.txt' ends in '.txt'; expected one of .png, .pdf, "

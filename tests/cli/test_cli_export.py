@@ -42,7 +42,7 @@ def failing_check(monkeypatch):
     monkeypatch.setattr("fer_sklearn.exporting._export.check_outputs", check_outputs)
 
 
-def test_export_writes_a_file_and_prints_how_it_was_checked(cnn, faces, tmp_path, capsys):
+def test_export_writes_a_file_and_prints_how_it_was_verified(cnn, faces, tmp_path, capsys):
     path = tmp_path / "a.tflite"
     assert run("export", path, "--model", cnn, "--license", "my own") == 0
     out, err = capsys.readouterr()
@@ -61,7 +61,7 @@ def test_export_writes_a_file_and_prints_how_it_was_checked(cnn, faces, tmp_path
     np.testing.assert_allclose(load_exported(path).predict_proba(images), expected, atol=1e-4)
 
 
-def test_a_shipped_model_is_exported_by_name(tmp_path, capsys):
+def test_a_bundled_model_is_exported_by_name(tmp_path, capsys):
     path = tmp_path / "a.tflite"
     options = ["--model", "tiny", "--precision", "float16", "--input-size", "96"]
     assert run("export", path, *options, "--batch-size", "2", "--min-label-agreement", "0.9") == 0
@@ -71,7 +71,7 @@ def test_a_shipped_model_is_exported_by_name(tmp_path, capsys):
     assert described["licence"].startswith("MIT")
 
 
-def test_full_integers_learn_from_label_folders(cnn, tmp_path, capsys):
+def test_int8_is_calibrated_with_label_folders(cnn, tmp_path, capsys):
     write_folder(tmp_path / "faces", *make_faces(280, size=16, random_state=0, return_X_y=True))
     path = tmp_path / "a.tflite"
     options = ["--precision", "int8", "--images", tmp_path / "faces", "--min-label-agreement", "0"]
@@ -82,7 +82,7 @@ def test_full_integers_learn_from_label_folders(cnn, tmp_path, capsys):
     assert shown(out)["test faces"] == "70"
 
 
-def test_a_folder_of_images_is_thinned_out_evenly(cnn, tmp_path, capsys, monkeypatch):
+def test_a_folder_of_images_is_subsampled_evenly(cnn, tmp_path, capsys, monkeypatch):
     folder = tmp_path / "faces"
     folder.mkdir()
     for i, image in enumerate(make_faces(128, size=16, random_state=0).images):
@@ -151,7 +151,7 @@ def test_a_page_says_how_to_show_it(cnn, no_node, tmp_path, capsys):
         ),
     ],
 )
-def test_export_knows_which_options_fit_together(options, message, capsys):
+def test_export_checks_which_options_fit_together(options, message, capsys):
     assert usage_error(capsys, "export", *options) == f"fer-sklearn export: error: {message}"
 
 
@@ -211,14 +211,14 @@ def test_nothing_is_left_of_an_export_that_fails(name, form, cnn, failing_check,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_hog_svm_is_refused_in_a_line(model, tmp_path, capsys):
+def test_a_hog_svm_is_refused_in_one_line(model, tmp_path, capsys):
     assert run("export", tmp_path / "a.tflite", "--model", model) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert re.match(r"fer-sklearn: error: estimator has a \w+, which cannot be exported", error)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_too_few_images_are_told(cnn, photos, tmp_path, capsys):
+def test_too_few_images_are_reported(cnn, photos, tmp_path, capsys):
     folder = photos / "test" / "happy"
     n_images = len(list(folder.iterdir()))
     command = ["export", tmp_path / "a.tflite", "--model", cnn, "--images", folder]
@@ -229,7 +229,7 @@ def test_too_few_images_are_told(cnn, photos, tmp_path, capsys):
     )
 
 
-def test_names_that_are_copied_are_complete():
+def test_copied_names_are_complete():
     from fer_sklearn.exporting._formats import FORMATS, LITERT_PRECISIONS
 
     assert {name: form.suffix for name, form in FORMATS.items()} == _export.FORMATS
@@ -247,7 +247,7 @@ def test_help_fits_80_columns(capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_no_library_speaks_on_the_terminal(cnn, tmp_path):
+def test_no_library_prints_to_the_terminal(cnn, tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     command = [sys.executable, "-m", "fer_sklearn", "export", "a.tflite", "--model", cnn]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)

@@ -25,7 +25,7 @@ def test_info_reads_the_backend_of_the_settings_file(tmp_path, capsys, monkeypat
     assert re.search(r"^Keras backend +torch$", capsys.readouterr().out, re.MULTILINE)
 
 
-def test_info_says_what_to_type_for_an_extra(capsys, monkeypatch):
+def test_info_says_how_to_install_an_extra(capsys, monkeypatch):
     requirements = ["numpy>=1", 'no-such-package>=1; extra == "video"']
     monkeypatch.setattr("importlib.metadata.requires", lambda name: requirements)
     assert run("info") == 0

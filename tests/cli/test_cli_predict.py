@@ -31,7 +31,7 @@ def album(tmp_path, monkeypatch):
 # Printed output
 
 
-def test_a_table_has_a_row_a_face(album, capsys):
+def test_a_table_has_one_row_per_face(album, capsys):
     assert run("predict", "album", "b.png") == 0
     out, err = capsys.readouterr()
     assert out == (
@@ -81,7 +81,7 @@ def test_a_pattern_in_quotes_is_expanded(album, capsys):
     assert sorted({row["source"] for row in rows}) == ["album/a.png", "album/sub/a.png"]
 
 
-def test_pictures_of_faces_are_hinted_at(album, capsys):
+def test_photos_of_cropped_faces_get_a_hint(album, capsys):
     assert run("predict", "album/sub") == 0
     assert capsys.readouterr().err == (
         "No face was found in 1 of 1 photo(s). If they show nothing but a face, add "
@@ -92,7 +92,7 @@ def test_pictures_of_faces_are_hinted_at(album, capsys):
 # Errors
 
 
-def test_each_failure_is_a_line_and_the_rest_goes_on(album, capsys):
+def test_each_failure_is_one_line_and_does_not_stop_the_rest(album, capsys):
     os.mkdir("empty")
     with open("text.jpg", "w") as file:
         file.write("a text")
@@ -131,9 +131,7 @@ def test_each_failure_is_a_line_and_the_rest_goes_on(album, capsys):
         ),
     ],
 )
-def test_what_cannot_be_written_is_told_before_any_work(
-    album, capsys, monkeypatch, option, message
-):
+def test_outputs_are_checked_before_any_work(album, capsys, monkeypatch, option, message):
     monkeypatch.setattr(_predict, "_reader", None)
     assert run("predict", "album", *option) == 1
     message = message.format(here=os.path.realpath(album))
@@ -154,7 +152,7 @@ def test_options_that_contradict_are_wrong_usage(album, capsys):
 # Output file
 
 
-def test_a_file_is_written_and_gone_on_with(album, capsys):
+def test_a_file_is_written_and_resumed(album, capsys):
     assert run("predict", "b.png", "--output", "rows.csv") == 0
     assert capsys.readouterr() == (
         "",
@@ -192,10 +190,10 @@ def test_an_interruption_keeps_what_is_written(album, capsys, monkeypatch, name,
     reader = Reader()
     plain = reader.predict
 
-    def classify(pictures):
+    def classify(crops):
         if len(reader.batches) == 8:
             raise KeyboardInterrupt
-        return plain(pictures)
+        return plain(crops)
 
     reader.predict = classify
     monkeypatch.setattr(_predict, "_reader", lambda args: reader)
@@ -214,7 +212,7 @@ def test_an_interruption_keeps_what_is_written(album, capsys, monkeypatch, name,
 # Images
 
 
-def test_pictures_are_drawn_beside_the_rows(album, capsys):
+def test_photos_are_annotated_in_addition_to_the_rows(album, capsys):
     before = read_image("album/a.png")
     assert run("predict", "album", "--annotate", "out/faces") == 0
     assert _files("out") == ["faces/a-faces.png", "faces/sub/a-faces.png"]
@@ -222,7 +220,7 @@ def test_pictures_are_drawn_beside_the_rows(album, capsys):
     assert (read_image("album/a.png") == before).all()
 
 
-def test_pictures_of_one_name_do_not_replace_each_other(album, capsys):
+def test_photos_of_the_same_name_do_not_replace_each_other(album, capsys):
     os.makedirs("other/album")
     write_image("other/album/a.png", photo())
     write_image("other/b.png", photo())
@@ -239,7 +237,7 @@ def test_pictures_of_one_name_do_not_replace_each_other(album, capsys):
     ]
 
 
-def test_a_picture_never_replaces_its_photo(album, capsys):
+def test_an_annotated_photo_never_replaces_the_original(album, capsys):
     before = read_image("b.png")
     assert run("predict", "b.png", "no.png", "--annotate", ".") == 1
     assert (read_image("b.png") == before).all()
@@ -263,7 +261,7 @@ def _files(root):
 # Real models
 
 
-def test_the_astronaut_is_shown_where_no_path_is_given(tmp_path, capsys):
+def test_the_sample_photo_is_used_without_a_path(tmp_path, capsys):
     assert run("predict", "--format", "csv", "--annotate", tmp_path) == 0
     out, err = capsys.readouterr()
     (row,) = csv_rows(out)
@@ -272,7 +270,7 @@ def test_the_astronaut_is_shown_where_no_path_is_given(tmp_path, capsys):
     assert _files(tmp_path) == ["astronaut-faces.png"]
 
 
-def test_a_photo_is_told_by_the_shipped_model(tmp_path, capsys):
+def test_the_bundled_model_predicts_photos(tmp_path, capsys):
     from skimage.data import astronaut
 
     write_image(tmp_path / "astronaut.png", astronaut())
@@ -285,7 +283,7 @@ def test_a_photo_is_told_by_the_shipped_model(tmp_path, capsys):
     assert (second["emotion"], second["status"]) == (None, "no face")
 
 
-def test_faces_need_not_be_found(photos, capsys):
+def test_faces_need_not_be_detected(photos, capsys):
     folder = photos / "test" / "happy"
     assert run("predict", folder, "--model", "tiny", "--no-crop-faces", "--format", "json") == 0
     rows = json.loads(capsys.readouterr().out)
@@ -302,7 +300,7 @@ def test_a_model_file_is_used(model, photos, capsys):
     assert {row["happy"] for row in rows} == {None}  # an SVM without probabilities
 
 
-def test_a_model_file_that_crops_finds_faces_its_way(photos, tmp_path, capsys):
+def test_a_model_file_with_a_cropper_detects_faces(photos, tmp_path, capsys):
     path = tmp_path / "a.fer"
     options = ["--model", "hog-svm", "--crop-faces", "--limit", "35"]
     assert run("train", photos, *options, "-o", path) == 0

@@ -65,12 +65,12 @@ def test_the_module_is_the_program(tmp_path):
     )
 
 
-def test_debug_shows_where():
+def test_debug_shows_the_traceback():
     with pytest.raises(FileNotFoundError):
         run("info", "no.fer", "--debug")
 
 
-def test_a_reader_who_leaves_is_no_error():
+def test_a_closed_pipe_is_not_an_error():
     command = [sys.executable, "-m", "fer_sklearn", "info"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
@@ -85,7 +85,7 @@ def test_a_command_is_needed(capsys):
     )
 
 
-def test_names_that_are_copied_are_complete():
+def test_copied_names_are_complete():
     assert sorted(ARCHITECTURES) == sorted(ALL_ARCHITECTURES)
     assert list(SCORES) == list(SCORING)
     assert SHIPPED == weights.SHIPPED
@@ -97,7 +97,7 @@ START_UP = b"I0000 00:00:1795254230.82 15393 port.cc:153] oneDNN custom operatio
 @pytest.mark.parametrize(
     ("enabled", "expected"), [(True, b"kept\n"), (False, START_UP + b"kept\n")]
 )
-def test_start_up_lines_are_taken_out(enabled, expected, capfdbinary, monkeypatch):
+def test_start_up_messages_are_removed(enabled, expected, capfdbinary, monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_start_up(enabled=enabled):
         os.write(2, START_UP + b"kept\n")
@@ -106,7 +106,7 @@ def test_start_up_lines_are_taken_out(enabled, expected, capfdbinary, monkeypatc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["cnn", "shipped"])
-def test_no_library_speaks_on_the_terminal(cnn, photos, which):
+def test_no_library_prints_to_the_terminal(cnn, photos, which):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     model = cnn if which == "cnn" else "tiny"
     command = [sys.executable, "-m", "fer_sklearn", "predict", photos / "test" / "sad"]

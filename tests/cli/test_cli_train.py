@@ -45,7 +45,7 @@ def test_train_refuses_to_replace_a_file(photos, model, capsys):
     )
 
 
-def test_train_replaces_a_file_by_force(photos, tmp_path):
+def test_train_replaces_a_file_with_force(photos, tmp_path):
     path = tmp_path / "a.fer"
     path.write_text("old")
     assert run("train", photos, "--model", "hog-svm", "-o", path, "--force") == 0
@@ -72,12 +72,12 @@ def test_train_needs_a_folder_for_its_file(photos, tmp_path, capsys):
         (["cnn", "--epochs", "0"], "argument --epochs: '0' is not a whole number above 0"),
     ],
 )
-def test_train_knows_which_options_a_model_has(options, message, photos, capsys):
+def test_train_checks_which_options_a_model_has(options, message, photos, capsys):
     error = usage_error(capsys, "train", photos, "--model", *options)
     assert error == f"fer-sklearn train: error: {message}"
 
 
-def test_a_network_is_trained_with_a_line_an_epoch(photos, tmp_path, capsys):
+def test_training_a_network_prints_one_line_per_epoch(photos, tmp_path, capsys):
     path = tmp_path / "a.fer"
     options = ["--architecture", "conv3", "--epochs", "2", "--image-size", "16"]
     assert run("train", photos, "--model", "cnn", *options, "-o", path) == 0

@@ -37,7 +37,7 @@ def test_tune_prints_a_table_with_short_names(photos, capsys):
     assert re.search(r"0\.\d{3} ± 0\.\d{3}", rows[0])
 
 
-def test_tune_finds_faces_once_a_fold(photos, capsys):
+def test_tune_detects_faces_once_per_fold(photos, capsys):
     options = ["--crop-faces", "--limit", "14", "--cv", "2", "--grid", "classifier__C=1,5"]
     assert run("tune", photos, "--model", "hog-svm", *options, "--format", "json") == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
@@ -53,7 +53,7 @@ def test_tune_finds_faces_once_a_fold(photos, capsys):
         ("classifier__C", "'classifier__C' is not of the form NAME=VALUE,VALUE"),
     ],
 )
-def test_tune_tells_a_wrong_grid(grid, message, photos, capsys):
+def test_tune_reports_a_wrong_grid(grid, message, photos, capsys):
     error = usage_error(capsys, "tune", photos, "--model", "hog-svm", "--grid", grid)
     assert error == f"fer-sklearn tune: error: argument --grid: {message}"
 

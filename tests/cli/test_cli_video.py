@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import videos
 from running import csv_rows, run, usage_error
-from videos import Camera, SquareReader, moving, read_film, squares, write_film
+from videos import Camera, SquareReader, moving, read_video, squares, write_video
 
 from fer_sklearn.cli import _video
 
@@ -32,8 +32,8 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    return write_film(tmp_path_factory.mktemp("films") / "one.mp4", moving(50))
+def video(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("videos") / "one.mp4", moving(50))
 
 
 @pytest.fixture
@@ -52,66 +52,68 @@ def camera(monkeypatch, square_reader):
 
 
 @pytest.mark.usefixtures("square_reader")
-def test_a_film_is_summed_up(film, capsys):
-    assert run("video", film) == 0
+def test_a_video_is_summarised(video, capsys):
+    assert run("video", video) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0] == f"{film}: 2.0 s, 50 frames, 50 searched, 1 face(s)"
+    assert lines[0] == f"{video}: 2.0 s, 50 frames, 50 searched, 1 face(s)"
     assert lines[1].split() == ["face", "seconds", "first", "last", "emotion", "happy", "sad"]
     assert lines[2].split()[:5] == ["0", "2.0", "0.0", "2.0", "happy"]
     assert err == ""
 
 
 @pytest.mark.usefixtures("square_reader")
-def test_all_files_are_written(film, tmp_path, capsys):
+def test_all_files_are_written(video, tmp_path, capsys):
     outputs = [tmp_path / "a.csv", tmp_path / "a.mp4", tmp_path / "a.png"]
     options = [("--output", "--annotate", "--plot")[i] for i in range(3)]
     arguments = [part for pair in zip(options, outputs, strict=True) for part in pair]
-    assert run("video", film, *arguments, "--format", "json") == 0
+    assert run("video", video, *arguments, "--format", "json") == 0
     out, err = capsys.readouterr()
     assert json.loads(out)[0]["emotion"] == "happy"
     assert err.splitlines() == [f"Written to {path}" for path in outputs]
     assert len(csv_rows(outputs[0].read_text())) == 50
-    assert len(read_film(outputs[1])) == 50
+    assert len(read_video(outputs[1])) == 50
     assert outputs[2].stat().st_size > 5000
 
-    assert run("video", film, *arguments) == 1
+    assert run("video", video, *arguments) == 1
     assert "exists already" in capsys.readouterr().err
-    assert run("video", film, *arguments, "--force", "--stride", "10") == 0
+    assert run("video", video, *arguments, "--force", "--stride", "10") == 0
     assert len(csv_rows(outputs[0].read_text())) == 5
 
 
 @pytest.mark.usefixtures("square_reader")
-def test_a_film_without_faces_says_so(tmp_path, capsys):
-    film = write_film(tmp_path / "a.mp4", [squares()] * 5)
-    assert run("video", film, "--plot", tmp_path / "a.png", "--format", "json") == 0
+def test_a_video_without_faces_is_reported(tmp_path, capsys):
+    video = write_video(tmp_path / "a.mp4", [squares()] * 5)
+    assert run("video", video, "--plot", tmp_path / "a.png", "--format", "json") == 0
     out, err = capsys.readouterr()
     assert json.loads(out) == []
     assert err == "No face was found; there is nothing to plot\n"
 
 
 @pytest.mark.usefixtures("square_reader")
-def test_a_truncated_film_is_summed_up_and_fails(tmp_path, capsys):
-    film = write_film(tmp_path / "cut.avi", moving(75, step=2), codec="MJPG")
-    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
-    assert run("video", film, "--output", tmp_path / "a.csv", "--format", "csv") == 1
+def test_a_truncated_video_is_summarised_and_fails(tmp_path, capsys):
+    video = write_video(tmp_path / "cut.avi", moving(75, step=2), codec="MJPG")
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    assert run("video", video, "--output", tmp_path / "a.csv", "--format", "csv") == 1
     out, err = capsys.readouterr()
     (row,) = csv_rows(out)
     assert row["emotion"] == "happy"
     assert err.splitlines()[0] == f"Written to {tmp_path / 'a.csv'}"
-    assert err.splitlines()[1].startswith(f"fer-sklearn: error: {film}: truncated or damaged after")
+    assert err.splitlines()[1].startswith(
+        f"fer-sklearn: error: {video}: truncated or damaged after"
+    )
 
 
 @pytest.mark.usefixtures("square_reader")
-def test_a_film_that_is_not_there_is_told_in_a_line(tmp_path, capfd):
+def test_a_missing_video_is_reported_in_one_line(tmp_path, capfd):
     assert run("video", tmp_path / "a.mp4") == 1
     err = capfd.readouterr().err
     assert err == f"fer-sklearn: error: {tmp_path / 'a.mp4'}: there is no such file\n"
 
 
-def test_what_is_no_film_is_told_in_a_line(tmp_path):
+def test_other_files_are_reported_in_one_line(tmp_path):
     """Use a separate process, since FFmpeg reads its log level only once."""
-    (tmp_path / "a.mp4").write_bytes(b"no film")
+    (tmp_path / "a.mp4").write_bytes(b"no video")
     process = _start(tmp_path, "video", "a.mp4")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
@@ -121,7 +123,7 @@ def test_what_is_no_film_is_told_in_a_line(tmp_path):
 
 
 @pytest.mark.usefixtures("square_reader")
-def test_an_absent_camera_is_told_in_a_line(capfd):
+def test_a_missing_camera_is_reported_in_one_line(capfd):
     assert run("webcam", "77", "--headless") == 1
     err = capfd.readouterr().err
     assert err.startswith("fer-sklearn: error: camera 77 cannot be opened: it is absent, ")
@@ -129,7 +131,7 @@ def test_an_absent_camera_is_told_in_a_line(capfd):
 
 
 @pytest.mark.usefixtures("camera")
-def test_a_camera_that_goes_away_is_summed_up(tmp_path, capsys):
+def test_a_camera_that_goes_away_is_summarised(tmp_path, capsys):
     timeline = tmp_path / "a.csv"
     assert run("webcam", "--headless", "--output", timeline) == 1
     out, err = capsys.readouterr()
@@ -139,7 +141,7 @@ def test_a_camera_that_goes_away_is_summed_up(tmp_path, capsys):
     assert len(csv_rows(timeline.read_text())) > 1
 
 
-def test_a_camera_is_watched_for_some_seconds(camera, capsys):
+def test_a_camera_is_watched_for_a_duration(camera, capsys):
     assert run("webcam", "0", "--headless", "--duration", "0.2") == 0
     assert camera.n_given < 40
     assert camera.released
@@ -197,10 +199,10 @@ def _wait_for_rows(path, n_rows):
         ("webcam", signal.SIGTERM, 0),
     ],
 )
-def test_a_signal_leaves_whole_files_and_a_summary(tmp_path, command, number, code):
+def test_a_signal_leaves_complete_files_and_a_summary(tmp_path, command, number, code):
     source = "0"
     if command == "video":
-        source = write_film(tmp_path / "long.mp4", moving(100, step=1) * 20)
+        source = write_video(tmp_path / "long.mp4", moving(100, step=1) * 20)
     timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"
     outputs = ["--headless", "--output", timeline, "--annotate", annotated]
     process = _start(tmp_path, command, source, *outputs)
@@ -214,7 +216,7 @@ def test_a_signal_leaves_whole_files_and_a_summary(tmp_path, command, number, co
     assert "happy" in out
     rows = csv_rows(timeline.read_text())
     assert all(len(row) == 11 and None not in row.values() for row in rows)
-    n_shown = len(read_film(annotated))
+    n_shown = len(read_video(annotated))
     if command == "video":
         assert n_shown == len({row["frame"] for row in rows}) < 2000
     else:
@@ -223,14 +225,14 @@ def test_a_signal_leaves_whole_files_and_a_summary(tmp_path, command, number, co
 
 
 @pytest.mark.slow
-def test_stop_on_the_page_ends_it(tmp_path):
+def test_stop_on_the_page_ends_the_command(tmp_path):
     process = _start(tmp_path, "webcam", "0")
     try:
         line = process.stderr.readline()
         address = line.split()[1]
         stop = urllib.request.Request(f"{address}stop", data=b"", method="POST")
-        with urllib.request.urlopen(stop, timeout=60) as answer:
-            assert answer.status < 300
+        with urllib.request.urlopen(stop, timeout=60) as response:
+            assert response.status < 300
         out, err = process.communicate(timeout=120)
     finally:
         process.kill()

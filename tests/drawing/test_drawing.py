@@ -31,19 +31,19 @@ def _rgb(emotion):
     return tuple(bytes.fromhex(EMOTION_COLORS[emotion][1:]))
 
 
-def _draw(photo, boxes=ASTRONAUT, emotions=("happy",), shares=HAPPY, **options):
-    shares = np.repeat(shares, len(boxes), axis=0)
+def _draw(photo, boxes=ASTRONAUT, emotions=("happy",), y_proba=HAPPY, **options):
+    y_proba = np.repeat(y_proba, len(boxes), axis=0)
     labels = (list(emotions) * len(boxes))[: len(boxes)]
-    return draw_faces(photo, boxes, labels, shares, EMOTIONS, **options)
+    return draw_faces(photo, boxes, labels, y_proba, EMOTIONS, **options)
 
 
-def _count(picture, color, tolerance=2):
+def _count(image, color, tolerance=2):
     """Count the pixels of a colour."""
-    return int((np.abs(picture.astype(int) - color).max(axis=2) <= tolerance).sum())
+    return int((np.abs(image.astype(int) - color).max(axis=2) <= tolerance).sum())
 
 
-def _changed(picture, photo):
-    return (picture != photo).any(axis=2)
+def _changed(image, photo):
+    return (image != photo).any(axis=2)
 
 
 def _readings(n=1):
@@ -72,15 +72,15 @@ def _plates(shape, boxes):
 def test_the_photo_is_copied_and_keeps_its_size():
     photo = astronaut()
     before = photo.copy()
-    picture = _draw(photo)
+    image = _draw(photo)
     assert_array_equal(photo, before)
-    assert picture.shape == photo.shape
-    assert picture.dtype == np.uint8
-    assert picture.flags.writeable
-    assert not np.shares_memory(picture, photo)
+    assert image.shape == photo.shape
+    assert image.dtype == np.uint8
+    assert image.flags.writeable
+    assert not np.shares_memory(image, photo)
 
 
-def test_the_middle_of_the_face_stays_free():
+def test_the_middle_of_the_face_is_not_covered():
     photo = astronaut()
     left, top, width, height = ASTRONAUT[0]
     inner = np.s_[top + 8 : top + height - 8, left + 8 : left + width - 8]
@@ -90,45 +90,45 @@ def test_the_middle_of_the_face_stays_free():
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_box_and_headline_have_the_colour_of_the_emotion(emotion):
     # The other bars have different colours, so there are no probabilities here.
-    picture = _draw(np.full((300, 400, 3), 128, np.uint8), [[60, 60, 90, 90]], [emotion], NAN)
-    assert _count(picture, _rgb(emotion)) > 2 * 90 * 2
+    image = _draw(np.full((300, 400, 3), 128, np.uint8), [[60, 60, 90, 90]], [emotion], NAN)
+    assert _count(image, _rgb(emotion)) > 2 * 90 * 2
     others = [name for name in EMOTIONS if name != emotion]
-    assert all(_count(picture, _rgb(name)) < 10 for name in others)
+    assert all(_count(image, _rgb(name)) < 10 for name in others)
 
 
 def test_bars_are_as_long_as_the_probabilities():
-    ground = np.full((400, 600, 3), 128, np.uint8)
-    shares = np.array([[0.5, 0.25, 0.0, 0.0, 0.0, 0.25, 0.0]])
-    picture = _draw(ground, [[60, 60, 160, 160]], ["neutral"], shares)
-    half, quarter, other = (_count(picture, _rgb(name)) for name in ("angry", "disgust", "sad"))
+    background = np.full((400, 600, 3), 128, np.uint8)
+    y_proba = np.array([[0.5, 0.25, 0.0, 0.0, 0.0, 0.25, 0.0]])
+    image = _draw(background, [[60, 60, 160, 160]], ["neutral"], y_proba)
+    half, quarter, other = (_count(image, _rgb(name)) for name in ("angry", "disgust", "sad"))
     assert half == pytest.approx(2 * quarter, rel=0.15)
     assert quarter == pytest.approx(other, rel=0.05)
 
 
 def test_without_probabilities_there_are_no_bars():
-    ground = np.full((300, 400, 3), 128, np.uint8)
-    with_bars = _changed(_draw(ground, [[60, 60, 90, 90]]), ground).sum()
-    for shares in (NAN, None):
-        picture = draw_faces(ground, [[60, 60, 90, 90]], ["happy"], shares, EMOTIONS)
-        assert _changed(picture, ground).sum() < with_bars / 2
+    background = np.full((300, 400, 3), 128, np.uint8)
+    with_bars = _changed(_draw(background, [[60, 60, 90, 90]]), background).sum()
+    for y_proba in (NAN, None):
+        image = draw_faces(background, [[60, 60, 90, 90]], ["happy"], y_proba, EMOTIONS)
+        assert _changed(image, background).sum() < with_bars / 2
 
 
 def test_a_title_widens_the_headline():
-    ground = np.full((300, 400, 3), 128, np.uint8)
-    plain = _count(_draw(ground, [[60, 60, 90, 90]], shares=NAN), _rgb("happy"))
-    titled = _draw(ground, [[60, 60, 90, 90]], shares=NAN, titles=["face 12"])
+    background = np.full((300, 400, 3), 128, np.uint8)
+    plain = _count(_draw(background, [[60, 60, 90, 90]], y_proba=NAN), _rgb("happy"))
+    titled = _draw(background, [[60, 60, 90, 90]], y_proba=NAN, titles=["face 12"])
     assert _count(titled, _rgb("happy")) > plain + 100
     assert_array_equal(
-        _draw(ground, [[60, 60, 90, 90]], titles=[None]), _draw(ground, [[60, 60, 90, 90]])
+        _draw(background, [[60, 60, 90, 90]], titles=[None]), _draw(background, [[60, 60, 90, 90]])
     )
 
 
-@pytest.mark.parametrize("ground", [0, 255])
+@pytest.mark.parametrize("background", [0, 255])
 @pytest.mark.parametrize("emotion", EMOTIONS)
-def test_everything_is_seen_on_black_and_on_white(ground, emotion):
-    photo = np.full((300, 400, 3), ground, np.uint8)
-    picture = _draw(photo, [[60, 60, 90, 90]], [emotion]).astype(float)
-    luminance = picture @ [0.2126, 0.7152, 0.0722]
+def test_everything_is_visible_on_black_and_on_white(background, emotion):
+    photo = np.full((300, 400, 3), background, np.uint8)
+    image = _draw(photo, [[60, 60, 90, 90]], [emotion]).astype(float)
+    luminance = image @ [0.2126, 0.7152, 0.0722]
     # Across the left edge of the box there is a visible contrast.
     assert np.ptp(luminance[105, 50:70]) > 60
     # And in the headline, between letters and their background.
@@ -138,7 +138,7 @@ def test_everything_is_seen_on_black_and_on_white(ground, emotion):
 
 
 @pytest.mark.parametrize("color", [*map(_rgb, EMOTIONS), (0, 0, 0), (255, 255, 255)])
-def test_text_contrasts_with_its_ground(color):
+def test_text_contrasts_with_its_background(color):
     def luminance(rgb):
         return np.dot([0.2126, 0.7152, 0.0722], (np.asarray(rgb) / 255) ** 2.2) + 0.05
 
@@ -169,7 +169,7 @@ def test_plates_of_a_crowd_cover_no_face_and_no_plate():
         assert not any(_overlap(plate, other) for other in [*others, *boxes])
 
 
-def test_bars_give_way_where_there_is_no_room():
+def test_bars_shrink_if_there_is_no_room():
     assert _plates((480, 640), [[100, 100, 150, 150]])[0].level == "bars"
     layout, (plate,) = _plates((300, 300), [[5, 5, 290, 260]])
     assert layout.level in ("strip", "line")
@@ -177,61 +177,61 @@ def test_bars_give_way_where_there_is_no_room():
     assert plate[1] > 260
 
 
-def test_a_face_that_fills_the_picture_stays_visible():
+def test_a_face_that_fills_the_image_stays_visible():
     layout, _ = _plates((320, 320), [[0, 0, 320, 320]])
     assert 0 < layout.covered < 0.25
     assert layout.legible
 
 
 @pytest.mark.parametrize("size", [48, 100, 320, 1000, 4000])
-def test_letters_grow_with_the_picture(size):
+def test_text_grows_with_the_image(size):
     boxes = np.array([[0.3, 0.1, 0.25, 0.25]]) * size
     font = font_size((size, size), boxes)
     assert font >= 12
     assert size / 45 < font < max(13, size / 15)
 
 
-def test_letters_grow_with_the_face():
+def test_text_grows_with_the_face():
     small, large = (font_size((1000, 1000), np.array([[0, 0, s, s]])) for s in (50, 450))
     assert small < large
 
 
 @pytest.mark.parametrize("side", [1, 2, 7, 48])
-def test_tiny_pictures_are_drawn_on_too(side):
+def test_tiny_images_are_annotated_too(side):
     photo = np.full((side, side, 3), 128, np.uint8)
     assert _draw(photo, [[0, 0, side, side]]).shape == (side, side, 3)
 
 
 def test_a_small_photo_is_enlarged_on_request():
     photo = cv2.resize(astronaut(), (120, 100))
-    picture = _draw(photo, [[40, 12, 26, 22]], min_side=320)
-    assert picture.shape == (320, 384, 3)
-    assert_array_equal(picture.shape, _draw(picture, ASTRONAUT, min_side=320).shape)
+    image = _draw(photo, [[40, 12, 26, 22]], min_side=320)
+    assert image.shape == (320, 384, 3)
+    assert_array_equal(image.shape, _draw(image, ASTRONAUT, min_side=320).shape)
 
 
 def test_an_enlarged_crop_of_a_face_gets_a_margin_for_its_bars():
     crop = astronaut()[62:174, 170:282]
-    picture = _draw(crop, [[0, 0, 112, 112]], min_side=320)
-    assert picture.shape[0] == 320
-    assert picture.shape[1] > 420
+    image = _draw(crop, [[0, 0, 112, 112]], min_side=320)
+    assert image.shape[0] == 320
+    assert image.shape[1] > 420
     large = cv2.resize(crop, (320, 320), interpolation=cv2.INTER_CUBIC)
-    assert_array_equal(picture[40:280, 40:280], large[40:280, 40:280])
-    assert (picture[-5:, 330:] == 255).all()
+    assert_array_equal(image[40:280, 40:280], large[40:280, 40:280])
+    assert (image[-5:, 330:] == 255).all()
 
 
-def test_a_narrow_photo_is_not_enlarged_without_bound():
+def test_a_narrow_photo_is_enlarged_within_bounds():
     assert _draw(np.zeros((2, 2000, 3), np.uint8), [[0, 0, 2, 2]], min_side=320).shape[1] == 2000
 
 
 @pytest.mark.parametrize("boxes", [[], np.empty((0, 4)), [[600, 20, 50, 50]], [[-60, 0, 50, 50]]])
-def test_without_a_face_in_the_picture_it_stays_as_it_is(boxes):
+def test_an_image_without_faces_is_unchanged(boxes):
     photo = astronaut()
-    picture = _draw(photo, boxes)
-    assert_array_equal(picture, photo)
-    assert picture is not photo
+    image = _draw(photo, boxes)
+    assert_array_equal(image, photo)
+    assert image is not photo
 
 
-def test_a_box_that_sticks_out_is_cut_off():
+def test_a_box_is_clipped_to_the_image():
     photo = astronaut()
     assert _changed(_draw(photo, [[-40, 20, 100, 100]]), photo)[30:110, 0:8].any()
 
@@ -246,30 +246,32 @@ def test_gray_float_and_transparent_photos_become_rgb():
     assert_array_equal(_draw(photo[:, ::-1][:, ::-1]), _draw(photo))
 
 
-def test_labels_that_are_no_emotions_are_drawn_too():
-    ground = np.full((300, 400, 3), 128, np.uint8)
-    picture = draw_faces(ground, [[60, 60, 90, 90]], ["ὑγιής"], [[0.4, 0.6]], ["contempt", "ὑγιής"])
-    assert _changed(picture, ground).sum() > 1000
+def test_other_labels_than_emotions_are_drawn_too():
+    background = np.full((300, 400, 3), 128, np.uint8)
+    image = draw_faces(
+        background, [[60, 60, 90, 90]], ["ὑγιής"], [[0.4, 0.6]], ["contempt", "ὑγιής"]
+    )
+    assert _changed(image, background).sum() > 1000
     # A label without a probability has no percentage.
-    draw_faces(ground, [[60, 60, 90, 90]], ["other"], [[0.4, 0.6]], ["contempt", "happy"])
+    draw_faces(background, [[60, 60, 90, 90]], ["other"], [[0.4, 0.6]], ["contempt", "happy"])
 
 
-def test_threads_draw_the_same():
+def test_threads_draw_the_same_image():
     photo = astronaut()
     expected = _draw(photo)
-    pictures = []
+    images = []
 
     def work():
-        pictures.extend(_draw(photo) for _ in range(5))
+        images.extend(_draw(photo) for _ in range(5))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(pictures) == 20
-    for picture in pictures:
-        assert_array_equal(picture, expected)
+    assert len(images) == 20
+    for image in images:
+        assert_array_equal(image, expected)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +299,7 @@ def test_threads_draw_the_same():
         ({"min_side": 0}, r"^min_side=0; expected an int of at least 1, or None\.$"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(change, message):
+def test_inconsistent_arguments_are_refused(change, message):
     arguments = {
         "image": astronaut(),
         "boxes": ASTRONAUT,
@@ -309,7 +311,7 @@ def test_what_does_not_fit_together_is_refused(change, message):
         draw_faces(**arguments | change)
 
 
-def test_text_is_as_wide_as_it_says_and_cut_off_at_the_border():
+def test_text_has_the_stated_width_and_is_cut_off_at_the_border():
     canvas = np.zeros((40, 200, 3), np.uint8)
     end = write(canvas, "happy", 10, 5, 16, (255, 255, 255))
     columns = np.flatnonzero(canvas.any(axis=(0, 2)))
@@ -330,7 +332,7 @@ def test_fill_covers_exactly_its_box(opacity, expected):
     assert (outside == 100).all()
 
 
-def test_round_corners_are_round():
+def test_corners_are_rounded():
     canvas = np.zeros((40, 60, 3), np.uint8)
     fill(canvas, (0, 0, 60, 40), (255, 255, 255), radius=12)
     assert canvas[0, 0, 0] == 0

@@ -35,9 +35,9 @@ class Reader:
     def crop(self, photo, faces):
         return [photo[:4, :4].copy() for _ in faces.boxes]
 
-    def predict(self, pictures):
-        self.batches.append(len(pictures))
-        happy = np.array([picture[0, 1] / 255 for picture in pictures], dtype=np.float64)
+    def predict(self, crops):
+        self.batches.append(len(crops))
+        happy = np.array([crop[0, 1] / 255 for crop in crops], dtype=np.float64)
         labels = np.where(happy > 0.5, "happy", "sad").astype(str)
         return labels, np.stack([happy, 1 - happy], axis=1)
 

@@ -20,13 +20,13 @@ def squares(*places, size=(240, 320)):
     return image
 
 
-def write_film(path, images, *, rate=25, codec="mp4v"):
+def write_video(path, images, *, rate=25, codec="mp4v"):
     """Write RGB images as a video, and return its path."""
     height, width = images[0].shape[:2]
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (width, height))
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (width, height))
     for image in images:
-        film.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    film.release()
+        video.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    video.release()
     return path
 
 
@@ -35,7 +35,7 @@ def moving(n_frames, *, start=60, step=3, label="happy"):
     return [squares((start + step * i, 120, label)) for i in range(n_frames)]
 
 
-def read_film(path):
+def read_video(path):
     """Return the RGB frames of a video."""
     capture, images = cv2.VideoCapture(str(path)), []
     while True:
@@ -98,8 +98,8 @@ class SquareReader:
             for left, top, width, height in faces.boxes
         ]
 
-    def predict(self, pictures):
-        reds = [picture[..., 0].mean() > picture[..., 2].mean() for picture in pictures]
+    def predict(self, images):
+        reds = [image[..., 0].mean() > image[..., 2].mean() for image in images]
         labels = np.array(["happy" if red else "sad" for red in reds])
         probabilities = [[0.9, 0.1] if red else [0.2, 0.8] for red in reds]
         return labels, np.array(probabilities).reshape(-1, 2)
@@ -152,18 +152,18 @@ class Camera:
         self.released = True
 
 
-class Film(Camera):
+class VideoFile(Camera):
     """Stands in for the capture of a video, and counts the frames that are converted."""
 
-    def __init__(self, n_frames, *, times=None, told=None):
+    def __init__(self, n_frames, *, times=None, stated=None):
         super().__init__(rate=25, n_frames=n_frames)
         self.times = times
-        self.told = n_frames if told is None else told
+        self.stated = n_frames if stated is None else stated
         self.n_retrieved = 0
 
     def get(self, name):
         if name == cv2.CAP_PROP_FRAME_COUNT:
-            return float(self.told)
+            return float(self.stated)
         if name == cv2.CAP_PROP_POS_MSEC and self.times is not None:
             return self.times[self.n_given - 1]
         return super().get(name)

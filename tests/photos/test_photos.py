@@ -45,7 +45,7 @@ def album(tmp_path, monkeypatch):
 # Rows
 
 
-def test_a_row_a_face_in_the_order_of_the_photos():
+def test_there_is_one_row_per_face_in_the_order_of_the_photos():
     rows = rows_of([photo(2, 255), photo(0), photo(1, 0)])
     assert [(row["source"], row["face"], row["emotion"], row["status"]) for row in rows] == [
         ("[0]", 0, "happy", "ok"),
@@ -59,7 +59,7 @@ def test_a_row_a_face_in_the_order_of_the_photos():
     assert {rows[2][name] for name in COLUMNS[1:-1]} == {None}
 
 
-def test_a_table_has_types_whatever_is_in_it():
+def test_the_dtypes_of_a_table_do_not_depend_on_its_contents():
     table = predict_photos([photo(2), photo(0)], Reader())
     assert list(table.columns) == COLUMNS
     assert table["face"].tolist()[:2] == [0, 1]
@@ -91,21 +91,21 @@ def test_photos_without_faces_do_not_wait_for_a_full_batch():
     assert len(seen) == 8
 
 
-def test_a_slow_batch_is_not_waited_for(monkeypatch):
+def test_slow_photos_do_not_wait_for_a_full_batch(monkeypatch):
     monkeypatch.setattr(_recognize, "_MAX_SECONDS", 0.0)
     reader = Reader()
     rows_of([photo() for _ in range(3)], reader, n_jobs=1)
     assert reader.batches == [1, 1, 1]
 
 
-def test_large_pictures_do_not_wait_for_a_full_batch(monkeypatch):
+def test_large_photos_do_not_wait_for_a_full_batch(monkeypatch):
     monkeypatch.setattr(_recognize, "_MAX_BYTES", 100)
     reader = Reader()
     rows_of([photo() for _ in range(4)], reader, n_jobs=1, crop_faces=False)
     assert reader.batches == [2, 2]
 
 
-def test_threads_search_ahead_within_bounds_and_keep_the_order():
+def test_threads_read_ahead_within_bounds_and_keep_the_order():
     reader, seen = Reader(), []
     plain_find = reader.detect
 
@@ -127,13 +127,13 @@ def test_threads_search_ahead_within_bounds_and_keep_the_order():
     assert len(reader.threads) > 1
 
 
-def test_one_job_searches_in_the_calling_thread():
+def test_one_job_runs_in_the_calling_thread():
     reader = Reader()
     rows_of([photo(), photo()], reader, n_jobs=1)
     assert reader.threads == {threading.get_ident()}
 
 
-def test_leaving_the_generator_ends_its_threads():
+def test_closing_the_generator_ends_its_threads():
     before = threading.active_count()
     rows = iter_photo_rows((photo() for _ in range(1000)), Reader(), batch_size=2, n_jobs=2)
     next(rows)
@@ -141,7 +141,7 @@ def test_leaving_the_generator_ends_its_threads():
     assert threading.active_count() == before
 
 
-def test_a_photo_may_be_nothing_but_a_face():
+def test_a_photo_may_be_treated_as_one_face():
     (row,) = rows_of([np.full((6, 5, 3), 255, np.uint8)], crop_faces=False, reader=Whole())
     assert [row[name] for name in ("left", "top", "width", "height")] == [0, 0, 5, 6]
     assert (row["score"], row["status"]) == (None, "ok")
@@ -151,15 +151,15 @@ class Whole(Reader):
     def detect(self, photo):
         raise AssertionError("no face is to be found")
 
-    def predict(self, pictures):
-        return super().predict([picture[..., 0] for picture in pictures])
+    def predict(self, crops):
+        return super().predict([crop[..., 0] for crop in crops])
 
 
-def test_a_model_without_probabilities_leaves_them_empty():
+def test_probabilities_are_missing_if_the_model_has_none():
     reader = Reader()
-    reader.predict = lambda pictures: (
-        np.full(len(pictures), "sad"),
-        np.full((len(pictures), 2), np.nan),
+    reader.predict = lambda crops: (
+        np.full(len(crops), "sad"),
+        np.full((len(crops), 2), np.nan),
     )
     (row,) = rows_of([photo()], reader)
     assert (row["emotion"], row["happy"], row["sad"]) == ("sad", None, None)
@@ -183,7 +183,7 @@ def test_an_error_of_a_detector_names_the_photo():
     assert caught.value.__notes__ == ["It happened in the photo [0]."]
 
 
-def test_a_label_must_not_be_called_like_a_column():
+def test_a_label_must_not_have_the_name_of_a_column():
     reader = Reader()
     reader.classes = ["score", "sad"]
     with pytest.raises(ValueError, match=r"has the class\(es\) 'score', which are names of"):
@@ -213,7 +213,7 @@ def test_a_bar_counts_photos(capsys):
 # Unreadable photos
 
 
-def test_what_cannot_be_read_is_a_row_and_the_rest_goes_on(tmp_path, monkeypatch):
+def test_unreadable_photos_get_a_row_and_do_not_stop_the_rest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.jpg").write_text("not a photo.")
     write_image("whole.png", photo())
@@ -243,19 +243,19 @@ def test_what_cannot_be_read_is_a_row_and_the_rest_goes_on(tmp_path, monkeypatch
 # Kinds of input
 
 
-def test_a_folder_is_walked_in_order(album):
+def test_the_photos_of_a_folder_are_sorted(album):
     expected = ["album/a/10.png", "album/a/2.png", "album/a/c/x.PNG", "album/b.png"]
     assert names("album") == expected
     assert names(album / "album") == [str(album / name) for name in expected]
     assert [row["status"] for row in rows_of("album")] == ["ok"] * 4
 
 
-def test_a_folder_that_links_to_itself_is_walked_once(album):
+def test_a_folder_that_links_to_itself_is_read_once(album):
     os.symlink(album / "album", "album/a/again")
     assert len(names("album")) == 4
 
 
-def test_a_linked_folder_is_walked(album):
+def test_a_linked_folder_is_read(album):
     os.symlink(album / "album", "empty/linked")
     assert len(names("empty")) == 4
 
@@ -279,7 +279,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_a_file(album):
     assert names("album/[ab].png") == ["album/[ab].png"]
 
 
-def test_a_name_that_is_no_text_is_told_all_the_same(album):
+def test_a_name_that_is_not_text_is_escaped(album):
     path = os.fsencode(album) + b"/\xff.png"
     os.replace("album/b.png", path)
     (row,) = rows_of(os.fsdecode(path))
@@ -317,7 +317,7 @@ def test_arrays_are_photos_or_stacks(images, n_photos):
     assert count_sources(images) == n_photos
 
 
-def test_what_is_no_photo_at_all_is_refused():
+def test_other_types_are_refused():
     with pytest.raises(TypeError, match=r"images is a dict; expected a path, a folder"):
         rows_of({"a": 1})
     with pytest.raises(TypeError, match=r"images is a int; expected"):

@@ -110,7 +110,7 @@ def test_pandas_reads_each_format(album, output):
     )
 
 
-def test_a_run_goes_on_after_the_photos_that_are_there(album, output):
+def test_a_run_resumes_after_the_photos_in_the_file(album, output):
     with pytest.raises(KeyboardInterrupt):
         predict_photos(_interrupted(album, 5), Reader(), output=output, batch_size=2, n_jobs=1)
     assert partial_of(output).stat().st_size > 0
@@ -128,7 +128,7 @@ def _interrupted(paths, after):
     raise KeyboardInterrupt
 
 
-def test_a_whole_file_is_gone_on_with_for_further_photos(album, output):
+def test_a_complete_file_is_resumed_with_further_photos(album, output):
     predict_photos(album[:6], Reader(), output=output)
     reader = CountingReader()
     summary = predict_photos(album, reader, output=output)
@@ -140,7 +140,7 @@ def test_a_whole_file_is_gone_on_with_for_further_photos(album, output):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_a_file_cut_off_anywhere_is_mended(album, suffix):
+def test_a_file_truncated_anywhere_is_repaired(album, suffix):
     output = Path(f"rows{suffix}")
     paths = [*album, 'odd "na\nme".png']
     write_image("odd.png", photo(2, 3))
@@ -161,7 +161,7 @@ def test_the_same_photo_twice_is_two_photos(album, output):
     assert predict_photos(images, Reader(), output=output).photos == 4
 
 
-def test_overwrite_begins_anew(album, output):
+def test_overwrite_starts_over(album, output):
     predict_photos(album, Reader(), output=output)
     summary = predict_photos(album[6:], Reader(), output=output, overwrite=True)
     assert (summary.photos, summary.n_resumed) == (3, 0)
@@ -209,7 +209,7 @@ def test_other_columns_are_refused(album, output):
 def test_the_results_of_another_model_are_refused(album, output):
     predict_photos(album[:4], Reader(), output=output)
     other = Reader()
-    other.predict = lambda pictures: Reader.predict(other, [255 - p for p in pictures])
+    other.predict = lambda crops: Reader.predict(other, [255 - p for p in crops])
     before = output.read_bytes()
     with pytest.raises(
         ValueError, match=r"of 'photo3.png' that differ from those found now: it was written by"
@@ -218,7 +218,7 @@ def test_the_results_of_another_model_are_refused(album, output):
     assert output.read_bytes() == before
 
 
-def test_a_photo_that_can_now_be_read_is_no_other_model(album, output):
+def test_a_photo_that_became_readable_does_not_count_as_another_model(album, output):
     predict_photos(album[:5], Reader(), output=output)
     write_image("photo4.png", photo(1, 9))
     assert predict_photos(album, Reader(), output=output).unreadable == 0
@@ -240,7 +240,7 @@ def test_a_file_of_something_else_is_not_touched(album, suffix, content):
 
 
 @pytest.mark.parametrize("row", ["photo0.png,0,1,1\n", "photo0.png,zero,,,,,,,,,ok\n", 'a"b\n'])
-def test_a_damaged_row_is_told(album, row):
+def test_a_damaged_row_is_reported(album, row):
     Path("rows.csv").write_bytes(CSVLines(row_columns(CLASSES)).header + row.encode() * 2)
     with pytest.raises(ValueError, match=r"has an invalid row 2\. Repeat the original call"):
         predict_photos(album, Reader(), output="rows.csv")
@@ -262,7 +262,7 @@ def test_a_damaged_row_is_told(album, row):
         ("folder.csv", IsADirectoryError, r"output='folder\.csv' is a folder; name a file in it"),
     ],
 )
-def test_an_output_that_cannot_be_is_told_before_any_work(
+def test_an_impossible_output_is_reported_before_any_work(
     tmp_path, monkeypatch, output, error, message
 ):
     monkeypatch.chdir(tmp_path)
@@ -271,13 +271,13 @@ def test_an_output_that_cannot_be_is_told_before_any_work(
         predict_photos(["a.png"], object(), output=output)
 
 
-def test_an_output_without_right_to_write_is_told(tmp_path, monkeypatch):
+def test_an_output_without_write_permission_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(PermissionError, match=r"cannot be written: permission denied"):
         predict_photos(["a.png"], object(), output=tmp_path / "rows.csv")
 
 
-def test_parquet_without_pyarrow_says_what_to_type(tmp_path, monkeypatch):
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"pip install 'fer_sklearn\[parquet\]'"):
@@ -333,10 +333,10 @@ def _photos_of_fixture():
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_a_shorter_row_leaves_nothing_of_the_longer_one(tmp_path, suffix):
-    mended, output, anew = tmp_path / "a.png", tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
-    mended.write_bytes(b"not an image, for which the reason is long")
-    assert predict_photos([mended], Reader(), output=output).unreadable == 1
-    write_image(mended, photo(0))
-    assert predict_photos([mended], Reader(), output=output).no_face == 1
-    predict_photos([mended], Reader(), output=anew)
-    assert output.read_bytes() == anew.read_bytes()
+    path, output, other = tmp_path / "a.png", tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    path.write_bytes(b"not an image, for which the reason is long")
+    assert predict_photos([path], Reader(), output=output).unreadable == 1
+    write_image(path, photo(0))
+    assert predict_photos([path], Reader(), output=output).no_face == 1
+    predict_photos([path], Reader(), output=other)
+    assert output.read_bytes() == other.read_bytes()

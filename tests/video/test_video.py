@@ -8,7 +8,7 @@ import time
 import numpy as np
 import psutil
 import pytest
-from videos import Camera, SquareReader, moving, read_film, squares, write_film
+from videos import Camera, SquareReader, moving, read_video, squares, write_video
 
 from fer_sklearn.exceptions import VideoReadError
 from fer_sklearn.video import TIMELINE_COLUMNS, analyze_video, iter_video
@@ -29,8 +29,8 @@ def _two_faces(n_frames=50):
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    return write_film(tmp_path_factory.mktemp("films") / "two.mp4", _two_faces())
+def video(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("videos") / "two.mp4", _two_faces())
 
 
 def _rows(path):
@@ -43,7 +43,7 @@ class Viewer:
 
     def __init__(self, n_frames=10**6):
         self.n_frames = n_frames
-        self.shown, self.told = [], []
+        self.shown, self.statuses = [], []
         self.is_open = None
 
     def __enter__(self):
@@ -61,11 +61,11 @@ class Viewer:
         self.shown.append(frame)
 
     def update(self, status):
-        self.told.append(status)
+        self.statuses.append(status)
 
 
-def test_each_frame_has_its_faces(film):
-    frames = list(iter_video(film, SquareReader()))
+def test_each_frame_has_its_faces(video):
+    frames = list(iter_video(video, SquareReader()))
     assert [frame.index for frame in frames] == list(range(50))
     assert all([face.number for face in frame.faces] == [0, 1] for frame in frames)
     assert frames[10].seconds == pytest.approx(0.4)
@@ -78,25 +78,25 @@ def test_each_frame_has_its_faces(film):
     assert emotions[_TURNS] == emotions[20]
 
 
-def test_without_smoothing_each_frame_stands_alone(film):
-    frames = list(iter_video(film, SquareReader(), smoothing_seconds=0))
+def test_without_smoothing_frames_are_independent(video):
+    frames = list(iter_video(video, SquareReader(), smoothing_seconds=0))
     assert {face.emotion for face in frames[_TURNS].faces} == {"sad"}
 
 
-def test_frames_between_have_the_faces_of_the_last_one_searched(film):
+def test_skipped_frames_show_the_faces_of_the_last_searched_one(video):
     reader = SquareReader()
-    frames = list(iter_video(film, reader, stride=5, yield_all_frames=True))
+    frames = list(iter_video(video, reader, stride=5, yield_all_frames=True))
     assert len(frames) == 50
     assert [frame.index for frame in frames if frame.is_searched] == list(range(0, 50, 5))
     assert len(reader.widths) == 10
     assert frames[7].faces == []
     assert [face.box[0] for face in frames[7].shown] == [face.box[0] for face in frames[5].faces]
-    assert [frame.index for frame in iter_video(film, SquareReader(), stride=5)] == list(
+    assert [frame.index for frame in iter_video(video, SquareReader(), stride=5)] == list(
         range(0, 50, 5)
     )
 
 
-def test_the_newest_frame_is_used_where_searching_is_slow():
+def test_the_newest_frame_is_used_if_processing_is_slow():
     camera = Camera(rate=100, draw=lambda i: squares((60, 60, "happy")))
     reader = SquareReader(seconds=0.2)
     with iter_video(camera, reader) as frames:
@@ -106,8 +106,8 @@ def test_the_newest_frame_is_used_where_searching_is_slow():
     assert frame.index > 30
 
 
-def test_a_stream_that_is_given_up_lets_go(film):
-    frames = iter_video(film, SquareReader())
+def test_an_abandoned_stream_releases_its_source(video):
+    frames = iter_video(video, SquareReader())
     next(frames)
     del frames
     gc.collect()
@@ -123,62 +123,62 @@ def test_a_stream_that_is_given_up_lets_go(film):
         ({"max_lost_seconds": None}, "max_lost_seconds=None; expected a number of seconds"),
     ],
 )
-def test_parameters_are_checked_at_once(film, options, message):
+def test_parameters_are_checked_at_once(video, options, message):
     with pytest.raises(ValueError, match=message):
-        iter_video(film, SquareReader(), **options)
+        iter_video(video, SquareReader(), **options)
 
 
-def test_a_film_is_told_in_a_time_line_a_film_and_a_summary(film, tmp_path):
+def test_a_video_gives_a_timeline_an_annotated_video_and_a_summary(video, tmp_path):
     timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"
-    summary = analyze_video(film, SquareReader(), output=timeline, annotated_video=annotated)
+    summary = analyze_video(video, SquareReader(), output=timeline, annotated_video=annotated)
     rows = _rows(timeline)
     assert list(rows[0]) == [*TIMELINE_COLUMNS, "happy", "sad"]
     assert len(rows) == 100
     assert (rows[20]["frame"], rows[20]["seconds"], rows[20]["face"]) == ("10", "0.4", "0")
     assert float(rows[20]["happy"]) + float(rows[20]["sad"]) == pytest.approx(1, abs=1e-3)
-    shown = read_film(annotated)
+    shown = read_video(annotated)
     assert len(shown) == 50
     assert shown[0].shape == (240, 320, 3)
-    plain = read_film(film)
+    plain = read_video(video)
     assert np.abs(shown[20].astype(int) - plain[20]).max() > 100
 
     assert (summary.n_frames, summary.n_searched, summary.problem) == (50, 50, None)
     assert summary.seconds == pytest.approx(2)
-    shares = {face.emotion: face.fractions for face in summary.faces}
-    assert shares["sad"] == {"happy": 0, "sad": 1}
-    assert 0.6 < shares["happy"]["happy"] < 0.95
+    fractions = {face.emotion: face.fractions for face in summary.faces}
+    assert fractions["sad"] == {"happy": 0, "sad": 1}
+    assert 0.6 < fractions["happy"]["happy"] < 0.95
     assert all(face.seconds == pytest.approx(2) for face in summary.faces)
     first, *_ = str(summary).splitlines()
-    assert first == f"{film}: 2.0 s, 50 frames, 50 searched, 2 face(s)"
+    assert first == f"{video}: 2.0 s, 50 frames, 50 searched, 2 face(s)"
     assert [row["face"] for row in summary.rows()] == [0, 1]
 
 
-def test_every_fifth_frame_gives_a_film_as_long_and_as_smooth(film, tmp_path):
+def test_a_stride_of_five_keeps_the_length_and_frame_rate(video, tmp_path):
     annotated = tmp_path / "a.avi"
-    summary = analyze_video(film, SquareReader(), annotated_video=annotated, stride=5)
+    summary = analyze_video(video, SquareReader(), annotated_video=annotated, stride=5)
     assert (summary.n_frames, summary.n_searched) == (50, 10)
-    assert len(read_film(annotated)) == 50
+    assert len(read_video(annotated)) == 50
     assert all(face.seconds == pytest.approx(1.8 + 0.04) for face in summary.faces)
 
 
-def test_a_plot_is_made_of_the_time_line(film, tmp_path):
+def test_a_plot_is_made_from_the_timeline(video, tmp_path):
     plot = tmp_path / "a.png"
-    analyze_video(film, SquareReader(), plot_path=plot)
+    analyze_video(video, SquareReader(), plot_path=plot)
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_a_film_without_faces(tmp_path):
-    film = write_film(tmp_path / "empty.mp4", [squares()] * 10)
+def test_a_video_without_faces(tmp_path):
+    video = write_video(tmp_path / "empty.mp4", [squares()] * 10)
     timeline, plot = tmp_path / "a.csv", tmp_path / "a.png"
-    summary = analyze_video(film, SquareReader(), output=timeline, plot_path=plot)
+    summary = analyze_video(video, SquareReader(), output=timeline, plot_path=plot)
     assert summary.faces == summary.rows() == []
     assert str(summary).endswith("10 searched, 0 face(s)")
     assert timeline.read_text() == ",".join([*TIMELINE_COLUMNS, "happy", "sad"]) + "\n"
     assert not plot.exists()
 
 
-def test_rows_are_on_the_disk_as_they_are_told(film, tmp_path):
+def test_rows_are_on_disk_as_soon_as_they_are_computed(video, tmp_path):
     timeline = tmp_path / "a.csv"
     seen = []
 
@@ -186,23 +186,23 @@ def test_rows_are_on_the_disk_as_they_are_told(film, tmp_path):
         seen.append(len(timeline.read_text().splitlines()) if timeline.exists() else 0)
         return len(seen) > 20
 
-    analyze_video(film, SquareReader(), output=timeline, should_stop=stop)
+    analyze_video(video, SquareReader(), output=timeline, should_stop=stop)
     assert seen == sorted(seen)
     # The header, and two faces for each frame before the requested one.
     assert len(_rows(timeline)) == 2 * (len(seen) - 1)
 
 
-def test_what_was_recorded_of_a_truncated_film_is_kept(tmp_path):
-    film = write_film(tmp_path / "cut.avi", moving(75, step=2), codec="MJPG")
-    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+def test_the_results_of_a_truncated_video_are_kept(tmp_path):
+    video = write_video(tmp_path / "cut.avi", moving(75, step=2), codec="MJPG")
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"
-    summary = analyze_video(film, SquareReader(), output=timeline, annotated_video=annotated)
+    summary = analyze_video(video, SquareReader(), output=timeline, annotated_video=annotated)
     assert "truncated or damaged after" in summary.problem
     assert "ended early: " in str(summary)
-    assert len(_rows(timeline)) == len(read_film(annotated)) == summary.n_frames > 30
+    assert len(_rows(timeline)) == len(read_video(annotated)) == summary.n_frames > 30
 
 
-def test_a_camera_that_goes_away_leaves_whole_files(tmp_path, monkeypatch):
+def test_a_camera_that_goes_away_leaves_complete_files(tmp_path, monkeypatch):
     monkeypatch.setattr("fer_sklearn.video._sources._PATIENCE", 0.2)
     camera = Camera(rate=50, n_frames=60, draw=lambda i: squares((100 + i, 60, "happy")))
     timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"
@@ -211,23 +211,23 @@ def test_a_camera_that_goes_away_leaves_whole_files(tmp_path, monkeypatch):
     assert summary.n_frames == 60
     assert len(_rows(timeline)) == summary.n_searched
     # As long as the clock says, however many frames were processed.
-    assert len(read_film(annotated)) == pytest.approx(50 * summary.seconds, abs=2)
+    assert len(read_video(annotated)) == pytest.approx(50 * summary.seconds, abs=2)
 
 
-def test_the_first_seconds_only(film, tmp_path):
-    summary = analyze_video(film, SquareReader(), output=tmp_path / "a.csv", duration=0.4)
+def test_the_analysis_stops_after_the_duration(video, tmp_path):
+    summary = analyze_video(video, SquareReader(), output=tmp_path / "a.csv", duration=0.4)
     assert summary.n_frames == 10
     with pytest.raises(ValueError, match="duration=0; expected a number of seconds above 0"):
-        analyze_video(film, SquareReader(), duration=0)
+        analyze_video(video, SquareReader(), duration=0)
 
 
-def test_a_viewer_sees_all_and_ends_it(film):
+def test_a_viewer_sees_all_frames_and_ends_the_analysis(video):
     viewer = Viewer(n_frames=12)
-    summary = analyze_video(film, SquareReader(), viewer=lambda: viewer)
-    assert summary.n_frames == len(viewer.shown) == len(viewer.told) == 12
+    summary = analyze_video(video, SquareReader(), viewer=lambda: viewer)
+    assert summary.n_frames == len(viewer.shown) == len(viewer.statuses) == 12
     assert viewer.is_open is False
     assert viewer.shown[0].shape == (240, 320, 3)
-    status = viewer.told[-1]
+    status = viewer.statuses[-1]
     assert status["seconds"] == 0.44
     assert status["fps"] > 0
     face = status["faces"][0]
@@ -235,21 +235,21 @@ def test_a_viewer_sees_all_and_ends_it(film):
     assert face["probability"] == max(face["probabilities"].values())
 
 
-def test_no_viewer_is_opened_for_a_source_that_is_not_there():
+def test_no_viewer_is_opened_for_a_missing_source():
     viewer = Viewer()
     with pytest.raises(VideoReadError):
         analyze_video(77, SquareReader(), viewer=lambda: viewer)
     assert viewer.is_open is None
 
 
-def test_progress_is_told_of_frames(film):
+def test_progress_wraps_the_frames(video):
     calls = []
 
     def progress(frames, **options):
         calls.append(options)
         return frames
 
-    analyze_video(film, SquareReader(), progress=progress, stride=4)
+    analyze_video(video, SquareReader(), progress=progress, stride=4)
     assert calls == [{"total": 13, "unit": "frame"}]
 
 
@@ -261,24 +261,24 @@ def test_progress_is_told_of_frames(film):
         ({"output": "a.mp4", "annotated_video": "a.mp4"}, "must be different files"),
     ],
 )
-def test_outputs_are_checked_before_any_work(film, options, message):
+def test_outputs_are_checked_before_any_work(video, options, message):
     with pytest.raises(ValueError, match=message):
-        analyze_video(film, SquareReader(), **options)
+        analyze_video(video, SquareReader(), **options)
 
 
-def test_a_film_is_not_written_over_itself(film):
-    size = film.stat().st_size
+def test_a_video_does_not_overwrite_itself(video):
+    size = video.stat().st_size
     with pytest.raises(ValueError, match="is the video itself; choose another file"):
-        analyze_video(film, SquareReader(), annotated_video=film)
-    assert film.stat().st_size == size
+        analyze_video(video, SquareReader(), annotated_video=video)
+    assert video.stat().st_size == size
 
 
-def test_a_folder_that_is_not_there_is_told_before_any_work(film, tmp_path):
+def test_a_missing_folder_is_reported_before_any_work(video, tmp_path):
     with pytest.raises(FileNotFoundError, match="is in a folder that does not exist"):
-        analyze_video(film, SquareReader(), output=tmp_path / "none" / "a.csv")
+        analyze_video(video, SquareReader(), output=tmp_path / "none" / "a.csv")
 
 
-def test_a_full_disk_ends_it_with_what_was_told(film, tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_analysis_with_a_summary(video, tmp_path, monkeypatch):
     from fer_sklearn.video._outputs import TimelineWriter
 
     def write(self, frame):
@@ -286,18 +286,18 @@ def test_a_full_disk_ends_it_with_what_was_told(film, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(TimelineWriter, "write", write)
-    summary = analyze_video(film, SquareReader(), output=tmp_path / "a.csv")
+    summary = analyze_video(video, SquareReader(), output=tmp_path / "a.csv")
     assert "No space left on device" in summary.problem
     assert summary.n_frames == 6
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"])
-def test_films_are_written_in_each_format(tmp_path, suffix):
+def test_videos_are_written_in_each_format(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    with VideoWriter(path, 12.5) as film:
+    with VideoWriter(path, 12.5) as video:
         for i, image in enumerate(moving(20)):
-            film.write(image[:201, :301], i / 12.5)
-    images = read_film(path)
+            video.write(image[:201, :301], i / 12.5)
+    images = read_video(path)
     assert len(images) == 20
     # These codecs support only even sizes.
     assert images[0].shape == (200, 300, 3)
@@ -305,34 +305,34 @@ def test_films_are_written_in_each_format(tmp_path, suffix):
     assert red - blue > 100
 
 
-def test_a_film_keeps_the_time_of_irregular_frames(tmp_path):
+def test_a_video_keeps_the_times_of_irregular_frames(tmp_path):
     path = tmp_path / "a.avi"
-    with VideoWriter(path, 10) as film:
+    with VideoWriter(path, 10) as video:
         for seconds, image in zip((0, 0.1, 0.5, 0.52, 0.6), moving(5, step=40), strict=True):
-            film.write(image, seconds)
-    places = [int(np.argmax(image[120, :, 0] > 200)) for image in read_film(path)]
+            video.write(image, seconds)
+    places = [int(np.argmax(image[120, :, 0] > 200)) for image in read_video(path)]
     assert np.round((np.array(places) - 40) / 40).tolist() == [0, 1, 2, 2, 2, 2, 4]
 
 
 def test_a_jump_of_the_clock_does_not_fill_the_disk(tmp_path):
     path = tmp_path / "a.avi"
-    with VideoWriter(path, 10) as film:
+    with VideoWriter(path, 10) as video:
         for seconds in (0, 36000, 36000.1):
-            film.write(np.zeros((16, 16, 3), np.uint8), seconds)
-    assert len(read_film(path)) == 102
+            video.write(np.zeros((16, 16, 3), np.uint8), seconds)
+    assert len(read_video(path)) == 102
 
 
 def test_frames_of_another_size_are_scaled(tmp_path):
     path = tmp_path / "a.avi"
-    with VideoWriter(path, 10) as film:
-        film.write(np.zeros((32, 48, 3), np.uint8), 0)
-        film.write(np.full((64, 96, 3), 255, np.uint8), 0.1)
-    images = read_film(path)
+    with VideoWriter(path, 10) as video:
+        video.write(np.zeros((32, 48, 3), np.uint8), 0)
+        video.write(np.full((64, 96, 3), 255, np.uint8), 0.1)
+    images = read_video(path)
     assert [image.shape for image in images] == [(32, 48, 3)] * 2
     assert images[1].mean() > 250
 
 
-def test_memory_does_not_grow_with_the_film(tmp_path):
+def test_memory_does_not_grow_with_the_video(tmp_path):
     """Two thousand frames of 640×480 would be 1.8 GB."""
     camera = Camera(rate=10**5, draw=lambda i: big)
     big = np.full((480, 640, 3), 128, np.uint8)

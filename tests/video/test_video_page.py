@@ -29,7 +29,7 @@ STATUS = {
 
 @pytest.fixture
 def page():
-    with StreamPage(title="a <b>film</b>") as page:
+    with StreamPage(title="a <b>video</b>") as page:
         yield page
 
 
@@ -42,7 +42,7 @@ def _open(page, path="", **headers):
     return urllib.request.urlopen(request, timeout=20)
 
 
-def _next_picture(stream):
+def _next_image(stream):
     """Read one part of the stream up to the next boundary; return it as RGB."""
     while not (line := stream.readline()).startswith(b"Content-Length"):
         assert line, "the stream ended"
@@ -77,18 +77,18 @@ def _status_code(page, path="", **headers):
         return error.code
 
 
-def test_the_page_is_whole_and_loads_nothing_from_elsewhere(page):
-    with _open(page) as answer:
-        html = answer.read().decode()
-        policy = answer.headers["Content-Security-Policy"]
+def test_the_page_is_complete_and_loads_nothing_from_elsewhere(page):
+    with _open(page) as response:
+        html = response.read().decode()
+        policy = response.headers["Content-Security-Policy"]
     assert "{{" not in html
-    assert "a &lt;b&gt;film&lt;/b&gt;" in html
+    assert "a &lt;b&gt;video&lt;/b&gt;" in html
     assert not re.search(r"https?://", html)
     nonce = re.search(r"'nonce-([^']+)'", policy)[1]
     assert html.count(f'nonce="{nonce}"') == 2
     assert "default-src 'none'" in policy
-    with _open(page) as answer:
-        assert nonce not in answer.read().decode()
+    with _open(page) as response:
+        assert nonce not in response.read().decode()
 
 
 def test_the_url_is_of_this_computer_only(page):
@@ -100,15 +100,15 @@ def test_the_stream_shows_the_newest_frame(page):
     for level in (0, 100, 200):
         page.show(_frame(level))
     with _open(page, "stream") as stream:
-        first = _next_picture(stream)
+        first = _next_image(stream)
         assert first.shape == (48, 64, 3)
         # JPEG changes colours a little; red and blue are not swapped.
         assert np.abs(first.astype(int) - (200, 0, 55)).max() < 12
         page.show(_frame(30))
-        assert np.abs(_next_picture(stream).astype(int) - (30, 0, 225)).max() < 12
+        assert np.abs(_next_image(stream).astype(int) - (30, 0, 225)).max() < 12
 
 
-def test_all_watchers_get_the_frame_and_it_is_encoded_once(page, monkeypatch):
+def test_all_clients_get_the_frame_and_it_is_encoded_once(page, monkeypatch):
     encoded = []
     encode = page_module._encode
     monkeypatch.setattr(page_module, "_encode", lambda frame: encoded.append(1) or encode(frame))
@@ -116,12 +116,12 @@ def test_all_watchers_get_the_frame_and_it_is_encoded_once(page, monkeypatch):
     assert encoded == []
     streams = [_open(page, "stream") for _ in range(3)]
     for stream in streams:
-        _next_picture(stream)
+        _next_image(stream)
         stream.close()
     assert encoded == [1]
 
 
-def test_a_slow_watcher_holds_up_nobody_and_misses_frames(page):
+def test_a_slow_client_misses_frames_and_delays_no_one(page):
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     with _open(page, "stream") as stream:
         start = time.monotonic()
@@ -129,13 +129,13 @@ def test_a_slow_watcher_holds_up_nobody_and_misses_frames(page):
             page.show(noise)
         page.show(_frame(255))
         assert time.monotonic() - start < 5
-        pictures = [_next_picture(stream)]
-        while pictures[-1].shape != (48, 64, 3):
-            pictures.append(_next_picture(stream))
-    assert len(pictures) < 100
+        images = [_next_image(stream)]
+        while images[-1].shape != (48, 64, 3):
+            images.append(_next_image(stream))
+    assert len(images) < 100
 
 
-def test_only_the_newest_frame_is_held(page):
+def test_only_the_newest_frame_is_kept(page):
     import weakref
 
     class Frame(np.ndarray):
@@ -148,17 +148,17 @@ def test_only_the_newest_frame_is_held(page):
     assert [reference() is None for reference in references] == [True] * 4 + [False]
 
 
-def test_large_frames_are_sent_smaller(page):
+def test_large_frames_are_scaled_down(page):
     page.show(_frame(50, (1500, 3840)))
     with _open(page, "stream") as stream:
-        assert _next_picture(stream).shape == (750, 1920, 3)
+        assert _next_image(stream).shape == (750, 1920, 3)
 
 
 def test_a_last_frame_is_sent_again_as_a_sign_of_life(page, monkeypatch):
     monkeypatch.setattr(page_module, "_SIGN_OF_LIFE", 0.05)
     page.show(_frame(50))
     with _open(page, "stream") as stream:
-        first, second = _next_picture(stream), _next_picture(stream)
+        first, second = _next_image(stream), _next_image(stream)
     assert (first == second).all()
 
 
@@ -191,10 +191,10 @@ def test_unknown_numbers_become_null(page):
     ]
 
 
-def test_stop_closes_and_tells_the_page(page):
+def test_stop_closes_the_page_and_notifies_it(page):
     page.show(_frame(0))
     with _open(page, "events") as events, _open(page, "stream") as stream:
-        _next_picture(stream)
+        _next_image(stream)
         assert not page.closed
         assert _post(page) == 204
         assert page.closed
@@ -228,7 +228,7 @@ def test_other_sites_are_refused(page, headers):
         assert _status_code(page, "stream", **headers) == 403
 
 
-def test_the_page_itself_and_links_to_it_are_let_in(page):
+def test_the_page_itself_and_links_to_it_are_allowed(page):
     port = urlsplit(page.url).port
     # A forwarded port has a different number.
     for host in (f"127.0.0.1:{port}", f"localhost:{port}", "localhost:9999"):
@@ -240,13 +240,13 @@ def test_the_page_itself_and_links_to_it_are_let_in(page):
     assert _post(page, **same) == 204
 
 
-def test_close_is_quick_and_ends_watchers_who_wait():
+def test_close_is_quick_and_releases_waiting_clients():
     page = StreamPage()
     ends = []
 
     def watch(path):
-        with _open(page, path) as answer:
-            ends.append(answer.read())
+        with _open(page, path) as response:
+            ends.append(response.read())
 
     threads = [threading.Thread(target=watch, args=(path,)) for path in ("stream", "events")]
     for thread in threads:
@@ -264,7 +264,7 @@ def test_close_is_quick_and_ends_watchers_who_wait():
         _open(page)
 
 
-def test_a_port_that_is_taken_is_told(page):
+def test_a_port_in_use_is_reported(page):
     port = urlsplit(page.url).port
     with pytest.raises(
         OSError,
@@ -273,7 +273,7 @@ def test_a_port_that_is_taken_is_told(page):
         StreamPage(port=port)
 
 
-def test_a_port_that_is_none_is_told():
+def test_an_invalid_port_is_reported():
     with pytest.raises(OSError, match=r"^port=70000 cannot be used: "):
         StreamPage(port=70000)
 
@@ -281,12 +281,12 @@ def test_a_port_that_is_none_is_told():
 @pytest.mark.parametrize(
     "frame", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), None]
 )
-def test_what_is_no_rgb_frame_is_refused(page, frame):
+def test_other_shapes_and_dtypes_of_frames_are_refused(page, frame):
     with pytest.raises(ValueError, match=r"^frame has shape .*; expected RGB pixels"):
         page.show(frame)
 
 
-def test_a_process_ends_though_somebody_watches():
+def test_a_process_ends_even_if_someone_is_watching():
     code = (
         "import sys, numpy as np\n"
         "from fer_sklearn.video._page import StreamPage\n"

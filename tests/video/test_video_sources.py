@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from videos import Camera, Film, moving, slow_down, squares, turn_by_quarter, write_film
+from videos import Camera, VideoFile, moving, slow_down, squares, turn_by_quarter, write_video
 
 from fer_sklearn.exceptions import VideoReadError
 from fer_sklearn.video import _sources
@@ -24,9 +24,9 @@ def _threads():
 @pytest.mark.parametrize(
     ("name", "codec"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.mkv", "mp4v"), ("a.webm", "VP80")]
 )
-def test_a_film_is_read_in_order_and_in_rgb(tmp_path, name, codec):
-    film = write_film(tmp_path / name, moving(20), codec=codec)
-    frames = _read(film)
+def test_a_video_is_read_in_order_and_in_rgb(tmp_path, name, codec):
+    video = write_video(tmp_path / name, moving(20), codec=codec)
+    frames = _read(video)
     assert [frame.index for frame in frames] == list(range(20))
     assert [frame.seconds for frame in frames] == pytest.approx([i / 25 for i in range(20)])
     assert frames[0].image.dtype == np.uint8
@@ -36,87 +36,87 @@ def test_a_film_is_read_in_order_and_in_rgb(tmp_path, name, codec):
 
 
 def test_a_source_knows_rate_and_length(tmp_path):
-    with open_source(write_film(tmp_path / "a.mp4", moving(12), rate=10)) as frames:
+    with open_source(write_video(tmp_path / "a.mp4", moving(12), rate=10)) as frames:
         assert (frames.rate, frames.n_frames, frames.drops_frames) == (10, 12, False)
 
 
-def test_an_upright_film_is_turned(tmp_path):
-    film = write_film(tmp_path / "a.mp4", [squares((60, 60, "happy"))] * 3)
-    turn_by_quarter(film)
-    image = _read(film)[0].image
+def test_a_rotated_video_is_turned_upright(tmp_path):
+    video = write_video(tmp_path / "a.mp4", [squares((60, 60, "happy"))] * 3)
+    turn_by_quarter(video)
+    image = _read(video)[0].image
     assert image.shape == (320, 240, 3)
     # Clockwise: the top left moves to the top right.
     assert image[60, 180, 0] > 200 > image[60, 60, 0]
 
 
-def test_frames_keep_the_irregular_times_of_a_film(tmp_path):
-    film = write_film(tmp_path / "a.mp4", moving(20))
-    slow_down(film, 10, 5)
-    times = [frame.seconds for frame in _read(film)]
+def test_frames_keep_the_irregular_times_of_a_video(tmp_path):
+    video = write_video(tmp_path / "a.mp4", moving(20))
+    slow_down(video, 10, 5)
+    times = [frame.seconds for frame in _read(video)]
     assert np.diff(times[:11]) == pytest.approx(0.04)
     assert np.diff(times[10:]) == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("told", [0.0, np.nan, -1.0])
-def test_frames_are_counted_where_a_film_tells_no_times(told):
-    frames = _read(Film(5, times=[told] * 5))
+@pytest.mark.parametrize("time_", [0.0, np.nan, -1.0])
+def test_times_are_counted_if_a_video_has_none(time_):
+    frames = _read(VideoFile(5, times=[time_] * 5))
     assert [frame.seconds for frame in frames] == pytest.approx([i / 25 for i in range(5)])
 
 
-def test_times_never_run_backwards():
-    times = [frame.seconds for frame in _read(Film(4, times=[0.0, 40.0, 20.0, 120.0]))]
+def test_times_never_decrease():
+    times = [frame.seconds for frame in _read(VideoFile(4, times=[0.0, 40.0, 20.0, 120.0]))]
     assert times == pytest.approx([0, 0.04, 0.08, 0.12])
 
 
-def test_frames_between_are_grabbed_but_not_converted():
-    film = Film(20)
-    assert [frame.index for frame in _read(film, stride=6)] == [0, 6, 12, 18]
-    assert film.n_retrieved == 4
-    assert len(_read(Film(20), stride=6, yield_all_frames=True)) == 20
+def test_skipped_frames_are_grabbed_but_not_converted():
+    video = VideoFile(20)
+    assert [frame.index for frame in _read(video, stride=6)] == [0, 6, 12, 18]
+    assert video.n_retrieved == 4
+    assert len(_read(VideoFile(20), stride=6, yield_all_frames=True)) == 20
 
 
 def test_no_more_than_a_few_frames_are_read_ahead():
-    film = Film(100)
-    with open_source(film) as frames:
+    video = VideoFile(100)
+    with open_source(video) as frames:
         taken = iter(frames)
         next(taken)
         time.sleep(0.5)
-        assert film.n_given <= 6
+        assert video.n_given <= 6
         assert sum(1 for _ in taken) == 99
 
 
-def test_a_film_is_let_go_of_where_reading_is_given_up(tmp_path):
-    film = write_film(tmp_path / "a.mp4", moving(60))
-    with open_source(film) as frames:
+def test_a_video_is_released_if_it_is_not_read_to_the_end(tmp_path):
+    video = write_video(tmp_path / "a.mp4", moving(60))
+    with open_source(video) as frames:
         next(iter(frames))
     assert not _threads()
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.avi", "MJPG"), ("a.mkv", "mp4v")])
-def test_a_truncated_film_is_read_to_where_it_ends(tmp_path, name, codec):
-    film = write_film(tmp_path / name, moving(75), codec=codec)
-    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+def test_a_truncated_video_is_read_up_to_its_end(tmp_path, name, codec):
+    video = write_video(tmp_path / name, moving(75), codec=codec)
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     frames = []
     with (
         pytest.raises(VideoReadError, match=r"truncated or damaged after 1\.\d of 3\.0 s"),
-        open_source(film) as source,
+        open_source(video) as source,
     ):
         frames += source
     assert 30 < len(frames) < 45
 
 
-def test_a_header_that_only_estimates_is_no_error():
-    assert len(_read(Film(97, told=100))) == 97
+def test_a_header_that_only_estimates_is_not_an_error():
+    assert len(_read(VideoFile(97, stated=100))) == 97
 
 
-def test_a_film_without_frames_is_an_error():
+def test_a_video_without_frames_is_an_error():
     with pytest.raises(VideoReadError, match="the video contains no decodable frame"):
-        _read(Film(0, told=3))
+        _read(VideoFile(0, stated=3))
 
 
-def test_what_is_no_film_is_told_apart(tmp_path):
-    (tmp_path / "text.mp4").write_text("no film " * 100)
-    cut = write_film(tmp_path / "cut.mp4", moving(20))
+def test_errors_distinguish_what_cannot_be_opened(tmp_path):
+    (tmp_path / "text.mp4").write_text("not a video " * 100)
+    cut = write_video(tmp_path / "cut.mp4", moving(20))
     cut.write_bytes(cut.read_bytes()[:2000])
     for name, message in [
         ("none.mp4", "there is no such file"),
@@ -133,17 +133,17 @@ def test_an_absent_camera_says_what_to_try():
         open_source(77)
 
 
-def test_an_address_that_does_not_answer():
+def test_an_address_that_does_not_respond():
     with pytest.raises(VideoReadError, match="x cannot be opened: nothing responds there"):
         open_source("http://127.0.0.1:9/x")
 
 
-def test_a_source_of_another_type():
+def test_a_source_of_another_type_is_refused():
     with pytest.raises(TypeError, match="source is a list; expected the path of a video"):
         open_source([1])
 
 
-def test_a_camera_gives_the_newest_frame():
+def test_a_camera_yields_the_newest_frame():
     camera = Camera(rate=100)
     with open_source(camera) as frames:
         taken = iter(frames)
@@ -159,7 +159,7 @@ def test_a_camera_gives_the_newest_frame():
     assert not camera.released  # it is the caller's
 
 
-def test_a_camera_that_drops_frames_goes_on(monkeypatch):
+def test_a_camera_that_loses_frames_is_read_on(monkeypatch):
     monkeypatch.setattr(_sources, "_PATIENCE", 0.3)
     camera = Camera(rate=200, n_frames=40, bad=range(10, 20))
     frames = []
@@ -173,27 +173,27 @@ def test_a_camera_that_drops_frames_goes_on(monkeypatch):
     assert indices[-1] == 39
 
 
-def test_a_camera_without_any_frame(monkeypatch):
+def test_a_camera_without_any_frame_is_reported(monkeypatch):
     monkeypatch.setattr(_sources, "_PATIENCE", 0.1)
     with pytest.raises(VideoReadError, match="is open but returns no frame; another program"):
         _read(Camera(n_frames=0))
 
 
-def test_a_camera_that_hangs(monkeypatch):
+def test_a_camera_that_hangs_is_reported(monkeypatch):
     monkeypatch.setattr(_sources, "_SILENCE", 0.3)
     with pytest.raises(VideoReadError, match="has returned no frame for"):
         _read(Camera(rate=0.5))
 
 
-@pytest.mark.parametrize("make", [lambda: Camera(rate=0.5), lambda: Film(10**6)])
-def test_waiting_ends_when_it_is_to_stop(make):
+@pytest.mark.parametrize("make", [lambda: Camera(rate=0.5), lambda: VideoFile(10**6)])
+def test_waiting_ends_on_request(make):
     start = time.monotonic()
     assert len(_read(make(), should_stop=lambda: time.monotonic() - start > 0.2)) < 10**6
     assert time.monotonic() - start < 3
 
 
-def test_a_film_can_be_watched_like_a_camera():
-    with open_source(Film(5), drop_frames=True) as source:
+def test_a_file_can_be_read_like_a_camera():
+    with open_source(VideoFile(5), drop_frames=True) as source:
         assert source.drops_frames
         assert source.n_frames is None
 

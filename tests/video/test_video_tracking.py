@@ -37,7 +37,7 @@ def test_faces_keep_their_numbers_in_any_order():
 
 
 @pytest.mark.parametrize("rate", [5, 10, 25, 60])
-def test_faces_that_cross_are_not_exchanged(rate):
+def test_faces_that_cross_keep_their_numbers(rate):
     """Two faces cross within three seconds; the rear one is hidden meanwhile."""
     tracker = FaceTracker(CLASSES)
     for frame in range(3 * rate + 1):
@@ -64,18 +64,18 @@ def test_a_face_comes_back_after_a_gap():
     assert _numbers(_update(tracker, 3.2, [_box(104)])) == {1: 104}
 
 
-def test_what_is_seen_once_is_no_face():
+def test_a_single_detection_is_not_a_face():
     tracker = FaceTracker(CLASSES)
     for frame in range(20):
         boxes = [_box(100)] + ([_box(300)] if frame == 7 else [])
         assert [face.number for face in _update(tracker, frame / 25, boxes)] == [0]
 
 
-def test_a_face_in_the_first_frame_is_told_at_once():
+def test_a_face_in_the_first_frame_counts_at_once():
     assert _numbers(_update(FaceTracker(CLASSES), 0, [_box(100)])) == {0: 100}
 
 
-def test_a_face_far_away_or_of_another_size_is_another():
+def test_a_distant_or_differently_sized_box_is_another_face():
     for other in (_box(400), _box(100, side=130)):
         tracker = FaceTracker(CLASSES)
         _update(tracker, 0, [_box(100)])
@@ -83,7 +83,7 @@ def test_a_face_far_away_or_of_another_size_is_another():
         assert [face.number for face in _update(tracker, 0.08, [other])] == [1]
 
 
-def test_frames_far_apart_are_followed_too():
+def test_faces_are_tracked_across_distant_frames():
     tracker = FaceTracker(CLASSES, max_lost_seconds=1)
     for seconds in (0, 5, 10, 15):
         assert _numbers(_update(tracker, seconds, [_box(100 + seconds)])) == {0: 100 + seconds}
@@ -101,7 +101,7 @@ def _step(rate, smoothing, seconds):
 
 
 @pytest.mark.parametrize("rate", [10, 30, 120])
-def test_smoothing_depends_on_time_not_on_frames(rate):
+def test_smoothing_depends_on_time_not_on_the_frame_rate(rate):
     expected = 0.2 + 0.7 * math.exp(-1.0 / 0.5)
     assert _step(rate, 0.5, 1.0) == pytest.approx(expected, abs=0.01)
 
@@ -110,7 +110,7 @@ def test_no_smoothing():
     assert _step(25, 0, 0.04) == pytest.approx(0.2)
 
 
-def test_the_first_sightings_count_alike():
+def test_the_first_detections_have_equal_weights():
     tracker = FaceTracker(CLASSES, smoothing_seconds=5)
     for frame, probabilities in enumerate([SAD, HAPPY, HAPPY, HAPPY]):
         (face,) = _update(tracker, frame / 25, [_box(100)], [probabilities])
@@ -132,7 +132,7 @@ def test_labels_without_probabilities_are_smoothed_too():
     assert np.isnan(face.probabilities).all()
 
 
-def test_boxes_to_draw_tremble_less():
+def test_drawn_boxes_jitter_less():
     tracker, random = FaceTracker(CLASSES), np.random.default_rng(0)
     boxes, smooth = [], []
     for frame in range(100):
@@ -145,7 +145,7 @@ def test_boxes_to_draw_tremble_less():
     assert np.abs(np.array(smooth) - boxes).max() < 12
 
 
-def test_a_face_is_drawn_on_for_a_moment_after_it_is_lost():
+def test_a_lost_face_is_shown_a_moment_longer():
     tracker = FaceTracker(CLASSES)
     for seconds in (0, 0.1, 0.2):
         _update(tracker, seconds, [_box(100)])
