@@ -241,9 +241,7 @@ def _read_once(X, estimator):
 
 def _image_steps(estimator):
     """Split off the stateless steps up to a GrayscaleResizer, after which all sizes are equal."""
-    steps, rest = split_pipeline(
-        estimator, lambda step: isinstance(step, (FaceCropper, GrayscaleResizer))
-    )
+    steps, rest = split_pipeline(estimator, (FaceCropper, GrayscaleResizer))
     if steps and isinstance(steps[-1], GrayscaleResizer):
         return steps, rest
     return [], estimator

@@ -182,9 +182,7 @@ def make_images(estimator: Any, X: ImagesLike) -> ImageBatch:
     ValueError
         If photos of several sizes, or paths, remain.
     """
-    steps, rest = split_pipeline(
-        estimator, lambda step: isinstance(step, (FaceCropper, GrayscaleResizer))
-    )
+    steps, rest = split_pipeline(estimator, (FaceCropper, GrayscaleResizer))
     for step in steps:
         X = step.transform(X)
     images = _stacked(X)
