@@ -19,7 +19,7 @@ from ._utils.litert import LiteRTNetwork, is_litert_installed
 from ._utils.optional import import_optional
 from ._utils.pixels import ImageTagsMixin
 from ._utils.prediction import PredictionMixin, set_network_attributes
-from ._utils.typing import FloatArray, ImagesLike, LabelArray, PathLike
+from ._utils.typing import FloatArray, ImagesLike, PathLike
 from .images import resize_gray
 from .weights import WeightsNetwork, is_weights_file
 
@@ -225,20 +225,6 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
             stacklevel=2,
         )
         return self if hasattr(self, "classes_") else self.load()
-
-    def predict(self, X: ImagesLike) -> LabelArray:
-        """Predict the label of each face.
-
-        Parameters
-        ----------
-        X : batch of faces
-            As in :meth:`predict_proba`.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
-        return super().predict(X)
 
     def predict_proba(self, X: ImagesLike) -> FloatArray:
         """Predict the probability of each label.

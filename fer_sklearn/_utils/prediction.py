@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .litert import average_mirror_images
 from .pixel_values import check_pixel_range, to_unit_floats
 from .pixels import check_pixels
-from .typing import ArrayLike, FloatArray, LabelArray
+from .typing import ArrayLike, FloatArray, ImagesLike, LabelArray
 from .validation import check_probabilities
 
 __all__ = [
@@ -40,12 +40,13 @@ class PredictionMixin:
     _images_at_a_time: int
     _predict_batch: Callable[[FloatArray], FloatArray]
 
-    def predict(self, X: ArrayLike) -> LabelArray:
+    def predict(self, X: ImagesLike) -> LabelArray:
         """Predict the label of each image.
 
         Parameters
         ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+        X : batch of n images
+            As in :meth:`predict_proba`.
 
         Returns
         -------

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
@@ -281,12 +282,27 @@ def collect_predictions(
 
     proba, classes = estimator.predict_proba(X), np.asarray(estimator.classes_)
     checked = checked_probabilities(proba, classes, count_samples(X), "predict_proba(X)")
-    if hasattr(estimator, "predict_from_proba"):
+    if _predicts_from_proba(estimator):
         return Predictions(estimator.predict_from_proba(proba), checked)
     if type(estimator) is CalibratedClassifierCV:
         # Documented: the class with the highest probability.
         return Predictions(classes[np.argmax(proba, axis=1)], checked)
     return Predictions(estimator.predict(X), checked)
+
+
+def _predicts_from_proba(estimator):
+    """Return whether `predict` is the one that `predict_from_proba` describes.
+
+    A subclass can override `predict` alone; then that is called.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
+    for cls in type(estimator).__mro__:
+        if "predict_from_proba" in vars(cls):
+            return True
+        if "predict" in vars(cls):
+            return False
+    return False
 
 
 def _measure(encoded, y_proba, *, n_resamples, confidence_level, random_state):

@@ -254,6 +254,15 @@ def test_evaluating_leaves_the_estimator_as_it_was(X, y):
     assert vars(model) == before
 
 
+def test_a_subclass_that_predicts_differently_is_called(X, y):
+    class Last(Declaring):
+        def predict(self, X):
+            return np.repeat(self.classes_[-1], len(X))
+
+    report = evaluate(Last().fit(X, y), X, y)
+    assert report.confusion_matrix[:, 2].tolist() == [10, 10, 10]
+
+
 def test_any_other_predict_is_called(X, y):
     model = Counting().fit(X, y)
     report = evaluate(model, X, y)
