@@ -287,7 +287,7 @@ def test_file_keeps_to_the_design(path, parts):
         ("\n" * (MAX_LINES + 1), "svm", 0, f"{MAX_LINES + 1} lines; split it"),
     ],
 )
-def test_the_rules_find_what_they_forbid(source, room, depth, expected):
+def test_the_rules_find_violations(source, room, depth, expected):
     assert violations(source, room, depth) == [expected]
 
 
@@ -304,7 +304,7 @@ def test_the_rules_find_what_they_forbid(source, room, depth, expected):
         ("def f():\n    warnings.simplefilter('ignore')", "svm", 0),
     ],
 )
-def test_the_rules_allow_what_the_design_allows(source, room, depth):
+def test_the_rules_allow_the_design(source, room, depth):
     assert violations(source, room, depth) == []
 
 
@@ -312,7 +312,7 @@ def _root_entries():
     return {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
 
 
-def test_the_root_holds_rooms_and_nothing_else():
+def test_the_root_contains_only_rooms():
     rooms = {name.removesuffix(".py") for name in _root_entries() - NOT_ROOMS}
     assert rooms - set(ROOMS) == set(), "give the room a floor in the table"
     assert {floor for floor, _ in ROOMS.values()} == set(range(13)), "floors are whole numbers"
@@ -413,7 +413,7 @@ def test_only_the_cnn_loads_keras():
 
 
 @pytest.mark.parametrize("module", ["cnn", "cnn.augmentation", "explain", "inference"])
-def test_room_beside_keras_loads_without_it(module):
+def test_rooms_that_use_keras_load_without_it(module):
     assert _loaded_after(f"import fer_sklearn.{module}") == []
 
 

@@ -101,7 +101,7 @@ def test_a_pipeline_on_images_gets_probabilities(train, test, method, ensemble):
     "classifier",
     [HOGSVMClassifier(), HOGSVMClassifier(kernel="linear", random_state=0), LSSVMClassifier()],
 )
-def test_temperature_divides_the_scores_of_a_machine(train, test, classifier):
+def test_temperature_divides_the_scores_of_an_svm(train, test, classifier):
     inner = make_hog_svm_pipeline(classifier)
     model = CalibratedClassifierCV(inner, method="temperature", cv=3, ensemble=False).fit(*train)
     scores = cross_val_predict(inner, *train, cv=3, method="decision_function")
@@ -115,7 +115,7 @@ def test_temperature_divides_the_scores_of_a_machine(train, test, classifier):
     )
 
 
-def test_scores_come_before_the_probabilities_of_a_machine(train, test):
+def test_scores_take_precedence_over_probabilities_of_an_svm(train, test):
     # So probability=True is wasted time inside CalibratedClassifierCV.
     model = CalibratedClassifierCV(
         hog_svm(probability=True, random_state=0), method="temperature", cv=3, ensemble=False
@@ -124,7 +124,7 @@ def test_scores_come_before_the_probabilities_of_a_machine(train, test):
     assert temperature_of(model) == pytest.approx(temperature_of(plain.fit(*train)), rel=0.1)
 
 
-def test_temperature_divides_the_logarithms_of_a_shipped_model(shipped, train, test):
+def test_temperature_divides_the_log_probabilities_of_a_pretrained_model(shipped, train, test):
     model = CalibratedClassifierCV(FrozenEstimator(shipped), method="temperature").fit(*train)
     logits = np.log(shipped.predict_proba(train[0]).astype(float))
     expected = best_temperature(logits, np.searchsorted(model.classes_, train[1]))
@@ -135,7 +135,7 @@ def test_temperature_divides_the_logarithms_of_a_shipped_model(shipped, train, t
     )
 
 
-def test_a_shipped_model_keeps_its_labels_under_a_temperature(shipped, train, test):
+def test_a_pretrained_model_keeps_its_labels_under_a_temperature(shipped, train, test):
     model = CalibratedClassifierCV(FrozenEstimator(shipped), method="temperature").fit(*train)
     np.testing.assert_array_equal(model.predict(test[0]), shipped.predict(test[0]))
 
@@ -157,7 +157,7 @@ def test_photos_of_any_size_go_through(train, test, method):
     assert model.score(*test) > 0.5
 
 
-def test_copies_are_kept_together_by_folds_that_are_given(train, test):
+def test_given_folds_keep_duplicates_together(train, test):
     X, y = np.concatenate([train[0], train[0]]), np.concatenate([train[1], train[1]])
     groups = duplicate_groups(X)
     folds = list(StratifiedGroupKFold(3).split(X, y, groups))
@@ -175,21 +175,21 @@ def test_a_calibrated_pipeline_is_saved(train, test, tmp_path, method):
     np.testing.assert_array_equal(again.predict_proba(test[0]), model.predict_proba(test[0]))
 
 
-def test_a_calibrated_shipped_model_is_saved(shipped, train, test, tmp_path):
+def test_a_calibrated_pretrained_model_is_saved(shipped, train, test, tmp_path):
     model = CalibratedClassifierCV(FrozenEstimator(shipped), method="isotonic").fit(*train)
     again = load(save(model, tmp_path / "model"))
     np.testing.assert_allclose(again.predict_proba(test[0]), model.predict_proba(test[0]))
 
 
 @pytest.mark.slow
-def test_a_search_tunes_what_is_calibrated_in_parallel(train):
+def test_a_search_tunes_a_calibrated_classifier_in_parallel(train):
     model = CalibratedClassifierCV(hog_svm(), cv=2)
     grid = {"method": METHODS, "estimator__classifier__C": [5.0]}
     search = GridSearchCV(model, grid, cv=2, n_jobs=2, scoring="neg_log_loss").fit(*train)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-def test_a_weight_by_name_needs_an_ensemble(train):
+def test_class_weights_by_name_need_an_ensemble(train):
     # Everything else passes integer codes to the classifier, as the guide explains.
     inner = hog_svm(class_weight={"disgust": 3.0})
     CalibratedClassifierCV(inner, method="isotonic", cv=2).fit(*train)
@@ -198,7 +198,7 @@ def test_a_weight_by_name_needs_an_ensemble(train):
             CalibratedClassifierCV(inner, cv=2, **parameters).fit(*train)
 
 
-def test_a_shipped_network_is_fine_tuned_before_it_is_calibrated(train):
+def test_a_pretrained_network_is_fine_tuned_before_it_is_calibrated(train):
     with pytest.raises(ValueError, match="which were not among the classes of"):
         CalibratedClassifierCV(load_pretrained("tiny"), method="temperature", cv=2).fit(*train)
 
@@ -226,7 +226,7 @@ def test_numbers_from_one_are_calibrated_too(train, test):
     )
 
 
-def test_a_model_that_is_too_sure_is_mended_on_fer2013(fer2013_path, shipped):
+def test_an_overconfident_model_is_calibrated_on_fer2013(fer2013_path, shipped):
     X, y = load_fer2013(fer2013_path, subset="public", return_X_y=True)
     held_out, rest = next(StratifiedGroupKFold(2).split(X, y, duplicate_groups(X)))
     too_sure = TooSure(shipped).fit(X, y)

@@ -70,7 +70,7 @@ ESTIMATORS = [
         n_passed=35,
         expected_failures=_same(
             _READS_NOTHING_IN_FIT,
-            "test_preprocessing.py::test_negative_pixels_are_refused",
+            "test_preprocessing.py::test_negative_pixels_are_rejected",
             "check_fit_non_negative",
             "check_positive_only_tag_during_fit",
         ),
@@ -80,7 +80,7 @@ ESTIMATORS = [
         n_passed=35,
         expected_failures=_same(
             _READS_NOTHING_IN_FIT,
-            "faces/test_faces.py::test_negative_pixels_are_refused",
+            "faces/test_faces.py::test_negative_pixels_are_rejected",
             "check_fit_non_negative",
             "check_positive_only_tag_during_fit",
         ),
@@ -106,7 +106,7 @@ ESTIMATORS = [
         )
         | _same(
             "fit records the size only; transform refuses pixels outside [0, 1]",
-            "test_preprocessing.py::test_floats_beyond_one_are_refused_with_the_remedy",
+            "test_preprocessing.py::test_floats_beyond_one_are_an_error_with_a_remedy",
             "check_fit_non_negative",
             "check_positive_only_tag_during_fit",
         ),
@@ -124,7 +124,7 @@ ESTIMATORS = [
         n_passed=53,
         expected_failures=_same(
             "has labels -1 and 1, and -1 is what stands for uncertain among numbers",
-            "test_uncertainty.py::test_numbers_have_a_number_for_uncertain",
+            "test_uncertainty.py::test_numeric_labels_have_a_number_for_uncertain",
             "check_classifiers_classes",
         ),
     ),
@@ -176,7 +176,7 @@ ESTIMATORS = [
         n_passed=61,
         expected_failures=_same(
             "minibatches of weighted images are not those of repeated ones",
-            "cnn/test_cnn.py::test_images_of_weight_zero_teach_nothing",
+            "cnn/test_cnn.py::test_images_with_zero_weight_are_ignored",
             "check_sample_weight_equivalence_on_dense_data",
         ),
     ),

@@ -60,7 +60,7 @@ def test_missing_part_is_named_with_the_versions_that_have_it(where):
     assert "pip install 'scikit-learn>=1.8,<1.10'" in str(raised.value)
 
 
-def test_unknown_name_is_refused():
+def test_unknown_name_is_rejected():
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = compat.nonsense
 

@@ -47,7 +47,7 @@ def least_scored_sets(model, calibration, X, level):
 
 
 @pytest.mark.parametrize("score", ["lac", "aps", "raps"])
-def test_sets_hold_the_true_label_as_often_as_promised(drawn, model, score):
+def test_sets_contain_the_true_label_as_often_as_promised(drawn, model, score):
     mapie = pytest.importorskip("mapie.classification")
     _, calibration, (X, y) = drawn
     conformal = mapie.SplitConformalClassifier(
@@ -67,7 +67,7 @@ def test_sets_hold_the_true_label_as_often_as_promised(drawn, model, score):
 
 
 @pytest.mark.parametrize("position", [0, 1])
-def test_sets_are_those_of_the_definition(drawn, model, position):
+def test_sets_match_the_definition(drawn, model, position):
     mapie = pytest.importorskip("mapie.classification")
     _, calibration, (X, _) = drawn
     conformal = mapie.SplitConformalClassifier(model, confidence_level=LEVELS)
@@ -89,7 +89,7 @@ def test_other_forms_of_images(drawn, model, form):
     np.testing.assert_array_equal(other, stacked)
 
 
-def test_calibrated_and_shipped_models_go_in(drawn, shipped):
+def test_calibrated_and_pretrained_models_are_accepted(drawn, shipped):
     mapie = pytest.importorskip("mapie.classification")
     train, (X_known, y_known), (X, y) = drawn
     calibrated = CalibratedClassifierCV(FrozenEstimator(shipped), method="temperature").fit(*train)
@@ -99,21 +99,21 @@ def test_calibrated_and_shipped_models_go_in(drawn, shipped):
         assert coverage(sets[:, :, 0], model.classes_, y[:200]) > 0.68
 
 
-def test_a_label_that_was_never_learnt_is_refused(drawn, model):
+def test_a_label_that_was_not_learned_is_rejected(drawn, model):
     mapie = pytest.importorskip("mapie.classification")
     X, y = drawn[1]
     with pytest.raises(ValueError, match=r"not matched values in estimator\.classes_"):
         mapie.SplitConformalClassifier(model).conformalize(X, np.where(y == "sad", "sadness", y))
 
 
-def test_a_label_that_does_not_occur_is_told(drawn, model):
+def test_a_label_that_does_not_occur_is_an_error(drawn, model):
     mapie = pytest.importorskip("mapie.classification")
     X, y = drawn[1]
     with pytest.warns(UserWarning, match="less labels than your training dataset"):
         mapie.SplitConformalClassifier(model).conformalize(X[y != "sad"], y[y != "sad"])
 
 
-def test_every_emotion_is_covered_where_classes_have_thresholds_of_their_own(drawn, model):
+def test_class_conditional_thresholds_cover_every_emotion(drawn, model):
     crepes = pytest.importorskip("crepes")
     _, calibration, (X, y) = drawn
     wrapped = crepes.WrapClassifier(model)
@@ -127,7 +127,7 @@ def test_every_emotion_is_covered_where_classes_have_thresholds_of_their_own(dra
     assert names == [model.classes_[row.astype(bool)].tolist() for row in sets[:3]]
 
 
-def test_sets_hold_on_fer2013(fer2013_path, shipped):
+def test_sets_have_their_coverage_on_fer2013(fer2013_path, shipped):
     mapie = pytest.importorskip("mapie.classification")
     X, y = load_fer2013(fer2013_path, subset="public", return_X_y=True)
     X_known, X_new, y_known, y_new = train_test_split(X, y, test_size=0.5, random_state=0)

@@ -24,7 +24,7 @@ def find(photo):
     return BOXES
 
 
-def test_the_shipped_model_is_the_default():
+def test_the_pretrained_model_is_the_default():
     from skimage.data import astronaut
 
     reader = FaceReader()
@@ -43,7 +43,7 @@ def test_the_default_predicts_as_the_pipeline_of_the_shipped_model(faces):
         np.testing.assert_array_equal(one, other)
 
 
-def test_faces_are_cut_as_the_model_cuts_them(model, photo):
+def test_faces_are_cropped_as_by_the_model(model, photo):
     reader = FaceReader(model, detector=find)
     found = reader.detect(photo)
     cropper = FaceCropper(size=32, margin=0.1, detector=lambda photo: BOXES[1:])
@@ -89,7 +89,7 @@ def test_numbered_labels(photo):
     assert labels.tolist() == ["7", "7"]
 
 
-def test_what_cannot_predict():
+def test_an_object_that_cannot_predict():
     with pytest.raises(
         TypeError, match=r"estimator is a FaceCropper that cannot predict.*load_pre"
     ):

@@ -160,7 +160,7 @@ def test_not_an_image():
         read_image(b"hello world, this is text")
 
 
-def test_array_is_no_source():
+def test_an_array_is_not_a_source():
     with pytest.raises(TypeError, match="source is a ndarray; expected a path, bytes or a file"):
         read_image(GRAY)
 
@@ -178,7 +178,7 @@ def test_too_many_pixels(read, format):
         read(encoded(GRAY, format))
 
 
-def test_size_is_refused_by_the_header_alone():
+def test_size_is_rejected_by_the_header_alone():
     # The header claims a huge image, but there is no data after it.
     data = bytearray(encoded(GRAY))
     data[16:24] = (9000).to_bytes(4, "big") * 2

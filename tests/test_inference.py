@@ -43,7 +43,7 @@ def copied(path, tmp_path):
     return tmp_path / path.name
 
 
-def test_it_answers_as_the_pipeline_does(path, tiny, faces):
+def test_it_predicts_like_the_pipeline(path, tiny, faces):
     X, _ = faces
     loaded = load_exported(path)
     expected = tiny.predict_proba(X)
@@ -62,7 +62,7 @@ def test_it_takes_what_the_pipeline_takes(path, tiny, faces):
     np.testing.assert_allclose(loaded.predict_proba(flat), tiny.predict_proba(X), atol=1e-4)
 
 
-def test_it_is_a_classifier_among_others(path, tiny, faces):
+def test_it_works_with_other_classifiers(path, tiny, faces):
     X, y = faces
     loaded = load_exported(path)
     assert is_classifier(loaded)
@@ -89,7 +89,7 @@ def test_one_batch_more_or_less_changes_nothing(tiny, faces, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_classifier_alone_takes_its_own_pixels(faces, tmp_path):
+def test_a_bare_classifier_takes_the_pixels_it_was_trained_on(faces, tmp_path):
     X, _ = faces
     pixels = X / np.float32(255)
     classifier = load_pretrained("tiny")[-1]
@@ -103,7 +103,7 @@ def test_a_classifier_alone_takes_its_own_pixels(faces, tmp_path):
         loaded.predict_proba(pixels * 255)
 
 
-def test_tensorflow_stays_away(path):
+def test_tensorflow_is_not_loaded(path):
     code = (
         "import sys, numpy as np\n"
         "from fer_sklearn import load_exported\n"
@@ -119,7 +119,7 @@ def test_it_scores_as_the_original_on_fer2013(path, tiny, fer2013_path):
     assert abs((load_exported(path).predict(X) == y).mean() - expected) < 0.002
 
 
-def test_files_that_miss_or_are_damaged_are_refused(copied):
+def test_missing_and_damaged_files_are_rejected(copied):
     beside = copied.with_name(f"{copied.name}.json")
     description = json.loads(beside.read_text())
     copied.write_bytes(copied.read_bytes()[:-1])
@@ -138,7 +138,7 @@ def test_files_that_miss_or_are_damaged_are_refused(copied):
         load_exported(copied.with_name("no.tflite"))
 
 
-def test_a_format_that_needs_tensorflow_is_refused(tiny, tmp_path):
+def test_a_format_that_needs_tensorflow_is_rejected(tiny, tmp_path):
     export(tiny, tmp_path / "saved", format="saved_model")
     with pytest.raises(ValueError, match=r"has the format 'saved_model'; expected 'tflite' or"):
         load_exported(tmp_path / "saved")

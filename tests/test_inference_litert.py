@@ -16,7 +16,7 @@ from fer_sklearn.weights import SHIPPED, read_weights, write_weights
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_it_answers_as_keras_does(name, faces):
+def test_it_predicts_like_keras(name, faces):
     X, _ = faces
     light, full = (load_pretrained(name, runtime=runtime) for runtime in ("litert", "keras"))
     expected = full.predict_proba(X)
@@ -26,7 +26,7 @@ def test_it_answers_as_keras_does(name, faces):
 
 
 @pytest.mark.slow
-def test_what_ships_was_made_of_the_weights_that_ship(faces, tmp_path):
+def test_bundled_litert_models_match_the_bundled_weights(faces, tmp_path):
     weights = read_weights("tiny")
     made = to_litert(load_pretrained("tiny")[-1].model_)
     write_weights(tmp_path / "t.npz", weights.arrays, weights.description, litert=made)
@@ -52,7 +52,7 @@ def test_without_the_mirror_image(faces):
     assert abs(light.predict_proba(X) - light.predict_proba(X[:, :, ::-1])).max() > 1e-3
 
 
-def test_tensorflow_stays_away():
+def test_tensorflow_is_not_loaded():
     code = (
         "import sys, numpy as np\n"
         "from fer_sklearn import load_pretrained\n"
@@ -101,7 +101,7 @@ def test_an_unknown_runtime():
         load_pretrained(runtime="lite")
 
 
-def test_weights_of_ones_own_have_no_litert_model(tmp_path):
+def test_custom_weights_have_no_litert_model(tmp_path):
     path = tmp_path / "own.npz"
     weights = read_weights("tiny")
     write_weights(path, weights.arrays, weights.description)

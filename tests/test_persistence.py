@@ -52,7 +52,7 @@ def _header(path):
 
 
 @pytest.mark.parametrize("compress", [0, 3, True, ("gzip", 3), "xz", "bz2"])
-def test_what_is_saved_comes_back(model, data, tmp_path, compress):
+def test_saved_models_are_restored(model, data, tmp_path, compress):
     path = save(model, str(tmp_path / "model.joblib"), compress=compress)
     assert path == tmp_path / "model.joblib"
     with warnings.catch_warnings():
@@ -63,7 +63,7 @@ def test_what_is_saved_comes_back(model, data, tmp_path, compress):
     )
 
 
-def test_what_is_saved_comes_back_in_a_new_process(model, data, saved, tmp_path):
+def test_saved_models_are_restored_in_a_new_process(model, data, saved, tmp_path):
     np.save(tmp_path / "X.npy", data[0])
     script = (
         "import sys, numpy as np, fer_sklearn\n"
@@ -101,7 +101,7 @@ def test_saving_again_replaces_the_file_and_leaves_no_other(model, saved):
     assert [path.name for path in saved.parent.iterdir()] == ["model.joblib"]
 
 
-def test_a_failed_save_leaves_the_old_file_alone(saved):
+def test_a_failed_save_keeps_the_old_file(saved):
     before = saved.read_bytes()
     # A lambda cannot be pickled; the array before it is written first.
     broken = DummyClassifier(strategy=np.zeros(100_000), constant=lambda: None)
@@ -235,7 +235,7 @@ def test_another_patch_version_does_not_warn(saved):
         assert load(saved).get_params()
 
 
-def test_code_that_is_missing_here_is_named(saved, monkeypatch, tmp_path):
+def test_code_missing_in_this_process_is_named(saved, monkeypatch, tmp_path):
     (tmp_path / "own_code.py").write_text(
         "from sklearn.dummy import DummyClassifier\nclass Own(DummyClassifier):\n    pass\n"
     )

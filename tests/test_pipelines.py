@@ -76,7 +76,7 @@ def test_grid_search_tunes_preprocessing_and_svm_together(drawn, n_jobs):
     assert {"mean_test_accuracy", "mean_test_balanced_accuracy"} <= set(search.cv_results_)
 
 
-def test_several_descriptors_see_the_mirror_image(drawn):
+def test_several_descriptors_use_the_mirror_image(drawn):
     X, y = drawn
     pipeline = make_descriptor_svm_pipeline().fit(X[:140], y[:140])
     assert pipeline.score(X[140:], y[140:]) > 0.9
@@ -104,7 +104,7 @@ def test_grid_search_tunes_preprocessing_and_cnn_together(drawn):
     )
 
 
-def test_both_are_compared_under_the_same_folds(drawn):
+def test_both_models_are_compared_on_the_same_folds(drawn):
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
     for pipeline in (make_hog_svm_pipeline(), quick_cnn()):
         assert cross_val_score(pipeline, *drawn, cv=folds).min() > 0.5

@@ -76,7 +76,7 @@ def test_the_resizer_takes_pandas_columns_of_paths(colours, tmp_path):
     assert_array_equal(GrayscaleResizer().transform(table["photo"]), expected)
 
 
-def test_an_unreadable_file_is_told_by_name(tmp_path):
+def test_an_unreadable_file_is_named(tmp_path):
     path = tmp_path / "broken.png"
     path.write_bytes(b"no image")
     good = np.zeros((9, 9), np.uint8)
@@ -95,17 +95,17 @@ def test_an_unreadable_file_is_told_by_name(tmp_path):
         (Image.new("RGB", (9, 9)), TypeError, r"X\[1\] is a Image; expected a path or an array"),
     ],
 )
-def test_an_item_that_is_no_photo_is_told_by_position(photo, error, message):
+def test_an_item_that_is_not_a_photo_is_named_by_position(photo, error, message):
     with pytest.raises(error, match=message):
         GrayscaleResizer().transform([np.zeros((9, 9), np.uint8), photo])
 
 
-def test_an_empty_list_is_refused():
+def test_an_empty_list_is_rejected():
     with pytest.raises(ValueError, match="X is empty: found 0 photo"):
         GrayscaleResizer().fit_transform([])
 
 
-def test_negative_pixels_are_refused():
+def test_negative_pixels_are_rejected():
     # Replaces scikit-learn's check, which expects this of fit; fit does not read photos.
     with pytest.raises(ValueError, match="array has float pixels from -1 to 1"):
         GrayscaleResizer(size=2).fit_transform(np.array([[-1.0, 0, 0, 1]]))
@@ -194,7 +194,7 @@ def test_a_whole_pipeline_can_be_set_to_pandas(colours):
 
 
 @pytest.mark.parametrize("method", ["unit", "equalize", "clahe"])
-def test_floats_beyond_one_are_refused_with_the_remedy(method):
+def test_floats_beyond_one_are_an_error_with_a_remedy(method):
     with pytest.raises(
         ValueError, match=r"X has float pixels from 0 to 200; expected \[0, 1\]\. Divide pixels"
     ):
@@ -206,6 +206,6 @@ def test_an_unknown_method_gets_a_hint():
         PixelNormalizer("equalise").fit(np.zeros((1, 4, 4)))
 
 
-def test_integers_beyond_a_byte_are_refused():
+def test_integers_beyond_a_byte_are_rejected():
     with pytest.raises(ValueError, match=r"X has integer pixels from 0 to 300; integers must lie"):
         PixelNormalizer().fit(np.array([[0, 1, 2, 300]]))

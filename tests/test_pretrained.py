@@ -50,7 +50,7 @@ def test_probabilities(pretrained, faces):
     np.testing.assert_array_equal(pretrained.predict(faces[0]), labels)
 
 
-def test_a_mirror_image_gets_the_same_answer(pretrained, faces):
+def test_a_mirror_image_gets_the_same_prediction(pretrained, faces):
     X, _ = faces
     mirrored = pretrained.predict_proba(X[:, :, ::-1])
     np.testing.assert_allclose(mirrored, pretrained.predict_proba(X), atol=1e-5)
@@ -98,7 +98,7 @@ def test_a_clone_is_unfitted_and_fits_from_the_same_weights(faces):
 
 
 @pytest.mark.slow
-def test_fine_tuning_on_a_folder_of_ones_own(photos):
+def test_fine_tuning_on_a_custom_folder(photos):
     """Synthetic faces are unlike the training images; a few epochs suffice to learn them."""
     own = load_image_folder(photos / "train")
     unseen = load_image_folder(photos / "test")

@@ -86,7 +86,7 @@ def test_public_callables_have_hints(room):
         ("class _A:\n    def f(self, x): ...", []),
     ],
 )
-def test_the_count_sees_what_is_missing(source, lacking):
+def test_the_check_finds_missing_hints(source, lacking):
     assert without_hints(source) == lacking
 
 

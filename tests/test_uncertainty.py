@@ -86,7 +86,7 @@ def test_passes_the_checks_of_scikit_learn(estimator, check):
 
 
 @pytest.mark.parametrize("threshold", [0, 0.5, 0.8, 1])
-def test_answers_where_the_highest_probability_reaches_the_threshold(data, fitted, threshold):
+def test_predicts_where_the_highest_probability_reaches_the_threshold(data, fitted, threshold):
     X, y = data
     model = AbstainingClassifier(LogisticRegression(), threshold=threshold).fit(X, y)
     sure = fitted.predict_proba(X).max(axis=1) >= threshold
@@ -96,12 +96,12 @@ def test_answers_where_the_highest_probability_reaches_the_threshold(data, fitte
     assert 0 < sure.sum() < len(X) or threshold in (0, 1)
 
 
-def test_a_probability_at_the_threshold_is_answered():
+def test_a_probability_equal_to_the_threshold_is_accepted():
     model = AbstainingClassifier(Answers(), threshold=0.75).fit([[0.0]] * 2, ["a", "b"])
     assert model.predict([[0.75, 0.25], [0.5, 0.5]]).tolist() == ["a", "uncertain"]
 
 
-def test_probabilities_and_classes_are_those_of_the_inner_one(data, fitted):
+def test_probabilities_and_classes_are_those_of_the_inner_estimator(data, fitted):
     X, y = data
     model = AbstainingClassifier(LogisticRegression(), threshold=0.9).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), fitted.predict_proba(X))
@@ -110,14 +110,14 @@ def test_probabilities_and_classes_are_those_of_the_inner_one(data, fitted):
     assert model.n_features_in_ == 2
 
 
-def test_the_inner_one_is_cloned(data):
+def test_the_inner_estimator_is_cloned(data):
     inner = LogisticRegression()
     AbstainingClassifier(inner, coverage=0.5).fit(*data)
     assert not hasattr(inner, "classes_")
 
 
 @pytest.mark.parametrize("coverage", [0.001, 0.333, 0.5, 0.55, 1])
-def test_coverage_answers_the_smallest_sufficient_share(data, fitted, coverage):
+def test_coverage_is_the_smallest_sufficient_fraction(data, fitted, coverage):
     X = data[0][:100]
     model = AbstainingClassifier(FrozenEstimator(fitted), coverage=coverage).fit(X)
     answered = model.predict(X) != "uncertain"
@@ -126,7 +126,7 @@ def test_coverage_answers_the_smallest_sufficient_share(data, fitted, coverage):
     assert confidence[answered].min() == model.threshold_ > confidence[~answered].max(initial=0)
 
 
-def test_equal_probabilities_are_answered_together():
+def test_equal_probabilities_are_accepted_together():
     proba = [[0.9, 0.1], [0.7, 0.3], [0.7, 0.3], [0.6, 0.4]]
     frozen = FrozenEstimator(Answers().fit(proba, ["a", "b", "a", "b"]))
     model = AbstainingClassifier(frozen, coverage=0.5).fit(proba)
@@ -171,7 +171,7 @@ def test_labels_reach_the_folds_as_they_are(data):
     )
 
 
-def test_what_goes_to_fit_is_split_with_the_folds(data):
+def test_fit_parameters_are_split_with_the_folds(data):
     X, y = data
     weight = np.where(np.arange(len(X)) % 4, 1.0, 0.0)
     weighted = AbstainingClassifier(LogisticRegression(), coverage=0.7, cv=2)
@@ -185,7 +185,7 @@ def test_what_goes_to_fit_is_split_with_the_folds(data):
     )
 
 
-def test_a_frozen_one_stays_as_it_is(data, fitted):
+def test_a_frozen_model_is_unchanged(data, fitted):
     X, y = data
     model = AbstainingClassifier(FrozenEstimator(fitted), coverage=0.5).fit(X[:20], y[:20][::-1])
     assert model.estimator_.estimator is fitted
@@ -193,7 +193,7 @@ def test_a_frozen_one_stays_as_it_is(data, fitted):
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.6, 0.9])
-def test_selective_scores_count_answers_and_hits(data, fitted, threshold):
+def test_selective_scores_count_predictions_and_correct_ones(data, fitted, threshold):
     X, y = data
     model = AbstainingClassifier(FrozenEstimator(fitted), threshold=threshold).fit(X)
     predicted = model.predict(X)
@@ -204,7 +204,7 @@ def test_selective_scores_count_answers_and_hits(data, fitted, threshold):
     assert scores.accuracy == accuracy_score(y[answered], predicted[answered])
 
 
-def test_accuracy_of_no_answers_is_not_a_number(data):
+def test_accuracy_without_predictions_is_nan(data):
     model = AbstainingClassifier(LogisticRegression(), threshold=1).fit(*data)
     assert set(model.predict(data[0])) == {"uncertain"}
     scores = model.selective_accuracy(*data)
@@ -212,7 +212,7 @@ def test_accuracy_of_no_answers_is_not_a_number(data):
     assert math.isnan(scores.accuracy)
 
 
-def test_score_is_the_share_of_all_that_is_rightly_answered(data):
+def test_score_is_the_fraction_of_all_images_classified_correctly(data):
     X, y = data
     model = AbstainingClassifier(LogisticRegression(), threshold=0.7).fit(X, y)
     scores = model.selective_accuracy(X, y)
@@ -220,7 +220,7 @@ def test_score_is_the_share_of_all_that_is_rightly_answered(data):
     assert model.score(X, y) == pytest.approx(scores.coverage * scores.accuracy)
 
 
-def test_true_labels_that_were_never_learnt_are_refused(data):
+def test_true_labels_that_were_not_learned_are_rejected(data):
     X, y = data
     model = AbstainingClassifier(LogisticRegression(), threshold=0.7).fit(X, y)
     with pytest.raises(
@@ -230,7 +230,7 @@ def test_true_labels_that_were_never_learnt_are_refused(data):
 
 
 @pytest.mark.parametrize(("given", "meant"), [(None, -1), (-9, -9), (0.5, 0.5)])
-def test_numbers_have_a_number_for_uncertain(data, given, meant):
+def test_numeric_labels_have_a_number_for_uncertain(data, given, meant):
     X, y = data
     codes = np.searchsorted(_CLASSES, y) + 1
     model = AbstainingClassifier(LogisticRegression(), threshold=0.6, uncertain_label=given)
@@ -293,20 +293,20 @@ def test_labels_of_any_length_and_kind_of_text(data):
         ),
     ],
 )
-def test_wrong_parameters_are_told(data, parameters, error, message):
+def test_invalid_parameters_are_errors(data, parameters, error, message):
     model = AbstainingClassifier(**{"estimator": LogisticRegression(), **parameters})
     with pytest.raises(error, match=message):
         model.fit(*data)
 
 
-def test_text_among_numbers_is_refused(data):
+def test_text_among_numbers_is_rejected(data):
     X, y = data
     model = AbstainingClassifier(LogisticRegression(), threshold=0.5, uncertain_label="uncertain")
     with pytest.raises(ValueError, match=r"but the classes are numbers: .* such as -1\.$"):
         model.fit(X, np.searchsorted(_CLASSES, y))
 
 
-def test_a_class_rarer_than_the_folds_is_told(data):
+def test_a_class_rarer_than_the_folds_is_an_error(data):
     X, y = data
     y = np.where(np.arange(len(y)) == 0, "disgust", y)
     with pytest.raises(
@@ -315,7 +315,7 @@ def test_a_class_rarer_than_the_folds_is_told(data):
         AbstainingClassifier(LogisticRegression(), coverage=0.5).fit(X, y)
 
 
-def test_a_class_missing_from_a_fold_is_told(data):
+def test_a_class_missing_from_a_fold_is_an_error(data):
     X, y = data
     order = np.argsort(y)
     with pytest.raises(ValueError, match=r"^Fold 0 of cv=KFold.* trains without .* 'angry'; exp"):
@@ -329,7 +329,7 @@ def test_labels_are_needed_to_train(data):
         AbstainingClassifier(LogisticRegression(), threshold=0.5).fit(data[0])
 
 
-def test_probabilities_that_are_none_are_refused():
+def test_invalid_probabilities_are_rejected():
     model = AbstainingClassifier(Answers(), threshold=0.5).fit([[0.0]] * 2, ["a", "b"])
     for wrong in ([[0.7, 0.7]], [[math.nan, 1.0]]):
         with pytest.raises(ValueError, match=r"^predict_proba\(X\)\[0\] is"):
@@ -360,7 +360,7 @@ def test_a_search_over_coverage_in_parallel(data):
     assert clone(model).get_params()["coverage"] == 0.5
 
 
-def test_what_is_saved_comes_back(data, tmp_path):
+def test_saved_models_are_restored(data, tmp_path):
     X, y = data
     model = AbstainingClassifier(LogisticRegression(), coverage=0.5).fit(X, y)
     again = load(save(model, tmp_path / "model"))
@@ -368,7 +368,7 @@ def test_what_is_saved_comes_back(data, tmp_path):
     assert again.threshold_ == model.threshold_
 
 
-def test_a_shipped_model_needs_no_labels(faces):
+def test_a_pretrained_model_needs_no_labels(faces):
     X, y = faces
     shipped = load_pretrained("tiny", runtime="litert")
     model = AbstainingClassifier(FrozenEstimator(shipped), coverage=0.5).fit(X)

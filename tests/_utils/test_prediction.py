@@ -15,7 +15,7 @@ def tiny(request):
     return load_pretrained("tiny", runtime=request.param)
 
 
-def test_threads_get_the_answers_of_one_thread(tiny, faces):
+def test_threads_get_the_same_predictions_as_one_thread(tiny, faces):
     X, _ = faces
     parts = [X[i : i + n] for i, n in enumerate([1, 5, 40, 3] * 8)]
     expected = [tiny.predict_proba(part) for part in parts]
@@ -25,7 +25,7 @@ def test_threads_get_the_answers_of_one_thread(tiny, faces):
 
 
 @pytest.mark.nightly
-def test_ten_thousand_predictions_leave_little_behind(tiny, faces):
+def test_ten_thousand_predictions_do_not_leak_memory(tiny, faces):
     X, _ = faces
     process = psutil.Process()
 

@@ -65,7 +65,7 @@ def report(spoiled):
 # The audit
 
 
-def test_same_images_as_cleanlab_finds_by_a_real_classifier(report):
+def test_finds_the_same_images_as_cleanlab_with_a_real_classifier(report):
     filters = pytest.importorskip("cleanlab.filter")
     mask = filters.find_label_issues(
         report.codes, report.y_proba, filter_by="confident_learning", n_jobs=1
@@ -73,7 +73,7 @@ def test_same_images_as_cleanlab_finds_by_a_real_classifier(report):
     np.testing.assert_array_equal(np.sort(report.label_errors), np.flatnonzero(mask))
 
 
-def test_finds_what_is_wrong(report, spoiled):
+def test_finds_all_problems(report, spoiled):
     wrong = spoiled[2]
     assert report.blank.tolist() == [3, 40]
     assert report.copies.tolist() == [51, 61, 62]
@@ -82,21 +82,21 @@ def test_finds_what_is_wrong(report, spoiled):
     assert np.isin(report.label_errors[: N_WRONG // 2], [*wrong, 62]).mean() > 0.8
 
 
-def test_counts_are_those_of_the_duplicate_report(report, spoiled):
+def test_counts_match_the_duplicate_report(report, spoiled):
     X, y, _ = spoiled
     counted = duplicate_report(X, y)
     assert counted.copies == {"all": len(report.copies)}
     assert counted.label_conflicts == {"all": len(report.label_conflicts)}
 
 
-def test_the_surest_come_first(report):
+def test_the_most_confident_come_first(report):
     own = report.y_proba[report.label_errors, report.codes[report.label_errors]]
     margin = report.confidence - own
     assert (np.diff(margin) <= 0).all()
     assert (margin > 0).all()
 
 
-def test_an_image_is_judged_by_who_has_seen_no_copy_of_it():
+def test_an_image_is_scored_without_training_on_its_duplicates():
     # Each face twice, with the same random label: a classifier that has seen
     # seen the copy is right each time, one that has not is right by chance.
     X, _ = make_faces(60, random_state=0, return_X_y=True)
@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_audit(spoiled, report):
     np.testing.assert_array_equal(again.label_errors, report.label_errors)
 
 
-def test_ready_probabilities_in_an_order_of_their_own():
+def test_precomputed_probabilities_in_another_order():
     X, y = make_faces(14, random_state=0, return_X_y=True)
     labels = np.array(sorted(set(y), reverse=True))
     codes = np.array([labels.tolist().index(label) for label in y])
@@ -312,7 +312,7 @@ def test_html_escapes_labels():
     assert "<b>" not in report._repr_html_()
 
 
-def test_what_is_kept(report, spoiled):
+def test_kept_images(report, spoiled):
     X, _, _ = spoiled
     assert np.flatnonzero(~report.mask()).tolist() == [3, 40, 51, 60, 61, 62]
     assert np.flatnonzero(~report.mask(exclude=["copy"])).tolist() == [51, 61, 62]
@@ -322,7 +322,7 @@ def test_what_is_kept(report, spoiled):
     np.testing.assert_array_equal(X[report.mask()], X[report.clean_indices])
 
 
-def test_picture(report):
+def test_plot(report):
     figure = report.plot()
     shown = [ax for ax in figure.axes if ax.get_visible()]
     headings = [ax.get_ylabel() for ax in shown if ax.get_ylabel()]
@@ -400,13 +400,13 @@ def test_a_class_missing_from_a_training_part(spoiled):
 
 
 @pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
-def test_a_splitter_that_tears_copies_apart(spoiled):
+def test_a_splitter_that_separates_duplicates(spoiled):
     X, y, _ = spoiled
     with pytest.raises(ValueError, match=r"trains fold \d on copies of"):
         audit_dataset(X, y, cv=StratifiedKFold(5, shuffle=True, random_state=0))
 
 
-def test_a_splitter_that_does_not_test_all(spoiled):
+def test_a_splitter_that_does_not_cover_all_images(spoiled):
     X, y, _ = spoiled
     with pytest.raises(ValueError, match="never or several times"):
         audit_dataset(X, y, cv=GroupShuffleSplit(3, random_state=0))

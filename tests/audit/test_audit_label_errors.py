@@ -33,7 +33,7 @@ def test_an_image_that_another_class_claims():
     assert found.suggested_labels.tolist() == [0, 1]
 
 
-def test_thresholds_make_up_for_a_rare_class():
+def test_thresholds_compensate_for_a_rare_class():
     # 0.4 is high for class 1, whose own images average 0.3, and low for class 0.
     codes = np.array([0] * 4 + [1] * 2 + [2] * 4)
     proba = np.array(
@@ -47,23 +47,23 @@ def test_thresholds_make_up_for_a_rare_class():
     assert likely_label_errors(codes, proba).indices.tolist() == []
 
 
-def test_nothing_is_wrong_with_what_is_certain():
+def test_certain_labels_are_not_errors():
     codes = np.arange(70) % 7
     assert len(likely_label_errors(codes, confident(codes)).indices) == 0
 
 
-def test_equal_probabilities_are_no_error():
+def test_equal_probabilities_are_not_an_error():
     assert len(likely_label_errors(np.array([0, 1, 2]), np.full((3, 3), 1 / 3)).indices) == 0
 
 
-def test_a_class_without_images_claims_none():
+def test_a_class_without_images_is_never_suggested():
     codes = np.array([0, 0, 1, 1])
     proba = np.array([[0.2, 0.1, 0.7], [0.6, 0.2, 0.2], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]])
     assert len(likely_label_errors(codes, proba).indices) == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_same_images_as_cleanlab_finds(seed):
+def test_finds_the_same_images_as_cleanlab(seed):
     filters = pytest.importorskip("cleanlab.filter")
     codes, proba = noisy_probabilities(3000, seed)
     found = likely_label_errors(codes, proba)

@@ -65,7 +65,7 @@ def test_dropout_replaces_every_rate(name):
     np.testing.assert_allclose(np.array(rates[0.3]), np.minimum(3 * np.array(rates[0.1]), 0.9))
 
 
-def test_wide_network_refuses_small_images():
+def test_wide_network_rejects_small_images():
     meta = META | {"input_shape": (45, 48, 1)}
     with pytest.raises(ValueError, match=r"'conv4_wide' needs images of at least 46×46.*45×48"):
         build_model("conv4_wide", meta)
@@ -81,7 +81,7 @@ def tiny(meta):
     return keras.Sequential([*layers, keras.layers.Dense(meta["n_classes"], "softmax")])
 
 
-def test_function_is_as_good_as_a_name():
+def test_a_function_works_like_a_name():
     assert build_model(tiny, META).count_params() == 48 * 48 * 7 + 7
 
 
@@ -108,7 +108,7 @@ def test_function_that_returns_no_model():
         build_model(no_model, META)
 
 
-def test_partial_is_as_good_as_a_function():
+def test_a_partial_works_like_a_function():
     model = build_model(partial(ARCHITECTURES["resnet_se"], dropout=0.7), META)
     assert [layer.rate for layer in model.layers if hasattr(layer, "rate")] == [0.7]
     model = build_model(partial(ARCHITECTURES["resnet_se"], dropout=0.7), META, dropout=0.1)
@@ -185,7 +185,7 @@ def test_missing_file(tmp_path, architecture):
 
 
 @pytest.mark.parametrize("architecture", ["conv3", "mobilenet_v3_small"])
-def test_weights_that_are_no_files_name(architecture):
+def test_weights_that_are_not_a_file_name(architecture):
     with pytest.raises(ValueError, match=r"'imagnet' is not the name of.*'imagenet' or a path"):
         build_model(architecture, META, weights="imagnet")
 

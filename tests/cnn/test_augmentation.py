@@ -17,7 +17,7 @@ def augmented(images, **settings):
     return augment(images, NOTHING | settings, np.random.default_rng(0))
 
 
-def test_nothing_asked_for_is_scaling_alone(images):
+def test_without_components_features_are_only_scaled(images):
     np.testing.assert_allclose(augmented(images), images / 255, atol=1e-6)
 
 
@@ -43,7 +43,7 @@ def test_each_setting_changes_images(images, name):
     assert (changed > 0.005).mean() > 0.3
 
 
-def test_turn_is_within_the_angle():
+def test_rotation_is_within_the_angle():
     bar = np.zeros((50, 41, 41), np.uint8)
     bar[:, 20, 4:37] = 255
     turned = augmented(bar, rotation=10)

@@ -225,7 +225,7 @@ def test_imagenet_weights_without_a_network(name, monkeypatch):
         build_model(name, META, weights="imagenet")
 
 
-def test_the_head_beside_loaded_weights_is_always_the_same(loaded):
+def test_the_head_on_loaded_weights_is_reproducible(loaded):
     heads = [loaded("mobilenet_v3_small", ending).layers[-1] for ending in (".h5", ".weights.h5")]
     assert_same(*(head.get_weights() for head in heads))
 

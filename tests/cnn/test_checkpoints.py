@@ -81,7 +81,7 @@ def assert_same_fit(first, second):
     ],
     ids=["cosine", "early stopping", "adam", "weighted"],
 )
-def test_goes_on_where_it_was_broken_off(data, tmp_path, more):
+def test_resumes_where_it_was_interrupted(data, tmp_path, more):
     parameters = PARAMETERS | more
     whole = FERCNNClassifier(**parameters).fit(*data)
     parameters["checkpoint_dir"] = tmp_path
@@ -96,7 +96,7 @@ def test_goes_on_where_it_was_broken_off(data, tmp_path, more):
     "epoch",
     [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)],
 )
-def test_goes_on_before_and_after_the_thaw(data, tmp_path, epoch):
+def test_resumes_before_and_after_unfreezing(data, tmp_path, epoch):
     first = FERCNNClassifier(**PARAMETERS).fit(*data)
     path = tmp_path / "first.weights.h5"
     first.model_.save_weights(path)
@@ -133,7 +133,7 @@ def test_kill_minus_nine(data, tmp_path):
     assert_same_fit(resumed, FERCNNClassifier(**parameters).fit(*data))
 
 
-def test_a_finished_training_is_read(data, tmp_path):
+def test_a_finished_fit_is_loaded(data, tmp_path):
     classifier = FERCNNClassifier(**PARAMETERS, checkpoint_dir=tmp_path)
     first = clone(classifier).fit(*data)
     count = Count()
@@ -144,7 +144,7 @@ def test_a_finished_training_is_read(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_training_has_another_file(data, tmp_path):
+def test_another_fit_has_another_checkpoint(data, tmp_path):
     X, y = data
     parameters = PARAMETERS | {"epochs": 1, "checkpoint_dir": tmp_path}
     for changed in (
@@ -165,7 +165,7 @@ def test_another_training_has_another_file(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_search_keeps_its_fits_apart(data, tmp_path):
+def test_a_search_keeps_its_checkpoints_separate(data, tmp_path):
     search = GridSearchCV(
         FERCNNClassifier(epochs=1, random_state=0, checkpoint_dir=tmp_path),
         {"dropout": [0.1, 0.3]},
@@ -184,7 +184,7 @@ def test_needs_an_integer_seed(data, tmp_path, random_state):
         classifier.fit(*data)
 
 
-def test_a_file_in_the_place_of_the_folder(data, tmp_path):
+def test_a_file_where_the_folder_should_be(data, tmp_path):
     (tmp_path / "file").touch()
     classifier = FERCNNClassifier(random_state=0, checkpoint_dir=tmp_path / "file")
     with pytest.raises(NotADirectoryError, match=r"checkpoint_dir=.* is a file; expected a folder"):
@@ -203,7 +203,7 @@ STATE = TrainingState(
 )
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_written_weights_are_read_back(tmp_path):
     checkpoint = Checkpoint(tmp_path, "name")
     assert checkpoint.read() is None
     checkpoint.write(STATE)

@@ -52,7 +52,7 @@ def tiny_network(meta):
 # Learning
 
 
-def test_learns_what_faces_show(fitted):
+def test_learns_facial_expressions(fitted):
     unseen = make_faces(140, size=SIZE, noise=3, random_state=1, return_X_y=True)
     assert fitted.score(*unseen) > 0.8
 
@@ -111,14 +111,14 @@ def frozen_network(meta):
     return model
 
 
-def test_frozen_layers_of_an_own_network_keep_their_weights(small_faces):
+def test_frozen_layers_of_a_custom_network_keep_their_weights(small_faces):
     classifier = quick(architecture=frozen_network).fit(*small_faces)
     kernel, bias = classifier.model_.get_layer("frozen").get_weights()
     np.testing.assert_allclose(kernel, 0.01)
     np.testing.assert_allclose(bias, np.arange(8))
 
 
-def test_half_precision_trains_and_answers_in_float32(small_faces):
+def test_half_precision_trains_and_predicts_in_float32(small_faces):
     classifier = quick(architecture="conv3", dtype_policy="mixed_bfloat16", epochs=5).fit(
         *small_faces
     )
@@ -183,7 +183,7 @@ def test_settings_that_change_training(small_faces, parameters):
     assert np.isfinite(changed.history_["loss"]).all()
 
 
-def test_focal_loss_is_the_published_one(small_faces):
+def test_focal_loss_matches_the_paper(small_faces):
     X, y = small_faces
     # At this rate, nothing is learned between the loss and the probabilities.
     classifier = quick(
@@ -219,7 +219,7 @@ def test_cosine_schedule_ends_at_rest(small_faces):
 
 
 @pytest.mark.slow
-def test_images_of_weight_zero_teach_nothing(small_faces):
+def test_images_with_zero_weight_are_ignored(small_faces):
     # Replaces scikit-learn's check that weights equal repetition, which minibatches
     # cannot satisfy, since their composition differs.
     X, y = small_faces
@@ -238,7 +238,7 @@ def test_class_weight_is_a_factor_on_sample_weight(small_faces):
     )
 
 
-def test_weights_of_the_caller_stay(small_faces):
+def test_the_caller_s_weights_are_unchanged(small_faces):
     weights = np.ones(280)
     quick(class_weight={"happy": 5.0}).fit(*small_faces, sample_weight=weights)
     assert (weights == 1).all()
@@ -295,20 +295,20 @@ def test_too_few_images_to_hold_out():
 # Resuming
 
 
-def test_warm_start_goes_on(small_faces):
+def test_warm_start_continues(small_faces):
     classifier = quick(epochs=4, warm_start=True, learning_rate=2e-3).fit(*small_faces)
     first = classifier.history_["loss"]
     classifier.fit(*small_faces)
     assert classifier.history_["loss"][0] < first[0]
 
 
-def test_fit_without_warm_start_starts_anew(small_faces):
+def test_fit_without_warm_start_starts_over(small_faces):
     classifier = quick().fit(*small_faces)
     before = clone(classifier).fit(*small_faces)
     assert_same_weights(classifier.fit(*small_faces), before)
 
 
-def test_partial_fit_goes_on(small_faces):
+def test_partial_fit_continues(small_faces):
     X, y = small_faces
     classifier = quick(learning_rate=2e-3).partial_fit(X[:100], y[:100], classes=np.unique(y))
     for _ in range(7):
@@ -318,7 +318,7 @@ def test_partial_fit_goes_on(small_faces):
 
 
 @pytest.mark.parametrize("schedule", [None, "cosine"])
-def test_partial_fit_goes_on_after_fit(small_faces, schedule):
+def test_partial_fit_continues_after_fit(small_faces, schedule):
     classifier = quick(learning_rate_schedule=schedule, save_optimizer=True).fit(*small_faces)
     classifier.partial_fit(*small_faces)
     assert classifier.n_iter_ == len(classifier.history_["loss"]) == 3
@@ -342,7 +342,7 @@ def test_partial_fit_of_an_unknown_label(small_faces):
 # Callbacks and printed output
 
 
-def test_callbacks_are_copies_that_share_what_they_hold(small_faces):
+def test_callbacks_are_shallow_copies(small_faces):
     class Losses(keras.callbacks.Callback):
         def __init__(self):
             super().__init__()
@@ -357,7 +357,7 @@ def test_callbacks_are_copies_that_share_what_they_hold(small_faces):
     assert callback.model is None
 
 
-def test_a_line_an_epoch(small_faces, capsys):
+def test_one_line_per_epoch(small_faces, capsys):
     quick(verbose=1, validation_fraction=0.2).fit(*small_faces)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
@@ -381,13 +381,13 @@ def test_pickled_without_the_optimizer(fitted, small_faces):
     np.testing.assert_array_equal(restored.predict_proba(X), fitted.predict_proba(X))
 
 
-def test_pickled_with_the_optimizer_goes_on_alike(small_faces):
+def test_pickled_with_the_optimizer_resumes_identically(small_faces):
     classifier = quick(save_optimizer=True).partial_fit(*small_faces)
     restored = pickle.loads(pickle.dumps(classifier))
     assert_same_weights(classifier.partial_fit(*small_faces), restored.partial_fit(*small_faces))
 
 
-def test_pickled_without_the_optimizer_it_starts_that_anew(small_faces):
+def test_pickled_without_the_optimizer_it_starts_with_a_new_one(small_faces):
     classifier = quick(architecture="conv3").partial_fit(*small_faces)
     plain = len(pickle.dumps(classifier))
     assert len(pickle.dumps(classifier.set_params(save_optimizer=True))) > 2.5 * plain

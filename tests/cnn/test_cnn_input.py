@@ -32,7 +32,7 @@ def test_forms_of_input_are_alike(fitted, small_faces, reshape):
     np.testing.assert_allclose(fitted.predict_proba(reshape(X)), fitted.predict_proba(X), atol=1e-6)
 
 
-def test_another_range_is_told(fitted, small_faces):
+def test_another_range_is_an_error(fitted, small_faces):
     with pytest.raises(ValueError, match=r"pixels from .* to 2.*was fitted on pixels from 0"):
         fitted.predict(small_faces[0].astype(np.float32))
 
@@ -44,12 +44,12 @@ def test_unit_pixels_after_a_fit_on_large_floats(small_faces):
         classifier.predict(X)
 
 
-def test_another_size_is_told(fitted):
+def test_another_size_is_an_error(fitted):
     with pytest.raises(ValueError, match=r"images of 48×48 pixels, but .* fitted on 24×24"):
         fitted.predict(np.zeros((2, 48, 48), np.uint8))
 
 
-def test_colour_is_told(small_faces):
+def test_colour_is_an_error(small_faces):
     X, y = small_faces
     with pytest.raises(ValueError, match=r"3 channels; expected grey.*GrayscaleResizer"):
         quick().fit(np.stack([X] * 3, axis=-1), y)

@@ -57,7 +57,7 @@ def test_others_stay_as_they_are(options):
     assert type(fuse(layer)) is keras.layers.BatchNormalization
 
 
-def test_training_uses_it_and_what_is_kept_is_plain_keras(small_faces):
+def test_training_uses_it_and_keeps_a_plain_keras_model(small_faces):
     optimizer, _ = describe_optimizer("sgd", 0.1, weight_decay=0, cosine_steps=None)
     spec = NetworkSpec(normalized, None, (24, 24, 1), 7, optimizer, 0.0, "float32")
     kinds = {type(layer) for layer in _CompiledModel(spec).model.layers}

@@ -19,7 +19,7 @@ def test_the_labels_as_probabilities_are_the_labels(small_faces):
     assert soft.history_ == hard.history_
 
 
-def test_what_is_learnt_is_the_probabilities(small_faces):
+def test_soft_targets_are_learned(small_faces):
     X, y = small_faces
     others = np.roll(one_hot(y), 1, axis=1)  # each emotion labelled with the next one's name
     classifier = FERCNNClassifier(**LEARNER).fit(X, y, soft_targets=others)
@@ -28,7 +28,7 @@ def test_what_is_learnt_is_the_probabilities(small_faces):
     assert classifier.score(X, y) < 0.2
 
 
-def test_they_go_with_their_images_into_the_held_out_part(small_faces):
+def test_soft_targets_are_split_with_their_images(small_faces):
     X, y = small_faces
     parameters = LEARNER | {"validation_fraction": 0.25, "epochs": 3}
     hard = FERCNNClassifier(**parameters).fit(X, y)

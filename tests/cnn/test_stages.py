@@ -90,7 +90,7 @@ def flat(stages):
 
 
 @every_network
-def test_stages_are_those_of_the_resolutions(architecture):
+def test_stages_follow_the_resolutions(architecture):
     *body, head = split_stages(network(architecture))
     heights, n_weighted = EXPECTED[architecture]
     weighted = [[layer for layer in stage if layer.weights] for stage in [*body, head]]

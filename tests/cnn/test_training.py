@@ -43,7 +43,7 @@ def reference():
 # Same seed, same weights
 
 
-def test_again_in_the_same_process(reference):
+def test_twice_in_the_same_process(reference):
     random.seed(7)
     assert_equal(fit_weights(), reference)
 
@@ -100,7 +100,7 @@ def test_unseeded_dropout_after_a_seeded_fit():
 
 
 @pytest.mark.nightly
-def test_thirty_fits_grow_memory_by_at_most_60_mb():
+def test_thirty_fits_use_at_most_60_mb_more():
     code = """
         import gc, psutil
         from fer_sklearn import FERCNNClassifier, make_faces
@@ -126,7 +126,7 @@ def test_a_fitted_estimator_keeps_its_own_weights(reference):
     assert_equal(classifier.model_.get_weights(), reference)
 
 
-def test_a_fit_that_failed_leaves_nothing_for_the_next(reference):
+def test_a_failed_fit_does_not_affect_the_next(reference):
     class Fail(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             raise KeyboardInterrupt

@@ -175,7 +175,7 @@ def test_bad_row_is_named(tmp_path, changes, message, zipped):
     assert message in str(caught.value)
 
 
-def test_remedy_of_a_short_row(tmp_path):
+def test_error_of_a_short_row(tmp_path):
     path = tmp_path / "fer2013.csv"
     path.write_text(table(pixels="1 2"))
     with pytest.raises(DatasetFormatError, match="Download the file again, or remove the row"):
@@ -190,7 +190,7 @@ def test_remedy_of_a_short_row(tmp_path):
         ("emotion,pixels\n1,2\n1,2,3\n", "not a valid CSV file"),
     ],
 )
-def test_table_of_another_form(tmp_path, text, message):
+def test_table_of_another_format(tmp_path, text, message):
     path = tmp_path / "test.csv"
     path.write_text(text)
     with pytest.raises(DatasetFormatError, match=re.escape(message)):
@@ -198,7 +198,7 @@ def test_table_of_another_form(tmp_path, text, message):
 
 
 @pytest.mark.parametrize("style", ["fer2013.csv", "train.csv"])
-def test_table_cut_off_in_the_middle(tmp_path, style):
+def test_truncated_table(tmp_path, style):
     path = tmp_path / style
     path.write_text(table(style)[: table(style).index("\n") + 3])
     with pytest.raises(DatasetFormatError, match=r"row 1 below the header: (Usage is ''|0 pixels)"):

@@ -101,12 +101,12 @@ def broken_links(pages):
     return broken
 
 
-def test_links_inside_the_site_lead_somewhere(pages):
+def test_links_inside_the_site_are_not_broken(pages):
     assert len(pages) > 100
     assert broken_links(pages) == []
 
 
-def test_links_to_the_outside_are_well_formed(pages):
+def test_external_links_are_well_formed(pages):
     outside = {link for page in pages.values() for link in page.links if urlsplit(link).scheme}
     outside = {link for link in outside if urlsplit(link).scheme not in ("data", "javascript")}
     assert any("arxiv.org" in link or "kaggle.com" in link for link in outside)
@@ -117,7 +117,7 @@ def test_links_to_the_outside_are_well_formed(pages):
         assert not any(character.isspace() or character in "<>\"'`" for character in link), link
 
 
-def test_the_check_of_links_finds_what_is_broken(tmp_path):
+def test_the_check_of_links_finds_broken_ones(tmp_path):
     (tmp_path / "a.html").write_text(
         '<h1 id="top">A</h1><a href="b.html#here"></a><a href="b.html#there"></a>'
         '<a href="#top"></a><img src="no.png"><a href="https://a.example/x"></a>'
@@ -184,7 +184,7 @@ def _shows_something(path):
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_has_its_picture(site, example):
+def test_an_example_has_its_figure(site, example):
     images = site[0] / "_images"
     pictures = sorted(images.glob(f"sphx_glr_{example.stem}_0*.png"))
     assert pictures
@@ -195,19 +195,19 @@ def test_an_example_has_its_picture(site, example):
     assert "Total running time" in page
 
 
-def test_a_blank_picture_is_noticed(tmp_path):
+def test_a_blank_image_is_detected(tmp_path):
     from fer_sklearn.images import write_image
 
     write_image(tmp_path / "blank.png", np.full((100, 100), 255, np.uint8))
     assert not _shows_something(tmp_path / "blank.png")
 
 
-def test_pages_of_examples_lead_to_the_reference(site):
+def test_example_pages_link_to_the_reference(site):
     page = (site[0] / "auto_examples" / f"{EXAMPLES[0].stem}.html").read_text(encoding="utf-8")
     assert "../api/generated/fer_sklearn." in page
 
 
-def test_nothing_is_fetched_from_elsewhere(pages):
+def test_the_site_loads_nothing_from_other_servers(pages):
     """A page of the site works offline: scripts, styles and images are part of it."""
     for path in pages:
         page = path.read_text(encoding="utf-8")

@@ -151,12 +151,12 @@ def measured_tables(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_identify)
-def test_tables_of_a_page_are_those_measured(page):
+def test_tables_of_a_page_match_the_results(page):
     for path, shown in measured_tables(page):
         assert shown == (ROOT / path).read_text(encoding="utf-8"), path
 
 
-def test_pages_show_tables_and_pictures_that_exist():
+def test_pages_show_tables_and_images_that_exist():
     assert len(measured_tables(ROOT / "README.md")) >= 3
     assert len(measured_tables(ROOT / "docs" / "model_card.md")) >= 3
     for page in PAGES:
@@ -164,7 +164,7 @@ def test_pages_show_tables_and_pictures_that_exist():
             assert (page.parent / path).is_file(), path
 
 
-def test_speed_of_the_readme_is_the_one_measured():
+def test_speed_in_the_readme_was_measured():
     text = (ROOT / "benchmarks" / "results" / "hog_speed.json").read_text(encoding="utf-8")
     measured = json.loads(text)["results"]["uint8"]["times_as_fast"]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

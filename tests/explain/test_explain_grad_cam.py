@@ -76,7 +76,7 @@ def test_gradients_are_differences_of_scores(network, pixels):
     np.testing.assert_allclose(found, (maps * means).sum(-1), rtol=1e-3, atol=1e-4)
 
 
-def test_the_shipped_pipeline_explains_what_it_predicts(shipped, faces):
+def test_the_pretrained_pipeline_explains_its_prediction(shipped, faces):
     X, _ = faces
     explanation = grad_cam(shipped, X[:5])
     np.testing.assert_array_equal(explanation.targets, shipped.predict(X[:5]))
@@ -130,19 +130,19 @@ def test_wrappers_are_opened(shipped, faces):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_one_of_several_networks_is_not_chosen(faces):
+def test_several_networks_are_ambiguous(faces):
     X, y = faces
     several = CalibratedClassifierCV(DummyClassifier(), cv=2).fit(X, y)
     with pytest.raises(TypeError, match="CalibratedClassifierCV of 2 fitted estimators"):
         grad_cam(several, X)
 
 
-def test_another_runtime_is_refused_with_the_remedy(faces):
+def test_another_runtime_is_an_error_with_a_remedy(faces):
     with pytest.raises(TypeError, match=r"InferenceClassifier.*load_pretrained\(runtime='keras'\)"):
         grad_cam(load_pretrained("tiny", runtime="litert"), faces[0])
 
 
-def test_a_classifier_without_a_network_is_refused_with_the_remedy(faces):
+def test_a_classifier_without_a_network_is_an_error_with_a_remedy(faces):
     X, y = faces
     with pytest.raises(TypeError, match=r"DummyClassifier.*use occlusion_map or region_importance"):
         grad_cam(DummyClassifier().fit(X, y), X)
@@ -157,12 +157,12 @@ def test_a_classifier_without_a_network_is_refused_with_the_remedy(faces):
         ({"method": "gradcam"}, r"method='gradcam' is unknown.*Did you mean 'grad_cam'\?"),
     ],
 )
-def test_bad_arguments_are_refused(shipped, faces, arguments, message):
+def test_bad_arguments_are_rejected(shipped, faces, arguments, message):
     with pytest.raises(ValueError, match=message):
         grad_cam(shipped, faces[0][:2], **arguments)
 
 
-def test_a_layer_that_data_pass_by_is_refused(network, faces):
+def test_a_bypassed_layer_is_rejected(network, faces):
     inside = next(
         layer.name
         for layer in reversed(network.model_.layers)
@@ -221,7 +221,7 @@ def _head(kind):
 
 
 @pytest.mark.parametrize("kind", ["dense", "softmax layer", "activation", "something else"])
-def test_scores_are_those_before_the_softmax(kind):
+def test_scores_are_the_logits(kind):
     model = _head(kind)
     rng = np.random.default_rng(1)
     model.set_weights([rng.normal(size=array.shape) for array in model.get_weights()])
@@ -231,7 +231,7 @@ def test_scores_are_those_before_the_softmax(kind):
     np.testing.assert_allclose(keras.ops.softmax(scores), model(images), atol=1e-5)
 
 
-def test_a_network_without_maps_is_refused():
+def test_a_network_without_feature_maps_is_rejected():
     model = keras.Sequential(
         [keras.Input((24, 24, 1)), keras.layers.Flatten(), keras.layers.Dense(4, "softmax")]
     )
@@ -239,7 +239,7 @@ def test_a_network_without_maps_is_refused():
         split_network(model, None, "hires_cam")
 
 
-def test_a_subclassed_network_is_refused():
+def test_a_subclassed_network_is_rejected():
     class Own(keras.Model):
         def __init__(self):
             super().__init__()
@@ -254,7 +254,7 @@ def test_a_subclassed_network_is_refused():
         split_network(model, None, "hires_cam")
 
 
-def test_a_sequential_network_will_do(small_faces):
+def test_a_sequential_network_works(small_faces):
     X, y = small_faces
     classifier = FERCNNClassifier(architecture=_sequential, epochs=1, random_state=0)
     classifier.fit(X[:70], y[:70])
@@ -288,7 +288,7 @@ def _count_nodes(classifier):
 
 
 @pytest.mark.slow
-def test_repeated_calls_leave_nothing_behind(faces):
+def test_repeated_calls_do_not_leak(faces):
     classifier = load_pretrained("tiny")[-1]
     X = faces[0][:2]
     expected = grad_cam(classifier, X).heatmaps
@@ -326,7 +326,7 @@ def _run(script, **environment):
     return done.stdout
 
 
-def test_what_needs_no_network_loads_no_keras():
+def test_keras_is_loaded_only_for_networks():
     script = """
 import sys, numpy as np
 from fer_sklearn.explain import grad_cam, occlusion_map
@@ -359,7 +359,7 @@ np.save({str(tmp_path / "maps.npy")!r}, maps)
     np.testing.assert_allclose(np.load(tmp_path / "maps.npy"), expected, atol=1e-3)
 
 
-def test_on_real_faces_the_relevant_tenth_costs_more_than_a_random_one(shipped, fer2013_path):
+def test_hiding_relevant_pixels_of_real_faces_costs_more_than_random_ones(shipped, fer2013_path):
     X, y = load_fer2013(fer2013_path, subset="public", return_X_y=True)
     X, y = X[::12], y[::12]  # sorted by label
     heatmaps = grad_cam(shipped, X).heatmaps

@@ -47,7 +47,7 @@ def test_strokes_run_along_the_edges(degrees):
     assert abs((edge - degrees + 90) % 180 - 90) < 12
 
 
-def test_strokes_are_those_of_scikit_image(faces):
+def test_strokes_match_scikit_image(faces):
     X = faces[0][:5]
     hog = HOGExtractor(pixels_per_cell=16, cells_per_block=1, block_norm="L1")
     found = hog_image(X, hog=hog, scale=1)
@@ -65,7 +65,7 @@ def test_strokes_are_those_of_scikit_image(faces):
         assert alike > max(0.55, mirrored + 0.1)
 
 
-def test_a_picture_is_the_mean_of_the_blocks_that_a_cell_is_in(faces):
+def test_a_hog_image_is_the_mean_of_the_blocks_of_each_cell(faces):
     hog = HOGExtractor(pixels_per_cell=12)
     features = hog.fit_transform(faces[0][:1]).reshape(3, 3, 2, 2, 9)
     picture = hog_image(faces[0][:1], hog=hog, scale=2)[0]
@@ -76,7 +76,7 @@ def test_a_picture_is_the_mean_of_the_blocks_that_a_cell_is_in(faces):
     assert picture.max() == 1
 
 
-def test_pictures_of_images_that_cells_do_not_fill(faces):
+def test_hog_images_of_images_with_leftover_pixels(faces):
     X = faces[0][:1, :30, :27]
     picture = hog_image(X, hog=HOGExtractor(pixels_per_cell=(8, 6)), scale=3)[0]
     assert picture.shape == (90, 81)
@@ -85,7 +85,7 @@ def test_pictures_of_images_that_cells_do_not_fill(faces):
     assert not picture[:, 72:].any()
 
 
-def test_crossing_strokes_show_the_highest():
+def test_crossing_strokes_show_the_maximum():
     cells = np.array([1.0, 0.5]).reshape(1, 1, 1, 2)
     both, first, second = (
         draw_strokes(cells * kept, (8, 8), (8, 8), 2) for kept in ([1, 1], [1, 0], [0, 1])
@@ -102,7 +102,7 @@ def test_strokes_stay_inside_their_cell_and_are_equally_long(bins):
     np.testing.assert_allclose(reach, 0.48 * 40, atol=1)
 
 
-def test_a_pipeline_shows_what_its_extractor_gets(faces):
+def test_a_pipeline_shows_the_input_of_its_extractor(faces):
     X, y = faces
     hog = HOGExtractor(pixels_per_cell=6, orientations=12)
     model = make_pipeline(
@@ -112,7 +112,7 @@ def test_a_pipeline_shows_what_its_extractor_gets(faces):
     np.testing.assert_array_equal(hog_image(X[:2], hog=model), hog_image(seen, hog=hog))
 
 
-def test_something_else_than_hog_is_refused(faces):
+def test_a_descriptor_other_than_hog_is_rejected(faces):
     X, y = faces
     model = make_pipeline(GrayscaleResizer(24), DummyClassifier()).fit(X, y)
     with pytest.raises(TypeError, match="no HOGExtractor among its steps"):
@@ -135,7 +135,7 @@ def _scores_from_weights(model, X):
     ],
     ids=str,
 )
-def test_weights_taken_back_give_the_scores_up_to_a_constant(faces, between):
+def test_backprojected_weights_give_the_scores_up_to_a_constant(faces, between):
     X, y = faces
     model = make_pipeline(HOGExtractor(), *between, LogisticRegression(C=10, max_iter=5000)).fit(
         X, y
@@ -145,7 +145,7 @@ def test_weights_taken_back_give_the_scores_up_to_a_constant(faces, between):
     assert np.ptp(model.decision_function(X), axis=0).min() > 0.5
 
 
-def test_the_linear_machine_of_hog_svm_classifier(faces):
+def test_the_linear_svm_of_hog_svm_classifier(faces):
     X, y = faces
     reducing = HOGSVMClassifier(kernel="linear", n_components=20, random_state=0)
     for pipeline in (
@@ -158,7 +158,7 @@ def test_the_linear_machine_of_hog_svm_classifier(faces):
         assert hog_weights(model, scale=1).relevance.shape == (7, 48, 48)
 
 
-def test_a_calibrated_classifier_is_opened(faces):
+def test_a_calibrated_classifier_is_unwrapped(faces):
     X, y = faces
     model = make_hog_svm_pipeline(LinearSVC()).fit(X, y)
     calibrated = CalibratedClassifierCV(FrozenEstimator(model)).fit(X, y)
@@ -168,7 +168,7 @@ def test_a_calibrated_classifier_is_opened(faces):
     )
 
 
-def test_pictures_show_signs_and_sizes_of_the_weights():
+def test_hog_images_show_sign_and_size_of_the_weights():
     """Two labels distinguished by horizontal edges at the top: the only large weights."""
     rng = np.random.default_rng(0)
     X = rng.integers(100, 110, (60, 32, 32)).astype(np.uint8)
@@ -195,7 +195,7 @@ def test_a_kernel_has_no_feature_weights(faces, classifier):
         hog_weights(model)
 
 
-def test_weights_of_pairs_of_labels_are_refused(faces):
+def test_pairwise_weights_are_rejected(faces):
     X, y = faces
     few = np.isin(y, ["happy", "sad", "fear"])  # three labels make three pairs
     model = make_hog_svm_pipeline(SVC(kernel="linear")).fit(X[few], y[few])
@@ -203,7 +203,7 @@ def test_weights_of_pairs_of_labels_are_refused(faces):
         hog_weights(model)
 
 
-def test_a_step_that_is_not_linear_is_refused(faces):
+def test_a_nonlinear_step_is_rejected(faces):
     X, y = faces
     model = make_pipeline(HOGExtractor(), Nystroem(n_components=30), LogisticRegression())
     with pytest.raises(ValueError, match="the step Nystroem after HOG, which is not linear"):

@@ -92,7 +92,7 @@ def test_swapping_the_mouth_costs_what_other_parts_do_not(network, mouths):
     assert (result.importances_per_class[:, 1].mean(axis=0) > 0.3).all()
 
 
-def test_hiding_the_relevant_tenth_costs_more_than_a_random_tenth(network, mouths):
+def test_hiding_relevant_pixels_costs_more_than_hiding_random_ones(network, mouths):
     X = mouths[0][150:]
     explanation = grad_cam(network, X)
     rng = np.random.default_rng(0)

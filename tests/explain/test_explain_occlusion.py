@@ -111,7 +111,7 @@ def test_few_images_are_in_memory_at_once(images):
     assert BrightPixel.n_calls == 1 + -(-45 * 81 // _BATCH_SIZE)
 
 
-def test_an_svm_of_photos_will_do(faces):
+def test_an_svm_of_photos_works(faces):
     X, y = faces
     model = make_hog_svm_pipeline(LogisticRegression(C=10)).fit(X, y)
     photos = [np.kron(face, np.ones((2, 2), np.uint8)) for face in X[:2]]
@@ -121,7 +121,7 @@ def test_an_svm_of_photos_will_do(faces):
     assert explanation.heatmaps.max() > 0.02
 
 
-def test_a_classifier_without_probabilities_is_refused_with_the_remedy(faces):
+def test_a_classifier_without_probabilities_is_an_error_with_a_remedy(faces):
     X, y = faces
     model = make_pipeline(HOGExtractor(), SVC()).fit(X, y)
     with pytest.raises(TypeError, match=r"no predict_proba.*CalibratedClassifierCV"):
@@ -142,22 +142,22 @@ def test_a_classifier_without_probabilities_is_refused_with_the_remedy(faces):
         ({"target": ["bright"] * 4}, r"target has shape \(4,\) for 5 image\(s\)"),
     ],
 )
-def test_bad_arguments_are_refused(images, arguments, message):
+def test_bad_arguments_are_rejected(images, arguments, message):
     with pytest.raises(ValueError, match=message):
         occlusion_map(BrightPixel(), images, **arguments)
 
 
-def test_paths_without_a_step_that_reads_them_are_refused():
+def test_paths_without_a_step_that_reads_them_are_rejected():
     with pytest.raises(ValueError, match=r"X contains paths.*GrayscaleResizer\(\)"):
         occlusion_map(BrightPixel(), ["photo.png"])
 
 
-def test_an_empty_batch_is_refused():
+def test_an_empty_batch_is_rejected():
     with pytest.raises(ValueError, match=r"found 0 photo\(s\), expected at least one"):
         occlusion_map(BrightPixel(), np.empty((0, 8, 8), np.uint8))
 
 
-def test_the_most_relevant_are_equally_many_in_each_image():
+def test_the_same_number_of_pixels_is_most_relevant_in_each_image():
     heatmaps = np.random.default_rng(0).random((4, 10, 10))
     heatmaps[3] = 0
     masks = top_pixels(heatmaps, fraction=0.13)
@@ -183,12 +183,12 @@ def test_masks_hide_what_they_cover(images):
 
 
 @pytest.mark.parametrize("masks", [np.zeros((5, 8, 8)), np.zeros((4, 8, 8), bool)])
-def test_masks_of_another_kind_are_refused(images, masks):
+def test_other_kinds_of_masks_are_rejected(images, masks):
     with pytest.raises(ValueError, match=r"expected bool of shape \(5, 8, 8\) or \(8, 8\)"):
         mask_pixels(images, masks)
 
 
-def test_maps_of_another_shape_are_refused():
+def test_maps_of_another_shape_are_rejected():
     with pytest.raises(ValueError, match=r"heatmaps has shape \(8, 8\); expected \(n, h, w\)"):
         top_pixels(np.zeros((8, 8)))
 
@@ -199,7 +199,7 @@ def test_a_fraction_is_between_0_and_1(fraction):
         top_pixels(np.zeros((1, 8, 8)), fraction=fraction)
 
 
-def test_on_real_faces_the_relevant_tenth_costs_more_than_a_random_one(fer2013_path):
+def test_hiding_relevant_pixels_of_real_faces_costs_more_than_random_ones(fer2013_path):
     X, y = load_fer2013(fer2013_path, subset="public", return_X_y=True)
     X, y = X[::30], y[::30]  # sorted by label
     model = load_pretrained("tiny", runtime="litert")

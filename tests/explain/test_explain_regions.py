@@ -42,7 +42,7 @@ def corners():
     return X, np.resize(["bright", "dark"], 40)
 
 
-def test_drops_are_those_of_a_plain_loop(corners):
+def test_importances_match_a_plain_loop(corners):
     X, y = corners
     result = region_importance(BrightCorner(), X, y, regions=CORNER, n_repeats=3, random_state=5)
     random_state = np.random.RandomState(5)
@@ -119,7 +119,7 @@ def test_every_form_of_images_gives_the_same(corners, form):
     np.testing.assert_array_equal(found.importances, expected.importances)
 
 
-def test_any_classifier_of_photos_in_colour(faces):
+def test_any_classifier_of_colour_photos(faces):
     X, y = faces
     photos = [np.repeat(np.kron(x, np.ones((2, 2), np.uint8))[..., np.newaxis], 3, 2) for x in X]
     model = make_pipeline(GrayscaleResizer(48), HOGExtractor(), LogisticRegression(C=10))
@@ -144,7 +144,7 @@ def test_regions_cover_each_pixel_once():
         np.testing.assert_array_equal(masks.sum(axis=0), 1)
 
 
-def test_left_and_right_mirror_each_other():
+def test_left_and_right_are_symmetric():
     masks = face_regions((48, 48))
     for part in ("eye", "cheek"):
         np.testing.assert_array_equal(masks[f"left {part}"], masks[f"right {part}"][:, ::-1])
@@ -162,13 +162,13 @@ def test_left_and_right_mirror_each_other():
         ({"mouth": (0, 0.1, 0, 0.1)}, r"has no pixel in images of 4×4"),
     ],
 )
-def test_a_region_that_is_none_is_refused(corners, regions, message):
+def test_an_invalid_region_is_rejected(corners, regions, message):
     X, y = corners
     with pytest.raises(ValueError, match=message):
         region_importance(BrightCorner(), X, y, regions=regions)
 
 
-def test_labels_that_the_classifier_never_saw_are_refused(corners):
+def test_labels_the_classifier_has_not_seen_are_rejected(corners):
     X, y = corners
     y = np.where(y == "dark", "happy", y)
     with pytest.raises(
@@ -178,7 +178,7 @@ def test_labels_that_the_classifier_never_saw_are_refused(corners):
         region_importance(BrightCorner(), X, y, regions=CORNER)
 
 
-def test_another_number_of_labels_is_refused(corners):
+def test_a_different_number_of_labels_is_rejected(corners):
     X, y = corners
     with pytest.raises(ValueError, match=r"y has shape \(39,\) for 40 image\(s\)"):
         region_importance(BrightCorner(), X, y[1:])
@@ -190,7 +190,7 @@ def test_one_image_has_nothing_to_swap_with(corners):
         region_importance(BrightCorner(), X[:1], y[:1])
 
 
-def test_photos_of_several_sizes_are_refused_with_the_remedy():
+def test_photos_of_several_sizes_are_an_error_with_a_remedy():
     photos = [np.zeros((4, 4), np.uint8), np.zeros((5, 5), np.uint8)]
     with pytest.raises(ValueError, match=r"2 different sizes.*begins with FaceCropper\(\)"):
         region_importance(BrightCorner(), photos, ["bright", "dark"])
@@ -209,13 +209,13 @@ def test_probability_needs_predict_proba(corners):
         region_importance(OnlyLabels(), X, y, regions=CORNER, scoring="probability")
 
 
-def test_a_classifier_that_looks_at_nothing_loses_nothing(faces):
+def test_a_constant_classifier_loses_nothing(faces):
     X, y = faces
     model = DummyClassifier().fit(X, y)
     assert not region_importance(model, X, y, n_repeats=2).importances.any()
 
 
-def test_the_shipped_model_reads_happy_from_the_mouth(fer2013_path):
+def test_the_pretrained_model_recognises_happy_by_the_mouth(fer2013_path):
     X, y = load_fer2013(fer2013_path, subset="public", return_X_y=True)
     model = load_pretrained("tiny", runtime="litert")
     # Sorted by label.

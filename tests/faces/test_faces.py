@@ -36,7 +36,7 @@ def test_kinds_of_sources_give_the_same_faces(tmp_path):
 
 
 @pytest.mark.parametrize("found", [[], (), None, np.empty((0, 4)), np.empty((0, 5)), Faces.none()])
-def test_whatever_means_nobody_is_no_faces(found):
+def test_empty_results_mean_no_faces(found):
     faces = detect_faces(BLANK, lambda photo: found)
     assert (faces.boxes.shape, faces.scores.shape, faces.eyes.shape) == ((0, 4), (0,), (0, 2, 2))
 
@@ -60,7 +60,7 @@ def test_faces_of_a_detector_are_passed_on():
 
 
 @pytest.mark.parametrize("known", [[(1, 2, 3, 4)], [[1, 2, 3, 4, 9]], np.array([[1.0, 2, 3, 4]])])
-def test_boxes_may_stand_for_a_detector(known):
+def test_boxes_can_replace_a_detector(known):
     assert detect_faces(BLANK, known).boxes.tolist() == [[1, 2, 3, 4]]
 
 
@@ -76,7 +76,7 @@ def test_boxes_may_stand_for_a_detector(known):
         ],
     ],
 )
-def test_known_boxes_may_stand_for_the_detector_of_a_batch(known):
+def test_known_boxes_can_replace_the_detector_for_a_batch(known):
     rng = np.random.default_rng(0)
     photos = [rng.integers(0, 256, (20, 30), np.uint8), rng.integers(0, 256, (40, 20), np.uint8)]
     faces = FaceCropper(size=8, detector=known).fit_transform(photos)
@@ -85,19 +85,19 @@ def test_known_boxes_may_stand_for_the_detector_of_a_batch(known):
 
 
 @pytest.mark.parametrize("nobody", [None, [], Faces.none()])
-def test_a_known_photo_without_a_face_follows_on_no_face(nobody):
+def test_on_no_face_applies_to_known_boxes_too(nobody):
     cropper = FaceCropper(size=8, detector=[(1, 1, 5, 5), nobody], on_no_face="blank")
     with pytest.warns(NoFaceWarning, match=r"in 1 of 2 photos \(positions 1\)"):
         assert (cropper.transform([BLANK, BLANK])[1] == 0).all()
 
 
-def test_known_boxes_of_another_number_of_photos_are_told():
+def test_known_boxes_for_another_number_of_photos_are_an_error():
     cropper = FaceCropper(detector=[(1, 1, 5, 5)])
     with pytest.raises(ValueError, match=r"has 1 entries for 2 photo\(s\); expected one per photo"):
         cropper.transform([BLANK, BLANK])
 
 
-def test_a_wrong_entry_of_known_boxes_is_told_by_position():
+def test_a_wrong_entry_of_known_boxes_is_named_by_position():
     cropper = FaceCropper(detector=[(1, 1, 5, 5), (1, 1, 0, 5)])
     with pytest.raises(ValueError, match=r"detector\[1\], as the boxes of a photo, has \[1\.0, 1"):
         cropper.transform([BLANK, BLANK])
@@ -111,7 +111,7 @@ def test_a_wrong_entry_of_known_boxes_is_told_by_position():
         ({"boxes": np.ones((1, 3))}, r"returned boxes of shape \(1, 3\); expected a list of"),
     ],
 )
-def test_faces_that_do_not_fit_together_are_told(changes, message):
+def test_inconsistent_faces_are_errors(changes, message):
     parts = {"boxes": np.ones((1, 4)), "scores": np.ones(1), "eyes": np.ones((1, 2, 2))}
     with pytest.raises(ValueError, match=message):
         detect_faces(BLANK, lambda photo: Faces(**(parts | changes)))
@@ -156,7 +156,7 @@ def test_select_takes_the_face_it_names(select, box):
     assert_array_equal(cropper.transform([photo])[0], crop_face(photo, box, (8, 8)))
 
 
-def test_most_certain_needs_a_certainty():
+def test_most_confident_needs_confidences():
     cropper = FaceCropper(detector=lambda photo: [(0, 0, 9, 9)], select="most_certain")
     with pytest.raises(ValueError, match="select='most_certain' needs a detector that gives a"):
         cropper.transform([BLANK])
@@ -182,7 +182,7 @@ def _marked(angle):
 
 @pytest.mark.parametrize("angle", [-40, -10, 5, 25])
 @pytest.mark.parametrize("margin", [0.0, 0.2])
-def test_eyes_are_made_level_and_nothing_else_changes(angle, margin):
+def test_eyes_are_levelled_and_nothing_else_changes(angle, margin):
     upright, _ = _marked(0)
     photo, eyes = _marked(angle)
     box = (40, 30, 40, 40)
@@ -193,7 +193,7 @@ def test_eyes_are_made_level_and_nothing_else_changes(angle, margin):
 
 
 @pytest.mark.parametrize("eyes", [None, np.full((2, 2), np.nan), [(50, 45), (70, 45)]])
-def test_without_eyes_or_with_level_ones_nothing_is_turned(eyes):
+def test_without_eyes_or_with_level_ones_nothing_is_rotated(eyes):
     photo, _ = _marked(20)
     box = (40, 30, 40, 40)
     assert_array_equal(crop_face(photo, box, (20, 20), eyes=eyes), crop_face(photo, box, (20, 20)))
@@ -206,7 +206,7 @@ def test_boxes_beyond_the_photo_give_its_border(box, eyes):
     assert_array_equal(crop_face(photo, box, (8, 9), eyes=eyes), np.full((8, 9, 3), 7))
 
 
-def test_align_turns_the_chosen_face():
+def test_align_rotates_the_chosen_face():
     photo, eyes = _marked(25)
     boxes = np.array([[0.0, 0, 5, 5], [40, 30, 40, 40]])
     faces = Faces(boxes, np.ones(2), np.array([np.full((2, 2), np.nan), eyes]))
@@ -229,7 +229,7 @@ def test_crop_continues_the_border_beyond_the_photo():
     assert crop.tolist() == [[0, 0, 0, 1], [0, 0, 0, 1], [10, 10, 10, 11], [20, 20, 20, 21]]
 
 
-def test_full_image_stands_in_with_one_warning_a_batch():
+def test_full_image_is_used_with_one_warning_per_batch():
     photos = [BLANK, astronaut(), BLANK // 2]
     with pytest.warns(NoFaceWarning) as warned:
         faces = FaceCropper().fit_transform(photos)
@@ -240,12 +240,12 @@ def test_full_image_stands_in_with_one_warning_a_batch():
     assert (faces[2] == 64).all()
 
 
-def test_long_lists_of_faceless_photos_are_cut_short():
+def test_long_lists_of_photos_without_faces_are_abbreviated():
     with pytest.warns(NoFaceWarning, match=r"in 7 of 7 photos \(positions 0, 1, 2, 3, 4, …\)"):
         FaceCropper(detector=_nobody).transform([BLANK] * 7)
 
 
-def test_blank_stands_in():
+def test_a_blank_image_replaces_a_missing_face():
     with pytest.warns(NoFaceWarning, match="on_no_face='blank' was applied"):
         faces = FaceCropper(on_no_face="blank").transform([BLANK])
     assert_array_equal(faces, np.zeros((1, 48, 48, 3)))
@@ -264,7 +264,7 @@ def test_raise_names_the_file(tmp_path):
         FaceCropper(on_no_face="raise").transform([path])
 
 
-def test_found_faces_warn_of_nothing():
+def test_found_faces_do_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         FaceCropper().transform([astronaut()])
@@ -284,12 +284,12 @@ def test_raise_names_the_position_of_bytes(tmp_path):
         FaceCropper(on_no_face="raise").transform([data])
 
 
-def test_an_unreadable_file_is_told_by_name(tmp_path):
+def test_an_unreadable_file_is_named(tmp_path):
     with pytest.raises(ImageReadError, match=r"missing\.jpg: there is no such file"):
         FaceCropper().transform([astronaut(), tmp_path / "missing.jpg"])
 
 
-def test_negative_pixels_are_refused():
+def test_negative_pixels_are_rejected():
     # Replaces scikit-learn's check, which expects this of fit; fit does not read photos.
     with pytest.raises(ValueError, match="array has float pixels from -1 to 1"):
         FaceCropper(size=2).fit_transform(np.array([[-1.0, 0, 0, 1]]))
@@ -314,6 +314,6 @@ def test_a_wrong_parameter_is_named(parameters, message):
 @pytest.mark.parametrize(
     "boxes", [[(1, 2, 3)], [(0, 0, 0, 5)], [(0, 0, np.nan, 5)], [(1, 2), (3,)], "face", {"x": 1}]
 )
-def test_a_detector_that_returns_no_boxes_is_told(boxes):
+def test_a_detector_that_does_not_return_boxes_is_an_error(boxes):
     with pytest.raises(ValueError, match=r"expected a list of \(left, top, width, height\)"):
         detect_faces(BLANK, detector=lambda photo: boxes)

@@ -70,7 +70,7 @@ def test_tight_crops_are_found_small_and_large(scale):
     assert sum(len(detect_faces(crop)) > 0 for crop in crops) >= 38
 
 
-def test_other_textures_are_no_faces():
+def test_other_textures_are_not_faces():
     assert sum(len(detect_faces(other)) > 0 for other in _subset("others", 40)) == 0
 
 
@@ -119,7 +119,7 @@ def test_tilted_faces_are_found_with_their_eyes(angle):
     assert np.abs(faces.eyes[0] - eyes).max() < 10
 
 
-def test_a_huge_photo_is_searched_shrunk():
+def test_a_huge_photo_is_downscaled_for_detection():
     photo = np.repeat(np.repeat(astronaut(), 8, axis=0), 8, axis=1)
     views = HaarDetector()._views(photo)
     assert max(max(view.image.pixels.shape) for view in views) <= 720
@@ -127,7 +127,7 @@ def test_a_huge_photo_is_searched_shrunk():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (2, 20_000), (20_000, 2, 3)])
-def test_photos_of_any_shape_are_searched_without_being_blown_up(shape):
+def test_photos_of_any_shape_are_processed_without_upscaling(shape):
     assert len(detect_faces(np.zeros(shape, np.uint8))) == 0
 
 
@@ -159,7 +159,7 @@ def test_each_thread_has_its_own_cascade():
         assert_array_equal(faces.eyes, expected.eyes)
 
 
-def test_opencv_without_cascades_is_told(monkeypatch):
+def test_opencv_without_cascades_is_an_error(monkeypatch):
     monkeypatch.delattr(cv2, "CascadeClassifier")
     with pytest.raises(MissingExtraError, match=r"no longer has Haar cascades\. Type: pip inst"):
         detect_faces(astronaut())

@@ -105,7 +105,7 @@ def test_the_network_gets_bgr(network, published):
     assert network.made[0].images[0][0, 0].tolist() == [0, 0, 200]
 
 
-def test_large_photos_are_searched_shrunk(network, published):
+def test_large_photos_are_downscaled_for_detection(network, published):
     fetch_yunet()
     faces = YuNetDetector(max_side=400)(np.zeros((1200, 1600), np.uint8))
     assert network.made[0].size == (400, 300)
@@ -134,7 +134,7 @@ def test_each_thread_loads_the_file_once(network, published):
     assert [len(made.images) for made in network.made] == [5, 5, 5]
 
 
-def test_a_replaced_file_is_loaded_anew(network, tmp_path):
+def test_a_replaced_file_is_reloaded(network, tmp_path):
     path, photo = tmp_path / "own.onnx", np.zeros((300, 400), np.uint8)
     for content in (b"one", b"another"):
         path.write_bytes(content)
@@ -142,25 +142,25 @@ def test_a_replaced_file_is_loaded_anew(network, tmp_path):
     assert [made.model for made in network.made] == [b"one", b"another"]
 
 
-def test_a_missing_file_is_told_with_the_remedy(published):
+def test_a_missing_file_is_an_error_with_a_remedy(published):
     with pytest.raises(FileNotFoundError, match=r"no YuNet model .*Call fer_sklearn\.fetch_yunet"):
         FaceCropper(detector="yunet").transform([np.zeros((300, 400), np.uint8)])
 
 
-def test_a_damaged_file_of_the_data_folder_is_told(network, published):
+def test_a_damaged_file_in_the_data_folder_is_an_error(network, published):
     fetch_yunet().write_bytes(b"other")
     with pytest.raises(ValueError, match=r"is not the file that OpenCV Zoo publishes: it has 5 by"):
         YuNetDetector()(np.zeros((300, 400), np.uint8))
 
 
-def test_a_file_that_is_no_network_is_told(tmp_path):
+def test_a_file_that_is_not_a_network_is_an_error(tmp_path):
     path = tmp_path / "own.onnx"
     path.write_bytes(b"no network")
     with pytest.raises(ValueError, match=r"own\.onnx' cannot be read by OpenCV .* as a YuNet"):
         YuNetDetector(path)(np.zeros((300, 400), np.uint8))
 
 
-def test_yunet_downloads_once_and_mends_what_is_damaged(published, tmp_path):
+def test_yunet_downloads_once_and_repairs_damaged_files(published, tmp_path):
     path = fetch_yunet()
     assert path == tmp_path / "home" / "face_detection_yunet_2023mar.onnx"
     assert path.read_bytes() == MODEL

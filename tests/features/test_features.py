@@ -128,7 +128,7 @@ def test_pandas_output_names_blocks_cells_and_bins():
     ]
 
 
-def test_images_smaller_than_a_block_are_refused_with_the_sizes():
+def test_images_smaller_than_a_block_are_an_error_with_sizes():
     with pytest.raises(
         ValueError,
         match=r"X has images of 12×40 pixels, smaller than one HOG block of 16×16 "
@@ -137,31 +137,31 @@ def test_images_smaller_than_a_block_are_refused_with_the_sizes():
         HOGExtractor().fit(np.zeros((3, 12, 40), np.uint8))
 
 
-def test_another_image_size_than_fitted_is_refused():
+def test_an_image_size_other_than_in_fit_is_rejected():
     extractor = HOGExtractor().fit(_images("uint8"))
     with pytest.raises(ValueError, match="X has images of 64×64 pixels, but HOGExtractor was"):
         extractor.transform(np.zeros((2, 64, 64), np.uint8))
 
 
-def test_nan_is_refused():
+def test_nan_is_rejected():
     images = _images("float32")
     images[3, 2, 1] = np.nan
     with pytest.raises(ValueError, match="Input X contains NaN"):
         HOGExtractor().fit(images)
 
 
-def test_colour_is_refused_with_the_remedy():
+def test_colour_is_an_error_with_a_remedy():
     with pytest.raises(ValueError, match=r"3 channels; expected grey images .*GrayscaleResizer"):
         HOGExtractor().fit(np.zeros((2, 48, 48, 3), np.uint8))
 
 
-def test_square_root_of_negative_pixels_is_refused():
+def test_square_root_of_negative_pixels_is_rejected():
     with pytest.raises(ValueError, match=r"transform_sqrt=True needs pixels of at least 0, but X"):
         HOGExtractor(transform_sqrt=True).fit_transform(_images("signed float64"))
 
 
 @pytest.mark.parametrize("value", [0, (8,), (8, 0), "8", 8.0])
-def test_a_wrong_cell_size_is_named(value):
+def test_an_invalid_cell_size_is_named(value):
     with pytest.raises(ValueError, match=r"pixels_per_cell=.* must be a positive int, or a pair"):
         HOGExtractor(pixels_per_cell=value).fit(_images("uint8"))
 

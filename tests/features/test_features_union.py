@@ -40,7 +40,7 @@ def test_names_mark_the_mirror_image():
     assert names[len(names) // 2] == "mirrored_block0_0_cell0_0_bin0"
 
 
-def test_another_size_than_in_fit_is_refused(faces):
+def test_a_size_other_than_in_fit_is_rejected(faces):
     mirrored = MirroredFeatures(HOGExtractor()).fit(faces[0])
     with pytest.raises(ValueError, match="X has images of 32×32 pixels, but MirroredFeatures was"):
         mirrored.transform(np.zeros((1, 32, 32), np.uint8))
@@ -63,7 +63,7 @@ def test_descriptors_in_a_union_have_equal_influence(faces):
     assert_allclose([variance[:20].sum(), variance[20:].sum()], 1, rtol=1e-4)
 
 
-def test_components_are_those_of_scikit_learn():
+def test_components_match_scikit_learn():
     from sklearn.decomposition import PCA
 
     X = np.random.default_rng(0).normal(size=(60, 8)) * np.arange(1, 9)

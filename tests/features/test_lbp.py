@@ -72,7 +72,7 @@ def test_names_follow_the_columns():
     assert names[-1] == "cell1_2_pattern58"
 
 
-def test_too_fine_a_grid_is_refused():
+def test_too_fine_a_grid_is_rejected():
     with pytest.raises(
         ValueError, match=r"X has images of 20×23 pixels, too small for grid=\(21, 2"
     ):

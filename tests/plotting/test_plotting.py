@@ -35,7 +35,7 @@ def _close_figures():
 
 
 @pytest.mark.parametrize("kind", list(COLOR_BLINDNESS))
-def test_emotion_colors_can_be_told_apart(kind):
+def test_emotion_colors_are_distinguishable(kind):
     assert tuple(EMOTION_COLORS) == EMOTIONS
     # A difference of 2.3 is just noticeable; 15 is obvious at a glance.
     assert color_distance(EMOTION_COLORS.values(), kind) > 15
@@ -55,7 +55,7 @@ def test_the_check_of_colors_sees_red_and_green():
         (0.5, 0.8, "tiny", None),
     ],
 )
-def test_the_check_of_text_sees_what_cannot_be_read(x, y, text, fault):
+def test_the_check_of_text_finds_unreadable_text(x, y, text, fault):
     figure = plt.figure(figsize=(3, 2))
     figure.text(0.3, 0.5, "in the middle")
     figure.text(x, y, text, fontsize=10 if fault else 3)
@@ -63,7 +63,7 @@ def test_the_check_of_text_sees_what_cannot_be_read(x, y, text, fault):
         assert_readable(figure)
 
 
-def test_confusion_cells_tell_share_of_row_and_count():
+def test_confusion_cells_show_row_fraction_and_count():
     display = ConfusionMatrixDisplay.from_predictions(Y_TRUE, Y_PRED)
     cells = [[text.get_text() for text in row] for row in display.text_]
     assert cells == [["75 %\n3", "25 %\n1"], ["50 %\n1", "50 %\n1"]]
@@ -85,7 +85,7 @@ def test_confusion_from_estimator_equals_from_predictions():
     np.testing.assert_array_equal(display.confusion_matrix, [[0, 4], [0, 2]])
 
 
-def test_a_row_without_support_has_no_shares():
+def test_a_row_without_support_has_no_fractions():
     display = ConfusionMatrixDisplay.from_predictions(["sad"], ["sad"], labels=["happy", "sad"])
     assert [text.get_text() for text in display.text_[0]] == ["0", "0"]
 
@@ -124,7 +124,7 @@ def test_a_confusion_matrix_is_readable_in_a_column(size):
     assert max(text.get_window_extent().width for text in display.text_.ravel()) < cell
 
 
-def test_counts_are_never_cut():
+def test_counts_are_never_truncated():
     _, ax = plt.subplots(figsize=(2, 2))
     display = ConfusionMatrixDisplay(np.full((9, 9), 123_456_789)).plot(ax=ax)
     assert {text.get_text() for text in display.text_.ravel()} == {"11 %\n123456789"}
@@ -132,7 +132,7 @@ def test_counts_are_never_cut():
     assert max(text.get_window_extent().width for text in display.text_.ravel()) < cell
 
 
-def test_names_of_columns_are_slanted_only_where_they_are_too_wide():
+def test_column_names_are_rotated_only_if_too_wide():
     def rotation(names):
         display = ConfusionMatrixDisplay(np.eye(7, dtype=int), display_labels=names).plot()
         return {tick.get_rotation() for tick in display.ax_.get_xticklabels()}
@@ -155,7 +155,7 @@ def test_confusion_matrix_must_be_square():
         ConfusionMatrixDisplay(np.ones((2, 3))).plot()
 
 
-def test_display_labels_must_be_as_many():
+def test_display_labels_must_match_in_number():
     with pytest.raises(
         ValueError,
         match=r"^display_labels has 1 name\(s\) for a 2×2 confusion_matrix; expected 2\.$",
@@ -185,7 +185,7 @@ def test_learning_curves_without_validation_or_accuracy():
     assert [len(ax.lines) for ax in display.axes_] == [1]
 
 
-def test_learning_curves_of_what_keras_returns():
+def test_learning_curves_of_a_keras_history():
     display = LearningCurvesDisplay.from_history(SimpleNamespace(history=HISTORY))
     assert len(display.axes_) == 2
 

@@ -64,7 +64,7 @@ def test_a_flat_standardised_face_is_black():
     np.testing.assert_array_equal(ax.images[0].get_array(), np.zeros((2, 2)))
 
 
-def test_a_missing_file_is_told_by_name(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ImageReadError, match=r"nobody\.png"):
         plot_faces([tmp_path / "nobody.png"])
 
@@ -87,14 +87,14 @@ def test_a_missing_file_is_told_by_name(tmp_path):
         ),
     ],
 )
-def test_bad_faces_are_told(images, options, message):
+def test_bad_faces_are_errors(images, options, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         plot_faces(images, **options)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("n_cols", [1, 3])
-def test_long_titles_are_made_to_fit(n_cols):
+def test_long_titles_are_fitted(n_cols):
     figure = plot_faces(_faces(3), [LONG, "happy", f"sad\n{LONG}"], n_cols=n_cols)
     assert_readable(figure)
     long, short, _ = (ax.title for ax in figure.axes)
@@ -127,13 +127,13 @@ PROBA = [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.55, 0.45], [0.4, 0.6]]
         ),
     ],
 )
-def test_the_faces_that_tell_most_come_first(options, expected, heading):
+def test_the_most_informative_faces_come_first(options, expected, heading):
     figure = plot_predictions(_faces(5), Y_TRUE, PROBA, labels=["happy", "sad"], **options)
     assert _which(figure) == expected
     assert " ".join(figure.get_suptitle().split()) == heading
 
 
-def test_each_face_says_what_was_predicted_how_surely_and_what_is_true():
+def test_each_face_shows_prediction_confidence_and_label():
     figure = plot_predictions(_faces(5), Y_TRUE, PROBA, labels=["happy", "sad"])
     assert [ax.get_title() for ax in figure.axes] == [
         "sad 80 %\ntrue: happy",
@@ -144,7 +144,7 @@ def test_each_face_says_what_was_predicted_how_surely_and_what_is_true():
     ]
 
 
-def test_columns_may_have_any_order():
+def test_columns_can_have_any_order():
     swapped = np.array(PROBA)[:, ::-1]
     figure = plot_predictions(_faces(5), Y_TRUE, swapped, labels=["sad", "happy"])
     assert _which(figure) == [1, 3]
@@ -175,7 +175,7 @@ def test_only_files_that_are_shown_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("n_cols", [1, 2, None])
-def test_judged_faces_are_readable(n_cols):
+def test_predicted_faces_are_readable(n_cols):
     rng = np.random.default_rng(0)
     labels = [*EMOTIONS[:-1], LONG]
     proba = rng.dirichlet([0.1] * 7, 40)
@@ -207,14 +207,14 @@ def test_judged_faces_are_readable(n_cols):
         ),
     ],
 )
-def test_what_cannot_be_judged_is_told(change, message):
+def test_invalid_predictions_are_errors(change, message):
     given = {"images": _faces(5), "y_true": Y_TRUE, "y_proba": PROBA} | change
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         plot_predictions(**given)
     assert str(caught.value) == message
 
 
-def test_a_row_of_samples_for_each_emotion():
+def test_one_row_of_samples_per_emotion():
     target = np.array(["sad", "happy", "sad", "sad", "fear"])
     figure = plot_samples(_faces(5), target, samples_per_class=2, random_state=0)
     rows = np.reshape(figure.axes, (3, 2))
@@ -229,7 +229,7 @@ def test_a_row_of_samples_for_each_emotion():
     ]
 
 
-def test_samples_are_drawn_by_lot_and_again():
+def test_samples_are_random_and_reproducible():
     def draw(random_state):
         faces = _faces(100)
         return _which(
@@ -284,7 +284,7 @@ def test_samples_are_readable(labels, samples_per_class):
         ),
     ],
 )
-def test_bad_samples_are_told(images, target, options, message):
+def test_bad_samples_are_errors(images, target, options, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         plot_samples(images, target, **options)
     assert str(caught.value) == message

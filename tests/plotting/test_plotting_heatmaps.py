@@ -30,7 +30,7 @@ def _seen(figure, i=0):
     return drawn.cmap(drawn.norm(drawn.get_array()))
 
 
-def test_a_map_covers_its_face_whatever_its_size():
+def test_a_map_of_any_size_covers_its_face():
     figure = plot_heatmaps(FACES, [np.eye(3), np.ones((5, 40))], ["happy", "sad"])
     for ax, drawn in zip(figure.axes[:2], _maps(figure), strict=True):
         assert_allclose(drawn.get_extent(), (-0.5, 7.5, 11.5, -0.5))
@@ -51,7 +51,7 @@ def test_the_top_row_of_a_map_lies_over_the_top_of_the_face():
     assert_allclose(bottom, [128] * 3, atol=2)  # the grey of the face
 
 
-def test_all_maps_share_one_scale_that_the_bar_tells():
+def test_all_maps_share_one_scale_with_a_colorbar():
     figure = plot_heatmaps(FACES, [np.full((2, 2), 0.5), np.full((3, 3), 4.0)], label="loss of p")
     assert [drawn.get_clim() for drawn in _maps(figure)] == [(0, 4)] * 2
     bar = figure.axes[-1]
@@ -70,12 +70,12 @@ def test_signed_maps_are_centred_on_zero():
 
 
 @pytest.mark.parametrize(("signed", "limits"), [(True, (-2, 2)), (False, (0, 2)), (None, (0, 2))])
-def test_maps_may_be_said_to_be_signed(signed, limits):
+def test_maps_can_be_declared_signed(signed, limits):
     figure = plot_heatmaps(FACES[:1], [[[1.0, 2.0]]], signed=signed)
     assert _maps(figure)[0].get_clim() == limits
 
 
-def test_below_zero_is_clear_in_maps_that_are_said_to_be_unsigned():
+def test_negative_values_are_transparent_in_unsigned_maps():
     figure = plot_heatmaps(FACES[:1], [[[-5.0, 2.0]]], signed=False)
     assert _maps(figure)[0].get_clim() == (0, 2)
     assert _seen(figure)[0, 0, 3] == 0
@@ -89,13 +89,13 @@ def test_more_relevance_hides_more_of_the_face():
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_what_is_nan_is_clear(signed):
+def test_nan_is_transparent(signed):
     figure = plot_heatmaps(FACES[:1], [[[np.nan, 1.0]]], signed=signed)
     assert (_seen(figure)[0, :, 3] > 0).tolist() == [False, True]
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, -0.0])
-def test_maps_of_nothing_have_a_scale_too(value):
+def test_constant_maps_have_a_scale_too(value):
     figure = plot_heatmaps(FACES, np.full((2, 3, 3), value))
     assert _maps(figure)[0].get_clim() == (0, 1)
     assert (_seen(figure)[..., 3] == 0).all()
@@ -111,7 +111,7 @@ def test_colour_is_left_to_the_maps():
 
 
 @pytest.mark.parametrize("kind", list(COLOR_BLINDNESS))
-def test_for_and_against_are_told_apart(kind):
+def test_positive_and_negative_are_distinguished(kind):
     for_it, against = _seen(plot_heatmaps(FACES[:1], [[[1.0, -1.0]]]))[0, :, :3]
     assert color_distance([for_it, against, (0.5, 0.5, 0.5)], kind) > 25
 
@@ -147,7 +147,7 @@ def test_maps_are_readable(n_cols, scale):
         (np.ones((2, 2, 2)), ["sad"], "titles has 1 item(s) for 2 image(s); expected one each."),
     ],
 )
-def test_what_is_no_map_is_told(maps, titles, message):
+def test_an_invalid_map_is_an_error(maps, titles, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         plot_heatmaps(FACES, maps, titles)
     assert str(caught.value) == message

@@ -42,7 +42,7 @@ def _texts(artist):
     return [text.get_text() for text in artist.get_texts()]
 
 
-def test_reliability_is_that_of_scikit_learn(judged):
+def test_reliability_matches_scikit_learn(judged):
     y, proba = judged
     display = ReliabilityDisplay.from_predictions(y, proba, labels=EMOTIONS)
     correct = np.array(EMOTIONS)[proba.argmax(axis=1)] == y
@@ -60,7 +60,7 @@ def test_reliability_is_that_of_scikit_learn(judged):
     assert _texts(display.ax_.get_legend()) == [f"ECE {error:.3f}"]
 
 
-def test_bars_of_the_histogram_stand_where_the_points_do():
+def test_histogram_bars_are_aligned_with_the_points():
     display = ReliabilityDisplay([True, False, True], [0.2, 0.2, 1.0], n_bins=5).plot()
     heights, _, _ = display.histogram_.get_data()
     assert_allclose(heights, [2 / 3, 0, 0, 0, 1 / 3])
@@ -85,7 +85,7 @@ def test_models_share_the_axes_of_reliability(judged):
     assert [text.get_text() for text in drawn_texts(ax.figure)].count("frequency") == 1
 
 
-def test_precision_and_recall_are_those_of_scikit_learn(judged):
+def test_precision_and_recall_match_scikit_learn(judged):
     y, proba = judged
     display = PrecisionRecallDisplay.from_predictions(y, proba, labels=EMOTIONS)
     assert set(display.lines_) == set(EMOTIONS)
@@ -99,7 +99,7 @@ def test_precision_and_recall_are_those_of_scikit_learn(judged):
         assert line.get_label() == f"{name}  {average:.2f}"
 
 
-def test_the_legend_begins_with_the_best(judged):
+def test_the_legend_starts_with_the_best(judged):
     y, proba = judged
     figure = PrecisionRecallDisplay.from_predictions(y, proba, labels=EMOTIONS).figure_
     numbers = [float(text.split()[-1]) for text in _texts(figure.legends[0])]
@@ -108,7 +108,7 @@ def test_the_legend_begins_with_the_best(judged):
 
 
 @pytest.mark.filterwarnings("error")
-def test_an_emotion_that_does_not_occur_is_left_out_and_told(judged):
+def test_an_emotion_that_does_not_occur_is_left_out_with_a_warning(judged):
     y, proba = judged
     there = y != "disgust"
     _, ax = plt.subplots()
@@ -120,7 +120,7 @@ def test_an_emotion_that_does_not_occur_is_left_out_and_told(judged):
     assert _texts(ax.get_legend())[-1] == "disgust: no image"
 
 
-def test_along_a_faint_line_f1_is_the_same(judged):
+def test_contour_lines_have_constant_f1(judged):
     display = PrecisionRecallDisplay.from_predictions(*judged, labels=EMOTIONS)
     faint = [line for line in display.ax_.lines if line not in display.lines_.values()]
     for line, level in zip(faint, (0.2, 0.4, 0.6, 0.8), strict=True):
@@ -169,7 +169,7 @@ def test_models_share_the_axes_of_coverage(judged):
     assert_readable(ax.figure)
 
 
-def test_a_few_images_do_not_decide_what_is_shown():
+def test_outliers_do_not_set_the_axis_limits():
     correct = np.arange(1000) < 800
     confidence = np.where(correct, 0.6, 0.5) + np.linspace(0, 0.01, 1000)
     confidence[-1] = 0.99  # the most confident one is wrong
@@ -205,7 +205,7 @@ def test_a_model_has_the_name_of_its_class_or_another(display):
 
 @pytest.mark.parametrize("display", DISPLAYS)
 @pytest.mark.parametrize("size", [None, (3.5, 3.0), (3.5, 3.5), (6.4, 4.8)])
-def test_pictures_are_readable(display, size, judged):
+def test_plots_are_readable(display, size, judged):
     # On axes of common sizes, or on its own figure.
     ax = size and plt.subplots(figsize=size, layout="constrained")[1]
     drawn = display.from_predictions(*judged, labels=EMOTIONS, ax=ax)
@@ -215,7 +215,7 @@ def test_pictures_are_readable(display, size, judged):
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_pictures_are_readable_in_plain_axes_and_tight_ones(display, judged):
+def test_plots_are_readable_in_plain_and_tight_axes(display, judged):
     figure, ax = plt.subplots()
     display.from_predictions(*judged, labels=EMOTIONS, ax=ax)
     assert_readable(figure)
@@ -265,13 +265,13 @@ def test_long_labels_and_names_are_readable(display, judged):
         ),
     ],
 )
-def test_what_is_no_prediction_is_told(display, y, proba, labels, message):
+def test_an_invalid_prediction_is_an_error(display, y, proba, labels, message):
     with pytest.raises(ValueError, match=message):
         display.from_predictions(y, proba, labels=labels)
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_what_an_estimator_cannot_answer_is_told(display):
+def test_a_missing_method_of_an_estimator_is_an_error(display):
     X, y = [[0.0], [1.0]], ["a", "b"]
     with pytest.raises(TypeError, match=r"^estimator is LinearSVC, which has no predict_proba"):
         display.from_estimator(LinearSVC().fit(X, y), X, y)
@@ -304,7 +304,7 @@ def test_what_an_estimator_cannot_answer_is_told(display):
         ),
     ],
 )
-def test_what_cannot_be_drawn_is_told(display, message):
+def test_data_that_cannot_be_plotted_is_an_error(display, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         display.plot()
     assert str(caught.value).startswith(message)

@@ -46,7 +46,7 @@ def test_a_curve_for_each_emotion_in_its_colour():
     assert ax.get_title(loc="left") == "face 1: happy 100 % of the time"
 
 
-def test_colours_are_named_once_for_all_panels():
+def test_all_panels_share_one_legend():
     rows = _rows([0, 1]) + _rows([0, 1], face=2)
     figure = EmotionTimelineDisplay.from_rows(rows).figure_
     (legend,) = figure.legends
@@ -54,7 +54,7 @@ def test_colours_are_named_once_for_all_panels():
     assert all(ax.get_legend() is None for ax in figure.axes)
 
 
-def test_the_band_tells_each_emotion_from_when_to_when():
+def test_the_band_shows_when_each_emotion_starts_and_ends():
     rows = _rows([0.0, 0.5, 1.0]) + _rows([1.5, 2.0], emotion="sad")
     happy, sad = _band(EmotionTimelineDisplay.from_rows(rows).axes_[0])
     assert happy == (0.0, 1.5, EMOTION_COLORS["happy"].lower())
@@ -62,7 +62,7 @@ def test_the_band_tells_each_emotion_from_when_to_when():
     assert sad == (1.5, 2.5, EMOTION_COLORS["sad"].lower())
 
 
-def test_curve_and_band_are_interrupted_where_the_face_was_away():
+def test_curve_and_band_have_gaps_where_the_face_is_missing():
     rows = _rows([0.0, 0.1, 0.2, 5.0, 5.1])
     ax = EmotionTimelineDisplay.from_rows(rows).axes_[0]
     assert_allclose(ax.lines[0].get_xdata(), [0, 0.1, 0.2, np.nan, 5, 5.1])
@@ -74,13 +74,13 @@ def test_frames_that_are_far_apart_leave_no_gaps():
     assert not np.isnan(ax.lines[0].get_xdata()).any()
 
 
-def test_a_single_moment_is_a_point():
+def test_a_single_frame_is_a_point():
     ax = EmotionTimelineDisplay.from_rows(_rows([3.0])).axes_[0]
     assert ax.lines[0].get_marker() == "."
 
 
 @pytest.mark.parametrize(("n_faces", "said"), [(2, ""), (3, "1 more face, "), (5, "3 more faces,")])
-def test_the_faces_that_are_seen_most_are_shown_and_the_others_counted(n_faces, said):
+def test_the_most_frequent_faces_are_shown_and_the_others_counted(n_faces, said):
     rows = []
     for face in range(1, n_faces + 1):
         rows += _rows(np.arange(2 * face), face)
@@ -92,7 +92,7 @@ def test_the_faces_that_are_seen_most_are_shown_and_the_others_counted(n_faces, 
     assert ("Not shown" in label) == (n_faces > 2)
 
 
-def test_a_csv_a_frame_and_rows_give_the_same_picture(tmp_path):
+def test_csv_file_frame_and_rows_give_the_same_plot(tmp_path):
     rows = _rows([0.0, 0.5, 1.0])
     path = tmp_path / "timeline.csv"
     pd.DataFrame(rows).to_csv(path, index=False)
@@ -114,7 +114,7 @@ def test_without_probabilities_the_band_stays(unknown):
     assert len(_band(ax)) == 1
 
 
-def test_labels_of_other_models_have_colours_of_their_own():
+def test_labels_of_other_models_have_their_own_colours():
     rows = [
         {"seconds": t, "face": 1, "emotion": "contempt", "contempt": 0.6, "happy": 0.4}
         for t in (0, 1)
@@ -135,7 +135,7 @@ def test_label_colors_keep_their_order_and_repeat_after_six():
 @pytest.mark.parametrize(
     ("length", "marks"), [(20, "20 s"), (150, "1:30"), (7200, "1:45:00"), (40_000, "10:00:00")]
 )
-def test_time_is_marked_at_round_moments(length, marks):
+def test_time_ticks_are_round_numbers(length, marks):
     display = EmotionTimelineDisplay.from_rows(_rows(np.linspace(0, length, 50)))
     display.figure_.canvas.draw()
     texts = [text.get_text() for text in display.axes_[0].get_xticklabels()]
@@ -153,7 +153,7 @@ def test_draws_on_the_axes_it_is_given():
         EmotionTimelineDisplay.from_rows(rows, axes=axes[:1])
 
 
-def test_the_picture_is_readable():
+def test_the_plot_is_readable():
     rows = _rows([0, 1, 2]) + _rows([0, 1], face=2) + _rows([0], face=3)
     figure = EmotionTimelineDisplay.from_rows(rows, max_faces=2).figure_
     assert_readable(figure)
@@ -175,7 +175,7 @@ def test_the_picture_is_readable():
         ),
     ],
 )
-def test_what_is_no_time_line_is_refused(rows, message):
+def test_an_invalid_timeline_is_rejected(rows, message):
     with pytest.raises(ValueError, match=message):
         EmotionTimelineDisplay.from_rows(rows)
 

@@ -46,7 +46,7 @@ def test_mirrored_training_is_training_on_mirrored_copies():
     )
 
 
-def test_both_sides_may_be_exchanged(faces):
+def test_descriptors_of_both_sides_can_be_swapped(faces):
     X, y = faces
     both = MirroredFeatures(HOGExtractor()).fit_transform(X)
     classifier = LSSVMClassifier(flip_invariant=True, n_components=20).fit(both, y)
@@ -161,7 +161,7 @@ def test_too_little_regularisation_is_reported():
         LSSVMClassifier(C=1e12).fit(X, np.repeat(y, 2))
 
 
-def test_one_class_is_refused():
+def test_one_class_is_rejected():
     with pytest.raises(ValueError, match="y has one class, 1; expected two classes or more"):
         LSSVMClassifier().fit(np.eye(3), [1, 1, 1])
 

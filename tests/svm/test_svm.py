@@ -33,7 +33,7 @@ def test_it_learns_synthetic_faces(features, kernel):
 
 
 @pytest.mark.parametrize("classifier", [HOGSVMClassifier(), LSSVMClassifier()])
-def test_images_are_refused_with_the_remedy(faces, features, classifier):
+def test_images_are_an_error_with_a_remedy(faces, features, classifier):
     X, y = faces
     name = type(classifier).__name__
     message = rf"^X has {{}} dimensions, as images have; {name} expects features.* Put HOGExtr"
@@ -170,7 +170,7 @@ def test_a_pipeline_is_cross_validated_and_tuned(faces):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-def test_one_class_is_refused(features):
+def test_one_class_is_rejected(features):
     with pytest.raises(ValueError, match="y has one class, 'happy'; expected two classes or more"):
         HOGSVMClassifier().fit(features[0], ["happy"] * 70)
 
@@ -181,7 +181,7 @@ def test_a_class_of_one_sample_cannot_be_calibrated(features):
         HOGSVMClassifier(probability=True).fit(features[0], y)
 
 
-def test_labels_of_another_length_are_refused(features):
+def test_labels_of_another_length_are_rejected(features):
     X, y = features
     with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[70, 69\]"):
         HOGSVMClassifier().fit(X, y[:-1])
@@ -197,7 +197,7 @@ def test_a_wrong_parameter_is_named(parameters, features):
         HOGSVMClassifier(**parameters).fit(*features)
 
 
-def test_a_part_of_fer2013_is_learned(fer2013_path):
+def test_a_subset_of_fer2013_is_used_for_training(fer2013_path):
     from fer_sklearn import load_fer2013
 
     X, y = load_fer2013(fer2013_path, subset="train", return_X_y=True)
