@@ -44,6 +44,7 @@ __all__ = [
     "SHIPPED",
     "NetworkWeights",
     "WeightsNetwork",
+    "average_weights",
     "blend_heads",
     "is_weights_file",
     "read_description",
@@ -192,6 +193,51 @@ def read_weights(name: PathLike) -> NetworkWeights:
     ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
     arrays = [a.reshape(shape) for a, shape in zip(np.split(halves, ends), shapes, strict=True)]
     return NetworkWeights(_with_one_head(arrays, description), description)
+
+
+def average_weights(names: Sequence[PathLike]) -> NetworkWeights:
+    """Average the weights of several networks, array by array.
+
+    Networks that were trained further from the same weights, each with its own order of images,
+    lie so close together that their average is a network too, and often a better one than each
+    of them (Wortsman et al. 2022, arXiv:2203.05482). Batch normalisation needs new statistics
+    afterwards: see :func:`fer_sklearn.cnn.update_batch_norm`.
+
+    Parameters
+    ----------
+    names : sequence of str or path-like
+        At least two names, as in :func:`read_weights`.
+
+    Returns
+    -------
+    NetworkWeights
+        The averages, with the description of the first network and a single head.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two, or they differ in architecture, image size, labels or
+        range of pixels. Otherwise as in :func:`read_weights`.
+    """
+    if len(names) < 2:
+        raise ValueError(f"names has {len(names)} name(s); expected at least two.")
+    networks = [read_weights(name) for name in names]
+    first = networks[0].description
+    for name, network in zip(names, networks, strict=True):
+        for key in ("architecture", "image_shape", "classes", "pixel_range"):
+            if network.description[key] != first[key]:
+                raise ValueError(
+                    f"The weights {str(name)!r} have {key}={network.description[key]!r}, but "
+                    f"{str(names[0])!r} have {first[key]!r}. Average networks of one kind only."
+                )
+    averages = [
+        np.mean(arrays, axis=0)
+        for arrays in zip(*(network.arrays for network in networks), strict=True)
+    ]
+    of_several_heads = ("heads", "label_sets", "labels", "outputs")
+    return NetworkWeights(
+        averages, {key: value for key, value in first.items() if key not in of_several_heads}
+    )
 
 
 def read_description(name: PathLike) -> dict[str, Any]:

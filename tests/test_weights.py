@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fer_sklearn import FERCNNClassifier, weights
-from fer_sklearn.weights import read_litert, read_weights, write_weights
+from fer_sklearn.weights import average_weights, read_litert, read_weights, write_weights
 
 ARRAYS = [np.linspace(-2, 2, 5, dtype=np.float32), np.ones((2, 3), np.float32)]
 DESCRIPTION = {
@@ -261,3 +261,32 @@ def test_loaded_weights_learn_on(own):
     loaded = FERCNNClassifier(initial_weights=path, random_state=0).load_weights()
     loaded.partial_fit(X, y)
     assert loaded.n_iter_ == 1
+
+
+def test_average_of_several_networks(path, tmp_path):
+    other = tmp_path / "other.npz"
+    write_weights(other, [array + 1 for array in ARRAYS], DESCRIPTION | {"seed": 1})
+    averaged = average_weights([path, other])
+    for got, expected in zip(averaged.arrays, ARRAYS, strict=True):
+        np.testing.assert_allclose(got, expected + 0.5, atol=1e-3)
+    assert {name: averaged.description[name] for name in DESCRIPTION} == DESCRIPTION
+
+
+def test_average_has_a_single_head(tmp_path):
+    averaged = average_weights(["tiny", "tiny"])
+    for got, expected in zip(averaged.arrays, read_weights("tiny").arrays, strict=True):
+        np.testing.assert_array_equal(got, expected)
+    write_weights(tmp_path / "average.npz", *vars(averaged).values())
+    for got, expected in zip(
+        read_weights(tmp_path / "average.npz").arrays, averaged.arrays, strict=True
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_networks_of_different_kinds_have_no_average(path, tmp_path):
+    other = tmp_path / "other.npz"
+    write_weights(other, ARRAYS, DESCRIPTION | {"classes": ["happy", "sad", "fear"]})
+    with pytest.raises(ValueError, match=r"other\.npz' have classes=\[.*'fear'\], but '.*network"):
+        average_weights([path, other])
+    with pytest.raises(ValueError, match=r"names has 1 name\(s\); expected at least two"):
+        average_weights([path])

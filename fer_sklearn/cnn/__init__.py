@@ -6,10 +6,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._classifier import FERCNNClassifier
     from ._fit import EpochBar, EpochLines
+    from ._post_training import fit_temperature, scale_logits, update_batch_norm
 
-__all__ = ["EpochBar", "EpochLines", "FERCNNClassifier"]
+__all__ = [
+    "EpochBar",
+    "EpochLines",
+    "FERCNNClassifier",
+    "fit_temperature",
+    "scale_logits",
+    "update_batch_norm",
+]
 
-_EXPORTS = {"FERCNNClassifier": "_classifier", "EpochBar": "_fit", "EpochLines": "_fit"}
+_EXPORTS = {
+    "FERCNNClassifier": "_classifier",
+    "EpochBar": "_fit",
+    "EpochLines": "_fit",
+    "fit_temperature": "_post_training",
+    "scale_logits": "_post_training",
+    "update_batch_norm": "_post_training",
+}
 
 
 def __getattr__(name: str) -> Any:
