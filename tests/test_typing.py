@@ -12,7 +12,7 @@ import fer_sklearn
 PACKAGE = Path(fer_sklearn.__file__).parent
 
 # Rooms whose public callables do not all have hints yet.
-NOT_YET = {"_utils", "cli", "drawing", "explain", "exporting", "photos"}
+NOT_YET = {"_utils", "cli", "drawing", "explain", "photos"}
 
 
 def _public_functions(body, owner=""):

@@ -214,16 +214,16 @@ class FacesToPixels(keras.Layer):
         super().__init__(**kwargs)
         self.size, self.method = tuple(size), method
 
-    def call(self, faces):
+    def call(self, faces: Any) -> Any:
         images = _gray(faces) if faces.shape[-1] == 3 else faces[..., 0]
         if tuple(faces.shape[1:3]) != self.size:
             images = _scaled(images, self.size)
         return _normalized(images[..., None] / 255.0, self.method)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (input_shape[0], *self.size, 1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size, "method": self.method}
 
 
@@ -235,10 +235,10 @@ class Normalized(keras.Layer):
         super().__init__(**kwargs)
         self.method = method
 
-    def call(self, pixels):
+    def call(self, pixels: Any) -> Any:
         return _normalized(pixels, self.method)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "method": self.method}
 
 
@@ -246,10 +246,10 @@ class Normalized(keras.Layer):
 class WithMirrorImages(keras.Layer):
     """Append the mirror image of each image of a batch."""
 
-    def call(self, images):
+    def call(self, images: Any) -> Any:
         return ops.concatenate([images, ops.flip(images, axis=2)], axis=0)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         n, *rest = input_shape
         return (n and 2 * n, *rest)
 
@@ -258,10 +258,10 @@ class WithMirrorImages(keras.Layer):
 class MeanOfPairs(keras.Layer):
     """Average the first half of a batch with the second."""
 
-    def call(self, outputs):
+    def call(self, outputs: Any) -> Any:
         return ops.mean(ops.reshape(outputs, (2, -1, outputs.shape[-1])), axis=0)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         n, *rest = input_shape
         return (n and n // 2, *rest)
 
