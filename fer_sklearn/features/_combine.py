@@ -195,8 +195,8 @@ class CappedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     Parameters
     ----------
     n_components : int or None, default=200
-        Maximum number of components. If None, or if there are no more features or samples than
-        that, the features are returned as they are.
+        Maximum number of components. If None, or if `X` has no more features or samples, it is
+        returned as it is.
     random_state : int, RandomState instance or None, default=0
         Seed of the approximate solver, which is used for thousands of features.
 
@@ -312,8 +312,8 @@ class BalancedPCA(CappedPCA):
     Parameters
     ----------
     n_components : int or None, default=250
-        Maximum number of components. If None, or if there are no more features or samples than
-        that, the features are only scaled.
+        Maximum number of components. If None, or if `X` has no more features or samples, it is
+        only scaled.
     random_state : int, RandomState instance or None, default=0
         Seed of the approximate solver, which is used for thousands of features.
 

@@ -46,8 +46,8 @@ class HOGSVMClassifier(BaseSVM):
         Coefficient of the Gaussian kernel. ``"scale"`` is one over the total variance of the
         features, as in scikit-learn's SVC; ``"2*scale"`` is twice that.
     n_components : int or None, default=None
-        Number of principal components to reduce `X` to before training. If None, or if there are
-        no more features or samples than that, `X` is used as it is. In
+        Number of principal components to reduce `X` to before training. If None, or if `X` has no
+        more features or samples, it is not reduced. In
         :func:`make_hog_svm_pipeline` the step ``pca`` reduces the features instead, so that
         ``memory=`` can cache them.
     class_weight : dict, "balanced" or None, default=None

@@ -45,8 +45,8 @@ class LSSVMClassifier(BaseSVM):
         (reduced) features, as in scikit-learn's SVC; ``"2*scale"`` is twice that.
     n_components : int or None, default=None
         Number of principal components to reduce `X` to before training; with `flip_invariant`,
-        to reduce each half of it to. If None, or if there are no more features or samples than
-        that, `X` is used as it is.
+        to reduce each half of it to. If None, or if `X` has no more features or samples, it is not
+        reduced.
     flip_invariant : bool, default=False
         Whether predictions are the same for an image and its mirror image. The second half of
         the columns of `X` must then describe the mirror images of what the first half describes,
