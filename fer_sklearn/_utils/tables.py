@@ -7,7 +7,7 @@ import html
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -32,6 +32,19 @@ __all__ = [
     "to_json_value",
     "with_interval",
 ]
+
+
+class HasInterval(Protocol):
+    """An estimate with the ends of its confidence interval."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
 
 
 class Column(NamedTuple):
@@ -137,7 +150,7 @@ def number(value: float, *, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.3f}".replace("-", "−")
 
 
-def interval(estimate, *, signed: bool = False) -> str:
+def interval(estimate: HasInterval, *, signed: bool = False) -> str:
     """Return the ends of the confidence interval of an estimate."""
     if math.isnan(estimate.low):
         return "–"
@@ -145,7 +158,7 @@ def interval(estimate, *, signed: bool = False) -> str:
     return between.join(number(end, signed=signed) for end in (estimate.low, estimate.high))
 
 
-def with_interval(estimate) -> str:
+def with_interval(estimate: HasInterval) -> str:
     """Return an estimate with its confidence interval in brackets."""
     defined = not math.isnan(estimate.value)
     return f"{number(estimate.value)} ({interval(estimate)})" if defined else "–"

@@ -1,0 +1,106 @@
+"""Files are written whole or not at all, and checked before the work that fills them."""
+
+import os
+
+import pytest
+
+from fer_sklearn._utils.files import atomic_replace_dir, atomic_write, check_writable
+
+
+def fail_halfway(target, write):
+    with target as opened:
+        write(opened)
+        raise OSError("no space left")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(OSError, match="no space"):
+        fail_halfway(atomic_write(path), lambda file: file.write(b"half of the n"))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_a_complete_write_replaces_the_file(tmp_path, sync):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_write(str(path), encoding="utf-8", sync=sync) as file:
+        file.write("é\n")
+        assert path.read_text() == "old"
+    assert path.read_bytes() == "é\n".encode()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_keeps_pointing_to_its_file(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to(target)
+    with atomic_write(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_a_device_is_written_to_and_not_replaced():
+    before = os.stat(os.devnull)
+    with atomic_write(os.devnull) as file:
+        file.write(b"x")
+    assert os.stat(os.devnull).st_rdev == before.st_rdev
+
+
+def test_a_folder_is_replaced_once_it_is_complete(tmp_path):
+    target = tmp_path / "folder"
+    for content in ("first", "second"):
+        with atomic_replace_dir(target) as written:
+            (written / f"{content}.txt").write_text(content)
+    with pytest.raises(OSError, match="no space"):
+        fail_halfway(
+            atomic_replace_dir(target), lambda written: (written / "third.txt").write_text("third")
+        )
+    assert [path.name for path in target.iterdir()] == ["second.txt"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_named_files_are_moved_next_to_each_other(tmp_path):
+    target = tmp_path / "m.bin"
+    with atomic_replace_dir(target, names=["m.bin.json", "m.bin"]) as written:
+        written.write_bytes(b"1")
+        written.with_name("m.bin.json").write_text("{}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.bin", "m.bin.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error", "message"),
+    [
+        ("a.txt", {"suffixes": (".csv", ".json")}, ValueError, r"ends in '\.txt'; expected one of"),
+        (".", {}, IsADirectoryError, r"path=.* is a folder; name a file in it"),
+        ("no/a.csv", {}, FileNotFoundError, r"does not exist, '.*no'\. Create it first"),
+        ("old.csv", {"overwrite": False}, FileExistsError, r"Choose another file, or pass overwr"),
+        (
+            "old.csv",
+            {"overwrite": False, "name": "--output", "remedy": "add --force"},
+            FileExistsError,
+            r"^--output='.*old\.csv' exists already\. Choose another file, or add --force\.$",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused(tmp_path, name, options, error, message):
+    (tmp_path / "old.csv").touch()
+    with pytest.raises(error, match=message):
+        check_writable(tmp_path / name, **options)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match="permission denied"):
+        check_writable(tmp_path / "a.csv")
+
+
+def test_a_file_that_can_be_written_is_returned_as_a_path(tmp_path):
+    path = tmp_path / "a.CSV"
+    assert check_writable(str(path), suffixes=(".csv",)) == path
+    path.touch()
+    assert check_writable(path) == path
