@@ -1,4 +1,4 @@
-"""How long an exported network takes in Chromium, without its window."""
+"""Latency of an exported network in headless Chromium."""
 
 import json
 import queue
@@ -12,12 +12,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 _BINARIES = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run")
-_PATIENCE = 120  # seconds for one answer, the first of which loads everything
+_PATIENCE = 120  # seconds for one prediction, the first of which loads everything
 
 _PAGE = """\
 <!doctype html>
 <script type="module">
-const tell = (result) => fetch("/result", { method: "POST", body: JSON.stringify(result) });
+const report = (result) => fetch("/result", { method: "POST", body: JSON.stringify(result) });
 try {
   const { runtime } = await (await fetch("page.json")).json();
   for (const { url } of runtime.scripts.filter(({ url }) => url.includes("/tf-")))
@@ -31,39 +31,39 @@ try {
   for (;;) {
     await fetch("/turn");
     const start = performance.now();
-    const answer = model.predict(face);
-    const probabilities = await answer.data();
-    await tell({ seconds: (performance.now() - start) / 1000, answer: [...probabilities] });
-    answer.dispose();
+    const output = model.predict(face);
+    const probabilities = await output.data();
+    await report({ seconds: (performance.now() - start) / 1000, output: [...probabilities] });
+    output.dispose();
   }
 } catch (error) {
-  tell({ error: String(error.stack ?? error) });
+  report({ error: String(error.stack ?? error) });
 }
 </script>
 """
 
 
 def find_chromium():
-    """Return the path of Chromium, None where it is not installed."""
+    """Return the path of Chromium, or None if it is not installed."""
     return next(filter(None, map(shutil.which, _BINARIES)), None)
 
 
 @contextmanager
 def browser_stopwatch(folder, face, expected):
-    """Show an export of the format ``"web"`` to Chromium, whose page answers one face.
+    """Open an export of the format ``"web"`` in Chromium, whose page predicts for one face.
 
     Parameters
     ----------
     folder : Path
-        Its packages must be in it.
+        Its packages must be bundled.
     face : ndarray of shape (1, 48, 48, 3), float32
     expected : ndarray of shape (n_classes,)
-        The answer, to 1e-4.
+        The expected probabilities, to 1e-4.
 
     Yields
     ------
     function
-        Has the page answer once, and returns how many seconds that took it.
+        Makes the page predict once, and returns the time in seconds.
     """
     turns, results = queue.Queue(), queue.Queue()
     handler = partial(_Handler, turns, results, face.tobytes(), directory=str(folder))
@@ -76,9 +76,9 @@ def browser_stopwatch(folder, face, expected):
         result = results.get(timeout=_PATIENCE)
         if "error" in result:
             raise RuntimeError(f"The page failed: {result['error']}")
-        difference = max(abs(a - b) for a, b in zip(result["answer"], expected, strict=True))
+        difference = max(abs(a - b) for a, b in zip(result["output"], expected, strict=True))
         if difference > 1e-4:
-            raise RuntimeError(f"The page's answer differs by {difference:.2g}.")
+            raise RuntimeError(f"The page's prediction differs by {difference:.2g}.")
         return result["seconds"]
 
     with tempfile.TemporaryDirectory() as profile:
@@ -94,7 +94,7 @@ def browser_stopwatch(folder, face, expected):
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """The folder's files, and what the page and the stopwatch say to each other."""
+    """Serves the folder's files, and the communication between page and stopwatch."""
 
     def __init__(self, turns, results, face, *args, **kwargs):
         self._turns, self._results = turns, results
@@ -102,7 +102,7 @@ class _Handler(SimpleHTTPRequestHandler):
         super().__init__(*args, **kwargs)
 
     def do_GET(self):
-        """Answer with a file, or once it is the page's turn."""
+        """Respond with a file, or when it is the page's turn."""
         if self.path == "/turn":
             self._turns.get()
             self._send(b"", "text/plain")
@@ -112,13 +112,13 @@ class _Handler(SimpleHTTPRequestHandler):
             super().do_GET()
 
     def do_POST(self):
-        """Take a result."""
+        """Receive a result."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self._results.put(json.loads(body))
         self._send(b"", "text/plain")
 
     def log_message(self, *args):
-        """Say nothing."""
+        """Suppress logging."""
 
     def _send(self, content, kind):
         self.send_response(200)

@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: data, and results with what they depend on."""
+"""Shared by the benchmark scripts: data, and results with their environment."""
 
 import json
 import platform
@@ -26,13 +26,13 @@ def load_split(path, subset):
 
 
 def also_in_training(X_train, X):
-    """Tell which images of `X` are exact copies of training images."""
+    """Return which images of `X` are exact duplicates of training images."""
     groups = duplicate_groups(np.concatenate([X_train, X]))
     return np.isin(groups[len(X_train) :], groups[: len(X_train)])
 
 
 def environment():
-    """Return versions and the kind of machine, which every figure depends on."""
+    """Return the versions and the type of machine that every figure depends on."""
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},
@@ -41,18 +41,18 @@ def environment():
 
 
 def timed(function):
-    """Return how many seconds a call takes."""
+    """Return the seconds a call takes."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
 def medians_by_turns(stopwatches, rounds):
-    """Return the median of each of several timings that take turns.
+    """Return the median of each of several interleaved timings.
 
-    A busy machine then slows all alike, so that their ratio holds where seconds do not. A
-    stopwatch is a function that does its work once and returns how many seconds that took; the
-    first time counts for nothing.
+    Other load then slows all of them equally, so that their ratio is reliable. A
+    stopwatch is a function that does its work once and returns the seconds it took; the
+    first time is discarded.
     """
     for stopwatch in stopwatches:
         stopwatch()
@@ -61,7 +61,7 @@ def medians_by_turns(stopwatches, rounds):
 
 
 def write_result(name, result, folder=RESULTS):
-    """Write a result as JSON beside the scripts, or into another folder."""
+    """Write a result as JSON next to the scripts, or into another folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"

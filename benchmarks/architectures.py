@@ -1,13 +1,13 @@
-"""Train each named architecture as its original was, and set it beside its claim.
+"""Train each named architecture like its original, and compare it with the original's claim.
 
     python benchmarks/architectures.py --data fer2013.zip [--only conv3 vgg_elu]
 
-Trains on FER2013's training images, of which a stratified tenth is held out to choose the
-epoch, and scores PublicTest. Training ends by early stopping or with the epoch in which the
-minutes are over: all epochs of all originals would take two cores hours. Each result is
-written as soon as it is there, and an architecture that has one already is skipped unless
-it is named by --only. The sixth, ``resnet_se``, is this package's own: its row comes from
-benchmarks/hog_svm_vs_cnn.py, which is to run first.
+Trains on FER2013's training images, holds out a stratified tenth to choose the epoch, and
+evaluates on PublicTest. Training stops early, or after the epoch in which the time limit is
+reached: all epochs of all originals would take hours on two cores. Each result is written as
+soon as it is available, and architectures that have one are skipped unless named by --only. The
+sixth, ``resnet_se``, was designed for this package: its row comes from
+benchmarks/hog_svm_vs_cnn.py, which has to run first.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from _common import RESULTS, load_split, write_result
 
 from fer_sklearn import FERCNNClassifier, evaluate, make_cnn_pipeline
 
-# The original's settings, as far as the notebooks agree on them.
+# The settings of the originals, as far as the notebooks agree.
 ORIGINALS = {
     "conv3": {
         "claim": "57 % (notebook c)",
@@ -72,7 +72,7 @@ ORIGINALS = {
 
 
 class StopAfter(keras.callbacks.Callback):
-    """End training with the epoch in which so many minutes have passed."""
+    """Stop training after the epoch in which this many minutes have passed."""
 
     def __init__(self, minutes):
         super().__init__()
@@ -84,7 +84,7 @@ class StopAfter(keras.callbacks.Callback):
 
 
 def train_and_score(name, train, public, seed, dtype_policy, minutes):
-    """Train one architecture with its original's settings and return what it reached."""
+    """Train one architecture with its original settings and return its results."""
     original = ORIGINALS[name]
     classifier = FERCNNClassifier(
         architecture=name,
@@ -119,7 +119,7 @@ def train_and_score(name, train, public, seed, dtype_policy, minutes):
 
 
 def own_network(folder):
-    """Return what benchmarks/hog_svm_vs_cnn.py measured of ``resnet_se``, in the same form."""
+    """Return the results of benchmarks/hog_svm_vs_cnn.py for ``resnet_se``, in the same form."""
     comparison = json.loads((folder / "hog_svm_vs_cnn.json").read_text(encoding="utf-8"))
     report = comparison["models"]["CNN"]
     epochs = comparison["cnn_settings"]["epochs"]
@@ -136,7 +136,7 @@ def own_network(folder):
 
 
 def table(done):
-    """Set what was reached beside what was claimed, as Markdown."""
+    """Return a Markdown table of results and claims."""
     header = "| architecture | parameters | original claim | PublicTest, % | epochs | claim |"
     lines = [header, "| --- | ---: | --- | ---: | ---: | --- |"]
     for name, result in done.items():
@@ -154,7 +154,7 @@ def table(done):
 
 
 def verdict(result, reached, claimed):
-    """Say whether the claim is met and, if not, why training ended."""
+    """Return whether the claim is met and, if not, why training stopped."""
     if claimed is None:
         return "–"
     if reached >= claimed:
@@ -170,10 +170,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
     parser.add_argument(
-        "--only", nargs="+", choices=ORIGINALS, help="train these, again if need be"
+        "--only", nargs="+", choices=ORIGINALS, help="train only these, even if they have results"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=15, help="for each architecture")
+    parser.add_argument("--minutes", type=float, default=15, help="time limit per architecture")
     parser.add_argument("--dtype-policy", default="mixed_bfloat16")
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()

@@ -1,9 +1,9 @@
-"""What does augmentation cost, beside the training step of ``conv3`` that it feeds?
+"""Cost of augmentation, compared with the training step of ``conv3`` that it feeds.
 
     python benchmarks/augmentation_speed.py
 
-Augments a batch of 64 faces of 48×48 with the default settings and trains one step on it,
-by turns; the aim is at most a quarter of the step.
+Alternately augments a batch of 64 faces of 48×48 with the default settings and trains one step
+on it. The target is at most a quarter of the step.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main():
     medians = measure(args.repeats)
     ratio = medians["augmentation"] / medians["training step"]
     result = {
-        "question": "augmentation as a share of one training step of conv3",
+        "question": "augmentation relative to one training step of conv3",
         "ratio": round(ratio, 4),
         "aim": AIM,
         "batch_size": BATCH,

@@ -1,13 +1,12 @@
-"""Climb from HOG alone to several descriptors and mirrored copies, and note what each gave.
+"""Gain of each step from HOG alone to several descriptors with mirror images.
 
     python benchmarks/descriptors.py --data fer2013.zip [--only search scales ...]
 
-Each step of the ladder is fitted on all of FER2013's training images and scored on
-PublicTest. Its settings come from ``search``, a grid search on a stratified sixth of the
-training images. Each result is written as soon as it is there, to
-benchmarks/results/descriptors.json and a Markdown table beside it, and a step that has one
-already is skipped unless it is named by --only. Training cost is seconds of processor time,
-which other work on the machine changes less than the clock. About half an hour on two cores.
+Each step is fitted on all of FER2013's training images and evaluated on PublicTest. Its settings
+come from ``search``, a grid search on a stratified sixth of the training images. Each result is
+written as soon as it is available, to benchmarks/results/descriptors.json and a Markdown table
+next to it, and steps that have one are skipped unless named by --only. Training time is CPU
+time, which depends less on other load than the clock. About half an hour on two cores.
 """
 
 import argparse
@@ -32,7 +31,7 @@ from fer_sklearn import (
 
 
 def unmirrored(*names):
-    """Return the recommended pipeline with these of its descriptors, without the mirror."""
+    """Return the recommended pipeline with only these descriptors, without mirror images."""
     recommended = make_descriptor_svm_pipeline()
     union = recommended["features"].transformer
     parts = dict(union.transformer_list)
@@ -55,12 +54,12 @@ LADDER = {
 
 
 def search(train, seed):
-    """Try the recommended pipeline's grid on a stratified part of the training images."""
+    """Search the recommended pipeline's grid on a stratified subset of the training images."""
     images, _, labels, _ = train_test_split(
         *train, train_size=1 / 6, stratify=train[1], random_state=seed
     )
     began = time.process_time()
-    # In the cache, features are computed once a fold and not once a candidate.
+    # With the cache, features are computed once per fold instead of once per candidate.
     with tempfile.TemporaryDirectory() as cache:
         found = GridSearchCV(
             make_descriptor_svm_pipeline(memory=cache),
@@ -81,7 +80,7 @@ def search(train, seed):
 
 
 def fit_and_score(model, train, public, seed):
-    """Fit a pipeline and return what it cost and reached."""
+    """Fit a pipeline and return its time and accuracy."""
     clock, processor = time.perf_counter(), time.process_time()
     model.fit(*train)
     cost = time.perf_counter() - clock, time.process_time() - processor
@@ -105,7 +104,7 @@ def is_mirrored(classifier):
 
 
 def table(steps):
-    """Set the steps that were measured below each other, as Markdown."""
+    """Return a Markdown table of the measured steps."""
     lines = [
         "| step | features | PublicTest, % | gain | training, CPU s |",
         "| --- | ---: | ---: | ---: | ---: |",
@@ -132,7 +131,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
     parser.add_argument(
-        "--only", nargs="+", choices=["search", *LADDER], help="do these, again if need be"
+        "--only",
+        nargs="+",
+        choices=["search", *LADDER],
+        help="run only these, even if done",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS)

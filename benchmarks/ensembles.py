@@ -1,11 +1,11 @@
-"""What the shipped CNN and the HOG-SVM tell together.
+"""Ensembles of the pretrained CNNs and the HOG-SVM.
 
     python benchmarks/ensembles.py --data fer2013.zip
 
-The HOG-SVM is trained with probabilities on all training images, about ten minutes. The
-stack's last step learns from one half of PublicTest and is scored on the other, both ways;
-all else is scored on PublicTest as it is. Writes benchmarks/results/ensembles.json and a
-Markdown table beside it.
+The HOG-SVM is trained with probabilities on all training images, which takes about ten minutes.
+The final estimator of a stack is trained on one half of PublicTest and evaluated on the other,
+both ways; everything else is evaluated on all of PublicTest. Writes
+benchmarks/results/ensembles.json and a Markdown table next to it.
 """
 
 import argparse
@@ -68,12 +68,12 @@ def stack(members):
 
 
 def predict(model, X, y):
-    """Predict for PublicTest, a stack's halves by what the other half taught."""
+    """Predict for PublicTest; for a stack, each half by a model fitted on the other."""
     if isinstance(model, StackingClassifier):
         halves = StratifiedKFold(2, shuffle=True, random_state=0)
         return cross_val_predict(model, X, y, cv=halves)
     if isinstance(model, VotingClassifier):
-        model.fit(X, y)  # its members are frozen: it learns the names of the labels alone
+        model.fit(X, y)  # its members are frozen: it learns only the label names
     return model.predict(X)
 
 

@@ -1,10 +1,10 @@
-"""What an epoch costs beside the bare Keras model on ready-made batches.
+"""Cost of an epoch, compared with the bare Keras model on prepared batches.
 
     python benchmarks/epoch_cost.py
 
-The package's side reads, shuffles and augments images, writes a checkpoint and keeps a
-history; Keras's side is `model.fit` of the same network, optimizer and loss on arrays.
-Both train in turn, on drawn faces. Writes benchmarks/results/epoch_cost.json.
+This package reads, shuffles and augments images, writes a checkpoint and keeps a history; Keras
+runs `model.fit` of the same network, optimizer and loss on arrays. Both train alternately, on
+synthetic faces. Writes benchmarks/results/epoch_cost.json.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def bare_side(architecture, policy, X, y):
 
 
 def own_side(architecture, policy, X, y, folder):
-    seeds = iter(range(1000))  # another seed each time, since a finished fit is not repeated
+    seeds = iter(range(1000))  # a new seed each time, since a finished fit is not repeated
     clock = Clock()
 
     def epoch():

@@ -1,21 +1,21 @@
-"""Measure whether maps of relevance are true to the shipped models, and what these look at.
+"""Measure whether relevance maps are faithful to the pretrained models, and what these look at.
 
     python benchmarks/explanations.py --data fer2013.zip
 
-Three checks that a map can fail, on PublicTest:
+Three checks on PublicTest that a map can fail:
 
-masking    hiding the most relevant tenth of the pixels should cost more accuracy than hiding
-           a tenth drawn at random, and than hiding the tenth that matters in another image;
-           with the mean grey of the image and with its blurred self in their place.
+masking    hiding the most relevant tenth of the pixels should cost more accuracy than hiding a
+           random tenth, or the tenth that is most relevant in another image. Pixels are
+           replaced by the mean grey of the image or by the blurred image.
 shuffled   shuffling the weights of the output layer, of the last stage too, or of all layers
-           should change the map: the rank correlation with the map of the trained network
-           (Adebayo et al. 2018, arXiv:1810.03292), beside that of two images' maps.
-regions    what swapping each part of the face between images costs, for each emotion.
+           should change the map: its rank correlation with the map of the trained network
+           (Adebayo et al. 2018, arXiv:1810.03292), compared with that of two images' maps.
+regions    the recall lost for each emotion when a region of the face is swapped between images.
 
-Writes benchmarks/results/explanations.json and a Markdown table for each check. A quarter of an
-hour on two idle cores, half of it for the occlusion maps, which the default model gets on
---occluded images alone; --images takes fewer of PublicTest for all. --pictures draws maps over
-faces into a folder of your own: the images are not ours to pass on.
+Writes benchmarks/results/explanations.json and a Markdown table for each check. Takes a quarter
+of an hour on two idle cores, half of it for the occlusion maps, which are computed for the default
+model on --occluded images only; --images limits the number of images for everything. --plots
+plots maps over faces into a folder of yours: we may not redistribute the images.
 """
 
 import argparse
@@ -50,9 +50,9 @@ _REPEATS = 3
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    parser.add_argument("--images", type=int, help="that many of PublicTest, drawn at random")
-    parser.add_argument("--occluded", type=int, default=500, help="images for default's occlusion")
-    parser.add_argument("--pictures", type=Path, help="folder for pictures of the maps")
+    parser.add_argument("--images", type=int, help="random subset of PublicTest of this size")
+    parser.add_argument("--occluded", type=int, default=500, help="for default's occlusion maps")
+    parser.add_argument("--plots", type=Path, help="folder for plots of the maps")
     args = parser.parse_args()
     X, y = load_split(args.data, "public")
     chosen = np.random.default_rng(0).permutation(len(X))[: args.images]
@@ -61,8 +61,8 @@ def main():
     for name in SHIPPED:
         n_occluded = len(X) if name == "tiny" else args.occluded
         models[name] = measure(load_pretrained(name), X, y, n_occluded)
-        if args.pictures:
-            draw(load_pretrained(name), X, y, args.pictures / f"explanations_{name}.png")
+        if args.plots:
+            draw(load_pretrained(name), X, y, args.plots / f"explanations_{name}.png")
     result = {"scored_on": "PublicTest", "images": len(X), "share": _SHARE, "models": models}
     write_result("explanations", result)
     for subject, table in TABLES.items():
@@ -71,7 +71,7 @@ def main():
 
 
 def methods(n_occluded):
-    """Return the functions that make maps, by name, and how many images each gets."""
+    """Return the functions that compute maps, by name, and the number of images for each."""
     return {
         "hires_cam": (grad_cam, None),
         "grad_cam": (partial(grad_cam, method="grad_cam"), None),
@@ -98,7 +98,7 @@ def measure(model, X, y, n_occluded):
 
 
 def masking(model, X, y, correct, heatmaps):
-    """Return what hiding a tenth of the pixels costs, by how they are chosen."""
+    """Return the accuracy lost by hiding a tenth of the pixels, by how they are chosen."""
     rng = np.random.default_rng(0)
     relevant = top_pixels(heatmaps, fraction=_SHARE)
     masks = {
@@ -132,7 +132,7 @@ def estimate(values, samples):
 
 
 def shuffled(model, explain, X):
-    """Return the rank correlation of maps with those of networks whose weights are shuffled."""
+    """Return the rank correlation of maps with those of networks with shuffled weights."""
     original = explain(model, X)
     entry = {"another_image": correlation(original.heatmaps, np.roll(original.heatmaps, 1, 0))}
     n_stages = len(split_stages(model[-1].model_))
@@ -143,7 +143,7 @@ def shuffled(model, explain, X):
 
 
 def with_shuffled_weights(model, n_stages, seed=0):
-    """Return a copy whose last stages have the weights of each array in another order."""
+    """Return a copy with the weights of each array in the last stages shuffled."""
     copy = pickle.loads(pickle.dumps(model))
     rng = np.random.default_rng(seed)
     for stage in split_stages(copy[-1].model_)[-n_stages:]:
@@ -157,7 +157,7 @@ def shuffled_array(array, rng):
 
 
 def correlation(first, second):
-    """Return the mean Spearman correlation of maps, image by image; 0 where one is constant."""
+    """Return the mean Spearman correlation of maps per image; 0 if one is constant."""
     ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
     first, second = (r - r.mean(axis=1, keepdims=True) for r in ranks)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
@@ -165,7 +165,7 @@ def correlation(first, second):
 
 
 def masking_table(models):
-    """Set what each map's tenth costs beside what other tenths do, with 95 % intervals."""
+    """Return a table that compares each map's tenth with other tenths, with 95 % intervals."""
     lines = [
         "| model | map | images | hidden by | most relevant 10 % | random 10 % | difference "
         "| another image's 10 % | difference |",
@@ -185,7 +185,7 @@ def masking_table(models):
 
 
 def shuffled_table(models):
-    """Set the rank correlations of maps beside each other."""
+    """Return a table of the rank correlations of maps."""
     lines = [
         "| model | map | output layer shuffled | and last stage | all layers "
         "| another image's map |",
@@ -200,7 +200,7 @@ def shuffled_table(models):
 
 
 def region_table(models):
-    """Set what each part of the face is worth to `default` by emotion."""
+    """Return a table of the importance of each region to `default` by emotion."""
     drops = models["default"]["regions"]["drops"]
     emotions = list(dict.fromkeys(row["emotion"] for row in drops))
     lines = [f"| part | {' | '.join(emotions)} |", f"| --- |{' ---: |' * len(emotions)}"]
@@ -219,7 +219,7 @@ TABLES = {"masking": masking_table, "shuffled": shuffled_table, "regions": regio
 
 
 def draw(model, X, y, path):
-    """Draw three rightly told faces of each emotion under three kinds of maps."""
+    """Plot three correctly classified faces of each emotion under three kinds of maps."""
     right = model.predict(X) == y
     rows = [np.flatnonzero(right & (y == emotion))[:3] for emotion in model.classes_]
     chosen = np.concatenate(rows)

@@ -1,13 +1,13 @@
-"""What the shipped models lose, gain and cost in each format that `export` writes.
+"""Size, accuracy and latency of the pretrained models in each export format.
 
     python benchmarks/export.py --data fer2013.zip
 
-Every file answers all 3,589 images of PublicTest, and is compared with the pipeline it was made
-of. One face is timed by turns with `model.predict` of Keras, which answers for the same network
-but not for its mirror image too, as all others do. Full integers learn their ranges from 300
-training images. Writes benchmarks/results/export.json and a Markdown table beside it; `--only
-tflite,web` measures these formats anew and keeps the other rows. TensorFlow.js answers in
-Node.js, and is timed in Chromium; both must be installed, or these figures are left out.
+Each file predicts all 3,589 images of PublicTest and is compared with the pipeline it was exported
+from. One prediction is timed alternately with `model.predict` of Keras, which runs the same
+network, but not for the mirror image too, as everything else does. Full integer models are
+calibrated on 300 training images. Writes benchmarks/results/export.json and a Markdown table next
+to it; `--only tflite,web` measures these formats again and keeps the other rows. TensorFlow.js is
+run in Node.js and timed in Chromium; both must be installed, or these rows are left out.
 """
 
 import argparse
@@ -48,7 +48,7 @@ _AT_ONCE = 256
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    parser.add_argument("--only", help="formats, with commas between them")
+    parser.add_argument("--only", help="formats, separated by commas")
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
@@ -74,7 +74,7 @@ def main():
 
 
 def earlier_rows(path):
-    """Return the rows of an earlier run by what they measured."""
+    """Return the rows of an earlier run by model, format and precision."""
     if not path.exists():
         return {}
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
@@ -82,13 +82,13 @@ def earlier_rows(path):
 
 
 def representative_faces(path):
-    """Return training images, none of which is scored."""
+    """Return training images, which are not used for evaluation."""
     images, _ = load_split(path, "train")
     return images[np.random.default_rng(0).choice(len(images), _N_REPRESENTATIVE, replace=False)]
 
 
 class Bench:
-    """One shipped model, and what its exports are compared with."""
+    """One pretrained model, and the reference for its exports."""
 
     def __init__(self, name, images, target, representative, rounds):
         self.name, self.images, self.target = name, images, target
@@ -98,14 +98,14 @@ class Bench:
         self.rgb = np.repeat(images[..., np.newaxis], 3, axis=-1).astype(np.float32)
 
     def measure(self, format, precision):
-        """Export, answer everything, time one answer."""
+        """Export, predict for all images, and time one prediction."""
         row = {"model": self.name, "format": format, "precision": precision}
         with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
             path = Path(folder) / ("model." + format if format in ("tflite", "onnx") else "model")
             if format != "keras":
                 row |= self._export(path, format, precision)
-            answers, stopwatch = getattr(self, f"_{format}")(path, opened)
-            row |= self._compare(answers)
+            predictions, stopwatch = getattr(self, f"_{format}")(path, opened)
+            row |= self._compare(predictions)
             if stopwatch is not None:
                 row |= self._time(stopwatch)
         return row
@@ -113,8 +113,8 @@ class Bench:
     def _export(self, path, format, precision):
         representative = self.representative if precision == "int8" else None
         options = {"precision": precision} if format == "tflite" else {}
-        # Whatever quantisation loses is to be told here, not refused.
-        told = export(
+        # Losses from quantisation are to be measured here, not rejected.
+        result = export(
             self.pipeline,
             path,
             format=format,
@@ -122,18 +122,18 @@ class Bench:
             min_label_agreement=0.0,
             **options,
         )
-        sizes = {"bytes": sum(file["bytes"] for file in told["files"].values())}
+        sizes = {"bytes": sum(file["bytes"] for file in result["files"].values())}
         if path.is_dir():
             sizes["folder_bytes"] = sum(
                 file.stat().st_size for file in path.rglob("*") if file.is_file()
             )
-        return sizes | {"runtime": told["check"]["runtime"]}
+        return sizes | {"runtime": result["check"]["runtime"]}
 
-    def _compare(self, answers):
-        labels, expected = answers.argmax(axis=1), self.expected.argmax(axis=1)
+    def _compare(self, predictions):
+        labels, expected = predictions.argmax(axis=1), self.expected.argmax(axis=1)
         return {
             "label_agreement": float((labels == expected).mean()),
-            "largest_difference": float(np.abs(answers - self.expected).max()),
+            "largest_difference": float(np.abs(predictions - self.expected).max()),
             "accuracy": float((self.pipeline.classes_[labels] == self.target).mean()),
         }
 
@@ -144,7 +144,7 @@ class Bench:
         own, keras = medians_by_turns([stopwatch, baseline], self.rounds)
         return {"seconds": own, "keras_predict_seconds": keras, "ratio": own / keras}
 
-    # Each returns all answers, and a stopwatch for one face or None.
+    # Each returns all predictions, and a stopwatch for one face or None.
 
     def _keras(self, path, opened):
         return self._of(self.pipeline)
@@ -166,15 +166,15 @@ class Bench:
         return self._in_parts(lambda images: loaded.serve(images).numpy()), stopwatch
 
     def _web(self, path, opened):
-        answers = self._in_parts(partial(run_tfjs, path / "model"))
+        predictions = self._in_parts(partial(run_tfjs, path / "model"))
         if find_chromium() is None:
-            return answers, None
+            return predictions, None
         watch = browser_stopwatch(path, self.rgb[:1], self.expected[0])
-        return answers, opened.enter_context(watch)
+        return predictions, opened.enter_context(watch)
 
-    def _in_parts(self, answer):
+    def _in_parts(self, predict):
         starts = range(0, len(self.rgb), _AT_ONCE)
-        return np.concatenate([answer(self.rgb[start : start + _AT_ONCE]) for start in starts])
+        return np.concatenate([predict(self.rgb[start : start + _AT_ONCE]) for start in starts])
 
 
 def as_table(rows):

@@ -1,13 +1,13 @@
-"""How many faces the detectors find, what else they take for one, and what that costs.
+"""Recall, false positives and speed of the face detectors.
 
     python benchmarks/face_detection.py --data fer2013.zip [--yunet yunet.onnx]
 
 Faces: scikit-image's lfw_subset, FER2013's PublicTest, and the heads of the astronaut
-(scikit-image) and of Grace Hopper (matplotlib), pasted into photos at several sizes and
-tilts. What is no face: lfw_subset's other half and the photos of scikit-image and
-scikit-learn that show nobody, each also mirrored. Times are of the processor, on one thread,
-which other work on the machine changes less than the clock; the sizes take turns. Written to
-benchmarks/results/face_detection.json and .md. About five minutes.
+(scikit-image) and of Grace Hopper (matplotlib), pasted into photos at several sizes and tilts.
+Non-faces: the other half of lfw_subset, and the photos without people of scikit-image and
+scikit-learn, also mirrored. Times are CPU times of a single thread, which depend less on other
+load than the clock; the sizes are timed alternately. Writes benchmarks/results/face_detection.json
+and .md. About five minutes.
 """
 
 import argparse
@@ -26,16 +26,16 @@ from sklearn.datasets import load_sample_image
 from fer_sklearn.faces import HaarDetector, YuNetDetector, detect_faces
 from fer_sklearn.images import to_uint8
 
-NOBODY = [
+WITHOUT_FACES = [
     *("brick", "cat", "cell", "clock", "coffee", "coins", "colorwheel", "grass", "gravel"),
     *("horse", "hubble_deep_field", "immunohistochemistry", "logo", "microaneurysms", "moon"),
     *("page", "retina", "rocket", "shepp_logan_phantom", "text"),
 ]
 BACKGROUNDS = ("coffee", "rocket", "gravel", "brick")
-SHARES = (0.06, 0.08, 0.12, 0.2, 0.3)
+FRACTIONS = (0.06, 0.08, 0.12, 0.2, 0.3)
 TILTS = (0, 10, 20, 30, 40)
-# A photo of 24 megapixels may cost this many times one of a megapixel. A frame may take
-# this long, for one core to reach 15 frames a second.
+# A photo of 24 megapixels may take this many times as long as one of a megapixel. A frame may
+# take this long, for one core to reach 15 frames per second.
 MOST_TIMES, MOST_MILLISECONDS = 1.5, 66
 
 
@@ -45,19 +45,19 @@ def rgb(name):
 
 
 def heads():
-    """Return square pictures of heads, each with its face (half as large) in the middle."""
+    """Return square images of heads, each with its face (half as large) in the middle."""
     hopper = cv2.cvtColor(cv2.imread(str(get_sample_data("grace_hopper.jpg", False))), 4)
     return data.astronaut()[5:225, 115:335], hopper[0:440, 45:485]
 
 
 def paste(photo, head, side, centre, tilt):
-    """Put a head into a photo, so that its face has `side` pixels; return the face's box."""
+    """Paste a head into a photo, so that its face has `side` pixels; return the face's box."""
     size = 2 * side
     head = cv2.resize(head, (size, size), interpolation=cv2.INTER_AREA)
     turn = cv2.getRotationMatrix2D((side, side), -tilt, 1)
     head = cv2.warpAffine(head, turn, (size, size), borderMode=cv2.BORDER_REPLICATE)
     rows, columns = np.ogrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    # The border fades, for the detector not to see an edge.
+    # The border fades out, so that the detector does not see an edge.
     cover = np.clip((1 - np.hypot(rows, columns)) / 0.15, 0, 1)[..., np.newaxis]
     left, top = (int(c) - side for c in centre)
     part = photo[top : top + size, left : left + size]
@@ -71,34 +71,34 @@ def composed(tilt=0):
         photo = cv2.resize(rgb(name), (1200, 900))
         small = np.roll([(150, 150), (500, 150), (220, 700)], index, axis=0)
         faces = [
-            (share, paste(photo, heads()[(index + i) % 2], round(900 * share), centre, tilt))
-            for i, (share, centre) in enumerate(
-                zip(SHARES, [*small, (950, 250), (600, 600)], strict=True)
+            (fraction, paste(photo, heads()[(index + i) % 2], round(900 * fraction), centre, tilt))
+            for i, (fraction, centre) in enumerate(
+                zip(FRACTIONS, [*small, (950, 250), (600, 600)], strict=True)
             )
         ]
         yield photo, faces
 
 
 def found_in(photo, faces, detector):
-    """Return the shares of the faces that were found, and how many boxes are none."""
+    """Return the fractions of the faces that were found, and the number of false positives."""
     boxes = detect_faces(photo, detector).boxes
     centres, used, found = boxes[:, :2] + boxes[:, 2:] / 2, set(), []
-    for share, (left, top, side) in faces:
+    for fraction, (left, top, side) in faces:
         near = np.abs(centres - (left + side / 2, top + side / 2)).max(axis=1) < 0.35 * side
         near &= (boxes[:, 3] > 0.5 * side) & (boxes[:, 3] < 2 * side)
         used.update(np.flatnonzero(near))
-        found += [share] * bool(near.any())
+        found += [fraction] * bool(near.any())
     return found, len(boxes) - len(used)
 
 
-def count(pictures, detector):
-    return sum(len(detect_faces(picture, detector)) > 0 for picture in pictures)
+def count(images, detector):
+    return sum(len(detect_faces(image, detector)) > 0 for image in images)
 
 
 def accuracy(detector, fer2013):
-    """Return what a detector finds, as counts."""
+    """Return counts of a detector's findings."""
     subset = to_uint8(data.lfw_subset())
-    photos = {name: rgb(name) for name in NOBODY}
+    photos = {name: rgb(name) for name in WITHOUT_FACES}
     photos |= {name: load_sample_image(f"{name}.jpg") for name in ("china", "flower")}
     false = {
         name: len(detect_faces(photo, detector)) + len(detect_faces(photo[:, ::-1], detector))
@@ -118,7 +118,7 @@ def accuracy(detector, fer2013):
         "lfw_subset faces, of 100": count(subset[:100], detector),
         "FER2013 faces, of 200": None if fer2013 is None else count(fer2013, detector),
         "five faces per photo, 6 to 30 % of its height, 4 of each": {
-            share: sum(found.count(share) for found, _ in several) for share in SHARES
+            fraction: sum(found.count(fraction) for found, _ in several) for fraction in FRACTIONS
         },
         "faces tilted by 0 to 40 degrees, 8 of each": alone,
         "lfw_subset non-faces, of 100": count(subset[100:], detector),
@@ -136,7 +136,7 @@ def scene(height, width, with_face):
 
 
 def times(detector, repeats):
-    """Return milliseconds of processor time a photo, the photos taking turns."""
+    """Return the CPU time per photo in milliseconds, interleaving the photos."""
     photos = {
         "frame of 640×480, one face": scene(480, 640, True),
         "frame of 640×480, no face": scene(480, 640, False),
@@ -157,7 +157,7 @@ def times(detector, repeats):
 
 
 def flat(result, before=""):
-    """Yield names and cells of a result for the table, those found of each kind in one sum."""
+    """Yield the names and cells of a result for the table, with one sum per kind of face."""
     for name, value in result.items():
         if isinstance(value, dict):
             kinds, n_each = name.rsplit(", ", 1)
@@ -178,8 +178,8 @@ def table(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="FER2013: zip, CSV or folder")
-    parser.add_argument("--yunet", help="YuNet's model file, to measure it too")
-    parser.add_argument("--repeats", type=int, default=9, help="runs of each time (default: 9)")
+    parser.add_argument("--yunet", help="YuNet's model file, to include it")
+    parser.add_argument("--repeats", type=int, default=9, help="repeats per timing (default: 9)")
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
 

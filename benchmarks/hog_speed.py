@@ -1,8 +1,8 @@
-"""How much faster is HOGExtractor than calling scikit-image image by image?
+"""Speed of HOGExtractor, compared with calling scikit-image image by image.
 
-1,000 synthetic faces of 48×48 pixels go through both by turns, in one process, so that a
-busy machine slows both alike; the medians of CPU time are compared. The aim is 12 times,
-with features equal to 1e-5::
+Both process 1,000 synthetic faces of 48×48 pixels alternately in one process, so that other load
+slows both equally; the medians of CPU time are compared. The target is 12 times as fast, with
+features equal to 1e-5::
 
     python benchmarks/hog_speed.py
 """
@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 
-# Neither side is to use more than one core.
+# Both sides use only one core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -26,24 +26,24 @@ AIM = 12
 
 
 def in_a_loop(images):
-    """Call scikit-image once an image, with HOGExtractor's defaults."""
+    """Call scikit-image once per image, with HOGExtractor's defaults."""
     return np.array(
         [hog(image, 9, (8, 8), (2, 2), block_norm="L2-Hys") for image in images], np.float32
     )
 
 
 def timed(function, images):
-    """Return the CPU seconds that a call takes, and its result."""
+    """Return the CPU seconds a call takes, and its result."""
     start = time.process_time()
     result = function(images)
     return time.process_time() - start, result
 
 
 def compare(images, repeats):
-    """Time both sides by turns and return the result as a dictionary."""
+    """Time both sides alternately and return the result as a dictionary."""
     sides = {"scikit-image": in_a_loop, "fer_sklearn": HOGExtractor().fit_transform}
     times, features = {name: [] for name in sides}, {}
-    for name, function in sides.items():  # Once for imports and tables.
+    for name, function in sides.items():  # Warm up imports and tables.
         features[name] = function(images)
     for _ in range(repeats):
         for name, function in sides.items():
@@ -78,8 +78,8 @@ def measure(n_images, repeats):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--images", type=int, default=1000, help="faces (default: 1000)")
-    parser.add_argument("--repeats", type=int, default=9, help="runs of each (default: 9)")
+    parser.add_argument("--images", type=int, default=1000, help="number of faces (default: 1000)")
+    parser.add_argument("--repeats", type=int, default=9, help="repeats of each (default: 9)")
     arguments = parser.parse_args()
     result = measure(arguments.images, arguments.repeats)
     write_result("hog_speed", result)

@@ -1,9 +1,9 @@
-"""Compare HOG-SVM and CNN on FER2013, both trained on all of its training images.
+"""Compare the HOG-SVM with the CNN on FER2013, both trained on all training images.
 
     python benchmarks/hog_svm_vs_cnn.py --data fer2013.zip
 
-Writes benchmarks/results/hog_svm_vs_cnn.json, a Markdown table beside it, and a picture of
-each confusion matrix. Under half an hour on two cores.
+Writes benchmarks/results/hog_svm_vs_cnn.json, a Markdown table next to it, and a plot of each
+confusion matrix. Less than half an hour on two cores.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=20, help="of the CNN")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of the CNN")
     parser.add_argument("--dtype-policy", default="mixed_bfloat16")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--save", type=Path, help="folder for the fitted models")

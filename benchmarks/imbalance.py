@@ -1,14 +1,14 @@
-"""What class weights, oversampling and focal loss do for disgust, and to the rest.
+"""Effect of class weights, oversampling and focal loss on disgust, and on the other emotions.
 
     python benchmarks/imbalance.py --data fer2013.zip [--only cnn]
 
 Disgust has 436 of FER2013's 28,709 training images. A small CNN and a least-squares SVM on HOG
-features are trained with nothing done about it and with one remedy at a time, and scored on
-PublicTest. Dividing the answers by the shares of the labels costs no training: it is done to
-the models that were trained with nothing. Every remedy is compared with nothing by a paired
-bootstrap. About fifteen minutes on two cores for the SVM and forty for the CNN; killed, the
-same command goes on. Writes benchmarks/results/imbalance.json and a Markdown table beside it.
---limit takes so many training images, for a trial.
+features are trained without a remedy and with one remedy at a time, and evaluated on PublicTest.
+Dividing the probabilities by the class frequencies needs no training: it is applied to the models
+trained without a remedy. Every remedy is compared with none by a paired bootstrap. About fifteen
+minutes on two cores for the SVM and forty for the CNN; if interrupted, run the same command again
+to resume. Writes benchmarks/results/imbalance.json and a Markdown table next to it. --limit
+reduces the number of training images, for a test run.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from fer_sklearn import FERCNNClassifier, LSSVMClassifier, make_cnn_pipeline, ma
 RARE = "disgust"
 _N_RESAMPLES = 1000
 _COMPONENTS = 250  # of the HOG features
-# Weight decay and augmentation as for the shipped network of that size, but fewer epochs.
+# Weight decay and augmentation as for the pretrained network of that size, but fewer epochs.
 _CNN = COMMON | {
     "architecture": "resnet_se_tiny",
     "weight_decay": 1e-3,
@@ -63,7 +63,9 @@ def main():
         result["models"] = json.loads(path.read_text(encoding="utf-8"))["models"]
     for model in args.only or MODELS:
         print(f"{model} …", flush=True)
-        result["models"][model] = compared(answers(model, train, public[0], args), public[1], args)
+        result["models"][model] = compared(
+            predictions(model, train, public[0], args), public[1], args
+        )
         ordered = {name: result["models"][name] for name in MODELS if name in result["models"]}
         write_result("imbalance", result | {"models": ordered}, args.output)
         (args.output / "imbalance.md").write_text(table(ordered) + "\n", encoding="utf-8")
@@ -76,8 +78,10 @@ def parse_arguments():
     parser.add_argument("--only", nargs="+", choices=MODELS, metavar="MODEL", help="svm, cnn")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=int, help="train on so many images, for a trial")
-    parser.add_argument("--work", type=Path, default=Path("imbalance"), help="for checkpoints")
+    parser.add_argument("--limit", type=int, help="train on this many images, for a test run")
+    parser.add_argument(
+        "--work", type=Path, default=Path("imbalance"), help="folder for checkpoints"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS)
     return parser.parse_args()
 
@@ -87,8 +91,8 @@ def limited(X, y, limit):
     return X[rows], y[rows]
 
 
-def answers(model, train, X, args):
-    """Return what each remedy's model answers for `X`, and the seconds its training took.
+def predictions(model, train, X, args):
+    """Return the predictions of each remedy's model for `X`, and its training time in seconds.
 
     Returns
     -------
@@ -101,16 +105,16 @@ def answers(model, train, X, args):
         seconds = time.perf_counter() - began
         found[remedy] = fitted.predict(X), seconds
         if remedy == "no remedy":
-            shares = np.unique(train[1], return_counts=True)[1] / len(train[1])
+            frequencies = np.unique(train[1], return_counts=True)[1] / len(train[1])
             # Bayes' rule, had all labels been equally frequent (Menon et al. 2021).
-            adjusted = fitted.classes_[(fitted.predict_proba(X) / shares).argmax(axis=1)], 0.0
+            adjusted = fitted.classes_[(fitted.predict_proba(X) / frequencies).argmax(axis=1)], 0.0
         print(f"  {remedy}: {seconds:.0f} s", flush=True)
     found["probabilities divided by class frequencies"] = adjusted
     return found
 
 
 def oversampled(y, seed):
-    """Return positions in which each label occurs as often as the most frequent one."""
+    """Return indices that oversample each label to the count of the most frequent one."""
     rng = np.random.default_rng(seed)
     labels, counts = np.unique(y, return_counts=True)
     rows = [
@@ -139,12 +143,12 @@ def cnn(X, y, args, *, epochs=None, **parameters):
 
 def oversampled_cnn(X, y, args):
     rows = oversampled(y, args.seed)
-    # As many steps as the others take, for passes are longer.
+    # The same number of steps as for the others, since epochs are longer.
     epochs = max(1, round(args.epochs * len(y) / len(rows)))
     return cnn(X[rows], y[rows], args, epochs=epochs)
 
 
-# A copy of an image does to a least-squares SVM what twice the weight does.
+# For a least-squares SVM, duplicating an image is equivalent to doubling its weight.
 MODELS = {
     "svm": {
         "no remedy": lambda *data: svm(*data, probability=True),
@@ -161,7 +165,7 @@ _TITLES = {"svm": "least-squares SVM on HOG", "cnn": "CNN, `resnet_se_tiny`"}
 
 
 def compared(found, y, args):
-    """Return each remedy's figures, and how far they are from those of nothing."""
+    """Return each remedy's metrics, and their differences from no remedy."""
     labels = np.unique(y)
     rare = labels.tolist().index(RARE)
     counts = np.random.default_rng(args.seed).multinomial(
@@ -185,7 +189,7 @@ def compared(found, y, args):
 
 
 def confusions(y, predicted, labels, counts):
-    """Return confusion matrices, (1 + n_resamples, k, k): of all images, then resampled."""
+    """Return confusion matrices, (1 + n_resamples, k, k): of all images, then of resamples."""
     k = len(labels)
     cells = np.searchsorted(labels, y) * k + np.searchsorted(labels, predicted)
     counts = np.vstack([np.ones(len(y), int), counts])
@@ -197,7 +201,7 @@ def measure(confusion, rare):
 
 
 def interval(values):
-    """Return the first value with the 95 % percentile interval of the others; None for NaN."""
+    """Return the first value with the 95 % percentile interval of the others, or None for NaN."""
     if np.isnan(values[0]):
         return dict.fromkeys(("value", "low", "high"))
     low, high = np.nanpercentile(values[1:], [2.5, 97.5])
@@ -218,7 +222,7 @@ def _f1(confusion):
 
 
 def table(models):
-    """Set the remedies below each other, % of PublicTest; in bold what differs from nothing."""
+    """Return a table of the remedies, in % of PublicTest, with significant differences in bold."""
     lines = [
         f"| remedy | {' | '.join(f'{name}, %' for name in METRICS)} |",
         f"| --- |{' ---: |' * len(METRICS)}",
@@ -235,8 +239,10 @@ def cell(estimate, difference):
     if estimate["value"] is None:  # the precision of a label that was never predicted
         return "–"
     value, low, high = (100 * number for number in estimate.values())
-    sure = difference["value"] is not None and (difference["low"] > 0 or difference["high"] < 0)
-    shown = f"**{value:.1f}**" if sure else f"{value:.1f}"
+    significant = difference["value"] is not None and (
+        difference["low"] > 0 or difference["high"] < 0
+    )
+    shown = f"**{value:.1f}**" if significant else f"{value:.1f}"
     return f"{shown} ({low:.1f}–{high:.1f})"
 
 

@@ -1,9 +1,9 @@
-"""How long does ``import fer_sklearn`` take, beside what its users import anyway?
+"""Time of ``import fer_sklearn``, compared with what its users import anyway.
 
-Fresh interpreters import this package and ``sklearn.pipeline, sklearn.svm`` by turns, so
-that a busy machine slows both alike; the medians are compared. The aim is a ratio of at
-most 1.3. Importing the package alone is next to nothing, since names load when they are
-first used; so the HOG-SVM pipeline, which loads what scikit-learn's users have, is timed too.
+Fresh interpreters alternately import this package and ``sklearn.pipeline, sklearn.svm``, so that
+other load slows both equally; the medians are compared. The target is a ratio of at most 1.3.
+Importing the package alone takes almost no time, since names are loaded when they are first used;
+so the HOG-SVM pipeline, which loads what scikit-learn's users have, is timed too.
 
     python benchmarks/import_time.py
 """
@@ -22,7 +22,7 @@ AIM = 1.3
 
 
 def seconds(statement):
-    """Return how long a fresh interpreter takes for an import."""
+    """Return the time a fresh interpreter takes for an import."""
     script = (
         f"import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
     )
@@ -33,9 +33,9 @@ def seconds(statement):
 
 
 def measure(repeats):
-    """Import both by turns and return the result as a dictionary."""
+    """Import both alternately and return the result as a dictionary."""
     times = {PACKAGE: [], PIPELINE: [], REFERENCE: []}
-    for statement in times:  # Once for the disk cache and the bytecode.
+    for statement in times:  # Warm up the disk cache and the bytecode.
         seconds(statement)
     for _ in range(repeats):
         for statement, measured in times.items():
@@ -53,7 +53,7 @@ def measure(repeats):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--repeats", type=int, default=7, help="imports of each (default: 7)")
+    parser.add_argument("--repeats", type=int, default=7, help="repeats of each (default: 7)")
     arguments = parser.parse_args()
     result = measure(arguments.repeats)
     write_result("import_time", result)

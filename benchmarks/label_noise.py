@@ -1,13 +1,13 @@
-"""How often people agree with the labels that audit_dataset doubts.
+"""How often people agree with the label errors that audit_dataset finds.
 
     python benchmarks/label_noise.py --data fer2013.zip --votes ferplus.csv
 
-Audits FER2013's training images by the default classifier, cross-validated, and asks the ten
-people of FER+ (Barsoum et al. 2016, arXiv:1608.01041), who saw the same images and took no
-part in the audit, about those that it doubts most. Five to ten minutes on two cores. Writes
-benchmarks/results/label_noise.json and a Markdown table beside it. --work keeps the
-cross-validated probabilities, and --picture draws what was found into a file of your own: the
-images are not ours to pass on.
+Audits FER2013's training images with the default classifier, cross-validated, and compares the
+most suspicious labels with the votes of FER+ (Barsoum et al. 2016, arXiv:1608.01041), for which ten
+people labelled the same images, independently of the audit. Five to ten minutes on two cores.
+Writes benchmarks/results/label_noise.json and a Markdown table next to it. --work keeps the
+cross-validated probabilities, and --plot plots the findings into a file of yours: we may not
+redistribute the images.
 """
 
 import argparse
@@ -33,8 +33,8 @@ def main():
     report, reused = audited(train, args.work)
     seconds = time.perf_counter() - began[0], time.process_time() - began[1]
     print(report, flush=True)
-    if args.picture:
-        report.plot().savefig(args.picture, dpi=120)
+    if args.plot:
+        report.plot().savefig(args.plot, dpi=120)
     result = {
         "audited": "FER2013, training split",
         "images": report.n_images,
@@ -55,14 +55,14 @@ def main():
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by the images' names")
-    parser.add_argument("--work", type=Path, help="folder for the probabilities, to be used again")
-    parser.add_argument("--picture", type=Path, help="PNG file of what was found")
+    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by image name")
+    parser.add_argument("--work", type=Path, help="folder in which to cache the probabilities")
+    parser.add_argument("--plot", type=Path, help="PNG file for a plot of the findings")
     return parser.parse_args()
 
 
 def audited(train, folder):
-    """Return the audit, and whether its probabilities were there already."""
+    """Return the audit, and whether its probabilities were cached."""
     path = folder and folder / "label_noise.npy"
     if path and path.exists():
         proba = np.load(path)
@@ -75,13 +75,13 @@ def audited(train, folder):
 
 
 def votes_of(path, files):
-    """Return what people said of each image, None of those that were not voted on.
+    """Return the votes for each image, or None without votes.
 
     Returns
     -------
     list of (set of str or None)
-        The emotions that got the most votes, several on a tie; ``"contempt"``, which
-        FER2013 does not have, ``"unknown"`` and ``"not_a_face"`` are others.
+        The emotions with the most votes, several if tied; ``"contempt"``, which
+        FER2013 does not have, ``"unknown"`` and ``"not_a_face"`` are possible too.
     """
     with open(path, newline="", encoding="utf-8") as file:
         (_, *columns), *rows = csv.reader(file)
@@ -96,7 +96,7 @@ def votes_of(path, files):
 
 
 def doubted(report, votes):
-    """Return by how much the audit's doubts are shared, from the surest on."""
+    """Return how often people agree with the audit, starting with its most confident findings."""
     rank = report.label_errors
     suggested = np.full(report.n_images, -1)
     suggested[rank] = report.suggested_labels
@@ -112,9 +112,9 @@ def doubted(report, votes):
                 kinds["suggested"] += suggested[i] >= 0 and labels[suggested[i]] in votes[i]
         return {
             "images": len(rows),
-            "disagree": share(kinds["another"] + kinds["no_face"], len(rows)),
-            "no_face": share(kinds["no_face"], len(rows)),
-            "suggested": share(int(kinds["suggested"]), len(rows)),
+            "disagree": fraction(kinds["another"] + kinds["no_face"], len(rows)),
+            "no_face": fraction(kinds["no_face"], len(rows)),
+            "suggested": fraction(int(kinds["suggested"]), len(rows)),
         }
 
     others = np.setdiff1d(np.arange(report.n_images), rank)
@@ -123,8 +123,8 @@ def doubted(report, votes):
     return result | {"all likely errors": row(rank), "all others": row(others)}
 
 
-def share(count, n):
-    """Return a share with its Wilson interval."""
+def fraction(count, n):
+    """Return a fraction with its Wilson interval."""
     low, high = binomtest(count, n).proportion_ci(0.95, method="wilson")
     return {"value": count / n, "low": float(low), "high": float(high)}
 
@@ -139,8 +139,8 @@ def table(result):
         cells = [name, f"{row['images']:,}"]
         for kind in ("disagree", "no_face", "suggested"):
             value, low, high = (100 * number for number in row[kind].values())
-            judged = kind != "suggested" or "doubtful" in name or "likely" in name
-            cells.append(f"{value:.1f} ({low:.1f}–{high:.1f})" if judged else "")
+            applies = kind != "suggested" or "doubtful" in name or "likely" in name
+            cells.append(f"{value:.1f} ({low:.1f}–{high:.1f})" if applies else "")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -1,19 +1,19 @@
-"""How much better a score looks when test images have been seen in training.
+"""How much scores improve when test images have been seen in training.
 
     python benchmarks/leakage.py --data fer2013.zip [--only shipped augmenting selecting]
 
-- ``shipped``: the models that ship with the package, on PublicTest with and without the 280
-  images that stand in the training set too, pixel for pixel.
+- ``shipped``: the pretrained models, on PublicTest with and without the 280 images that are also
+  in the training set, pixel for pixel.
 - ``svm``: a least-squares SVM on HOG features, trained with and without those images.
-- ``augmenting``: an SVM on 3,000 training images and three slightly turned, moved and lit
-  copies of each; cross-validated with the copies of an image apart, as happens when data are
-  augmented before they are split, and together.
-- ``selecting``: labels drawn by chance; the best of the HOG features selected before the
-  split, and inside each fold; scaling likewise.
+- ``augmenting``: an SVM on 3,000 training images and three slightly rotated, shifted and
+  brightened copies of each, cross-validated with the copies of an image in different folds, as
+  happens when data is augmented before it is split, and in the same fold.
+- ``selecting``: random labels; the best HOG features are selected before the split, or inside
+  each fold; the same for scaling.
 
-A quarter of an hour on two cores. Writes benchmarks/results/leakage.json and a Markdown table
-a part beside it, leakage_<part>.md. Intervals are from a bootstrap of the images; copies are
-drawn together.
+A quarter of an hour on two cores. Writes benchmarks/results/leakage.json and one Markdown table
+per part next to it, leakage_<part>.md. Intervals are from a bootstrap of the images, in which
+copies are drawn together.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from fer_sklearn.weights import SHIPPED
 _N_RESAMPLES = 1000
 _COMPONENTS = 250  # of the HOG features
 _COPIES = 3
-# What image generators usually do, without erasing.
+# Common augmentation settings, without erasing.
 _AUGMENTATION = resolve_augmentation(
     {"flip": 0.5, "rotation": 10.0, "shift": 0.05, "zoom": 0.05, "brightness": 0.1, "contrast": 0.1}
 )
@@ -66,7 +66,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART")
-    parser.add_argument("--images", type=int, default=3000, help="that are augmented")
+    parser.add_argument("--images", type=int, default=3000, help="images to augment")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS)
     return parser.parse_args()
@@ -138,12 +138,12 @@ def augmenting(train, public, args):
 
 
 def changed(X, rng):
-    """Return changed copies of images, uint8 as they are."""
+    """Return augmented copies of images, uint8 like the originals."""
     return np.round(255 * augment(X, _AUGMENTATION, rng).clip(0, 1)).astype(np.uint8)
 
 
 def selecting(train, public, args):
-    """Labels say nothing here: what is better than a seventh is a leak."""
+    """Labels are random: an accuracy above one in seven is leakage."""
     rng = np.random.default_rng(args.seed)
     chosen = rng.choice(len(train[1]), 350, replace=False)
     features = HOGExtractor().fit_transform(train[0][chosen])
@@ -178,7 +178,7 @@ def hog_svm(args):
 
 
 def row(name, correct, args, groups=None):
-    """Return an accuracy with its bootstrap interval, images of a group drawn together."""
+    """Return an accuracy with its bootstrap interval; images of a group are drawn together."""
     groups = np.arange(len(correct)) if groups is None else groups
     sizes, hits = np.bincount(groups), np.bincount(groups, correct)
     rng = np.random.default_rng(args.seed)

@@ -1,10 +1,10 @@
-"""Measure what the model card says of the shipped models.
+"""Measure the figures of the model card of the pretrained models.
 
     python benchmarks/model_card.py --data fer2013.zip
 
-Writes benchmarks/results/model_card.json, the tables of the card, model_card_<name>.md, and
-its pictures, all on PublicTest. Under a minute. --errors draws the errors that each model is
-surest of into a folder of your own: the images are not ours to pass on.
+Writes benchmarks/results/model_card.json, the tables of the card, model_card_<name>.md, and its
+plots, all on PublicTest. Less than a minute. --errors plots the most confident errors of each model
+into a folder of yours: we may not redistribute the images.
 """
 
 import argparse
@@ -28,7 +28,7 @@ _BINS = 15
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    parser.add_argument("--errors", type=Path, help="folder for pictures of the surest errors")
+    parser.add_argument("--errors", type=Path, help="folder for plots of the most confident errors")
     args = parser.parse_args()
     (X_train, _), (X, y) = (load_split(args.data, subset) for subset in ("train", "public"))
     seen = also_in_training(X_train, X)
@@ -37,7 +37,7 @@ def main():
 
 
 def measure(name, X, y, seen, errors):
-    """Return what the card says of one model, and write its tables and pictures."""
+    """Return the figures of one model's card, and write its tables and plots."""
     model = load_pretrained(name)
     probabilities = model.predict_proba(X)
     labels = model.classes_[probabilities.argmax(axis=1)]
@@ -60,22 +60,22 @@ def measure(name, X, y, seen, errors):
     ).figure_.savefig(RESULTS / f"model_card_{name}_confusion.png", dpi=120)
     draw_reliability(name, entry["calibration"])
     if errors:
-        draw_surest_errors(X, y, labels, confidence, errors / f"{name}.png")
+        plot_confident_errors(X, y, labels, confidence, errors / f"{name}.png")
     return entry
 
 
 def calibration(correct, confidence):
-    """Return the expected calibration error (Naeini et al. 2015) and what it is made of."""
-    shares, means = calibration_curve(correct, confidence, n_bins=_BINS)
+    """Return the expected calibration error (Naeini et al. 2015) and its bins."""
+    accuracies, means = calibration_curve(correct, confidence, n_bins=_BINS)
     counts, _ = np.histogram(confidence, bins=np.linspace(0, 1, _BINS + 1))
     counts = counts[counts > 0]
-    error = np.average(np.abs(shares - means), weights=counts)
+    error = np.average(np.abs(accuracies - means), weights=counts)
     return {
         "expected_calibration_error": float(error),
         "mean_confidence": float(confidence.mean()),
         "bins": {
             "confidence": means.tolist(),
-            "accuracy": shares.tolist(),
+            "accuracy": accuracies.tolist(),
             "images": counts.tolist(),
         },
     }
@@ -122,7 +122,7 @@ def draw_reliability(name, calibrated):
     )
     upper.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="perfect")
     upper.plot(bins["confidence"], bins["accuracy"], marker="o", color="#0072b2", label=name)
-    upper.set(ylabel="share that is right", ylim=(0, 1), title=f"{name} on PublicTest")
+    upper.set(ylabel="accuracy", ylim=(0, 1), title=f"{name} on PublicTest")
     upper.legend(loc="upper left")
     lower.bar(bins["confidence"], bins["images"], width=0.9 / _BINS, color="#0072b2")
     lower.set(xlabel="confidence", ylabel="images", xlim=(0, 1))
@@ -130,12 +130,12 @@ def draw_reliability(name, calibrated):
     plt.close(figure)
 
 
-def draw_surest_errors(X, y, labels, confidence, path):
+def plot_confident_errors(X, y, labels, confidence, path):
     wrong = np.flatnonzero(labels != y)
-    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:14]
-    titles = [f"{labels[i]} {100 * confidence[i]:.0f} %\nlabel: {y[i]}" for i in surest]
+    selected = wrong[np.argsort(-confidence[wrong], kind="stable")][:14]
+    titles = [f"{labels[i]} {100 * confidence[i]:.0f} %\nlabel: {y[i]}" for i in selected]
     path.parent.mkdir(parents=True, exist_ok=True)
-    plot_faces(X[surest], titles, n_cols=7).savefig(path, dpi=120)
+    plot_faces(X[selected], titles, n_cols=7).savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How many answers a second the web page gives before a camera, in Chromium without its window.
+"""Frame rate of the web app with a camera, in headless Chromium.
 
     python benchmarks/page.py
 
-The camera is Chromium's own, which shows a film of a face that moves. Writes
-benchmarks/results/page.json. Needs Chromium, npm, and playwright, which drives the former.
+The camera is Chromium's own, which shows a video of a moving face. Writes
+benchmarks/results/page.json. Needs Chromium, npm, and playwright, which controls Chromium.
 """
 
 import argparse
@@ -36,18 +36,18 @@ def main():
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        film = Path(folder) / "film.y4m"
-        write_film(film)
+        video = Path(folder) / "video.y4m"
+        write_video(video)
         for name in ("default", "tiny"):
             page = Path(folder) / name
             export(load_pretrained(name), page, format="web", bundle_packages=True)
-            rows.append({"model": name, **measure(page, film, args.seconds)})
+            rows.append({"model": name, **measure(page, video, args.seconds)})
             print(rows[-1], flush=True)
     write_result("page", {"camera": f"{_WIDTH}×{_HEIGHT}", "rows": rows}, args.output)
 
 
-def write_film(path):
-    """Write a film of the astronaut, moving from side to side, as raw video."""
+def write_video(path):
+    """Write a raw video of the astronaut, moving from side to side."""
     photo = astronaut()
     with open(path, "wb") as file:
         file.write(f"YUV4MPEG2 W{_WIDTH} H{_HEIGHT} F30:1 Ip A1:1 C420jpeg\n".encode())
@@ -58,13 +58,13 @@ def write_film(path):
             file.write(b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420).tobytes())
 
 
-def measure(folder, film, seconds):
-    """Turn the camera on, and read the page's own figure after a while."""
+def measure(folder, video, seconds):
+    """Turn the camera on, and read the frame rate shown by the page after a while."""
     handler = functools.partial(_Quiet, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     options = ["--no-sandbox", "--use-fake-device-for-media-stream"]
-    options += ["--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+    options += ["--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={video}"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=options)
         page = browser.new_page()
@@ -91,7 +91,7 @@ def measure(folder, film, seconds):
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args):
-        """Say nothing."""
+        """Suppress logging."""
 
 
 if __name__ == "__main__":

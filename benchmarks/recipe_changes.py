@@ -1,11 +1,11 @@
-"""What each part of the recipe of the shipped models gives.
+"""Contribution of each part of the training recipe of the pretrained models.
 
     python benchmarks/recipe_changes.py --data fer2013.zip --votes ferplus.csv
 
-Trains a smaller network for a few epochs by the recipe, and again with one thing changed
-at a time; about six minutes each on two cores. What is gained early need not be what is
-gained in the end, but the order is cheap to know. Killed, the same command goes on. Writes
-benchmarks/results/recipe_changes.json and a Markdown table beside it.
+Trains a smaller network with the recipe for a few epochs, and again with one change at a time,
+about six minutes each on two cores. Early gains need not last to the end, but the order is cheap
+to measure. If interrupted, run the same command again to resume. Writes
+benchmarks/results/recipe_changes.json and a Markdown table next to it.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main():
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by the images' names")
+    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by image name")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("recipe_changes"))

@@ -1,12 +1,12 @@
-"""What a dask cluster costs, and how work gets faster from one worker to two.
+"""Overhead of a dask cluster, and speed-up from one worker to two.
 
     python benchmarks/scaling.py --data fer2013.zip
 
-The same work is done in one process without dask, by one worker and by two, which take turns in
-one run on the same cluster: a grid search over the HOG-SVM, and the emotions of a folder of
-photos. Every process computes with one thread, so that two workers have twice what one has.
-CPU time is that of all processes together. Results must be equal, or the script fails. Writes
-benchmarks/results/scaling.json and two Markdown tables beside it.
+The same work is done in one process without dask, with one worker and with two, alternately in one
+run on the same cluster: a grid search over the HOG-SVM, and prediction for a folder of photos.
+Every process computes with one thread, so that two workers have twice the resources of one. CPU
+time is the sum over all processes. Results must be equal, or the script fails. Writes
+benchmarks/results/scaling.json and two Markdown tables next to it.
 """
 
 import argparse
@@ -41,14 +41,14 @@ from fer_sklearn.images import write_image
 
 _GRID = {"hog__pixels_per_cell": [6, 8], "classifier__C": [1.0, 5.0]}
 _SIDES = ("one process", "one worker", "two workers")
-# Height and width of photos, and how many times as large a face of FER2013 is pasted in.
+# Height and width of photos, and the factor by which a pasted face of FER2013 is enlarged.
 _SIZES = ((480, 640, 2), (768, 1024, 3), (1200, 1600, 5))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="FER2013, as load_fer2013 takes it")
-    parser.add_argument("--images", type=int, default=2000, help="images of the search")
+    parser.add_argument("--images", type=int, default=2000, help="images for the search")
     parser.add_argument("--photos", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -81,13 +81,13 @@ def main():
 
 
 def one_thread():
-    """Keep what has threads of its own to one."""
+    """Limit libraries that start their own threads to one."""
     import cv2
 
     cv2.setNumThreads(1)
 
 
-# The work, a function for each side that returns what is found
+# The work, one function per side that returns the results
 
 
 def search(client, X, y):
@@ -136,7 +136,7 @@ def workers_of(client):
 
 
 def write_photos(faces, n_photos, folder):
-    """Write photos of a person and of a face of FER2013, on grey, in several sizes."""
+    """Write photos of a person and of a face of FER2013 on grey, in several sizes."""
     folder.mkdir()
     person = astronaut()
     for i in range(n_photos):
@@ -154,13 +154,13 @@ def write_photos(faces, n_photos, folder):
 
 
 def compare(question, functions, client, args):
-    """Let the sides take turns, the first time for nothing, and return medians."""
-    laps, answers = [], []
+    """Run the sides alternately, discard the first run, and return medians."""
+    laps, results = [], []
     for _ in range(args.rounds + 1):
         lap = [costs(function, client) for function in functions]
         laps.append([cost for cost, _ in lap])
-        answers += [answer for _, answer in lap]
-    if any(answer != answers[0] for answer in answers):
+        results += [result for _, result in lap]
+    if any(result != results[0] for result in results):
         raise RuntimeError(f"{question}: the sides found different things.")
     medians = np.median(laps[1:], axis=0)
     sides = [
@@ -172,12 +172,12 @@ def compare(question, functions, client, args):
 
 
 def costs(function, client):
-    """Return wall and CPU seconds of a call, the workers' included, and its answer."""
+    """Return wall and CPU seconds of a call, including the workers', and its result."""
     before = cpu_seconds(client)
     start = time.perf_counter()
-    answer = function()
+    result = function()
     seconds = time.perf_counter() - start
-    return (seconds, cpu_seconds(client) - before), answer
+    return (seconds, cpu_seconds(client) - before), result
 
 
 def cpu_seconds(client):
@@ -192,7 +192,7 @@ def fit_hog_svm():
 
 
 def fit_cnn():
-    from fer_sklearn import FERCNNClassifier  # loads TensorFlow, which the others do without
+    from fer_sklearn import FERCNNClassifier  # loads TensorFlow, unlike the others
 
     cnn = FERCNNClassifier(epochs=1, random_state=0)
     return cnn.fit(*make_faces(350, random_state=0, return_X_y=True))
@@ -206,7 +206,7 @@ _KINDS = {"HOG-SVM": fit_hog_svm, "photos, LiteRT": read_photo, "CNN": fit_cnn}
 
 
 def megabytes(work, options):
-    """Return what a fresh worker holds after one piece of work."""
+    """Return the memory of a fresh worker after one piece of work."""
 
     def measure():
         import psutil

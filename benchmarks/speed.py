@@ -1,11 +1,11 @@
-"""How long an answer takes: one face, many faces, a frame of a film, and a new process.
+"""Latency: one face, many faces, a video frame, and a new process.
 
     python benchmarks/speed.py
 
-In each comparison both sides take turns in one run, so that a busy machine slows both alike,
-and their medians are compared. `model.predict` of Keras answers for the same network, once a
-face, and again for its mirror image where the package averages both. Writes
-benchmarks/results/speed.json and a Markdown table beside it.
+In each comparison, both sides are timed alternately in one run, so that other load slows both
+equally, and their medians are compared. `model.predict` of Keras runs the same network once per
+face, while the package also predicts for the mirror image where it averages both. Writes
+benchmarks/results/speed.json and a Markdown table next to it.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main():
 
 
 def one_face(keras, litert, rounds):
-    """Compare one face from pixels to probabilities with `model.predict` on it."""
+    """Compare prediction for one face with `model.predict`."""
     face = make_faces(7, random_state=0).images[:1]
     pixels = (face / 255).astype(np.float32)[..., np.newaxis]
     network = keras[-1].model_
@@ -74,7 +74,7 @@ def one_face(keras, litert, rounds):
 
 
 def many_faces(keras, litert, rounds):
-    """Compare 4,096 faces with `model.predict` on them."""
+    """Compare prediction for 4,096 faces with `model.predict`."""
     faces = make_faces(_MANY, random_state=0).images
     pixels = (faces / 255).astype(np.float32)[..., np.newaxis]
     network = keras[-1].model_
@@ -90,19 +90,19 @@ def many_faces(keras, litert, rounds):
 
 
 def frames(rounds):
-    """Time detection and classification of a frame that shows one face."""
+    """Time detection and classification for a frame with one face."""
     photo = astronaut()
     frame = np.zeros((*_FRAME, 3), np.uint8)
     frame[:, :512] = photo[: _FRAME[0], : _FRAME[1]]
     frame[:, 512:] = photo[: _FRAME[0], 511:]
     reader = FaceReader()
 
-    def answer():
+    def predict():
         faces = reader.detect(frame)
         return reader.predict(reader.crop(frame, faces))
 
-    found = len(answer()[0])
-    seconds = [timed(answer) for _ in range(rounds)]
+    found = len(predict()[0])
+    seconds = [timed(predict) for _ in range(rounds)]
     return {
         "question": f"a frame of {_FRAME[1]}×{_FRAME[0]}, {found} face detected and classified",
         "median_seconds": statistics.median(seconds),
@@ -112,7 +112,7 @@ def frames(rounds):
 
 
 def new_process(rounds):
-    """Compare the first answer of the command line with the import of TensorFlow alone."""
+    """Compare the first prediction of the command line with importing TensorFlow."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.png"
         write_image(path, astronaut())
@@ -131,7 +131,7 @@ def run(command):
 
 
 def compare(question, ours, theirs, rounds, *, aim):
-    """Time both by turns, once for nothing, and return medians and their ratio."""
+    """Time both alternately, discard the first run, and return medians and their ratio."""
     own, other = medians_by_turns([lambda: timed(ours), lambda: timed(theirs)], rounds)
     return {
         "question": question,

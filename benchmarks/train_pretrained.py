@@ -1,18 +1,18 @@
-"""Train the networks that ship with the package.
+"""Train the pretrained models of the package.
 
     python benchmarks/train_pretrained.py --data fer2013.zip --votes ferplus.csv
     python benchmarks/train_pretrained.py --data fer2013.zip --votes ferplus.csv --name tiny
 
-Each learns from others: "teacher" from the labels and from the votes of FER+, "student" from
-what "teacher" answers beside them, "third", which starts as "student" and sees blended
-images, from what both answer, and "tiny" from what "teacher" answers. "default" is the mean
-of three of "third", of the seeds 0, 1 and 2. What is missing is trained first, in --work.
-What ships, "default" and "tiny", gets a temperature that makes its probabilities true.
+Each learns from others: "teacher" from the labels and the votes of FER+, "student" from these and
+the predictions of "teacher", "third", which starts from "student" and uses mixup, from the
+predictions of both, and "tiny" from those of "teacher". "default" averages the weights of three
+"third" networks, with seeds 0, 1 and 2. Missing networks are trained first, in --work. The bundled
+models, "default" and "tiny", get a temperature that calibrates their probabilities.
 
-Killed at any time, the same command goes on after the last whole epoch, and ends with the
-same weights. KERAS_BACKEND=jax trains the same network on a GPU.
+If interrupted, run the same command again: it resumes after the last completed epoch and ends with
+the same weights. KERAS_BACKEND=jax trains the same network on a GPU.
 
-Each seed's figures go to benchmarks/results/pretrained.json, and a table of them beside it;
+The metrics of each seed are written to benchmarks/results/pretrained.json, with a table next to it;
 the log and the checkpoints to --work. --ship puts the weights into the package.
 """
 
@@ -56,7 +56,7 @@ RECIPES = {
     "student": WIDE,
     "third": WIDE
     | {"epochs": 40, "learning_rate": 0.06, "augmentation": AUGMENTATION | {"mixup": 0.2}},
-    # A small network fits little enough: it is helped by more of the same, not by less.
+    # A small network does not overfit, so it needs less regularisation.
     "tiny": {
         "architecture": "resnet_se_tiny",
         "epochs": 60,
@@ -64,17 +64,17 @@ RECIPES = {
         "augmentation": AUGMENTATION | {"rotation": 8.0, "zoom": 0.08, "erasing": 0.0},
     },
 }
-# How much of what is learnt comes from elsewhere than the label.
+# The fraction of the targets that does not come from the label.
 SOURCES = {
     "teacher": {"votes": 0.5},
     "student": {"votes": 0.2, "teacher": 0.5},
     "third": {"votes": 0.2, "teacher": 0.25, "student": 0.25},
     "tiny": {"teacher": 0.7},
 }
-STARTS = {"third": "student"}  # Where first weights come from, if they are not drawn.
-MEANS = {"default": ("third", (0, 1, 2))}  # What is the mean of which networks and seeds.
+STARTS = {"third": "student"}  # The source of initial weights, if they are not random.
+MEANS = {"default": ("third", (0, 1, 2))}  # Which networks and seeds are averaged.
 _IMAGES_OF_STATISTICS = 8192
-_SEED_OF_TEACHERS = 0  # Other seeds of a network learn from one and the same teacher.
+_SEED_OF_TEACHERS = 0  # Other seeds of a network learn from the same teacher.
 
 
 def main():
@@ -110,7 +110,7 @@ def run(args):
 
 
 def average(args):
-    """Make the mean of several networks; train those that are missing."""
+    """Average several networks; train the missing ones first."""
     member, seeds = MEANS[args.name]
     paths = [weights_of(member, seed, args) for seed in seeds]
     for seed, path in zip(seeds, paths, strict=True):
@@ -167,7 +167,7 @@ def train(args):
 
 
 def finish(args, arrays, description, entry):
-    """Write the weights of a network, score what was written, and note it."""
+    """Write the weights of a network, evaluate them, and record the result."""
     images, public = (load_bunch(args.data, subset) for subset in ("train", "public"))
     path = weights_of(args.name, args.seed, args)
     write_weights(path, arrays, description)
@@ -177,7 +177,7 @@ def finish(args, arrays, description, entry):
         description = description | {"temperature": temperature}
         write_weights(path, arrays, description)
         entry = {"temperature": temperature, **entry}
-    shipped = load_pretrained(path)  # in full precision, from weights in half
+    shipped = load_pretrained(path)  # in full precision, from half-precision weights
     entry = {
         "parameters": shipped[-1].model_.count_params(),
         "file_bytes": path.stat().st_size,
@@ -194,7 +194,7 @@ def finish(args, arrays, description, entry):
 
 
 def counted_anew(path, images, seed):
-    """Return weights with statistics of images that are neither turned nor blended."""
+    """Return weights with batch statistics of images without augmentation or mixup."""
     pipeline = load_pretrained(path)
     chosen = np.random.default_rng(seed).permutation(len(images))[:_IMAGES_OF_STATISTICS]
     network = pipeline[-1].model_
@@ -203,10 +203,10 @@ def counted_anew(path, images, seed):
 
 
 def tempered(path, train, public):
-    """Return weights whose probabilities are as sure as they are right, and the temperature.
+    """Return weights with calibrated probabilities, and the temperature.
 
-    It is found on those images of PublicTest that do not stand in training too, and on one
-    answer an image, since applications ask for one or for the mean of two.
+    It is fitted on those images of PublicTest that are not in the training set, and on one
+    prediction per image, since applications use one or the mean of two.
     """
     pipeline = load_pretrained(path).set_params(classifier__test_time_augmentation=False)
     unseen = ~also_in_training(train.images, public.images)
@@ -221,7 +221,7 @@ def weights_of(name, seed, args):
 
 
 def ship(name, path, public):
-    """Put weights into the package, with the same network as a LiteRT model beside them."""
+    """Put weights into the package, together with the same network as a LiteRT model."""
     weights = read_weights(path)
     litert = to_litert(load_pretrained(path)[-1].model_)
     description = weights.description | {
@@ -235,7 +235,7 @@ def ship(name, path, public):
 
 
 def mixed_targets(parts, train, args):
-    """Return what is to be learnt: labels, mixed with votes and with a teacher's answers."""
+    """Return the targets: labels, mixed with votes and with a teacher's predictions."""
     own = train.target[:, np.newaxis] == np.unique(train.target)
     mixed = np.zeros(own.shape)
     for source, share in parts.items():
@@ -251,7 +251,7 @@ def mixed_targets(parts, train, args):
 
 
 def shares(name, votes):
-    """Return how much of what is learnt comes from where; without votes, more from the label."""
+    """Return the weights of the sources of the targets; without votes, the label has more."""
     others = {k: v for k, v in SOURCES[name].items() if k != "votes" or votes}
     return {"label": round(1 - sum(others.values()), 3), **others}
 
@@ -268,7 +268,7 @@ def score(pipeline, public):
 
 
 def record(args, entry):
-    """Add one seed to the results, and write their table anew."""
+    """Add one seed to the results, and update their table."""
     path = args.output / "pretrained.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     seeds = known.get("models", {})
@@ -294,14 +294,14 @@ def table(models):
 
 
 def spread(values):
-    """Return the mean and, of several, the standard deviation."""
+    """Return the mean and, if there are several, the standard deviation."""
     if len(values) == 1:
         return f"{values[0]:.1f}"
     return f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
 
 
 class _Tee:
-    """Write to the terminal and into the log."""
+    """Write to the terminal and to the log."""
 
     def __init__(self, terminal, log):
         self.terminal, self._log = terminal, log

@@ -1,11 +1,11 @@
-"""Measure how far the shipped models can be trusted, and when they had better say nothing.
+"""Measure the calibration, abstention and conformal sets of the pretrained models.
 
     python benchmarks/uncertainty.py --data fer2013.zip
 
 Writes benchmarks/results/uncertainty.json and uncertainty.md, all on PublicTest. No temperature,
-curve or threshold that is fitted here is judged on an image, or on an exact copy of one, that
-chose it; the one temperature inside the shipped weights was found on PublicTest too. Needs
-`pip install 'fer_sklearn[conformal]'`. A minute of processor time.
+curve or threshold that is fitted here is evaluated on an image that was used to fit it, or on an
+exact duplicate of one; only the temperature in the bundled weights was fitted on PublicTest too.
+Needs `pip install 'fer_sklearn[conformal]'`. A minute of CPU time.
 """
 
 import argparse
@@ -35,7 +35,7 @@ _REPEATS = 20
 
 
 class Recorded(ClassifierMixin, BaseEstimator):
-    """A fitted classifier whose answers are known: an image is its row in them."""
+    """A fitted classifier with stored predictions: an image is a row number."""
 
     def __init__(self, proba, classes):
         self.proba = proba
@@ -68,7 +68,7 @@ def main():
 
 
 def measure(recorded, y, groups):
-    """Return what one model does before and after calibration, abstaining, and with sets."""
+    """Return the results of one model: calibration, abstaining, conformal sets."""
     rows = np.arange(len(y))[:, np.newaxis]
     halves = [
         next(StratifiedGroupKFold(2, shuffle=True, random_state=seed).split(rows, y, groups))
@@ -103,7 +103,7 @@ def measure(recorded, y, groups):
 
 
 def calibrated_on_folds(recorded, rows, y, groups, method):
-    """Judge each fifth by a calibration that was fitted on the other four."""
+    """Evaluate each fifth with a calibration fitted on the other four."""
     proba = np.empty(recorded.proba.shape)
     temperatures = []
     for known, new in StratifiedGroupKFold(5).split(rows, y, groups):
@@ -125,7 +125,7 @@ def probability_report(proba, classes, y):
 
 
 def over_halves(halves, score, *args):
-    """Return mean and standard deviation of each figure; one half chooses, the other judges."""
+    """Return mean and standard deviation of metrics fitted and evaluated on opposite halves."""
     found = [score(*args, known, new) for known, new in halves]
     figures = {name: [one[name] for one in found] for name in found[0]}
     return {
@@ -148,7 +148,7 @@ def set_scores(recorded, rows, y, score, level, known, new):
     sets = conformal_sets(recorded, rows, y, score, level, known, new)
     sizes = sets.sum(axis=1)
     return {
-        "coverage": holds(sets, recorded.classes, y[new]).mean(),
+        "coverage": contains(sets, recorded.classes, y[new]).mean(),
         "size": sizes.mean(),
         "one_label": (sizes == 1).mean(),
         "empty": (sizes == 0).mean(),
@@ -175,14 +175,14 @@ def emotions_by_own_thresholds(recorded, rows, y, known, new):
 
 
 def by_emotion(sets, classes, y):
-    held = holds(sets, classes, y)
-    return {label: held[y == label].mean() for label in classes.tolist()} | {
+    contained = contains(sets, classes, y)
+    return {label: contained[y == label].mean() for label in classes.tolist()} | {
         "size": sets.sum(axis=1).mean()
     }
 
 
-def holds(sets, classes, y):
-    """Tell which sets, rows of bools, hold the true label."""
+def contains(sets, classes, y):
+    """Return which sets, rows of bools, contain the true label."""
     return sets[np.arange(len(y)), np.searchsorted(classes, y)].astype(bool)
 
 
