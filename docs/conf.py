@@ -112,7 +112,7 @@ def describe_constant(app, what, name, obj, options, lines):
         if sys.modules[module].__dict__.get(attribute) is not obj:
             continue
         source = inspect.getsource(sys.modules[module])
-        comment = re.search(rf"((?:^#: ?.*\n)+){attribute} = ", source, flags=re.MULTILINE)
+        comment = re.search(rf"((?:^#: ?.*\n)+){attribute}(?:: .+)? = ", source, flags=re.MULTILINE)
         if comment:
             lines[:] = [line.removeprefix("#:").strip() for line in comment[1].splitlines()]
             return

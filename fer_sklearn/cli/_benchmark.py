@@ -47,7 +47,7 @@ def add_parser(commands):
         "--dtype-policy",
         choices=("float32", "mixed_bfloat16"),
         default="float32",
-        help="dtype policy of the CNN; mixed_bfloat16 is faster on processors that support it",
+        help="dtype of the CNN; mixed_bfloat16 is faster on some processors, slower on others",
     )
     parser.add_argument(
         "--random-state", type=int, default=0, metavar="N", help="random seed (default: 0)"

@@ -163,7 +163,7 @@ def _add_cnn_options(cnn):
     cnn.add_argument(
         "--dtype-policy",
         choices=("float32", "mixed_bfloat16"),
-        help="mixed_bfloat16 is faster on processors that support it",
+        help="dtype of the layers; mixed_bfloat16 is faster on some processors, slower on others",
     )
 
 
