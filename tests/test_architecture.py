@@ -480,7 +480,7 @@ def test_a_photo_becomes_rows_without_anything_slow():
     assert _loaded_after(code, heavy=SLOW - {"joblib"}) == []
 
 
-def test_the_checks_of_the_road_see_what_is_slow():
+def test_the_import_checks_find_slow_imports():
     tree = ast.parse(
         "if TYPE_CHECKING:\n    import scipy\ndef f():\n    from sklearn.base import x"
     )

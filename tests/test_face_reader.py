@@ -35,7 +35,7 @@ def test_the_pretrained_model_is_the_default():
     assert probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_the_default_predicts_as_the_pipeline_of_the_shipped_model(faces):
+def test_the_default_predicts_like_the_pretrained_pipeline(faces):
     crops = [*faces[0][:40], np.repeat(faces[0][40][:30, :, None], 3, axis=2)]
     found = FaceReader().predict(crops)
     expected = FaceReader(load_pretrained(runtime="litert")).predict(crops)

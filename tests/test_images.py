@@ -233,7 +233,7 @@ def test_to_uint8_does_not_copy_uint8():
         ([1j], "array has dtype complex128"),
     ],
 )
-def test_to_uint8_refuses(array, message):
+def test_to_uint8_rejects_invalid_input(array, message):
     with pytest.raises(ValueError, match=message):
         to_uint8(array)
 

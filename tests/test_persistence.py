@@ -190,7 +190,7 @@ def test_loading_a_file_with_damaged_bytes(saved):
 
 
 @pytest.mark.parametrize("content", [b"", b"emotion,pixels\n0,1 2 3\n", b"PK\x03\x04 a zip"])
-def test_loading_something_else(tmp_path, content):
+def test_loading_another_object(tmp_path, content):
     path = tmp_path / "other"
     path.write_bytes(content)
     with pytest.raises(

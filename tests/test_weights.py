@@ -34,7 +34,7 @@ def rewrite(path, **changes):
     np.savez(path, **(entries | changes))
 
 
-def test_what_is_written_is_read_rounded_to_half_precision(path):
+def test_written_weights_are_rounded_to_half_precision(path):
     read = read_weights(path)
     for got, expected in zip(read.arrays, ARRAYS, strict=True):
         assert got.dtype == np.float32
@@ -42,7 +42,7 @@ def test_what_is_written_is_read_rounded_to_half_precision(path):
     assert {name: read.description[name] for name in DESCRIPTION} == DESCRIPTION
 
 
-def test_the_litert_model_is_read_to_the_byte(path):
+def test_the_litert_model_is_read_exactly(path):
     model, description = read_litert(path)
     assert model == b"a network"
     assert description["classes"] == DESCRIPTION["classes"]
@@ -55,7 +55,7 @@ def test_a_file_without_a_litert_model(path):
 
 
 @pytest.mark.parametrize(("part", "read"), [("weights", read_weights), ("litert", read_litert)])
-def test_a_changed_part_fails_its_checksum(path, part, read):
+def test_a_modified_entry_fails_its_checksum(path, part, read):
     with np.load(path) as file:
         changed = file[part] ^ 1
     rewrite(path, **{part: changed})
@@ -104,7 +104,7 @@ def test_an_unknown_name_gets_a_suggestion():
         read_weights("defualt")
 
 
-def test_weights_beyond_half_precision_are_refused(tmp_path):
+def test_weights_beyond_half_precision_are_rejected(tmp_path):
     with pytest.raises(ValueError, match="beyond the range of half precision"):
         write_weights(tmp_path / "x.npz", [np.array([1e6])], DESCRIPTION)
 
@@ -140,7 +140,7 @@ def test_importing_it_loads_neither_scikit_learn_nor_scipy_nor_pandas():
     assert done.stdout.split() == []
 
 
-def test_all_that_ships_is_whole_and_small():
+def test_all_bundled_files_are_complete_and_small():
     files = [weights.shipped_path(name) for name in weights.SHIPPED]
     assert sorted(files) == sorted(files[0].parent.glob("*"))
     assert sum(path.stat().st_size for path in files) <= 6_000_000
@@ -173,7 +173,7 @@ def test_fit_starts_from_the_weights(own):
     np.testing.assert_allclose(got, classifier.predict_proba(X), atol=5e-3)
 
 
-def test_some_of_the_labels_are_enough(own):
+def test_a_subset_of_the_labels_is_enough(own):
     _, path, (X, y) = own
     kept = y != "sad"
     classifier = FERCNNClassifier(initial_weights=path, epochs=1, random_state=0)
@@ -182,7 +182,7 @@ def test_some_of_the_labels_are_enough(own):
     assert classifier.predict_proba(X[:2]).shape == (2, 3)
 
 
-def test_a_label_that_the_weights_never_saw(own):
+def test_a_label_the_weights_were_not_trained_on(own):
     _, path, (X, y) = own
     classifier = FERCNNClassifier(initial_weights=path)
     with pytest.raises(
@@ -226,7 +226,7 @@ def test_frozen_stages_stay(own):
     assert same == [True] * 4 + [False] * (len(same) - 4)  # two convolutions, their biases
 
 
-def test_frozen_stages_thaw(own):
+def test_frozen_stages_are_unfrozen(own):
     _, path, (X, y) = own
     tuned = FERCNNClassifier(
         initial_weights=path, frozen_stages=2, unfreeze_after=1, epochs=3, random_state=0
@@ -243,7 +243,7 @@ def test_frozen_stages_thaw(own):
         ({"unfreeze_after": 4, "frozen_stages": 1, "epochs": 4}, "must be less than epochs=4"),
     ],
 )
-def test_impossible_thaw(own, parameters, message):
+def test_impossible_unfreeze_after(own, parameters, message):
     _, path, (X, y) = own
     with pytest.raises(ValueError, match=message):
         FERCNNClassifier(initial_weights=path, **parameters).fit(X, y)
@@ -256,7 +256,7 @@ def test_loaded_as_they_are(own):
     assert loaded.n_iter_ == 0
 
 
-def test_loaded_weights_learn_on(own):
+def test_loaded_weights_can_be_trained(own):
     _, path, (X, y) = own
     loaded = FERCNNClassifier(initial_weights=path, random_state=0).load_weights()
     loaded.partial_fit(X, y)

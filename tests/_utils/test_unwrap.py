@@ -31,7 +31,7 @@ def test_wrappers_are_opened_one_level_at_a_time(data):
     assert unwrap(search) is search.best_estimator_
 
 
-def test_nothing_is_opened_that_is_no_wrapper_or_has_several_inside(data):
+def test_only_wrappers_of_a_single_estimator_are_unwrapped(data):
     assert unwrap(LogisticRegression()) is None
     assert unwrap(GridSearchCV(LogisticRegression(), {"C": [1]})) is None
     assert unwrap(BaggingClassifier(LogisticRegression()).fit(*data)) is None

@@ -14,7 +14,7 @@ def test_drawn_rows_keep_the_proportions():
     assert len(np.unique(rows)) == 20
 
 
-def test_drawn_rows_have_every_label():
+def test_sampled_rows_contain_every_label():
     target = np.array(["a"] * 997 + ["b", "c", "d"])
     assert set(target[stratified_rows(target, 4, random_state=0)]) == set("abcd")
 
@@ -72,7 +72,7 @@ def test_an_unknown_part_is_reported(photos, model, capsys):
     )
 
 
-def test_data_without_parts_is_split_and_copies_stay_together(tmp_path):
+def test_data_without_subsets_is_split_with_duplicates_together(tmp_path):
     X, y = make_faces(56, random_state=0, return_X_y=True)
     write_folder(tmp_path / "a", X, y)
     write_folder(tmp_path / "b", X, y)

@@ -110,7 +110,7 @@ def _recorded(name, calls):
     return record
 
 
-def test_a_page_says_how_to_show_it(cnn, no_node, tmp_path, capsys):
+def test_exporting_a_page_says_how_to_open_it(cnn, no_node, tmp_path, capsys):
     folder = tmp_path / "page"
     assert run("export", folder, "--model", cnn, "--format", "web", "--cdn") == 0
     out, err = capsys.readouterr()
@@ -203,7 +203,7 @@ def test_force_replaces_nothing_else(cnn, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("name", "form"), [("a.tflite", "tflite"), ("saved", "saved_model")])
-def test_nothing_is_left_of_an_export_that_fails(name, form, cnn, failing_check, tmp_path, capsys):
+def test_a_failed_export_leaves_nothing(name, form, cnn, failing_check, tmp_path, capsys):
     assert run("export", tmp_path / name, "--model", cnn, "--format", form) == 1
     out, err = capsys.readouterr()
     assert out == ""

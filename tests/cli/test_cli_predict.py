@@ -75,7 +75,7 @@ def test_json_lines_are_objects(album, capsys):
     assert json.loads(capsys.readouterr().out)["left"] == 0.0
 
 
-def test_a_pattern_in_quotes_is_expanded(album, capsys):
+def test_a_quoted_pattern_is_expanded(album, capsys):
     assert run("predict", "album/**/*.png", "--format", "csv") == 0
     rows = csv_rows(capsys.readouterr().out)
     assert sorted({row["source"] for row in rows}) == ["album/a.png", "album/sub/a.png"]
@@ -139,7 +139,7 @@ def test_outputs_are_checked_before_any_work(album, capsys, monkeypatch, option,
     assert sorted(os.listdir(".")) == ["album", "b.png"]
 
 
-def test_options_that_contradict_are_wrong_usage(album, capsys):
+def test_contradictory_options_are_usage_errors(album, capsys):
     assert usage_error(capsys, "predict", "b.png", "--force") == (
         "fer-sklearn predict: error: argument --force: only with --output"
     )
@@ -169,7 +169,7 @@ def test_a_file_is_written_and_resumed(album, capsys):
         assert len(csv_rows(file.read())) == 5
 
 
-def test_another_call_is_refused_unless_forced(album, capsys):
+def test_a_different_call_is_rejected_unless_forced(album, capsys):
     assert run("predict", "album", "--output", "rows.jsonl") == 0
     capsys.readouterr()
     assert run("predict", "b.png", "--output", "rows.jsonl") == 1

@@ -190,7 +190,7 @@ def test_wrong_number_of_stages(n):
         freeze_stages(network("resnet_se"), n)
 
 
-def test_no_stage_to_freeze_leaves_what_the_builder_froze():
+def test_freezing_no_stage_keeps_layers_frozen_by_the_builder():
     model = nested(META)
     model.layers[0].trainable = False
     freeze_stages(model, 0)

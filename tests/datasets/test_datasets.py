@@ -411,6 +411,6 @@ def test_expressions_can_be_learned():
         ({"noise": float("nan")}, "noise=nan must be a finite number"),
     ],
 )
-def test_faces_refuse(parameters, message):
+def test_invalid_faces_are_rejected(parameters, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         make_faces(**parameters)

@@ -75,7 +75,7 @@ def test_majority_follows_the_authors_rule(counts, expected):
     assert majority_vote([votes_for(**counts)]).tolist() == [expected]
 
 
-def test_distributions_leave_out_single_votes_and_what_is_no_face():
+def test_distributions_leave_out_single_votes_and_non_faces():
     votes = [
         votes_for(happy=6, neutral=3, sad=1),
         votes_for(not_a_face=6, happy=4),

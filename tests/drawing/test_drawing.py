@@ -169,7 +169,7 @@ def test_plates_of_a_crowd_cover_no_face_and_no_plate():
         assert not any(_overlap(plate, other) for other in [*others, *boxes])
 
 
-def test_bars_shrink_if_there_is_no_room():
+def test_bars_shrink_if_there_is_no_space():
     assert _plates((480, 640), [[100, 100, 150, 150]])[0].level == "bars"
     layout, (plate,) = _plates((300, 300), [[5, 5, 290, 260]])
     assert layout.level in ("strip", "line")
@@ -311,7 +311,7 @@ def test_inconsistent_arguments_are_refused(change, message):
         draw_faces(**arguments | change)
 
 
-def test_text_has_the_stated_width_and_is_cut_off_at_the_border():
+def test_text_has_the_stated_width_and_is_clipped_at_the_border():
     canvas = np.zeros((40, 200, 3), np.uint8)
     end = write(canvas, "happy", 10, 5, 16, (255, 255, 255))
     columns = np.flatnonzero(canvas.any(axis=(0, 2)))

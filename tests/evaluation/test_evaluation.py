@@ -36,7 +36,7 @@ def fitted():
     return DummyClassifier().fit([[0]] * len(y), y)
 
 
-def test_overall_numbers_are_those_of_scikit_learn():
+def test_overall_metrics_match_scikit_learn():
     y_true, y_pred = _predictions()
     report = evaluate_predictions(y_true, y_pred)
     expected = {
@@ -49,7 +49,7 @@ def test_overall_numbers_are_those_of_scikit_learn():
     assert {name: report.overall[name].value for name in expected} == pytest.approx(expected)
 
 
-def test_kappa_of_one_label_alone_is_nan():
+def test_kappa_of_a_single_label_is_nan():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         report = evaluate_predictions(["sad", "sad"], ["sad", "sad"], labels=EMOTIONS)
@@ -57,12 +57,12 @@ def test_kappa_of_one_label_alone_is_nan():
     assert report.overall["accuracy"].value == 1
 
 
-def test_kappa_of_blind_guesses_is_0():
+def test_kappa_of_random_guesses_is_0():
     y_true, y_pred = ["sad", "sad", "happy", "happy"], ["sad", "happy", "sad", "happy"]
     assert evaluate_predictions(y_true, y_pred).overall["cohen_kappa"].value == 0
 
 
-def test_numbers_of_each_emotion_are_those_of_scikit_learn():
+def test_metrics_per_emotion_match_scikit_learn():
     y_true, y_pred = _predictions()
     report = evaluate_predictions(y_true, y_pred)
     precision, recall, f1, support = precision_recall_fscore_support(y_true, y_pred)
@@ -75,7 +75,7 @@ def test_numbers_of_each_emotion_are_those_of_scikit_learn():
     np.testing.assert_array_equal(report.confusion_matrix, confusion_matrix(y_true, y_pred))
 
 
-def test_overall_numbers_without_support_are_those_of_scikit_learn():
+def test_overall_metrics_without_support_match_scikit_learn():
     y_true = np.array(["happy", "happy", "sad", "sad"])
     y_pred = np.array(["happy", "fear", "sad", "happy"])
     report = evaluate_predictions(y_true, y_pred, labels=EMOTIONS)
@@ -98,7 +98,7 @@ def test_undefined_numbers_are_nan_without_a_warning():
     assert np.isnan(report.per_emotion["angry"]["f1"]).all()
 
 
-def test_intervals_are_those_of_a_plain_bootstrap():
+def test_intervals_match_a_plain_bootstrap():
     y_true, y_pred = _predictions(300)
     report = evaluate_predictions(y_true, y_pred, n_resamples=4000)
     rng = np.random.default_rng(1)
@@ -146,7 +146,7 @@ def test_same_seed_same_report_other_seed_other_intervals():
     assert first != other
 
 
-def test_a_full_official_test_half_takes_under_a_second():
+def test_evaluating_publictest_takes_under_a_second():
     y_true, y_pred = _predictions(3589)
     start = time.perf_counter()
     evaluate_predictions(y_true, y_pred, n_resamples=1000)
@@ -226,7 +226,7 @@ def test_html_escapes_labels():
     assert "<b>" not in report._repr_html_()
 
 
-def test_html_shades_each_cell_by_its_share_of_the_row():
+def test_html_shades_each_cell_by_its_row_fraction():
     html = evaluate_predictions(["a"] * 4 + ["b"], ["a"] * 3 + ["b"] * 2)._repr_html_()
     assert '0.45)">3<br><small>75 %</small>' in html
     assert '0.15)">1<br><small>25 %</small>' in html
@@ -288,7 +288,7 @@ def test_scoring_gives_the_numbers_of_the_report(fitted):
         ),
     ],
 )
-def test_bad_labels_are_told(y_true, y_pred, message):
+def test_bad_labels_are_errors(y_true, y_pred, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         evaluate_predictions(y_true, y_pred)
     assert str(caught.value) == message
@@ -308,7 +308,7 @@ def test_labels_must_differ():
         evaluate_predictions(["sad"], ["sad"], labels=["sad", "sad"])
 
 
-def test_a_label_that_the_estimator_never_saw_is_told(fitted):
+def test_a_label_the_estimator_has_not_seen_is_an_error(fitted):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         evaluate(fitted, [[0]] * 3, ["happy", "contempt", "contempt"])
     assert str(caught.value).startswith(
@@ -317,13 +317,13 @@ def test_a_label_that_the_estimator_never_saw_is_told(fitted):
     )
 
 
-def test_a_label_that_the_estimator_never_saw_counts_as_missed_on_request(fitted):
+def test_a_label_the_estimator_has_not_seen_counts_as_missed_on_request(fitted):
     report = evaluate(fitted, [[0]] * 2, ["happy", "contempt"], labels=[*EMOTIONS, "contempt"])
     assert report.overall["accuracy"].value == 0.5
     assert report.per_emotion["contempt"]["recall"].value == 0
 
 
-def test_evaluate_wants_a_label_an_image(fitted):
+def test_evaluate_needs_one_label_per_image(fitted):
     with pytest.raises(
         ValueError,
         match=r"^X has 2 image\(s\) and y 1 label\(s\); expected one label per image\.$",
@@ -331,7 +331,7 @@ def test_evaluate_wants_a_label_an_image(fitted):
         evaluate(fitted, [[0]] * 2, ["happy"])
 
 
-def test_evaluate_wants_an_image(fitted):
+def test_evaluate_needs_an_image(fitted):
     with pytest.raises(
         ValueError,
         match=r"^X and y are empty; expected at least one image with its label\.$",

@@ -59,7 +59,7 @@ def test_every_pair_and_every_number_is_compared(reports, comparison):
     ]
 
 
-def test_differences_are_those_of_the_reports(reports, comparison):
+def test_differences_match_the_reports(reports, comparison):
     for d in comparison.differences:
         first, second = (reports[name].overall[d.metric].value for name in (d.first, d.second))
         assert (d.first_value, d.second_value) == (first, second)
@@ -67,7 +67,7 @@ def test_differences_are_those_of_the_reports(reports, comparison):
         assert d.low <= d.value <= d.high
 
 
-def test_intervals_are_those_of_a_plain_paired_bootstrap(y_true):
+def test_intervals_match_a_plain_paired_bootstrap(y_true):
     probas = [_answers(y_true, share, seed) for seed, share in enumerate((0.8, 0.7))]
     found = {
         d.metric: (d.low, d.high)
@@ -82,7 +82,7 @@ def test_intervals_are_those_of_a_plain_paired_bootstrap(y_true):
         np.testing.assert_allclose(found[metric], np.quantile(apart, [0.025, 0.975]), atol=0.007)
 
 
-def test_resamples_are_paired(y_true):
+def test_bootstrap_samples_are_paired(y_true):
     # Two models that differ on five images do differ, however much both vary.
     proba = _answers(y_true, 0.5, 0)
     other = proba.copy()
@@ -167,7 +167,7 @@ def test_two_models_need_no_correction(reports):
     assert "corrected" not in repr(comparison)
 
 
-def test_what_is_said_of_models_that_differ(reports, comparison):
+def test_verdict_on_models_that_differ(reports, comparison):
     same, differ, _ = comparison.verdicts
     good, poor = (100 * reports[name].overall["accuracy"].value for name in ("good", "poor"))
     assert differ.startswith(f"good and poor differ in accuracy: {good:.1f} % and {poor:.1f} % of")
@@ -182,7 +182,7 @@ def test_what_is_said_of_models_that_differ(reports, comparison):
         (6, "differ in accuracy"),
     ],  # p is 0.0625 and 0.03125
 )
-def test_models_differ_from_a_p_value_of_5_percent_on(n_only, said):
+def test_models_differ_at_a_p_value_of_5_percent_or_less(n_only, said):
     truth = ["a"] * 20 + ["b"] * 20
     reports = [
         evaluate_predictions(truth, y_pred) for y_pred in (truth, ["b"] * n_only + truth[n_only:])
@@ -195,7 +195,7 @@ def test_models_differ_from_a_p_value_of_5_percent_on(n_only, said):
     )
 
 
-def test_what_is_said_of_models_that_differ_in_something_else(y_true):
+def test_verdict_on_models_that_differ_in_another_metric(y_true):
     probas = [_answers(y_true, 0.8, 0, sharpness) for sharpness in (3.0, 9.0)]
     comparison = compare({"a": _report(y_true, probas[0]), "b": _report(y_true, probas[1])})
     (verdict,) = comparison.verdicts
@@ -245,7 +245,7 @@ def test_tables_are_aligned(comparison):
         assert len({len(line) for line in lines}) == 1
 
 
-def test_markdown_and_html_hold_verdicts_and_tables(comparison, reports):
+def test_markdown_and_html_contain_verdicts_and_tables(comparison, reports):
     markdown = comparison.to_markdown()
     assert all(f"- {verdict}" in markdown for verdict in comparison.verdicts)
     assert markdown.count("| log loss |") == 3
@@ -272,7 +272,7 @@ def test_markdown_and_html_hold_verdicts_and_tables(comparison, reports):
         ),
     ],
 )
-def test_reports_of_other_images_are_refused(truth, labels, message):
+def test_reports_for_other_images_are_rejected(truth, labels, message):
     reports = {
         "x": evaluate_predictions(["a", "b"], ["a", "b"]),
         "y": evaluate_predictions(truth, truth, labels=labels),
@@ -282,7 +282,7 @@ def test_reports_of_other_images_are_refused(truth, labels, message):
     assert str(caught.value).startswith(message)
 
 
-def test_one_report_is_refused(reports):
+def test_one_report_is_rejected(reports):
     with pytest.raises(ValueError, match=r"^reports has 1 report\(s\); expected at least two\.$"):
         compare([reports["good"]])
 
@@ -294,6 +294,6 @@ def test_one_report_is_refused(reports):
         ("ab", r"^reports is str; expected a mapping of names to reports, or a list"),
     ],
 )
-def test_other_things_than_reports_are_refused(given, message):
+def test_anything_but_reports_is_rejected(given, message):
     with pytest.raises(TypeError, match=message):
         compare(given)

@@ -28,11 +28,11 @@ def test_coverage_curve_by_hand():
     assert curve.aurc == pytest.approx(0.25 * 0 + 0.5 / 3 + 0.25 * 0.5)
 
 
-def test_area_under_the_curve_where_the_surest_is_wrong():
+def test_area_under_the_curve_where_the_most_confident_is_wrong():
     assert coverage_curve([False, True], [0.9, 0.5]).aurc == pytest.approx(0.75)
 
 
-def test_coverage_curve_is_that_of_a_plain_loop():
+def test_coverage_curve_matches_a_plain_loop():
     y_true, y_pred, proba = _answers()
     curve = accuracy_coverage_curve(y_true, proba, labels=EMOTIONS)
     confidence = proba.max(axis=1)
@@ -52,6 +52,6 @@ def test_coverage_curve_takes_the_order_of_labels():
     )
 
 
-def test_coverage_curve_wants_an_image():
+def test_coverage_curve_needs_an_image():
     with pytest.raises(ValueError, match=r"^y_true is empty"):
         accuracy_coverage_curve([], np.zeros((0, 2)))

@@ -75,7 +75,7 @@ def values(report, names=PROBABILITY_METRICS):
     return [report.overall[name].value for name in names]
 
 
-def test_numbers_are_those_of_scikit_learn():
+def test_metrics_match_scikit_learn():
     y_true, y_pred, proba = make_answers()
     report = evaluate_predictions(y_true, y_pred, y_proba=proba)
     right = np.array(EMOTIONS)[proba.argmax(axis=1)] == y_true
@@ -88,13 +88,13 @@ def test_numbers_are_those_of_scikit_learn():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_certain_errors_are_clipped_as_scikit_learn_clips_them(dtype):
+def test_confident_errors_are_clipped_like_scikit_learn(dtype):
     y_true, proba = ["a", "b", "b"], np.array([[1, 0], [1, 0], [0, 1]], dtype=dtype)
     report = evaluate_predictions(y_true, ["a", "a", "b"], y_proba=proba)
     assert report.overall["log_loss"].value == pytest.approx(log_loss(y_true, proba), rel=1e-6)
 
 
-def test_ties_are_broken_as_scikit_learn_breaks_them():
+def test_ties_are_broken_like_scikit_learn():
     rng = np.random.default_rng(0)
     proba = rng.integers(1, 4, size=(200, 4)).astype(float)
     proba /= proba.sum(axis=1, keepdims=True)
@@ -124,7 +124,7 @@ def test_calibration_error_has_the_bins_of_the_reliability_diagram():
     )
 
 
-def test_intervals_are_those_of_a_plain_bootstrap():
+def test_intervals_match_a_plain_bootstrap():
     y_true, y_pred, proba = make_answers(300, sharpness=3)
     report = evaluate_predictions(y_true, y_pred, y_proba=proba, n_resamples=3000)
     right, confidence = y_true == y_pred, proba.max(axis=1)
@@ -152,7 +152,7 @@ def test_probabilities_leave_the_other_numbers_alone():
     assert report.overall["accuracy"] == without.overall["accuracy"]
 
 
-def test_all_intervals_of_a_full_test_half_take_under_a_second():
+def test_all_intervals_of_publictest_take_under_a_second():
     y_true, y_pred, proba = make_answers(3589)
     seconds = []
     for _ in range(3):  # another process may disturb a single run
@@ -197,7 +197,7 @@ def test_with_probabilities_their_numbers_are_printed():
         assert shown in text
 
 
-def test_the_report_keeps_what_was_said_of_each_image():
+def test_the_report_keeps_the_prediction_for_each_image():
     y_true, y_pred, proba = make_answers()
     report = evaluate_predictions(y_true, y_pred, y_proba=proba)
     assert report.y_true.dtype == np.uint8
@@ -216,7 +216,7 @@ def test_evaluate_takes_labels_and_probabilities_of_the_estimator(X, y):
     assert report.overall["log_loss"].value == pytest.approx(log_loss(y, model.predict_proba(X)))
 
 
-def test_the_shipped_network_predicts_once(faces, monkeypatch):
+def test_the_pretrained_network_predicts_once(faces, monkeypatch):
     model = load_pretrained("tiny", runtime="litert")
     network = model[-1]
     expected = log_loss(faces[1], model.predict_proba(faces[0]), labels=EMOTIONS)
@@ -270,7 +270,7 @@ def test_any_other_predict_is_called(X, y):
     np.testing.assert_array_equal(report.labels[report.y_pred], model.predict(X))
 
 
-def test_calibrated_probabilities_cost_nothing_more(X, y):
+def test_calibrated_probabilities_are_computed_once(X, y):
     model = CalibratedClassifierCV(Counting(), cv=2, ensemble=False).fit(X, y)
     inner = model.calibrated_classifiers_[0].estimator
     inner.computed_.clear()
@@ -279,7 +279,7 @@ def test_calibrated_probabilities_cost_nothing_more(X, y):
     assert report.overall["accuracy"].value == pytest.approx(model.score(X, y))
 
 
-def test_a_predict_on_other_images_is_computed(X, y):
+def test_predict_on_other_images_is_computed_again(X, y):
     model = Counting("negative").fit(X, y)
     report = evaluate(model, X, y)
     assert model.computed_ == [30, 30]
@@ -287,7 +287,7 @@ def test_a_predict_on_other_images_is_computed(X, y):
 
 
 @pytest.mark.parametrize("wrap", [lambda model: model, make_pipeline])
-def test_labels_are_what_predict_says_and_not_the_most_probable(X, y, wrap):
+def test_labels_come_from_predict_not_from_probabilities(X, y, wrap):
     model = wrap(Counting("last")).fit(X, y)
     report = evaluate(model, X, y)
     assert report.confusion_matrix[:, 2].tolist() == [10, 10, 10]
@@ -296,7 +296,7 @@ def test_labels_are_what_predict_says_and_not_the_most_probable(X, y, wrap):
     assert report.overall["log_loss"].value == pytest.approx(log_loss(y, model.predict_proba(X)))
 
 
-def test_a_machine_that_was_calibrated_apart(small_faces):
+def test_an_svm_calibrated_separately(small_faces):
     X, y = small_faces
     model = make_hog_svm_pipeline(HOGSVMClassifier(probability=True, random_state=0))
     model.fit(X[:140], y[:140])
@@ -305,7 +305,7 @@ def test_a_machine_that_was_calibrated_apart(small_faces):
     assert report.overall["log_loss"].value == pytest.approx(log_loss(y, model.predict_proba(X)))
 
 
-def test_a_classifier_that_abstains(small_faces):
+def test_an_abstaining_classifier(small_faces):
     X, y = small_faces
     model = AbstainingClassifier(
         make_hog_svm_pipeline(HOGSVMClassifier(probability=True)), threshold=0.7
@@ -366,7 +366,7 @@ def test_columns_follow_the_estimator_and_not_the_order_of_labels(X, y):
     assert values(turned) == pytest.approx(values(plain))
 
 
-def test_a_label_that_the_estimator_never_saw_has_probability_0(X, y):
+def test_a_label_the_estimator_has_not_seen_has_probability_0(X, y):
     model = LogisticRegression().fit(X, y)
     y = np.where(np.arange(30) < 6, "new", y)
     report = evaluate(model, X, y, labels=["a", "b", "c", "new"])
@@ -390,7 +390,7 @@ def test_probabilities_can_be_required(X, y):
         evaluate(make_pipeline(LinearSVC()).fit(X, y), X, y, response_method="predict_proba")
 
 
-def test_probabilities_can_be_spared(X, y):
+def test_probabilities_can_be_skipped(X, y):
     model = Counting("last").fit(X, y)
     assert evaluate(model, X, y, response_method="predict").scores is None
     assert model.computed_ == []
@@ -407,7 +407,7 @@ class Unnormalised(DummyClassifier):
         return np.full((len(X), len(self.classes_)), 0.5)
 
 
-def test_an_estimator_whose_probabilities_do_not_sum_to_one_is_told(X, y):
+def test_probabilities_that_do_not_sum_to_one_are_an_error(X, y):
     with pytest.raises(ValueError, match=r"^predict_proba\(X\)\[0\] is \[0\.5 0\.5 0\.5\]; .* sum"):
         evaluate(Unnormalised().fit(X, y), X, y)
 
@@ -425,7 +425,7 @@ def test_an_estimator_whose_probabilities_do_not_sum_to_one_is_told(X, y):
         ),
     ],
 )
-def test_bad_probabilities_are_told(y_proba, message):
+def test_bad_probabilities_are_errors(y_proba, message):
     with pytest.raises(ValueError, match=message):
         evaluate_predictions(["a", "b"], ["a", "b"], y_proba=y_proba)
     with pytest.raises(ValueError, match=message):

@@ -99,7 +99,7 @@ def test_overlapping_regions_share_the_map(corners):
     assert result.heatmap[3, 3] == pytest.approx(result.mean[0])
 
 
-def test_the_same_seed_gives_the_same_drops_and_leaves_the_images(corners):
+def test_the_same_seed_gives_the_same_importances_and_keeps_the_images(corners):
     X, y = corners
     before = X.copy()
     first, again = (

@@ -200,7 +200,7 @@ def test_file_that_is_too_small_is_refused(small, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_nan_is_refused(small_faces, tmp_path):
+def test_nan_is_rejected(small_faces, tmp_path):
     X, y = small_faces
     pipeline = make_cnn_pipeline(FERCNNClassifier(epochs=1, random_state=0), size=24)
     network = pipeline.fit(X[:70], y[:70])[-1].model_

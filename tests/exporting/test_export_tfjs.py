@@ -238,7 +238,7 @@ def test_unsupported_keras_layers_are_refused(folder):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_not_finite_are_refused(value, folder):
+def test_non_finite_weights_are_rejected(value, folder):
     model = _model((2,), layers.Dense(2, name="broken"))
     model.layers[-1].bias.assign([0, value])
     with pytest.raises(ValueError, match=r"not finite, in 'broken/bias'.*Train again"):
@@ -252,13 +252,13 @@ def test_weights_that_produce_nan_are_refused(folder):
         write_tfjs(model, folder)
 
 
-def test_several_inputs_are_refused(folder):
+def test_several_inputs_are_rejected(folder):
     inputs = [keras.Input((2,)), keras.Input((2,))]
     with pytest.raises(ValueError, match=r"2 inputs and 1 outputs.*expected one"):
         write_tfjs(keras.Model(inputs, layers.Add()(inputs)), folder)
 
 
-def test_other_backends_are_refused(folder, monkeypatch):
+def test_other_backends_are_rejected(folder, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(ValueError, match=r"'jax'; expected 'tensorflow'.*KERAS_BACKEND=tensorflow"):
         write_tfjs(_model((2,), layers.ReLU()), folder)

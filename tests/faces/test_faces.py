@@ -201,7 +201,7 @@ def test_without_eyes_or_with_level_ones_nothing_is_rotated(eyes):
 
 @pytest.mark.parametrize("box", [(-50, -60, 30, 30), (200, 300, 30, 30), (-30, 40, 300, 20)])
 @pytest.mark.parametrize("eyes", [None, [(0, 0), (10, 4)]])
-def test_boxes_beyond_the_photo_give_its_border(box, eyes):
+def test_boxes_beyond_the_photo_repeat_its_border(box, eyes):
     photo = np.full((60, 80, 3), 7, np.uint8)
     assert_array_equal(crop_face(photo, box, (8, 9), eyes=eyes), np.full((8, 9, 3), 7))
 

@@ -269,7 +269,7 @@ def test_a_linked_folder_is_read(album):
         ("album/[ab]*", ["album/a/10.png", "album/a/2.png", "album/a/c/x.PNG", "album/b.png"]),
     ],
 )
-def test_a_pattern_stands_for_the_photos_that_match(album, pattern, expected):
+def test_a_pattern_selects_matching_photos(album, pattern, expected):
     assert names(pattern) == expected
     assert count_sources([pattern, "album/b.png"]) == len(expected) + 1
 
@@ -326,11 +326,11 @@ def test_other_types_are_refused():
         rows_of(np.zeros(3))
 
 
-def test_an_iterator_is_not_counted():
+def test_an_iterator_has_no_length():
     assert count_sources(iter(["a.png"])) is None
 
 
-def test_a_million_photos_take_no_memory():
+def test_a_million_photos_need_no_memory():
     import tracemalloc
 
     images = (photo(0) for _ in range(20_000))

@@ -184,7 +184,7 @@ def test_an_empty_run_leaves_an_empty_table(album, output):
         (["photo0.png"], "contains 2 photo(s) or more, the last of them 'photo1.png'; fewer were"),
     ],
 )
-def test_other_photos_are_refused(album, output, images, message):
+def test_other_photos_are_rejected(album, output, images, message):
     predict_photos(album, Reader(), output=output)
     before = output.read_bytes()
     remedy = (
@@ -196,7 +196,7 @@ def test_other_photos_are_refused(album, output, images, message):
     assert output.read_bytes() == before
 
 
-def test_other_columns_are_refused(album, output):
+def test_other_columns_are_rejected(album, output):
     predict_photos(album, Reader(), output=output)
     reader = Reader()
     reader.classes = ["glad", "sad"]
@@ -206,7 +206,7 @@ def test_other_columns_are_refused(album, output):
     assert output.read_bytes() == before
 
 
-def test_the_results_of_another_model_are_refused(album, output):
+def test_the_results_of_another_model_are_rejected(album, output):
     predict_photos(album[:4], Reader(), output=output)
     other = Reader()
     other.predict = lambda crops: Reader.predict(other, [255 - p for p in crops])
@@ -332,7 +332,7 @@ def _photos_of_fixture():
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_a_shorter_row_leaves_nothing_of_the_longer_one(tmp_path, suffix):
+def test_a_shorter_line_overwrites_a_longer_one(tmp_path, suffix):
     path, output, other = tmp_path / "a.png", tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
     path.write_bytes(b"not an image, for which the reason is long")
     assert predict_photos([path], Reader(), output=output).unreadable == 1

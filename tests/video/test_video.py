@@ -314,7 +314,7 @@ def test_a_video_keeps_the_times_of_irregular_frames(tmp_path):
     assert np.round((np.array(places) - 40) / 40).tolist() == [0, 1, 2, 2, 2, 2, 4]
 
 
-def test_a_jump_of_the_clock_does_not_fill_the_disk(tmp_path):
+def test_a_clock_jump_does_not_fill_the_disk(tmp_path):
     path = tmp_path / "a.avi"
     with VideoWriter(path, 10) as video:
         for seconds in (0, 36000, 36000.1):

@@ -77,7 +77,7 @@ def _status_code(page, path="", **headers):
         return error.code
 
 
-def test_the_page_is_complete_and_loads_nothing_from_elsewhere(page):
+def test_the_page_is_complete_and_loads_nothing_from_other_servers(page):
     with _open(page) as response:
         html = response.read().decode()
         policy = response.headers["Content-Security-Policy"]
@@ -91,7 +91,7 @@ def test_the_page_is_complete_and_loads_nothing_from_elsewhere(page):
         assert nonce not in response.read().decode()
 
 
-def test_the_url_is_of_this_computer_only(page):
+def test_the_url_is_local(page):
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", page.url)
     assert page._server.server_address[0] == "127.0.0.1"
 
@@ -154,7 +154,7 @@ def test_large_frames_are_scaled_down(page):
         assert _next_image(stream).shape == (750, 1920, 3)
 
 
-def test_a_last_frame_is_sent_again_as_a_sign_of_life(page, monkeypatch):
+def test_the_last_frame_is_repeated_as_a_heartbeat(page, monkeypatch):
     monkeypatch.setattr(page_module, "_SIGN_OF_LIFE", 0.05)
     page.show(_frame(50))
     with _open(page, "stream") as stream:
@@ -221,7 +221,7 @@ def test_stop_needs_a_post(page):
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_other_sites_are_refused(page, headers):
+def test_other_sites_are_rejected(page, headers):
     assert _post(page, **headers) == 403
     assert not page.closed
     if headers != {"Origin": "null"}:

@@ -35,7 +35,7 @@ def test_a_video_is_read_in_order_and_in_rgb(tmp_path, name, codec):
     assert red - blue > 100
 
 
-def test_a_source_knows_rate_and_length(tmp_path):
+def test_a_source_has_a_rate_and_a_length(tmp_path):
     with open_source(write_video(tmp_path / "a.mp4", moving(12), rate=10)) as frames:
         assert (frames.rate, frames.n_frames, frames.drops_frames) == (10, 12, False)
 
@@ -128,7 +128,7 @@ def test_errors_distinguish_what_cannot_be_opened(tmp_path):
             open_source(tmp_path / name)
 
 
-def test_an_absent_camera_says_what_to_try():
+def test_a_missing_camera_says_what_to_try():
     with pytest.raises(VideoReadError, match=r"^camera 77 cannot be opened: .* Try another number"):
         open_source(77)
 
