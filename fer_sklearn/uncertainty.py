@@ -145,7 +145,7 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of n_samples images
-            Whatever `estimator` takes.
+            Any input that `estimator` accepts.
         y : array-like of shape (n_samples,), default=None
             Labels. Optional for a ``FrozenEstimator``, whose coverage can be chosen on any
             images like those to be predicted.

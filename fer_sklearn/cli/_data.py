@@ -95,11 +95,10 @@ def _load(path, subset):
 
 
 def _hold_out(data, random_state):
-    from sklearn.model_selection import StratifiedGroupKFold
-
+    from .._utils.cross_validation import grouped_folds
     from ..datasets import duplicate_groups
 
-    folds = StratifiedGroupKFold(4, shuffle=True, random_state=random_state)
+    folds = grouped_folds(4, random_state)
     groups = duplicate_groups(data.images)
     parts = next(folds.split(data.target, data.target, groups))
     return tuple(Labelled(data.images[rows], data.target[rows]) for rows in parts)

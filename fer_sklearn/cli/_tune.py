@@ -204,12 +204,13 @@ def search(model, grid, data, *, n_folds, n_jobs, scoring, refit, random_state):
     GridSearchCV
         Fitted; with ``best_estimator_`` if `refit`.
     """
-    from sklearn.model_selection import ParameterGrid, StratifiedGroupKFold
+    from sklearn.model_selection import ParameterGrid
 
+    from .._utils.cross_validation import grouped_folds
     from ..datasets import duplicate_groups
     from ..evaluation import SCORING
 
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
+    folds = grouped_folds(n_folds, random_state)
     searched = _progress_search_class()(
         model,
         grid,

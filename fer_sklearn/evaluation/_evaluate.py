@@ -73,7 +73,7 @@ def evaluate(
     estimator : fitted classifier or pipeline
         Its `predict` provides the labels, its `predict_proba` the probabilities.
     X : array-like of n_samples images
-        Whatever `estimator` takes.
+        Any input that `estimator` accepts.
     y : array-like of shape (n_samples,)
         True labels.
     n_resamples : int, default=1000

@@ -96,7 +96,7 @@ def find_network(estimator: Any, X: ImagesLike) -> tuple[FERCNNClassifier, Image
     ----------
     estimator : fitted estimator
     X : batch of images or photos
-        Whatever `estimator` takes.
+        Any input that `estimator` accepts.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def make_images(estimator: Any, X: ImagesLike) -> ImageBatch:
     ----------
     estimator : fitted estimator or Pipeline
     X : batch of photos or images
-        Whatever `estimator` takes.
+        Any input that `estimator` accepts.
 
     Returns
     -------

@@ -51,7 +51,7 @@ def grad_cam(
         A Pipeline, a search, a CalibratedClassifierCV of a FrozenEstimator or an
         AbstainingClassifier.
     X : batch of n_samples images or photos
-        Whatever `estimator` takes.
+        Any input that `estimator` accepts.
     target : None, label, or array-like of shape (n_samples,), default=None
         The label to explain, or one per image. If None, the one that the network finds most
         probable.

@@ -44,8 +44,8 @@ def occlusion_map(
     estimator : fitted classifier or Pipeline
         Its `predict_proba` is called on every image once per window.
     X : batch of n_samples images or photos
-        Whatever `estimator` takes, if it is of one size, or anything for a Pipeline that begins
-        with FaceCropper or GrayscaleResizer: then their output is mapped.
+        Any input that `estimator` accepts, of one size; or of any size for a Pipeline that begins
+        with FaceCropper or GrayscaleResizer, whose output is then mapped.
     target : None, label, or array-like of shape (n_samples,), default=None
         The label to explain, or one per image. If None, the most probable one of each image.
     window : int or None, default=None

@@ -148,7 +148,7 @@ class ScoredDisplay(Display):
         estimator : fitted classifier or pipeline
             Its `predict_proba` is called once.
         X : array-like of n_samples images
-            Whatever `estimator` takes. Use images on which it was neither fitted nor
+            Any input that `estimator` accepts. Use images on which it was neither fitted nor
             calibrated.
         y : array-like of shape (n_samples,)
             True labels.

@@ -85,7 +85,7 @@ class ConfusionMatrixDisplay(Display):
         estimator : fitted classifier or pipeline
             Its `predict` is called once.
         X : array-like of n_samples images
-            Whatever `estimator` takes.
+            Any input that `estimator` accepts.
         y : array-like of shape (n_samples,)
             True labels.
         labels : array-like of shape (k,), default=None
