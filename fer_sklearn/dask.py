@@ -37,7 +37,7 @@ def register_dask() -> None:
     - the scheduler keeps a copy of the data, which it sends again to other workers; results
       that were lost with a worker are recomputed;
     - errors of the cluster are raised;
-    - the same holds for estimators that run parallel jobs of their own inside a worker.
+    - the same holds for estimators that run their own parallel jobs inside a worker.
 
     Everything else is unchanged, and any ``distributed.Client`` will do.
 

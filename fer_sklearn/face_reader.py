@@ -23,9 +23,9 @@ _SIDE = 48
 
 
 class ReadsFaces(Protocol):
-    """What :func:`~fer_sklearn.predict_photos` and :func:`~fer_sklearn.iter_video` need.
+    """Protocol of the readers that ``predict_photos`` and ``iter_video`` use.
 
-    :class:`FaceReader` has it. You can pass an object of your own that has it instead of an
+    :class:`FaceReader` implements it. You can pass your own implementation instead of an
     estimator. Several threads call `detect` and `crop` at once.
     """
 

@@ -1,6 +1,6 @@
 """Photos: the one gate that reads them, and the functions that write, convert and resize them.
 
-Arrays that leave this module are RGB or grey and uint8, whatever the file was.
+Arrays that leave this module are RGB or grey and uint8, whatever the format of the file.
 """
 
 from __future__ import annotations

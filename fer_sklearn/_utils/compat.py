@@ -1,8 +1,8 @@
-"""The private parts of other packages that this one uses: the only place that imports them.
+"""Private names of other packages that this one uses; no other file imports any.
 
-Each stands in a table with the versions in which it was found and the reason why nothing public
-serves. Names are imported at their first use, so that a file which imports this module loads
-neither scikit-learn nor joblib before it needs them::
+A table lists each name with the versions in which it exists and the reason why there is no public
+alternative. Names are imported when they are first used, so that a file which imports this module
+loads neither scikit-learn nor joblib before it needs them::
 
     from ._utils.compat import Interval, fit_context
 """
@@ -53,7 +53,7 @@ class PrivatePart(NamedTuple):
     requirement : str
         The package, with the versions in which the part was found.
     reason : str
-        Why nothing public serves.
+        Why there is no public alternative.
     """
 
     where: str
@@ -98,32 +98,32 @@ PRIVATE_NAMES = {
     "validate_params": PrivatePart(
         "sklearn.utils._param_validation:validate_params",
         _SKLEARN,
-        "nothing public checks the parameters of a function against such constraints",
+        "no public function checks the parameters of a function against such constraints",
     ),
     "fit_context": PrivatePart(
         "sklearn.base:_fit_context",
         _SKLEARN,
-        "nothing public checks _parameter_constraints before fit",
+        "no public function checks _parameter_constraints before fit",
     ),
     "safe_indexing": PrivatePart(
         "sklearn.utils:_safe_indexing",
         _SKLEARN,
-        "nothing public selects rows of lists, arrays, sparse matrices and tables alike",
+        "no public function selects rows of lists, arrays, sparse matrices and tables alike",
     ),
     "check_sample_weight": PrivatePart(
         "sklearn.utils.validation:_check_sample_weight",
         _SKLEARN,
-        "nothing public checks sample weights",
+        "no public function checks sample weights",
     ),
     "check_method_params": PrivatePart(
         "sklearn.utils.validation:_check_method_params",
         _SKLEARN,
-        "nothing public selects the rows of fit parameters that are one per sample",
+        "no public function selects the rows of fit parameters that are one per sample",
     ),
     "DaskDistributedBackend": PrivatePart(
         "joblib._dask:DaskDistributedBackend",
         "joblib>=1.4,<2",
-        "joblib's public base class is no backend for dask, and this one has no public name",
+        "joblib's public base class is not a backend for dask, and this one has no public name",
     ),
 }
 
@@ -132,7 +132,7 @@ PRIVATE_ATTRIBUTES = {
     "_validate_params": PrivatePart(
         "sklearn.base:BaseEstimator._validate_params",
         _SKLEARN,
-        "nothing public checks _parameter_constraints in a transform without fit",
+        "no public function checks _parameter_constraints in a transform without fit",
     ),
     "_run_search": PrivatePart(
         "sklearn.model_selection:GridSearchCV._run_search",

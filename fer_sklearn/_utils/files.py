@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the folder of downloaded ones."""
+"""Atomic writing of files, and the folder of downloads."""
 
 import os
 import shutil

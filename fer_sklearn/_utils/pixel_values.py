@@ -1,4 +1,4 @@
-"""What pixel values mean: 8 bits, [0, 1], and normalised. Pure functions over NumPy and OpenCV."""
+"""Scales of pixel values: 8 bits, [0, 1], and normalised. Pure functions over NumPy and OpenCV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate for stacks of grey images: whatever enters an estimator is checked here, once.
+"""Validation of stacks of grey images: all input of estimators is checked here, once.
 
 Images come in three equivalent forms, and leave this module in one:
 

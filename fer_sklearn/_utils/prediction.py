@@ -1,4 +1,4 @@
-"""Prediction: the loop over batches that all networks share, and what is inside an estimator."""
+"""Prediction: the batch loop of all networks, and unwrapping of estimators."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def predicted_probabilities(estimator: Any, X: Any) -> tuple[FloatArray, LabelAr
     ----------
     estimator : fitted classifier
     X : batch of images
-        Whatever `estimator` takes.
+        Anything that `estimator` accepts.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def unwrap(estimator: Any) -> Any | None:
         inner = [fitted.estimator for fitted in estimator.calibrated_classifiers_]
         return inner[0] if len(inner) == 1 else None
     for name in ("best_estimator_", "estimator_"):
-        # Ensembles keep the template that they clone as estimator_, beside estimators_.
+        # Ensembles keep the template that they clone as estimator_, along with estimators_.
         if hasattr(estimator, name) and not hasattr(estimator, "estimators_"):
             return getattr(estimator, name)
     return None

@@ -121,7 +121,7 @@ def _rounded(value, digits):
 
 
 def to_json_value(value: Any) -> Any:
-    """Return a value as strict JSON knows it.
+    """Convert a value to what strict JSON can represent.
 
     NumPy scalars and arrays become Python's, tuples become lists, paths and other objects
     stay, and NaN and infinity become None, in dictionaries and lists too.
@@ -299,7 +299,7 @@ class TabularReport:
         raise NotImplementedError
 
     def _sentences(self) -> list[str]:
-        """Return what stands between the headline and the tables."""
+        """Return the text between the headline and the tables."""
         return []
 
     def _html_tables(self) -> list[str | tuple]:

@@ -1,4 +1,4 @@
-"""The types that signatures of this package name. Importing this module loads NumPy alone."""
+"""Type aliases for signatures. Importing this module loads only NumPy."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 PixelArray: TypeAlias = NDArray[Any]
-#: Labels as estimators return them: strings, or whatever ``y`` held.
+#: Labels as estimators return them: strings, or the type of ``y``.
 LabelArray: TypeAlias = NDArray[Any]
 
 #: One photo: a path, the bytes of a file, an open file, a PIL image or an array of shape (h, w),
@@ -69,9 +69,9 @@ Size: TypeAlias = int | tuple[int, int]
 
 RandomState: TypeAlias = int | np.random.RandomState | None
 
-#: What has ``get_params`` and ``fit``: an estimator, a pipeline, a search.
+#: Anything with ``get_params`` and ``fit``: an estimator, a pipeline, a search.
 Estimator: TypeAlias = "BaseEstimator"
-#: What ``cv`` parameters take.
+#: Values of ``cv`` parameters.
 CrossValidator: TypeAlias = "int | BaseCrossValidator | Iterable[tuple[IntArray, IntArray]] | None"
-#: What ``scoring`` parameters take for one metric.
+#: Values of ``scoring`` parameters for one metric.
 Scorer: TypeAlias = str | Callable[..., float]

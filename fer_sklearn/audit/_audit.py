@@ -37,7 +37,7 @@ __all__ = ["LabelErrors", "audit_dataset", "likely_label_errors"]
 # Side of the images whose contrast is measured, which the default estimator takes, and which
 # the report shows.
 _SIDE = 48
-# Of the HOG features, before the kernel.
+# Principal components of the HOG features.
 _COMPONENTS = 250
 # Probabilities closer than this count as equal, as in cleanlab.
 _TOLERANCE = 1e-6
@@ -192,7 +192,7 @@ def _check_several(labels):
 
 
 class _Data(NamedTuple):
-    """What is kept of the photos: small images, groups of copies, and what an estimator takes."""
+    """Data kept from the photos: small images, groups of copies, and input of the estimator."""
 
     images: PixelArray
     groups: IntArray

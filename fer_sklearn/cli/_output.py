@@ -1,4 +1,4 @@
-"""What the commands print: results on stdout; notes, warnings and progress on stderr."""
+"""Output of the commands: results on stdout; notes, warnings and progress on stderr."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ __all__ = [
 
 FORMATS = ("table", "csv", "json", "markdown")
 _BY_SUFFIX = {".csv": "csv", ".json": "json", ".md": "markdown"}
-# What TensorFlow's libraries print at import before they read TF_CPP_MIN_LOG_LEVEL, and LiteRT.
+# Lines that LiteRT and, before they read TF_CPP_MIN_LOG_LEVEL, TensorFlow's libraries print.
 _START_UP = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:\S+ +\d+ \S+\.cc:"
     rb"|INFO: Created TensorFlow Lite|fully_quantize: "

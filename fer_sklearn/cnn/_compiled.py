@@ -87,7 +87,7 @@ class NetworkSpec:
 
 @dataclass
 class TrainingState:
-    """What it takes to resume training.
+    """Everything needed to resume training.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What improves a trained network without training: batch statistics and temperature."""
+"""Improve a trained network without training: batch statistics and temperature."""
 
 from __future__ import annotations
 

@@ -444,7 +444,7 @@ def _download(home: Path) -> Path:
     import pooch
 
     home.mkdir(parents=True, exist_ok=True)
-    # In a folder of its own until it is checked: Kaggle publishes no hash.
+    # In a separate folder until it is checked: Kaggle publishes no hash.
     with tempfile.TemporaryDirectory(prefix=".fer2013-", dir=home) as folder:
         fetcher = pooch.create(
             folder, "", registry={_ARCHIVE: None}, urls={_ARCHIVE: _URL}, retry_if_failed=1

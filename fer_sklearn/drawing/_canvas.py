@@ -243,7 +243,7 @@ def draw_plate(canvas: PixelArray, reading: Reading, x: int, y: int, level: str,
     if height > grid.head:
         fill(canvas, (x, y, width, height), _PAPER, radius=radius, opacity=_OPACITY)
     else:
-        # A thin light edge separates the plate from a background of its own colour.
+        # A thin light edge separates the plate from a background of the same colour.
         fill(canvas, (x - 1, y - 1, width + 2, height + 2), _PAPER, radius=radius, opacity=0.7)
     fill(canvas, (x, y, width, grid.head), reading.color, radius=radius)
     if height > grid.head:

@@ -32,7 +32,7 @@ _ONNX_MODULES = ("onnx", "tf2onnx", "onnxruntime")
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What a format may need to know besides the network."""
+    """Options of a format, in addition to the network."""
 
     precision: Precision
     representative: FloatArray  # inputs of the graph, for `to_litert`

@@ -428,7 +428,7 @@ def _passed_on(tensor: Any, constant: set[Any]) -> Any:
 
 def _reference(tensor: Any, constant: set[Any]) -> str:
     name, index = tensor.op.name, tensor.value_index
-    if tensor.op in constant:  # each output becomes a constant of its own
+    if tensor.op in constant:  # each output becomes a separate constant
         return f"{name}/output_{index}" if index else name
     return f"{name}:{index}" if index else name
 

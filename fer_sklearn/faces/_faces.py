@@ -1,4 +1,4 @@
-"""Detected faces, and what the detectors share."""
+"""Detected faces, and helpers that the detectors share."""
 
 from __future__ import annotations
 

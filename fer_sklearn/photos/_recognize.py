@@ -109,13 +109,13 @@ def iter_photo_batches(
     n_threads: int = 1,
     keep_photos: bool = False,
 ) -> Generator[list[PhotoResult], None, None]:
-    """Read photos, find their faces and classify these.
+    """Read photos, find their faces and classify them.
 
     Parameters
     ----------
     sources : iterable of PhotoSource
     reader : FaceReader
-        Its methods `find` and `cut` are called from `n_threads` threads.
+        Its methods `detect` and `crop` are called from `n_threads` threads.
     crop_faces : bool, default=True
         If False, every photo is treated as one face.
     batch_size : int, default=64

@@ -1,4 +1,4 @@
-"""What all plots share: colours, figures, axes, and text that fits."""
+"""Shared by all plots: colours, figures, axes, and fitting of text."""
 
 from __future__ import annotations
 

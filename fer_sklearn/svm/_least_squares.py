@@ -239,7 +239,7 @@ class LSSVMClassifier(BaseSVM):
         n_samples = len(weight)
         matrix = np.empty((n_samples, n_samples), sides[0].dtype)
         for part in gen_batches(n_samples, _CHUNK):
-            # The matrix is symmetric; what is right of the diagonal is not needed.
+            # The matrix is symmetric; values right of the diagonal are not needed.
             rows, columns = ([side[s] for side in sides] for s in (part, slice(part.stop)))
             matrix[part, : part.stop] = _gaussian(rows, columns, self.gamma_)
         matrix[np.diag_indices(n_samples)] += 1 / (self.C * weight)

@@ -104,7 +104,7 @@ class VideoWriter:
     """Write images to a video that runs at the speed at which they were taken.
 
     If they come more slowly or irregularly, some are repeated or dropped, so that the video shows
-    each at its time. There is no sound. Of an odd width or height, one pixel is cut off.
+    each at its time. There is no sound. An odd width or height is reduced by one pixel.
 
     Parameters
     ----------

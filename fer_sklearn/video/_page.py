@@ -29,9 +29,9 @@ _BOUNDARY = b"frame"
 _JPEG_QUALITY = 85
 # Larger frames take time to encode and are shown no larger.
 _LONGEST_SIDE = 1920
-# Seconds between two messages about the faces, until a client that receives nothing is dropped,
-# and between two signs of life to one that may have gone.
-_STATUS_INTERVAL, _PATIENCE, _SIGN_OF_LIFE = 0.1, 10, 5
+# Seconds between two messages about the faces, until an unresponsive client is dropped, and
+# between two heartbeats.
+_STATUS_INTERVAL, _PATIENCE, _HEARTBEAT = 0.1, 10, 5
 
 
 class StreamPage:
@@ -175,7 +175,7 @@ class _State:
         client is still there.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self.ended or self._frame_number > seen, _SIGN_OF_LIFE)
+            self._changed.wait_for(lambda: self.ended or self._frame_number > seen, _HEARTBEAT)
             while self._frame is None and not self.ended:
                 self._changed.wait()
             if self.ended:
@@ -191,7 +191,7 @@ class _State:
     def next_status(self, seen):
         """Wait for a status after number `seen`; return (number, JSON), or None at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self.ended or self._status_number > seen, _SIGN_OF_LIFE)
+            self._changed.wait_for(lambda: self.ended or self._status_number > seen, _HEARTBEAT)
             return None if self.ended else (self._status_number, self._status)
 
 

@@ -75,9 +75,9 @@ def open_source(
         Whether frames are dropped if they arrive faster than they are processed. If None, True
         for cameras, devices and addresses, and False for files.
     stride : int, default=1
-        Of a file, read only every `stride`-th frame.
+        For files: read only every `stride`-th frame.
     yield_all_frames : bool, default=False
-        Of a file, read the other frames too.
+        For files: read the other frames too.
     should_stop : callable or None, default=None
         Called without arguments while waiting for a frame; once it returns True, no more frames
         are yielded.

@@ -155,7 +155,7 @@ def test_large_frames_are_scaled_down(page):
 
 
 def test_the_last_frame_is_repeated_as_a_heartbeat(page, monkeypatch):
-    monkeypatch.setattr(page_module, "_SIGN_OF_LIFE", 0.05)
+    monkeypatch.setattr(page_module, "_HEARTBEAT", 0.05)
     page.show(_frame(50))
     with _open(page, "stream") as stream:
         first, second = _next_image(stream), _next_image(stream)
