@@ -254,7 +254,7 @@ class FileSource(_Source):
         return None
 
     def _discard(self):
-        """Empty the queue, so that a waiting reader can go on and see the end."""
+        """Empty the queue, so that a waiting reader thread can finish."""
         while True:
             try:
                 self._queue.get_nowait()
