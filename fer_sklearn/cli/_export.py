@@ -1,10 +1,9 @@
 """``fer-sklearn export``: convert a fitted network for phones, browsers and servers."""
 
-import argparse
 from pathlib import Path
 
 from ._data import load_labelled
-from ._models import MODEL_HELP, SHIPPED, positive_int
+from ._models import MODEL_HELP, SHIPPED, fraction, positive_int, reject_options
 from ._output import CommandError, check_output, emit, note, render
 
 __all__ = ["FORMATS", "PRECISIONS", "add_parser", "run"]
@@ -85,7 +84,7 @@ def add_parser(commands):
     )
     litert.add_argument(
         "--min-label-agreement",
-        type=_fraction,
+        type=fraction,
         metavar="X",
         help="minimum fraction of faces whose predicted label must be unchanged at reduced "
         "precision (default: 0.97)",
@@ -137,17 +136,6 @@ def run(args):
     return 0
 
 
-def _fraction(text):
-    """Parse a fraction on the command line."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return number
-
-
 def _check_options(args):
     """Return the format, or exit with a usage error if the options contradict each other."""
     suffix = Path(args.path).suffix
@@ -160,11 +148,7 @@ def _check_options(args):
         )
     if FORMATS[form] not in (None, suffix):
         args.parser.error(f"{args.path} must end in {FORMATS[form]} for --format {form}")
-    for only, names in _OPTIONS.items():
-        wrong = [name for name in names if getattr(args, name) is not None and form != only]
-        if wrong:
-            options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
-            args.parser.error(f"{options}: only for --format {only}")
+    reject_options(args, "--format", form, _OPTIONS)
     if args.precision == "int8" and args.images is None:
         args.parser.error("--precision int8 needs --images for calibration")
     return form

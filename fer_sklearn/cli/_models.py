@@ -1,6 +1,7 @@
 """The two kinds of model: their options, and the pipelines that these describe."""
 
 import argparse
+import math
 import sys
 from contextlib import contextmanager, redirect_stdout
 
@@ -14,8 +15,12 @@ __all__ = [
     "build_model",
     "check_model_options",
     "epoch_progress",
+    "fraction",
     "load_model",
     "positive_int",
+    "positive_seconds",
+    "reject_options",
+    "seconds",
 ]
 
 # Copies: importing the modules that define them would slow down --help.
@@ -57,12 +62,34 @@ def load_model(name):
 
 def positive_int(text):
     """Parse a positive integer on the command line."""
+    return _parse(int, text, lambda number: number >= 1, "a whole number above 0")
+
+
+def fraction(text):
+    """Parse a number from 0 to 1 on the command line."""
+    return _parse(float, text, lambda number: 0 <= number <= 1, "a number from 0 to 1")
+
+
+def seconds(text):
+    """Parse a number of seconds on the command line, which may be 0."""
+    wanted = "a number of seconds of at least 0"
+    return _parse(float, text, lambda number: 0 <= number < math.inf, wanted)
+
+
+def positive_seconds(text):
+    """Parse a positive number of seconds on the command line."""
+    wanted = "a number of seconds above 0"
+    return _parse(float, text, lambda number: 0 < number < math.inf, wanted)
+
+
+def _parse(kind, text, is_valid, wanted):
     try:
-        number = int(text)
+        number = kind(text)
+        is_number = is_valid(number)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+        is_number = False
+    if not is_number:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
     return number
 
 
@@ -169,11 +196,27 @@ def _add_cnn_options(cnn):
 
 def check_model_options(args):
     """Exit with a usage error if an option belongs to the other kind of model."""
-    other, names = ("cnn", _CNN_OPTIONS) if args.model == "hog-svm" else ("hog-svm", _SVM_OPTIONS)
-    wrong = [name for name in names if getattr(args, name) is not None]
-    if wrong:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
-        args.parser.error(f"{options}: only for --model {other}")
+    reject_options(args, "--model", args.model, {"cnn": _CNN_OPTIONS, "hog-svm": _SVM_OPTIONS})
+
+
+def reject_options(args, option, choice, options_by_choice):
+    """Exit with a usage error if options of another choice were given.
+
+    Parameters
+    ----------
+    args : namespace
+    option : str
+        The option that was chosen, such as ``"--model"``.
+    choice : str
+        Its value.
+    options_by_choice : dict of str to sequence of str
+        The options of each value, which are None in `args` unless they were given.
+    """
+    for other, names in options_by_choice.items():
+        wrong = [name for name in names if getattr(args, name) is not None]
+        if wrong and other != choice:
+            listed = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+            args.parser.error(f"{listed}: only for {option} {other}")
 
 
 def build_model(args, *, memory=None):

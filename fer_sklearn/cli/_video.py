@@ -1,12 +1,11 @@
 """``fer-sklearn video``, and the options and the run that ``webcam`` shares with it."""
 
-import argparse
 import os
 import signal
 import threading
 from dataclasses import replace
 
-from ._models import MODEL_HELP, load_model, positive_int
+from ._models import MODEL_HELP, load_model, positive_int, positive_seconds, seconds
 from ._output import CommandError, add_format, check_output, emit, note, progress, render
 
 __all__ = ["StopSignals", "add_parser", "add_video_options", "analyze", "run"]
@@ -78,13 +77,13 @@ def add_video_options(parser, *, show):
     )
     parser.add_argument(
         "--smoothing",
-        type=_seconds,
+        type=seconds,
         default=0.5,
         metavar="S",
         help="average probabilities over about S seconds; 0 disables smoothing (default: 0.5)",
     )
     parser.add_argument(
-        "--duration", type=_positive_seconds, metavar="S", help="stop after S seconds of video"
+        "--duration", type=positive_seconds, metavar="S", help="stop after S seconds of video"
     )
     parser.add_argument(
         "--model", "-m", metavar="MODEL", default="default", help=f"{MODEL_HELP} (default: default)"
@@ -228,19 +227,3 @@ def _print_summary(args, summary):
             note(f"Written to {path}")
     if not rows:
         note("No face was found" + ("" if args.plot is None else "; there is nothing to plot"))
-
-
-def _seconds(text):
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds of at least 0")
-    return number
-
-
-def _positive_seconds(text):
-    if _seconds(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return float(text)
