@@ -414,7 +414,7 @@ def resize_gray(images: ImagesLike, size: tuple[int, int]) -> PixelArray:
     Raises
     ------
     ValueError, TypeError, ImageReadError
-        As :func:`iter_photos` and :func:`as_photo`.
+        As `iter_photos` and `as_photo`.
 
     Examples
     --------
