@@ -147,7 +147,7 @@ def apply_weights_metadata(estimator: Estimator, description: dict) -> None:
 def train_validation_split(
     estimator: Estimator, data: TrainingData, seed: int
 ) -> tuple[TrainingData, TrainingData | None]:
-    """Split the data, stratified by label, if the estimator's parameters ask for it.
+    """Split the data, stratified by label, if the estimator's parameters require it.
 
     Parameters
     ----------

@@ -250,7 +250,7 @@ def _phases(estimator):
 
 
 def _training_options(estimator):
-    # Keras writes the model into callbacks, and fit must not change parameters: hence copies.
+    # Copies, because Keras writes the model into callbacks, and fit must not change parameters.
     callbacks = [copy.copy(callback) for callback in estimator.callbacks or ()]
     if estimator.verbose:
         callbacks.append(EpochLines())
@@ -412,7 +412,7 @@ def _batch_stream(data, n_classes, batch_size, seed, augmentation, first_epoch) 
     """Yield batches without end: the shuffled images, again and again, in batches of one size.
 
     With batches of one size, one compiled function serves any number of images. Each batch
-    depends only on the seed and its number, whatever the threads that prefetch it do.
+    depends only on the seed and its number, regardless of the threads that prefetch it.
     """
     n = len(data.codes)
     batch_size = min(batch_size, n)

@@ -80,16 +80,16 @@ def loaded(files):
 @pytest.fixture
 def requests(files, monkeypatch):
     """Make Keras find its ImageNet files; return a list of the requested ones."""
-    asked = []
+    requested = []
 
     def get_file(fname, origin, cache_subdir, file_hash):
-        asked.append((fname, origin, cache_subdir, file_hash))
+        requested.append((fname, origin, cache_subdir, file_hash))
         name = "mobilenet_v3_small" if "mobilenet" in fname else "efficientnet_b0"
         return str(files(name, ".h5"))
 
     monkeypatch.setattr(keras.utils, "get_file", get_file)
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
-    return asked
+    return requested
 
 
 def images(n=4, size=28):
@@ -219,7 +219,7 @@ def test_imagenet_weights_without_a_network(name, monkeypatch):
     monkeypatch.setattr(keras.utils, "get_file", get_file)
     message = (
         r"initial_weights='imagenet' could not be downloaded \(URL fetch failure on .*no route\)"
-        r"\. Download https://\S+\.h5 where there is a network, and give its path"
+        r"\. Download https://\S+\.h5 on a computer that is online, and pass its path"
     )
     with pytest.raises(OSError, match=message):
         build_model(name, META, weights="imagenet")

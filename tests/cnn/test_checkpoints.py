@@ -56,7 +56,7 @@ def data():
     return make_faces(70, size=16, random_state=0, return_X_y=True)
 
 
-def break_off(parameters, data, epoch):
+def interrupt(parameters, data, epoch):
     with pytest.raises(KeyboardInterrupt):
         FERCNNClassifier(**parameters, callbacks=[Stop(epoch)]).fit(*data)
 
@@ -85,7 +85,7 @@ def test_resumes_where_it_was_interrupted(data, tmp_path, more):
     parameters = PARAMETERS | more
     whole = FERCNNClassifier(**parameters).fit(*data)
     parameters["checkpoint_dir"] = tmp_path
-    break_off(parameters, data, epoch=2)
+    interrupt(parameters, data, epoch=2)
     count = Count()
     resumed = FERCNNClassifier(**parameters, callbacks=[count]).fit(*data)
     assert count.epochs[0] == 2
@@ -103,7 +103,7 @@ def test_resumes_before_and_after_unfreezing(data, tmp_path, epoch):
     parameters = PARAMETERS | {"initial_weights": path, "frozen_stages": 1, "unfreeze_after": 2}
     whole = FERCNNClassifier(**parameters).fit(*data)
     parameters["checkpoint_dir"] = tmp_path / "checkpoints"
-    break_off(parameters, data, epoch)
+    interrupt(parameters, data, epoch)
     assert_same_fit(FERCNNClassifier(**parameters).fit(*data), whole)
 
 

@@ -2,7 +2,7 @@
 
 Each consists of a conversion of the pixels, the application without its top as one layer named
 ``"backbone"``, and a new output. The conversion does not depend on the weights, so weights can
-be copied between networks whatever they were built with.
+be copied between networks, regardless of the weights they were built with.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def efficientnet_b0(
 
     After Tan & Le 2019 (arXiv:1905.11946). About 4.1 million parameters at any image size.
     Pixels in [0, 1] are resized, repeated for three channels and normalised by the mean and
-    standard deviation of ImageNet, whatever the weights.
+    standard deviation of ImageNet, regardless of the weights.
 
     Parameters
     ----------
