@@ -330,10 +330,10 @@ def train(
                 batches,
                 spec.n_classes,
                 epochs=epochs,
-                first_epoch=first_epoch,
-                steps_per_epoch=_steps_per_epoch(data, batch_size),
-                validation=validation and _as_arrays(validation, spec.n_classes),
                 callbacks=callbacks,
+                initial_epoch=first_epoch,
+                steps_per_epoch=_steps_per_epoch(data, batch_size),
+                validation_data=validation and _as_arrays(validation, spec.n_classes),
             )
         for name, values in new_history.items():
             history.setdefault(name, []).extend(map(float, values))
@@ -351,18 +351,7 @@ class _StreamClassifier(KerasClassifier):
     """
 
     @classmethod
-    def train(
-        cls,
-        model,
-        batches,
-        n_classes,
-        *,
-        epochs,
-        first_epoch,
-        steps_per_epoch,
-        validation,
-        callbacks,
-    ):
+    def train(cls, model, batches, n_classes, *, epochs, callbacks, **fit_options):
         """Train a compiled model; return its history by metric, one value per epoch."""
         classifier = cls(
             model=lambda: model,
@@ -373,13 +362,7 @@ class _StreamClassifier(KerasClassifier):
             verbose=0,
         )
         classifier.batches = batches
-        classifier.fit(
-            np.zeros((n_classes, 1)),
-            np.arange(n_classes),
-            initial_epoch=first_epoch,
-            steps_per_epoch=steps_per_epoch,
-            validation_data=validation,
-        )
+        classifier.fit(np.zeros((n_classes, 1)), np.arange(n_classes), **fit_options)
         return classifier.history_
 
     @property
