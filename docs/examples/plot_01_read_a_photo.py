@@ -6,14 +6,13 @@ The pretrained models predict the emotions in a photo, offline and without any t
 example shows each step, and then the one function that does everything.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Find the face
 # -------------
 #
 # A photo is a path or an array. ``detect_faces`` locates the faces and, where possible, the eyes.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 from skimage.data import astronaut

@@ -7,14 +7,13 @@ regularised? The two depend on each other, so we search for both together. A par
 has a name of the form ``step__parameter``.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Noisy faces
 # -----------
 #
 # We add a lot of noise to the pixels to make the problem hard enough.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import GridSearchCV

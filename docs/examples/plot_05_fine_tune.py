@@ -8,12 +8,11 @@ for which a few hundred images are enough. Here, synthetic faces stand in for yo
 nothing the model has seen.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Before
 # ------
 
+# sphinx_gallery_thumbnail_number = 2
 from fer_sklearn import evaluate, load_pretrained, make_faces
 
 X, y = make_faces(280, noise=15, random_state=0, return_X_y=True)

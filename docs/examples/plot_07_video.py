@@ -7,14 +7,13 @@ over about half a second; ``analyze_video`` writes the results to files. The vid
 is a synthetic face that changes its expression, so we know what to expect.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Make a video
 # ------------
 #
 # The face keeps one expression for a second and a half, then fades into the next.
 
+# sphinx_gallery_thumbnail_number = 2
 import tempfile
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from fer_sklearn import make_faces
 
 folder = Path(tempfile.mkdtemp())
 story = ["neutral", "surprise", "happy", "neutral", "sad", "angry"]
-faces, emotions = make_faces(70, size=96, noise=2, random_state=3, return_X_y=True)
+faces, emotions = make_faces(70, size=96, noise=2, random_state=9, return_X_y=True)
 stills = [faces[emotions == emotion][number % 2] for number, emotion in enumerate(story)]
 
 frames = []
@@ -77,7 +76,7 @@ from fer_sklearn import EmotionTimelineDisplay, analyze_video
 summary = analyze_video(
     video, model, detector=whole_frame, output=folder / "video.csv", smoothing_seconds=0.3
 )
-summary
+print(summary)
 
 # %%
 # The band above the curves shows the predicted emotion at each moment.

@@ -43,7 +43,7 @@ pixels = normalize_pixels(small)
 smaller = resize_gray(resize_gray(unseen, (10, 10)), (24, 24))
 variants = {
     "as in training": pixels,
-    "mean 0, std 1": normalize_pixels(small, "standard"),
+    "standardised": normalize_pixels(small, "standard"),
     "from a thumbnail": normalize_pixels(smaller),
     "equalised histogram": normalize_pixels(small, "equalize"),
     "−1 to 1": 2 * pixels - 1,

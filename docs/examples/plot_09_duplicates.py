@@ -7,14 +7,13 @@ test set, the model only needs to remember it. The scores then promise more than
 on new faces.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # A data set with duplicates
 # --------------------------
 #
 # We take very noisy synthetic faces, include every third one three times, and shuffle them.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -24,7 +23,7 @@ originals, emotions = make_faces(210, noise=40, random_state=0, return_X_y=True)
 rng = np.random.default_rng(0)
 order = rng.permutation(np.concatenate([np.arange(210), np.arange(0, 210, 3).repeat(2)]))
 X, y = originals[order], emotions[order]
-duplicate_report(X, y)
+print(duplicate_report(X, y))
 
 # %%
 # ``duplicate_groups`` assigns the same number to identical images. Three groups of this data set:
@@ -53,13 +52,13 @@ models = {
     "least-squares SVM": make_hog_svm_pipeline(LSSVMClassifier()),
 }
 splits = {
-    "duplicates on both sides": StratifiedKFold(5, shuffle=True, random_state=0),
-    "duplicates kept together": StratifiedGroupKFold(5, shuffle=True, random_state=0),
+    "duplicates on both sides": (StratifiedKFold(5, shuffle=True, random_state=0), None),
+    "duplicates kept together": (StratifiedGroupKFold(5, shuffle=True, random_state=0), groups),
 }
 scores = {split: [] for split in [*splits, "new faces"]}
 for model in models.values():
-    for split, folds in splits.items():
-        result = cross_validate(model, X, y, groups=groups, cv=folds, return_estimator=True)
+    for split, (folds, kept) in splits.items():
+        result = cross_validate(model, X, y, groups=kept, cv=folds, return_estimator=True)
         scores[split].append(result["test_score"].mean())
     fitted = result["estimator"]
     scores["new faces"].append(np.mean([one.score(new_faces, new_emotions) for one in fitted]))
