@@ -138,6 +138,7 @@ def test_missing_and_damaged_files_are_rejected(copied):
         load_exported(copied.with_name("no.tflite"))
 
 
+@pytest.mark.slow
 def test_a_format_that_needs_tensorflow_is_rejected(tiny, tmp_path):
     export(tiny, tmp_path / "saved", format="saved_model")
     with pytest.raises(ValueError, match=r"has the format 'saved_model'; expected 'tflite' or"):
