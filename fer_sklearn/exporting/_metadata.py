@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..faces import FaceCropper
 from ..inference import METADATA_VERSION
-from ..weights import SHIPPED, read_description
+from ..weights import SHIPPED, read_description, split_name
 
 if TYPE_CHECKING:
     import keras
@@ -111,8 +111,9 @@ def write_json(path: Path, content: Any) -> None:
 def _shipped(classifier: FERCNNClassifier) -> dict[str, Any]:
     """Return the description of a pretrained network, unless it was trained further."""
     name = classifier.initial_weights
-    untouched = isinstance(name, str) and name in SHIPPED and classifier.n_iter_ == 0
-    return read_description(name) if untouched else {}
+    if isinstance(name, str) and split_name(name)[0] in SHIPPED and classifier.n_iter_ == 0:
+        return read_description(name)
+    return {}
 
 
 def _preprocessing(parts: PipelineParts, kind: str, sides: Sequence[int | None]) -> dict[str, Any]:
