@@ -1,4 +1,4 @@
-"""Latency of an exported network in headless Chromium."""
+"""Times an exported network in headless Chromium."""
 
 import json
 import queue
@@ -12,12 +12,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 _BINARIES = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run")
-_PATIENCE = 120  # seconds for one prediction, the first of which loads everything
+_TIME_LIMIT = 120  # seconds per prediction; the first one loads everything
 
 _PAGE = """\
 <!doctype html>
 <script type="module">
-const report = (result) => fetch("/result", { method: "POST", body: JSON.stringify(result) });
+const send = (result) => fetch("/result", { method: "POST", body: JSON.stringify(result) });
 try {
   const { runtime } = await (await fetch("page.json")).json();
   for (const { url } of runtime.scripts.filter(({ url }) => url.includes("/tf-")))
@@ -33,11 +33,12 @@ try {
     const start = performance.now();
     const output = model.predict(face);
     const probabilities = await output.data();
-    await report({ seconds: (performance.now() - start) / 1000, output: [...probabilities] });
+    const seconds = (performance.now() - start) / 1000;
+    await send({ seconds, probabilities: [...probabilities] });
     output.dispose();
   }
 } catch (error) {
-  report({ error: String(error.stack ?? error) });
+  send({ error: String(error.stack ?? error) });
 }
 </script>
 """
@@ -50,20 +51,20 @@ def find_chromium():
 
 @contextmanager
 def browser_stopwatch(folder, face, expected):
-    """Open an export of the format ``"web"`` in Chromium, whose page predicts for one face.
+    """Load an export of the format ``"web"`` in Chromium, to time it on one face.
 
     Parameters
     ----------
     folder : Path
-        Its packages must be bundled.
+        The export, with bundled packages.
     face : ndarray of shape (1, 48, 48, 3), float32
     expected : ndarray of shape (n_classes,)
         The expected probabilities, to 1e-4.
 
     Yields
     ------
-    function
-        Makes the page predict once, and returns the time in seconds.
+    callable
+        Classifies the face once, and returns the seconds that this took in the page.
     """
     turns, results = queue.Queue(), queue.Queue()
     handler = partial(_Handler, turns, results, face.tobytes(), directory=str(folder))
@@ -73,12 +74,13 @@ def browser_stopwatch(folder, face, expected):
 
     def stopwatch():
         turns.put(None)
-        result = results.get(timeout=_PATIENCE)
+        result = results.get(timeout=_TIME_LIMIT)
         if "error" in result:
             raise RuntimeError(f"The page failed: {result['error']}")
-        difference = max(abs(a - b) for a, b in zip(result["output"], expected, strict=True))
+        pairs = zip(result["probabilities"], expected, strict=True)
+        difference = max(abs(a - b) for a, b in pairs)
         if difference > 1e-4:
-            raise RuntimeError(f"The page's prediction differs by {difference:.2g}.")
+            raise RuntimeError(f"The page's probabilities differ by {difference:.2g}.")
         return result["seconds"]
 
     with tempfile.TemporaryDirectory() as profile:
@@ -94,7 +96,7 @@ def browser_stopwatch(folder, face, expected):
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """Serves the folder's files, and the communication between page and stopwatch."""
+    """Serves the folder, and passes messages between the page and the stopwatch."""
 
     def __init__(self, turns, results, face, *args, **kwargs):
         self._turns, self._results = turns, results
@@ -102,7 +104,7 @@ class _Handler(SimpleHTTPRequestHandler):
         super().__init__(*args, **kwargs)
 
     def do_GET(self):
-        """Respond with a file, or when it is the page's turn."""
+        """Send a file; or, for ``/turn``, respond when the page should classify the face."""
         if self.path == "/turn":
             self._turns.get()
             self._send(b"", "text/plain")
@@ -118,7 +120,7 @@ class _Handler(SimpleHTTPRequestHandler):
         self._send(b"", "text/plain")
 
     def log_message(self, *args):
-        """Suppress logging."""
+        """Log nothing."""
 
     def _send(self, content, kind):
         self.send_response(200)

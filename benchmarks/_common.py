@@ -1,9 +1,11 @@
-"""Shared by the benchmark scripts: data, and results with their environment."""
+"""Shared by the benchmark scripts: options, data, timing, tables and results."""
 
+import argparse
 import json
 import platform
 import statistics
 import time
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +15,47 @@ from fer_sklearn import duplicate_groups, load_fer2013
 
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("fer_sklearn", "scikit-learn", "scikit-image", "numpy", "tensorflow", "keras")
+
+#: Augmentation and settings with which this package's own networks are trained.
+AUGMENTATION = {
+    "flip": 0.5,
+    "rotation": 10.0,
+    "shift": 0.08,
+    "zoom": 0.12,
+    "brightness": 0.1,
+    "contrast": 0.2,
+    "erasing": 0.25,
+}
+TRAINING = {
+    "batch_size": 128,
+    "optimizer": "sgd",
+    "learning_rate": 0.08,
+    "learning_rate_schedule": "cosine",
+    "weight_decay": 4e-3,
+    "augmentation": AUGMENTATION,
+    "dtype_policy": "mixed_bfloat16",
+}
+
+
+def argument_parser(doc: str, *, data: bool = True) -> argparse.ArgumentParser:
+    """Return a parser with the options of every script: ``--output`` and, usually, ``--data``.
+
+    Parameters
+    ----------
+    doc : str
+        Docstring of the script, which ``--help`` shows.
+    data : bool, default=True
+        Whether the script needs FER2013.
+    """
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    if data:
+        parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS, help="folder for the results (default: %(default)s)"
+    )
+    return parser
 
 
 def load_bunch(path, subset):
@@ -26,33 +69,31 @@ def load_split(path, subset):
 
 
 def also_in_training(X_train, X):
-    """Return which images of `X` are exact duplicates of training images."""
+    """Return which images of `X` are exact copies of training images, as bools."""
     groups = duplicate_groups(np.concatenate([X_train, X]))
     return np.isin(groups[len(X_train) :], groups[: len(X_train)])
 
 
-def environment():
-    """Return the versions and the type of machine that every figure depends on."""
-    return {
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in _PACKAGES},
-        "machine": platform.machine(),
-    }
-
-
-def timed(function):
-    """Return the seconds a call takes."""
+def timed(function: Callable[[], object]) -> float:
+    """Return the seconds that a call takes."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
-def medians_by_turns(stopwatches, rounds):
-    """Return the median of each of several interleaved timings.
+def interleaved_medians(stopwatches: Sequence[Callable[[], float]], rounds: int) -> list[float]:
+    """Return the median of each of several timings that are taken alternately.
 
-    Other load then slows all of them equally, so that their ratio is reliable. A
-    stopwatch is a function that does its work once and returns the seconds it took; the
-    first time is discarded.
+    A busy machine then slows all of them equally, so that ratios are meaningful even if seconds
+    are not.
+
+    Parameters
+    ----------
+    stopwatches : sequence of callable
+        Each does its work once and returns the seconds that it took. The first result of each
+        is discarded.
+    rounds : int
+        Number of results per stopwatch.
     """
     for stopwatch in stopwatches:
         stopwatch()
@@ -60,11 +101,55 @@ def medians_by_turns(stopwatches, rounds):
     return [statistics.median(lap) for lap in zip(*laps, strict=True)]
 
 
-def write_result(name, result, folder=RESULTS):
-    """Write a result as JSON next to the scripts, or into another folder."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
-    text = json.dumps({**result, "environment": environment()}, indent=2, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
-    return path
+def percent(estimate: dict | Sequence[float]) -> str:
+    """Format an estimate with its interval in percent, such as ``"70.2 (68.7–71.7)"``."""
+    numbers = estimate.values() if isinstance(estimate, dict) else estimate
+    value, low, high = (100 * number for number in numbers)
+    return f"{value:.1f} ({low:.1f}–{high:.1f})"
+
+
+def markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], align: str = "l"
+) -> str:
+    """Return a Markdown table.
+
+    Parameters
+    ----------
+    header : sequence of str
+    rows : iterable of sequence
+        The cells of each row.
+    align : str, default="l"
+        ``"l"`` for text or ``"r"`` for numbers, for each column. If it is too short, the
+        remaining columns are numbers.
+    """
+    rule = [{"l": "---", "r": "---:"}[side] for side in align.ljust(len(header), "r")]
+    lines = [f"| {' | '.join(map(str, cells))} |" for cells in (header, rule, *rows)]
+    return "\n".join([lines[0].replace("|  |", "| |"), *lines[1:]])
+
+
+def read_result(name: str, folder: Path = RESULTS) -> dict:
+    """Return what :func:`write_result` wrote, or an empty dict."""
+    path = Path(folder) / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def write_result(name: str, result: dict, folder: Path = RESULTS) -> None:
+    """Write a result as JSON, with the versions of packages that it depends on."""
+    environment = {
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in _PACKAGES},
+        "machine": platform.machine(),
+    }
+    content = {**result, "environment": environment}
+    _write(folder, f"{name}.json", json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def write_table(name: str, table: str, folder: Path = RESULTS) -> None:
+    """Write a Markdown table next to the result, and print it."""
+    _write(folder, f"{name}.md", table)
+    print(table, flush=True)
+
+
+def _write(folder, name, text):
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    (Path(folder) / name).write_text(text + "\n", encoding="utf-8")

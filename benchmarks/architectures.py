@@ -1,26 +1,31 @@
-"""Train each named architecture like its original, and compare it with the original's claim.
+"""Does each named architecture reach the accuracy that its original claims?
 
     python benchmarks/architectures.py --data fer2013.zip [--only conv3 vgg_elu]
 
-Trains on FER2013's training images, holds out a stratified tenth to choose the epoch, and
-evaluates on PublicTest. Training stops early, or after the epoch in which the time limit is
-reached: all epochs of all originals would take hours on two cores. Each result is written as
-soon as it is available, and architectures that have one are skipped unless named by --only. The
-sixth, ``resnet_se``, was designed for this package: its row comes from
-benchmarks/hog_svm_vs_cnn.py, which has to run first.
+Trains each architecture on FER2013's training images with its original's settings, with a
+stratified tenth held out to choose the epoch, and scores it on PublicTest. Training ends by
+early stopping, or after the epoch in which the time limit is reached: all epochs of all
+originals would take hours on two cores. Each result is written immediately, and an architecture
+that already has one is skipped unless --only names it. The row of resnet_se, this package's own,
+comes from benchmarks/hog_svm_vs_cnn.py; run that first.
 """
 
-import argparse
-import json
 import time
-from pathlib import Path
 
 import keras
-from _common import RESULTS, load_split, write_result
+from _common import (
+    argument_parser,
+    load_split,
+    markdown_table,
+    percent,
+    read_result,
+    write_result,
+    write_table,
+)
 
 from fer_sklearn import FERCNNClassifier, evaluate, make_cnn_pipeline
 
-# The settings of the originals, as far as the notebooks agree.
+# The original's settings, as far as the notebooks agree on them.
 ORIGINALS = {
     "conv3": {
         "claim": "57 % (notebook c)",
@@ -72,7 +77,7 @@ ORIGINALS = {
 
 
 class StopAfter(keras.callbacks.Callback):
-    """Stop training after the epoch in which this many minutes have passed."""
+    """Stop training after the epoch in which the time limit is reached."""
 
     def __init__(self, minutes):
         super().__init__()
@@ -84,7 +89,7 @@ class StopAfter(keras.callbacks.Callback):
 
 
 def train_and_score(name, train, public, seed, dtype_policy, minutes):
-    """Train one architecture with its original settings and return its results."""
+    """Train one architecture with its original's settings, and score it."""
     original = ORIGINALS[name]
     classifier = FERCNNClassifier(
         architecture=name,
@@ -97,9 +102,9 @@ def train_and_score(name, train, public, seed, dtype_policy, minutes):
         **original["settings"],
     )
     model = make_cnn_pipeline(classifier, size=original["size"])
-    began = time.perf_counter()
+    start = time.perf_counter()
     model.fit(*train)
-    spent = (time.perf_counter() - began) / 60
+    spent = (time.perf_counter() - start) / 60
     classifier = model[-1]
     return {
         "claim": original["claim"],
@@ -108,7 +113,7 @@ def train_and_score(name, train, public, seed, dtype_policy, minutes):
         "epochs_trained": classifier.n_iter_,
         "best_epoch": 1
         + max(range(classifier.n_iter_), key=classifier.history_["val_accuracy"].__getitem__),
-        "parameters": classifier.model_.count_params(),
+        "parameters": classifier.n_parameters_,
         "held_out_accuracy": max(classifier.history_["val_accuracy"]),
         "public_test": evaluate(model, *public, random_state=seed).to_dict(),
         "minutes": round(spent, 1),
@@ -119,8 +124,8 @@ def train_and_score(name, train, public, seed, dtype_policy, minutes):
 
 
 def own_network(folder):
-    """Return the results of benchmarks/hog_svm_vs_cnn.py for ``resnet_se``, in the same form."""
-    comparison = json.loads((folder / "hog_svm_vs_cnn.json").read_text(encoding="utf-8"))
+    """Return the result of benchmarks/hog_svm_vs_cnn.py for resnet_se, in the same form."""
+    comparison = read_result("hog_svm_vs_cnn", folder)
     report = comparison["models"]["CNN"]
     epochs = comparison["cnn_settings"]["epochs"]
     return {
@@ -135,26 +140,27 @@ def own_network(folder):
     }
 
 
-def table(done):
-    """Return a Markdown table of results and claims."""
-    header = "| architecture | parameters | original claim | PublicTest, % | epochs | claim |"
-    lines = [header, "| --- | ---: | --- | ---: | ---: | --- |"]
-    for name, result in done.items():
-        value, low, high = (100 * x for x in result["public_test"]["overall"]["accuracy"].values())
+def table(results):
+    """Compare the accuracy of each architecture with its original's claim."""
+    rows = []
+    for name, result in results.items():
+        accuracy = result["public_test"]["overall"]["accuracy"]
+        claimed = ORIGINALS.get(name, {}).get("claimed")
         cells = [
             f"`{name}`",
             f"{result['parameters']:,}",
             result["claim"],
-            f"{value:.1f} ({low:.1f}–{high:.1f})",
+            percent(accuracy),
             f"{result['epochs_trained']} of {result['epochs_original']}",
-            verdict(result, value, ORIGINALS.get(name, {}).get("claimed")),
+            verdict(result, 100 * accuracy["value"], claimed),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    header = ["architecture", "parameters", "original claim", "PublicTest, %", "epochs", "claim"]
+    return markdown_table(header, rows, "lrlrrl")
 
 
 def verdict(result, reached, claimed):
-    """Return whether the claim is met and, if not, why training stopped."""
+    """Return whether the claim is met and, if not, why training ended."""
     if claimed is None:
         return "–"
     if reached >= claimed:
@@ -167,31 +173,25 @@ def verdict(result, reached, claimed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    parser.add_argument(
-        "--only", nargs="+", choices=ORIGINALS, help="train only these, even if they have results"
-    )
+    parser = argument_parser(__doc__)
+    parser.add_argument("--only", nargs="+", choices=ORIGINALS, help="train these, even again")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=15, help="time limit per architecture")
     parser.add_argument("--dtype-policy", default="mixed_bfloat16")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
 
     train, public = (load_split(args.data, subset) for subset in ("train", "public"))
-    path = args.output / "architectures.json"
-    done = json.loads(path.read_text())["architectures"] if path.exists() else {}
-    for name in args.only or [name for name in ORIGINALS if name not in done]:
+    results = read_result("architectures", args.output).get("architectures", {})
+    for name in args.only or [name for name in ORIGINALS if name not in results]:
         print(f"{name}: the original claims {ORIGINALS[name]['claim']}", flush=True)
-        done[name] = train_and_score(
+        results[name] = train_and_score(
             name, train, public, args.seed, args.dtype_policy, args.minutes
         )
-        write_result("architectures", {"architectures": done}, args.output)
-    done["resnet_se"] = own_network(args.output)
-    write_result("architectures", {"architectures": done}, args.output)
-    text = table({name: done[name] for name in (*ORIGINALS, "resnet_se") if name in done})
-    (args.output / "architectures.md").write_text(text + "\n", encoding="utf-8")
-    print(text)
+        write_result("architectures", {"architectures": results}, args.output)
+    results["resnet_se"] = own_network(args.output)
+    write_result("architectures", {"architectures": results}, args.output)
+    ordered = {name: results[name] for name in (*ORIGINALS, "resnet_se") if name in results}
+    write_table("architectures", table(ordered), args.output)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,27 @@
-"""Gain of each step from HOG alone to several descriptors with mirror images.
+"""How much does each step gain, from HOG alone to several descriptors and mirror images?
 
-    python benchmarks/descriptors.py --data fer2013.zip [--only search scales ...]
+    python benchmarks/descriptors.py --data fer2013.zip [--only search hog ...]
 
-Each step is fitted on all of FER2013's training images and evaluated on PublicTest. Its settings
-come from ``search``, a grid search on a stratified sixth of the training images. Each result is
-written as soon as it is available, to benchmarks/results/descriptors.json and a Markdown table
-next to it, and steps that have one are skipped unless named by --only. Training time is CPU
-time, which depends less on other load than the clock. About half an hour on two cores.
+Each step is fitted on all of FER2013's training images and scored on PublicTest. The settings
+come from "search", a grid search on a stratified sixth of the training images. Each result is
+written immediately, to benchmarks/results/descriptors.json and a Markdown table next to it, and a
+step that already has one is skipped unless --only names it. Training cost is CPU time, which
+depends less on other work on the machine than wall time. About half an hour on two cores.
 """
 
-import argparse
-import json
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
-from _common import RESULTS, load_split, write_result
+from _common import (
+    argument_parser,
+    load_split,
+    markdown_table,
+    percent,
+    read_result,
+    write_result,
+    write_table,
+)
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
 from sklearn.pipeline import FeatureUnion, Pipeline
 
@@ -31,7 +36,7 @@ from fer_sklearn import (
 
 
 def unmirrored(*names):
-    """Return the recommended pipeline with only these descriptors, without mirror images."""
+    """Return the recommended pipeline with some of its descriptors, without mirror images."""
     recommended = make_descriptor_svm_pipeline()
     union = recommended["features"].transformer
     parts = dict(union.transformer_list)
@@ -45,7 +50,7 @@ def unmirrored(*names):
     )
 
 
-LADDER = {
+STEPS = {
     "svm": ("HOG, SVM", make_hog_svm_pipeline),
     "hog": ("HOG, least-squares SVM", lambda: unmirrored("hog")),
     "lbp": ("+ LBP", lambda: unmirrored("hog", "lbp1", "lbp2")),
@@ -54,12 +59,12 @@ LADDER = {
 
 
 def search(train, seed):
-    """Search the recommended pipeline's grid on a stratified subset of the training images."""
+    """Search the recommended pipeline's grid on a stratified part of the training images."""
     images, _, labels, _ = train_test_split(
         *train, train_size=1 / 6, stratify=train[1], random_state=seed
     )
-    began = time.process_time()
-    # With the cache, features are computed once per fold instead of once per candidate.
+    start = time.process_time()
+    # With the cache, features are computed once per fold rather than once per candidate.
     with tempfile.TemporaryDirectory() as cache:
         found = GridSearchCV(
             make_descriptor_svm_pipeline(memory=cache),
@@ -71,7 +76,7 @@ def search(train, seed):
     order = np.argsort(-scores, kind="stable")
     return {
         "n_images": len(labels),
-        "cpu_seconds": round(time.process_time() - began),
+        "cpu_seconds": round(time.process_time() - start),
         "best": found.best_params_,
         "candidates": [
             found.cv_results_["params"][i] | {"accuracy": round(float(scores[i]), 4)} for i in order
@@ -80,13 +85,13 @@ def search(train, seed):
 
 
 def fit_and_score(model, train, public, seed):
-    """Fit a pipeline and return its time and accuracy."""
-    clock, processor = time.perf_counter(), time.process_time()
+    """Fit and score a pipeline, and measure the cost of both."""
+    wall, cpu = time.perf_counter(), time.process_time()
     model.fit(*train)
-    cost = time.perf_counter() - clock, time.process_time() - processor
-    began = time.process_time()
+    cost = time.perf_counter() - wall, time.process_time() - cpu
+    start = time.process_time()
     predicted = model.predict(public[0])
-    predict_seconds = time.process_time() - began
+    predict_seconds = time.process_time() - start
     classifier = model[-1]
     described = model.named_steps.get("pca", classifier)
     report = evaluate_predictions(public[1], predicted, random_state=seed)
@@ -104,58 +109,48 @@ def is_mirrored(classifier):
 
 
 def table(steps):
-    """Return a Markdown table of the measured steps."""
-    lines = [
-        "| step | features | PublicTest, % | gain | training, CPU s |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    before = None
-    for name, (title, _) in LADDER.items():
+    """List the steps that were measured, and the gain of each over the one before."""
+    rows, before = [], None
+    for name, (title, _) in STEPS.items():
         if name not in steps:
             continue
         result = steps[name]
-        value, low, high = (100 * x for x in result["public_test"]["overall"]["accuracy"].values())
+        accuracy = result["public_test"]["overall"]["accuracy"]
+        value = 100 * accuracy["value"]
         cells = [
             title,
             f"{result['features']:,}",
-            f"{value:.1f} ({low:.1f}–{high:.1f})",
+            percent(accuracy),
             "" if before is None else f"{value - before:+.1f}",
             f"{result['fit_cpu_seconds']:.0f}",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append(cells)
         before = value
-    return "\n".join(lines)
+    header = ["step", "features", "PublicTest, %", "gain", "training, CPU s"]
+    return markdown_table(header, rows)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
+    parser = argument_parser(__doc__)
     parser.add_argument(
-        "--only",
-        nargs="+",
-        choices=["search", *LADDER],
-        help="run only these, even if done",
+        "--only", nargs="+", choices=["search", *STEPS], help="run these, even again"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
 
     train, public = (load_split(args.data, subset) for subset in ("train", "public"))
-    path = args.output / "descriptors.json"
-    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"steps": {}}
-    todo = ["search", *LADDER]
+    result = read_result("descriptors", args.output) or {"steps": {}}
+    todo = ["search", *STEPS]
     done = {*result["steps"], *(["search"] if "search" in result else [])}
     for name in args.only or [name for name in todo if name not in done]:
         print(f"{name} …", flush=True)
         if name == "search":
             result["search"] = search(train, args.seed)
         else:
-            model = LADDER[name][1]()
+            model = STEPS[name][1]()
             result["steps"][name] = fit_and_score(model, train, public, args.seed)
         write_result("descriptors", result, args.output)
-        text = table(result["steps"])
-        (args.output / "descriptors.md").write_text(text + "\n", encoding="utf-8")
-        print(text, flush=True)
+        write_table("descriptors", table(result["steps"]), args.output)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
-"""Ensembles of the pretrained CNNs and the HOG-SVM.
+"""Does an ensemble of the pretrained CNN and the HOG-SVM beat the CNN?
 
     python benchmarks/ensembles.py --data fer2013.zip
 
 The HOG-SVM is trained with probabilities on all training images, which takes about ten minutes.
-The final estimator of a stack is trained on one half of PublicTest and evaluated on the other,
-both ways; everything else is evaluated on all of PublicTest. Writes
+The final estimator of a stack is trained on one half of PublicTest and scored on the other, both
+ways; all other models are scored on the whole of PublicTest. Writes
 benchmarks/results/ensembles.json and a Markdown table next to it.
 """
 
-import argparse
-
-import numpy as np
-from _common import RESULTS, load_split, write_result
+from _common import (
+    argument_parser,
+    load_split,
+    markdown_table,
+    percent,
+    write_result,
+    write_table,
+)
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -26,9 +30,7 @@ from fer_sklearn import (
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    args = parser.parse_args()
+    args = argument_parser(__doc__).parse_args()
     train, (X, y) = (load_split(args.data, subset) for subset in ("train", "public"))
 
     svm = make_hog_svm_pipeline(HOGSVMClassifier(probability=True, random_state=0)).fit(*train)
@@ -55,10 +57,8 @@ def main():
         name: evaluate_predictions(y, predict(model, X, y)) for name, model in models.items()
     }
     result = {name: report.to_dict()["overall"] for name, report in reports.items()}
-    write_result("ensembles", {"scored_on": "PublicTest", "models": result})
-    text = table(reports)
-    (RESULTS / "ensembles.md").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    write_result("ensembles", {"scored_on": "PublicTest", "models": result}, args.output)
+    write_table("ensembles", table(reports), args.output)
 
 
 def stack(members):
@@ -68,27 +68,24 @@ def stack(members):
 
 
 def predict(model, X, y):
-    """Predict for PublicTest; for a stack, each half by a model fitted on the other."""
+    """Predict PublicTest; with a stack, each half after training on the other."""
     if isinstance(model, StackingClassifier):
         halves = StratifiedKFold(2, shuffle=True, random_state=0)
         return cross_val_predict(model, X, y, cv=halves)
     if isinstance(model, VotingClassifier):
-        model.fit(X, y)  # its members are frozen: it learns only the label names
+        model.fit(X, y)  # its members are frozen: this only sets the classes
     return model.predict(X)
 
 
 def table(reports):
-    lines = [
-        "| model | accuracy, % | balanced accuracy, % | macro-F1, % |",
-        "| --- | ---: | ---: | ---: |",
-    ]
-    for name, report in reports.items():
-        cells = []
-        for metric in ("accuracy", "balanced_accuracy", "macro_f1"):
-            value, low, high = 100 * np.array(report.overall[metric])
-            cells.append(f"{value:.1f} ({low:.1f}–{high:.1f})")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    metrics = ("accuracy", "balanced_accuracy", "macro_f1")
+    return markdown_table(
+        ["model", "accuracy, %", "balanced accuracy, %", "macro-F1, %"],
+        [
+            [name, *(percent(report.overall[metric]) for metric in metrics)]
+            for name, report in reports.items()
+        ],
+    )
 
 
 if __name__ == "__main__":

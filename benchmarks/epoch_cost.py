@@ -1,30 +1,29 @@
-"""Cost of an epoch, compared with the bare Keras model on prepared batches.
+"""How long does an epoch of FERCNNClassifier take, relative to `model.fit` of Keras?
 
     python benchmarks/epoch_cost.py
 
-This package reads, shuffles and augments images, writes a checkpoint and keeps a history; Keras
-runs `model.fit` of the same network, optimizer and loss on arrays. Both train alternately, on
+The classifier shuffles and augments images, writes a checkpoint and keeps a history; `model.fit`
+trains the same network with the same optimizer and loss on arrays. Both train alternately, on
 synthetic faces. Writes benchmarks/results/epoch_cost.json.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
 
 import keras
 import numpy as np
-from _common import write_result
+from _common import argument_parser, write_result
 
 from fer_sklearn import FERCNNClassifier, make_faces
 from fer_sklearn.cnn.architectures import build_model
 
-_BATCH = 128
+_BATCH_SIZE = 128
 _OPTIMIZER = {"learning_rate": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 4e-3}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argument_parser(__doc__, data=False)
     parser.add_argument("--architecture", default="resnet_se_wide")
     parser.add_argument("--images", type=int, default=2560)
     parser.add_argument("--rounds", type=int, default=5)
@@ -38,13 +37,13 @@ def main():
             policy: measure(args, policy, X, y) for policy in ("float32", "mixed_bfloat16")
         },
     }
-    write_result("epoch_cost", result)
+    write_result("epoch_cost", result, args.output)
     for policy, times in result["policies"].items():
-        print(f"{policy}: {times['ratio']:.2f} times the bare model's epoch")
+        print(f"{policy}: {times['ratio']:.2f} times as long as an epoch of the bare model")
 
 
 def measure(args, policy, X, y):
-    """Return the seconds of one epoch on both sides, and the ratio of their medians."""
+    """Return the seconds of an epoch of both, and the ratio of their medians."""
     bare = bare_side(args.architecture, policy, X, y)
     with tempfile.TemporaryDirectory() as folder:
         own = own_side(args.architecture, policy, X, y, folder)
@@ -74,7 +73,7 @@ def bare_side(architecture, policy, X, y):
     clock = Clock()
 
     def epoch():
-        model.fit(images, targets, batch_size=_BATCH, epochs=2, verbose=0, callbacks=[clock])
+        model.fit(images, targets, batch_size=_BATCH_SIZE, epochs=2, verbose=0, callbacks=[clock])
         return clock.seconds
 
     return epoch
@@ -88,7 +87,7 @@ def own_side(architecture, policy, X, y, folder):
         classifier = FERCNNClassifier(
             architecture=architecture,
             epochs=2,
-            batch_size=_BATCH,
+            batch_size=_BATCH_SIZE,
             optimizer=keras.optimizers.SGD(**_OPTIMIZER),
             augmentation=True,
             dtype_policy=policy,
@@ -103,17 +102,17 @@ def own_side(architecture, policy, X, y, folder):
 
 
 class Clock(keras.callbacks.Callback):
-    """Time from the end of the first epoch to the end of training."""
+    """Measures the time from the end of the first epoch to the end of training."""
 
     def __copy__(self):
-        return self  # an estimator works on copies
+        return self  # since the estimator copies its callbacks
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 0:
-            self._began = time.perf_counter()
+            self._start = time.perf_counter()
 
     def on_train_end(self, logs=None):
-        self.seconds = time.perf_counter() - self._began
+        self.seconds = time.perf_counter() - self._start
 
 
 if __name__ == "__main__":

@@ -1,31 +1,31 @@
-"""Measure whether relevance maps are faithful to the pretrained models, and what these look at.
+"""Do explanations show what the pretrained models rely on, and what is that?
 
     python benchmarks/explanations.py --data fer2013.zip
 
-Three checks on PublicTest that a map can fail:
+Three checks that a map can fail, on PublicTest:
 
-masking    hiding the most relevant tenth of the pixels should cost more accuracy than hiding a
-           random tenth, or the tenth that is most relevant in another image. Pixels are
-           replaced by the mean grey of the image or by the blurred image.
-shuffled   shuffling the weights of the output layer, of the last stage too, or of all layers
+masking    hiding the most relevant tenth of the pixels should reduce accuracy more than hiding
+           a random tenth, or the tenth that is most relevant in another image. Hidden pixels are
+           replaced with the image's mean grey, or with the blurred image.
+shuffled   shuffling the weights of the output layer, also of the last stage, or of all layers
            should change the map: its rank correlation with the map of the trained network
            (Adebayo et al. 2018, arXiv:1810.03292), compared with that of two images' maps.
-regions    the recall lost for each emotion when a region of the face is swapped between images.
+regions    how much accuracy, per emotion, is lost when a part of the face is swapped between
+           images.
 
-Writes benchmarks/results/explanations.json and a Markdown table for each check. Takes a quarter
-of an hour on two idle cores, half of it for the occlusion maps, which are computed for the default
-model on --occluded images only; --images limits the number of images for everything. --plots
-plots maps over faces into a folder of yours: we may not redistribute the images.
+Writes benchmarks/results/explanations.json and a Markdown table per check. A quarter of an hour
+on two idle cores, half of it for the occlusion maps, for which --occluded limits the images of
+the default model; --images limits the images of PublicTest for everything. --plots saves
+figures of maps over faces to a folder of your own: we may not distribute the images.
 """
 
-import argparse
 import pickle
 from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import RESULTS, load_split, write_result
+from _common import argument_parser, load_split, markdown_table, write_result, write_table
 from scipy.stats import rankdata
 
 from fer_sklearn import load_pretrained
@@ -40,7 +40,7 @@ from fer_sklearn.explain import (
 from fer_sklearn.plotting import plot_heatmaps
 from fer_sklearn.weights import SHIPPED
 
-_SHARE = 0.1
+_FRACTION = 0.1
 _FILLS = ("mean", "blur")
 _RESAMPLES = 2000
 _SHUFFLED_IMAGES = 200
@@ -48,11 +48,12 @@ _REPEATS = 3
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    parser.add_argument("--images", type=int, help="random subset of PublicTest of this size")
-    parser.add_argument("--occluded", type=int, default=500, help="for default's occlusion maps")
-    parser.add_argument("--plots", type=Path, help="folder for plots of the maps")
+    parser = argument_parser(__doc__)
+    parser.add_argument("--images", type=int, help="number of random images of PublicTest")
+    parser.add_argument(
+        "--occluded", type=int, default=500, help="images for the occlusion maps of default"
+    )
+    parser.add_argument("--plots", type=Path, help="folder for figures of the maps")
     args = parser.parse_args()
     X, y = load_split(args.data, "public")
     chosen = np.random.default_rng(0).permutation(len(X))[: args.images]
@@ -63,11 +64,10 @@ def main():
         models[name] = measure(load_pretrained(name), X, y, n_occluded)
         if args.plots:
             draw(load_pretrained(name), X, y, args.plots / f"explanations_{name}.png")
-    result = {"scored_on": "PublicTest", "images": len(X), "share": _SHARE, "models": models}
-    write_result("explanations", result)
-    for subject, table in TABLES.items():
-        path = RESULTS / f"explanations_{subject}.md"
-        path.write_text("\n".join(table(models)) + "\n", encoding="utf-8")
+    result = {"scored_on": "PublicTest", "images": len(X), "share": _FRACTION, "models": models}
+    write_result("explanations", result, args.output)
+    for check, table in TABLES.items():
+        write_table(f"explanations_{check}", table(models), args.output)
 
 
 def methods(n_occluded):
@@ -98,12 +98,12 @@ def measure(model, X, y, n_occluded):
 
 
 def masking(model, X, y, correct, heatmaps):
-    """Return the accuracy lost by hiding a tenth of the pixels, by how they are chosen."""
+    """Return the drop in accuracy when a tenth of the pixels is hidden, by how it is chosen."""
     rng = np.random.default_rng(0)
-    relevant = top_pixels(heatmaps, fraction=_SHARE)
+    relevant = top_pixels(heatmaps, fraction=_FRACTION)
     masks = {
         "relevant": relevant,
-        "random": top_pixels(rng.random(X.shape), fraction=_SHARE),
+        "random": top_pixels(rng.random(X.shape), fraction=_FRACTION),
         "another_image": np.roll(relevant, 1, axis=0),
     }
     samples = rng.integers(len(X), size=(_RESAMPLES, len(X)))
@@ -143,7 +143,7 @@ def shuffled(model, explain, X):
 
 
 def with_shuffled_weights(model, n_stages, seed=0):
-    """Return a copy with the weights of each array in the last stages shuffled."""
+    """Return a copy in whose last stages the values of each weight array are shuffled."""
     copy = pickle.loads(pickle.dumps(model))
     rng = np.random.default_rng(seed)
     for stage in split_stages(copy[-1].model_)[-n_stages:]:
@@ -157,7 +157,7 @@ def shuffled_array(array, rng):
 
 
 def correlation(first, second):
-    """Return the mean Spearman correlation of maps per image; 0 if one is constant."""
+    """Return the mean Spearman correlation of maps over images, 0 if a map is constant."""
     ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
     first, second = (r - r.mean(axis=1, keepdims=True) for r in ranks)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
@@ -165,12 +165,8 @@ def correlation(first, second):
 
 
 def masking_table(models):
-    """Return a table that compares each map's tenth with other tenths, with 95 % intervals."""
-    lines = [
-        "| model | map | images | hidden by | most relevant 10 % | random 10 % | difference "
-        "| another image's 10 % | difference |",
-        "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    """Compare the drops in accuracy, with 95 % intervals."""
+    rows = []
     for model, entry in models.items():
         for method, masked in entry["masking"].items():
             for fill in _FILLS:
@@ -179,35 +175,33 @@ def masking_table(models):
                 for other in ("random", "another_image"):
                     cells.append(f"{100 * found[other]['drop']['value']:.1f}")
                     cells.append(points(found[other]["relevant_costs_more_by"]))
-                row = f"| `{model}` | {method} | {masked['images']:,} | {fill} | "
-                lines.append(f"{row}{' | '.join(cells)} |")
-    return lines
+                rows.append([f"`{model}`", method, f"{masked['images']:,}", fill, *cells])
+    header = ["model", "map", "images", "hidden by", "most relevant 10 %", "random 10 %"]
+    header += ["difference", "another image's 10 %", "difference"]
+    return markdown_table(header, rows, "llrl")
 
 
 def shuffled_table(models):
-    """Return a table of the rank correlations of maps."""
-    lines = [
-        "| model | map | output layer shuffled | and last stage | all layers "
-        "| another image's map |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
+    """Compare the rank correlations of maps."""
+    order = ("output_layer", "last_stage", "all_layers", "another_image")
+    rows = [
+        [f"`{model}`", method, *(f"{found[name]:.2f}" for name in order)]
+        for model, entry in models.items()
+        for method, found in entry["shuffled"].items()
     ]
-    for model, entry in models.items():
-        for method, found in entry["shuffled"].items():
-            order = ("output_layer", "last_stage", "all_layers", "another_image")
-            cells = " | ".join(f"{found[name]:.2f}" for name in order)
-            lines.append(f"| `{model}` | {method} | {cells} |")
-    return lines
+    header = ["model", "map", "output layer shuffled", "and last stage", "all layers"]
+    return markdown_table([*header, "another image's map"], rows, "ll")
 
 
 def region_table(models):
-    """Return a table of the importance of each region to `default` by emotion."""
+    """Show the importance of each part of the face for `default`, per emotion."""
     drops = models["default"]["regions"]["drops"]
     emotions = list(dict.fromkeys(row["emotion"] for row in drops))
-    lines = [f"| part | {' | '.join(emotions)} |", f"| --- |{' ---: |' * len(emotions)}"]
-    for region in dict.fromkeys(row["region"] for row in drops):
-        cells = [f"{100 * row['mean']:.1f}" for row in drops if row["region"] == region]
-        lines.append(f"| {region} | {' | '.join(cells)} |")
-    return lines
+    rows = [
+        [region, *(f"{100 * row['mean']:.1f}" for row in drops if row["region"] == region)]
+        for region in dict.fromkeys(row["region"] for row in drops)
+    ]
+    return markdown_table(["part", *emotions], rows)
 
 
 def points(numbers):
@@ -220,8 +214,8 @@ TABLES = {"masking": masking_table, "shuffled": shuffled_table, "regions": regio
 
 def draw(model, X, y, path):
     """Plot three correctly classified faces of each emotion under three kinds of maps."""
-    right = model.predict(X) == y
-    rows = [np.flatnonzero(right & (y == emotion))[:3] for emotion in model.classes_]
+    is_correct = model.predict(X) == y
+    rows = [np.flatnonzero(is_correct & (y == emotion))[:3] for emotion in model.classes_]
     chosen = np.concatenate(rows)
     faces, labels = X[chosen], y[chosen]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,15 @@
-"""Size, accuracy and latency of the pretrained models in each export format.
+"""How accurate, large and fast are the pretrained models in each format of `export`?
 
     python benchmarks/export.py --data fer2013.zip
 
-Each file predicts all 3,589 images of PublicTest and is compared with the pipeline it was exported
-from. One prediction is timed alternately with `model.predict` of Keras, which runs the same
-network, but not for the mirror image too, as everything else does. Full integer models are
-calibrated on 300 training images. Writes benchmarks/results/export.json and a Markdown table next
-to it; `--only tflite,web` measures these formats again and keeps the other rows. TensorFlow.js is
-run in Node.js and timed in Chromium; both must be installed, or these rows are left out.
+Every export predicts all 3,589 images of PublicTest, and is compared with the pipeline it was made
+from. One face is timed, alternately with `model.predict` of Keras, which computes the same network
+but without the mirror image that all others include. Full integers are calibrated on 300 training
+images. Writes benchmarks/results/export.json and a Markdown table next to it; `--only tflite,web`
+measures these formats again and keeps the other rows. TensorFlow.js is run in Node.js and timed in
+Chromium; if they are not installed, its figures are left out.
 """
 
-import argparse
 import json
 import os
 import tempfile
@@ -22,7 +21,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from _chromium import browser_stopwatch, find_chromium
-from _common import RESULTS, load_split, medians_by_turns, timed, write_result
+from _common import (
+    argument_parser,
+    interleaved_medians,
+    load_split,
+    markdown_table,
+    read_result,
+    timed,
+    write_result,
+    write_table,
+)
 
 from fer_sklearn import export, load_exported, load_pretrained
 from fer_sklearn.exporting import run_tfjs
@@ -42,15 +50,13 @@ _NAMES = {
     "web": "TensorFlow.js (`tfjs`, `web`)",
 }
 _N_REPRESENTATIVE = 300
-_AT_ONCE = 256
+_BATCH_SIZE = 256
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    parser.add_argument("--only", help="formats, separated by commas")
-    parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser = argument_parser(__doc__)
+    parser.add_argument("--only", help="formats to measure, separated by commas")
+    parser.add_argument("--rounds", type=int, default=31, help="number of timings per format")
     args = parser.parse_args()
     only = args.only.split(",") if args.only else list(_NAMES)
     if unknown := set(only) - set(_NAMES):
@@ -58,7 +64,7 @@ def main():
 
     images, target = load_split(args.data, "public")
     representative = representative_faces(args.data)
-    rows = earlier_rows(args.output / "export.json")
+    rows = earlier_rows(args.output)
     for name in MODELS:
         bench = Bench(name, images, target, representative, args.rounds)
         for kind in KINDS:
@@ -68,27 +74,23 @@ def main():
     order = [(name, *kind) for name in MODELS for kind in KINDS]
     rows = [rows[key] for key in order if key in rows]
     write_result("export", {"scored_on": "PublicTest", "rows": rows}, args.output)
-    text = as_table(rows)
-    (args.output / "export.md").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    write_table("export", as_table(rows), args.output)
 
 
-def earlier_rows(path):
+def earlier_rows(folder):
     """Return the rows of an earlier run by model, format and precision."""
-    if not path.exists():
-        return {}
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    rows = read_result("export", folder).get("rows", [])
     return {(row["model"], row["format"], row["precision"]): row for row in rows}
 
 
 def representative_faces(path):
-    """Return training images, which are not used for evaluation."""
+    """Return training images for calibration."""
     images, _ = load_split(path, "train")
     return images[np.random.default_rng(0).choice(len(images), _N_REPRESENTATIVE, replace=False)]
 
 
 class Bench:
-    """One pretrained model, and the reference for its exports."""
+    """A pretrained model, and the reference for its exports."""
 
     def __init__(self, name, images, target, representative, rounds):
         self.name, self.images, self.target = name, images, target
@@ -98,14 +100,14 @@ class Bench:
         self.rgb = np.repeat(images[..., np.newaxis], 3, axis=-1).astype(np.float32)
 
     def measure(self, format, precision):
-        """Export, predict for all images, and time one prediction."""
+        """Export, predict PublicTest, and time one face."""
         row = {"model": self.name, "format": format, "precision": precision}
         with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
             path = Path(folder) / ("model." + format if format in ("tflite", "onnx") else "model")
             if format != "keras":
                 row |= self._export(path, format, precision)
-            predictions, stopwatch = getattr(self, f"_{format}")(path, opened)
-            row |= self._compare(predictions)
+            y_proba, stopwatch = getattr(self, f"_{format}")(path, opened)
+            row |= self._compare(y_proba)
             if stopwatch is not None:
                 row |= self._time(stopwatch)
         return row
@@ -113,8 +115,8 @@ class Bench:
     def _export(self, path, format, precision):
         representative = self.representative if precision == "int8" else None
         options = {"precision": precision} if format == "tflite" else {}
-        # Losses from quantisation are to be measured here, not rejected.
-        result = export(
+        # Measure the loss in accuracy through quantisation, rather than refuse it.
+        metadata = export(
             self.pipeline,
             path,
             format=format,
@@ -122,18 +124,18 @@ class Bench:
             min_label_agreement=0.0,
             **options,
         )
-        sizes = {"bytes": sum(file["bytes"] for file in result["files"].values())}
+        sizes = {"bytes": sum(file["bytes"] for file in metadata["files"].values())}
         if path.is_dir():
             sizes["folder_bytes"] = sum(
                 file.stat().st_size for file in path.rglob("*") if file.is_file()
             )
-        return sizes | {"runtime": result["check"]["runtime"]}
+        return sizes | {"runtime": metadata["check"]["runtime"]}
 
-    def _compare(self, predictions):
-        labels, expected = predictions.argmax(axis=1), self.expected.argmax(axis=1)
+    def _compare(self, y_proba):
+        labels, expected = y_proba.argmax(axis=1), self.expected.argmax(axis=1)
         return {
             "label_agreement": float((labels == expected).mean()),
-            "largest_difference": float(np.abs(predictions - self.expected).max()),
+            "largest_difference": float(np.abs(y_proba - self.expected).max()),
             "accuracy": float((self.pipeline.classes_[labels] == self.target).mean()),
         }
 
@@ -141,10 +143,10 @@ class Bench:
         network = self.pipeline[-1].model_
         pixels = (self.images[:1] / 255).astype(np.float32)[..., np.newaxis]
         baseline = partial(timed, lambda: network.predict(pixels, verbose=0))
-        own, keras = medians_by_turns([stopwatch, baseline], self.rounds)
+        own, keras = interleaved_medians([stopwatch, baseline], self.rounds)
         return {"seconds": own, "keras_predict_seconds": keras, "ratio": own / keras}
 
-    # Each returns all predictions, and a stopwatch for one face or None.
+    # Each returns the probabilities of all images, and a stopwatch for one face or None.
 
     def _keras(self, path, opened):
         return self._of(self.pipeline)
@@ -163,32 +165,28 @@ class Bench:
 
         loaded = tf.saved_model.load(path)
         stopwatch = partial(timed, lambda: loaded.serve(self.rgb[:1]).numpy())
-        return self._in_parts(lambda images: loaded.serve(images).numpy()), stopwatch
+        return self._in_batches(lambda images: loaded.serve(images).numpy()), stopwatch
 
     def _web(self, path, opened):
-        predictions = self._in_parts(partial(run_tfjs, path / "model"))
+        y_proba = self._in_batches(partial(run_tfjs, path / "model"))
         if find_chromium() is None:
-            return predictions, None
+            return y_proba, None
         watch = browser_stopwatch(path, self.rgb[:1], self.expected[0])
-        return predictions, opened.enter_context(watch)
+        return y_proba, opened.enter_context(watch)
 
-    def _in_parts(self, predict):
-        starts = range(0, len(self.rgb), _AT_ONCE)
-        return np.concatenate([predict(self.rgb[start : start + _AT_ONCE]) for start in starts])
+    def _in_batches(self, predict_proba):
+        starts = range(0, len(self.rgb), _BATCH_SIZE)
+        return np.concatenate([predict_proba(self.rgb[i : i + _BATCH_SIZE]) for i in starts])
 
 
 def as_table(rows):
-    lines = [
-        "| model | format | weights | MB | same labels, % | largest difference | PublicTest, % | "
-        "ms per face | relative to `model.predict` |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    cells = []
     for row in rows:
         size = f"{row['bytes'] / 1e6:.2f}" if "bytes" in row else "–"
         timing = ("–", "–")
         if "ratio" in row:
             timing = (f"{1000 * row['seconds']:.1f}", f"{row['ratio']:.3f}")
-        cells = (
+        line = (
             f"`{row['model']}`",
             _NAMES[row["format"]],
             row["precision"],
@@ -198,8 +196,10 @@ def as_table(rows):
             f"{100 * row['accuracy']:.1f}",
             *timing,
         )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        cells.append(line)
+    header = ["model", "format", "weights", "MB", "same labels, %", "largest difference"]
+    header += ["PublicTest, %", "ms per face", "relative to `model.predict`"]
+    return markdown_table(header, cells, "lll")
 
 
 if __name__ == "__main__":

@@ -1,24 +1,22 @@
-"""Recall, false positives and speed of the face detectors.
+"""How many faces do the detectors find, how many false ones, and how long do they take?
 
     python benchmarks/face_detection.py --data fer2013.zip [--yunet yunet.onnx]
 
 Faces: scikit-image's lfw_subset, FER2013's PublicTest, and the heads of the astronaut
 (scikit-image) and of Grace Hopper (matplotlib), pasted into photos at several sizes and tilts.
-Non-faces: the other half of lfw_subset, and the photos without people of scikit-image and
-scikit-learn, also mirrored. Times are CPU times of a single thread, which depend less on other
-load than the clock; the sizes are timed alternately. Writes benchmarks/results/face_detection.json
-and .md. About five minutes.
+Non-faces: the other half of lfw_subset, and photos of scikit-image and scikit-learn without
+people, each also mirrored. Times are CPU time on one thread, which depends less on other work on
+the machine than wall time; the sizes are timed alternately. Writes
+benchmarks/results/face_detection.json and a Markdown table next to it. About five minutes.
 """
 
-import argparse
 import statistics
 import sys
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
-from _common import RESULTS, load_split, write_result
+from _common import argument_parser, load_split, markdown_table, write_result, write_table
 from matplotlib.cbook import get_sample_data
 from skimage import data
 from sklearn.datasets import load_sample_image
@@ -32,11 +30,11 @@ WITHOUT_FACES = [
     *("page", "retina", "rocket", "shepp_logan_phantom", "text"),
 ]
 BACKGROUNDS = ("coffee", "rocket", "gravel", "brick")
-FRACTIONS = (0.06, 0.08, 0.12, 0.2, 0.3)
+SIZES = (0.06, 0.08, 0.12, 0.2, 0.3)
 TILTS = (0, 10, 20, 30, 40)
-# A photo of 24 megapixels may take this many times as long as one of a megapixel. A frame may
-# take this long, for one core to reach 15 frames per second.
-MOST_TIMES, MOST_MILLISECONDS = 1.5, 66
+# A photo of 24 megapixels may take this many times as long as one of a megapixel. A frame may take
+# this long, so that one core reaches 15 frames per second.
+MAX_RATIO, MAX_MILLISECONDS = 1.5, 66
 
 
 def rgb(name):
@@ -45,7 +43,7 @@ def rgb(name):
 
 
 def heads():
-    """Return square images of heads, each with its face (half as large) in the middle."""
+    """Return square images of heads, each with its face, half as large, in the middle."""
     hopper = cv2.cvtColor(cv2.imread(str(get_sample_data("grace_hopper.jpg", False))), 4)
     return data.astronaut()[5:225, 115:335], hopper[0:440, 45:485]
 
@@ -54,10 +52,10 @@ def paste(photo, head, side, centre, tilt):
     """Paste a head into a photo, so that its face has `side` pixels; return the face's box."""
     size = 2 * side
     head = cv2.resize(head, (size, size), interpolation=cv2.INTER_AREA)
-    turn = cv2.getRotationMatrix2D((side, side), -tilt, 1)
-    head = cv2.warpAffine(head, turn, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    rotation = cv2.getRotationMatrix2D((side, side), -tilt, 1)
+    head = cv2.warpAffine(head, rotation, (size, size), borderMode=cv2.BORDER_REPLICATE)
     rows, columns = np.ogrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    # The border fades out, so that the detector does not see an edge.
+    # The border is blended, so that the detector sees no edge.
     cover = np.clip((1 - np.hypot(rows, columns)) / 0.15, 0, 1)[..., np.newaxis]
     left, top = (int(c) - side for c in centre)
     part = photo[top : top + size, left : left + size]
@@ -66,28 +64,28 @@ def paste(photo, head, side, centre, tilt):
 
 
 def composed(tilt=0):
-    """Yield photos of 1200×900 pixels with five faces each, and the faces' boxes."""
+    """Yield photos of 1200×900 pixels with five faces each, and the sizes and boxes of faces."""
     for index, name in enumerate(BACKGROUNDS):
         photo = cv2.resize(rgb(name), (1200, 900))
         small = np.roll([(150, 150), (500, 150), (220, 700)], index, axis=0)
         faces = [
-            (fraction, paste(photo, heads()[(index + i) % 2], round(900 * fraction), centre, tilt))
-            for i, (fraction, centre) in enumerate(
-                zip(FRACTIONS, [*small, (950, 250), (600, 600)], strict=True)
+            (size, paste(photo, heads()[(index + i) % 2], round(900 * size), centre, tilt))
+            for i, (size, centre) in enumerate(
+                zip(SIZES, [*small, (950, 250), (600, 600)], strict=True)
             )
         ]
         yield photo, faces
 
 
 def found_in(photo, faces, detector):
-    """Return the fractions of the faces that were found, and the number of false positives."""
+    """Return the sizes of the faces that were found, and the number of false boxes."""
     boxes = detect_faces(photo, detector).boxes
     centres, used, found = boxes[:, :2] + boxes[:, 2:] / 2, set(), []
-    for fraction, (left, top, side) in faces:
+    for size, (left, top, side) in faces:
         near = np.abs(centres - (left + side / 2, top + side / 2)).max(axis=1) < 0.35 * side
         near &= (boxes[:, 3] > 0.5 * side) & (boxes[:, 3] < 2 * side)
         used.update(np.flatnonzero(near))
-        found += [fraction] * bool(near.any())
+        found += [size] * bool(near.any())
     return found, len(boxes) - len(used)
 
 
@@ -96,7 +94,7 @@ def count(images, detector):
 
 
 def accuracy(detector, fer2013):
-    """Return counts of a detector's findings."""
+    """Count what a detector finds."""
     subset = to_uint8(data.lfw_subset())
     photos = {name: rgb(name) for name in WITHOUT_FACES}
     photos |= {name: load_sample_image(f"{name}.jpg") for name in ("china", "flower")}
@@ -118,7 +116,7 @@ def accuracy(detector, fer2013):
         "lfw_subset faces, of 100": count(subset[:100], detector),
         "FER2013 faces, of 200": None if fer2013 is None else count(fer2013, detector),
         "five faces per photo, 6 to 30 % of its height, 4 of each": {
-            fraction: sum(found.count(fraction) for found, _ in several) for fraction in FRACTIONS
+            size: sum(found.count(size) for found, _ in several) for size in SIZES
         },
         "faces tilted by 0 to 40 degrees, 8 of each": alone,
         "lfw_subset non-faces, of 100": count(subset[100:], detector),
@@ -136,7 +134,7 @@ def scene(height, width, with_face):
 
 
 def times(detector, repeats):
-    """Return the CPU time per photo in milliseconds, interleaving the photos."""
+    """Return milliseconds of CPU time per photo, timed alternately."""
     photos = {
         "frame of 640×480, one face": scene(480, 640, True),
         "frame of 640×480, no face": scene(480, 640, False),
@@ -157,7 +155,7 @@ def times(detector, repeats):
 
 
 def flat(result, before=""):
-    """Yield the names and cells of a result for the table, with one sum per kind of face."""
+    """Yield names and cells of a result for the table, with counts by size or tilt summed up."""
     for name, value in result.items():
         if isinstance(value, dict):
             kinds, n_each = name.rsplit(", ", 1)
@@ -170,17 +168,15 @@ def flat(result, before=""):
 
 def table(results):
     rows = [dict(flat(r["accuracy"])) | dict(flat(r["cpu_ms"], "ms: ")) for r in results.values()]
-    lines = [f"| | {' | '.join(results)} |", f"| --- |{' ---: |' * len(results)}"]
-    lines += [f"| {name} | {' | '.join(row[name] for row in rows)} |" for name in rows[0]]
-    return "\n".join(lines)
+    cells = [[name, *(row[name] for row in rows)] for name in rows[0]]
+    return markdown_table(["", *results], cells)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="FER2013: zip, CSV or folder")
-    parser.add_argument("--yunet", help="YuNet's model file, to include it")
-    parser.add_argument("--repeats", type=int, default=9, help="repeats per timing (default: 9)")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser = argument_parser(__doc__, data=False)
+    parser.add_argument("--data", help="FER2013: zip, CSV or folder; without it, less is measured")
+    parser.add_argument("--yunet", help="model file of YuNet, to measure it too")
+    parser.add_argument("--repeats", type=int, default=9, help="runs per time (default: 9)")
     args = parser.parse_args()
 
     cv2.setNumThreads(1)
@@ -197,11 +193,10 @@ def main():
         figures, cost = accuracy(detector, fer2013), times(detector, args.repeats)
         results[name] = {"accuracy": figures, "cpu_ms": cost}
     write_result("face_detection", {"results": results, "threads": 1}, args.output)
-    (args.output / "face_detection.md").write_text(table(results) + "\n", encoding="utf-8")
-    print(table(results))
+    write_table("face_detection", table(results), args.output)
     cost = results["haar"]["cpu_ms"]
-    is_fast = cost["frame of 640×480, one face"] <= MOST_MILLISECONDS
-    return 0 if is_fast and cost["24 megapixels relative to 1"] <= MOST_TIMES else 1
+    is_fast = cost["frame of 640×480, one face"] <= MAX_MILLISECONDS
+    return 0 if is_fast and cost["24 megapixels relative to 1"] <= MAX_RATIO else 1
 
 
 if __name__ == "__main__":

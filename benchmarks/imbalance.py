@@ -1,32 +1,29 @@
-"""Effect of class weights, oversampling and focal loss on disgust, and on the other emotions.
+"""What do class weights, oversampling and focal loss do for disgust, and to the other emotions?
 
     python benchmarks/imbalance.py --data fer2013.zip [--only cnn]
 
 Disgust has 436 of FER2013's 28,709 training images. A small CNN and a least-squares SVM on HOG
-features are trained without a remedy and with one remedy at a time, and evaluated on PublicTest.
-Dividing the probabilities by the class frequencies needs no training: it is applied to the models
-trained without a remedy. Every remedy is compared with none by a paired bootstrap. About fifteen
-minutes on two cores for the SVM and forty for the CNN; if interrupted, run the same command again
-to resume. Writes benchmarks/results/imbalance.json and a Markdown table next to it. --limit
-reduces the number of training images, for a test run.
+features are trained without a remedy and with one remedy at a time, and scored on PublicTest.
+Dividing probabilities by class frequencies needs no training: it is applied to the models that
+were trained without a remedy. Every remedy is compared with none by a paired bootstrap. About
+fifteen minutes on two cores for the SVM and forty for the CNN; if interrupted, run the same
+command again to resume. Writes benchmarks/results/imbalance.json and a Markdown table next to it.
+--limit limits the training images, for a trial.
 """
 
-import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
-from _common import RESULTS, load_split, write_result
-from train_pretrained import COMMON
+from _common import TRAINING, argument_parser, load_split, read_result, write_result, write_table
 
 from fer_sklearn import FERCNNClassifier, LSSVMClassifier, make_cnn_pipeline, make_hog_svm_pipeline
 
 RARE = "disgust"
 _N_RESAMPLES = 1000
 _COMPONENTS = 250  # of the HOG features
-# Weight decay and augmentation as for the pretrained network of that size, but fewer epochs.
-_CNN = COMMON | {
+# Weight decay as for the pretrained network of that size, but fewer epochs.
+_CNN = TRAINING | {
     "architecture": "resnet_se_tiny",
     "weight_decay": 1e-3,
     "test_time_augmentation": True,
@@ -56,33 +53,26 @@ def main():
         "scored_on": "PublicTest",
         "trained_on": len(train[1]),
         "epochs_of_the_cnn": args.epochs,
-        "models": {},
     }
-    path = args.output / "imbalance.json"
-    if path.exists():
-        result["models"] = json.loads(path.read_text(encoding="utf-8"))["models"]
+    result["models"] = read_result("imbalance", args.output).get("models", {})
     for model in args.only or MODELS:
         print(f"{model} …", flush=True)
-        result["models"][model] = compared(
-            predictions(model, train, public[0], args), public[1], args
-        )
+        predictions = predict_with_each(model, train, public[0], args)
+        result["models"][model] = compared(predictions, public[1], args)
         ordered = {name: result["models"][name] for name in MODELS if name in result["models"]}
         write_result("imbalance", result | {"models": ordered}, args.output)
-        (args.output / "imbalance.md").write_text(table(ordered) + "\n", encoding="utf-8")
-    print(table(ordered))
+        write_table("imbalance", table(ordered), args.output)
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
+    parser = argument_parser(__doc__)
     parser.add_argument("--only", nargs="+", choices=MODELS, metavar="MODEL", help="svm, cnn")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=int, help="train on this many images, for a test run")
+    parser.add_argument("--limit", type=int, help="number of training images, for a trial")
     parser.add_argument(
         "--work", type=Path, default=Path("imbalance"), help="folder for checkpoints"
     )
-    parser.add_argument("--output", type=Path, default=RESULTS)
     return parser.parse_args()
 
 
@@ -91,30 +81,30 @@ def limited(X, y, limit):
     return X[rows], y[rows]
 
 
-def predictions(model, train, X, args):
-    """Return the predictions of each remedy's model for `X`, and its training time in seconds.
+def predict_with_each(model, train, X, args):
+    """Train with each remedy; return the predictions for `X`, and the seconds of training.
 
     Returns
     -------
     dict of str to (ndarray of shape (n,), float)
     """
-    found = {}
+    predictions = {}
     for remedy, train_one in MODELS[model].items():
-        began = time.perf_counter()
+        start = time.perf_counter()
         fitted = train_one(*train, args)
-        seconds = time.perf_counter() - began
-        found[remedy] = fitted.predict(X), seconds
+        seconds = time.perf_counter() - start
+        predictions[remedy] = fitted.predict(X), seconds
         if remedy == "no remedy":
             frequencies = np.unique(train[1], return_counts=True)[1] / len(train[1])
-            # Bayes' rule, had all labels been equally frequent (Menon et al. 2021).
+            # Bayes' rule for equally frequent labels (Menon et al. 2021).
             adjusted = fitted.classes_[(fitted.predict_proba(X) / frequencies).argmax(axis=1)], 0.0
         print(f"  {remedy}: {seconds:.0f} s", flush=True)
-    found["probabilities divided by class frequencies"] = adjusted
-    return found
+    predictions["probabilities divided by class frequencies"] = adjusted
+    return predictions
 
 
 def oversampled(y, seed):
-    """Return indices that oversample each label to the count of the most frequent one."""
+    """Return positions in which each label occurs as often as the most frequent one."""
     rng = np.random.default_rng(seed)
     labels, counts = np.unique(y, return_counts=True)
     rows = [
@@ -143,12 +133,12 @@ def cnn(X, y, args, *, epochs=None, **parameters):
 
 def oversampled_cnn(X, y, args):
     rows = oversampled(y, args.seed)
-    # The same number of steps as for the others, since epochs are longer.
+    # As many steps as the others, since its epochs are longer.
     epochs = max(1, round(args.epochs * len(y) / len(rows)))
     return cnn(X[rows], y[rows], args, epochs=epochs)
 
 
-# For a least-squares SVM, duplicating an image is equivalent to doubling its weight.
+# For a least-squares SVM, duplicating an image is the same as doubling its weight.
 MODELS = {
     "svm": {
         "no remedy": lambda *data: svm(*data, probability=True),
@@ -164,8 +154,8 @@ MODELS = {
 _TITLES = {"svm": "least-squares SVM on HOG", "cnn": "CNN, `resnet_se_tiny`"}
 
 
-def compared(found, y, args):
-    """Return each remedy's metrics, and their differences from no remedy."""
+def compared(predictions, y, args):
+    """Return the metrics of each remedy, and their differences from no remedy."""
     labels = np.unique(y)
     rare = labels.tolist().index(RARE)
     counts = np.random.default_rng(args.seed).multinomial(
@@ -173,10 +163,10 @@ def compared(found, y, args):
     )
     measured = {
         remedy: measure(confusions(y, predicted, labels, counts), rare)
-        for remedy, (predicted, _) in found.items()
+        for remedy, (predicted, _) in predictions.items()
     }
     rows = {}
-    for remedy, (_, seconds) in found.items():
+    for remedy, (_, seconds) in predictions.items():
         rows[remedy] = {
             "seconds": round(seconds),
             "metrics": {name: interval(values) for name, values in measured[remedy].items()},
@@ -189,7 +179,7 @@ def compared(found, y, args):
 
 
 def confusions(y, predicted, labels, counts):
-    """Return confusion matrices, (1 + n_resamples, k, k): of all images, then of resamples."""
+    """Return confusion matrices of shape (1 + n_resamples, k, k): first of all images."""
     k = len(labels)
     cells = np.searchsorted(labels, y) * k + np.searchsorted(labels, predicted)
     counts = np.vstack([np.ones(len(y), int), counts])
@@ -201,7 +191,7 @@ def measure(confusion, rare):
 
 
 def interval(values):
-    """Return the first value with the 95 % percentile interval of the others, or None for NaN."""
+    """Return the first value with the 95 % percentile interval of the others; None for NaN."""
     if np.isnan(values[0]):
         return dict.fromkeys(("value", "low", "high"))
     low, high = np.nanpercentile(values[1:], [2.5, 97.5])
@@ -222,7 +212,7 @@ def _f1(confusion):
 
 
 def table(models):
-    """Return a table of the remedies, in % of PublicTest, with significant differences in bold."""
+    """List the metrics of all remedies, in bold if they differ significantly from no remedy."""
     lines = [
         f"| remedy | {' | '.join(f'{name}, %' for name in METRICS)} |",
         f"| --- |{' ---: |' * len(METRICS)}",
@@ -239,10 +229,10 @@ def cell(estimate, difference):
     if estimate["value"] is None:  # the precision of a label that was never predicted
         return "–"
     value, low, high = (100 * number for number in estimate.values())
-    significant = difference["value"] is not None and (
+    is_significant = difference["value"] is not None and (
         difference["low"] > 0 or difference["high"] < 0
     )
-    shown = f"**{value:.1f}**" if significant else f"{value:.1f}"
+    shown = f"**{value:.1f}**" if is_significant else f"{value:.1f}"
     return f"{shown} ({low:.1f}–{high:.1f})"
 
 

@@ -1,26 +1,32 @@
-"""How often people agree with the label errors that audit_dataset finds.
+"""How often do people disagree with the labels that audit_dataset reports?
 
     python benchmarks/label_noise.py --data fer2013.zip --votes ferplus.csv
 
 Audits FER2013's training images with the default classifier, cross-validated, and compares the
-most suspicious labels with the votes of FER+ (Barsoum et al. 2016, arXiv:1608.01041), for which ten
-people labelled the same images, independently of the audit. Five to ten minutes on two cores.
-Writes benchmarks/results/label_noise.json and a Markdown table next to it. --work keeps the
-cross-validated probabilities, and --plot plots the findings into a file of yours: we may not
-redistribute the images.
+most doubtful labels with the votes of FER+ (Barsoum et al. 2016, arXiv:1608.01041): ten people saw
+each image, and the audit does not use their votes. Five to ten minutes on two cores. Writes
+benchmarks/results/label_noise.json and a Markdown table next to it. --work keeps the
+cross-validated probabilities for another run. --plot saves a figure of the findings to a file
+of your own: we may not distribute the images.
 """
 
-import argparse
-import csv
 import time
 from pathlib import Path
 
 import numpy as np
-from _common import RESULTS, load_bunch, write_result
+from _common import (
+    argument_parser,
+    load_bunch,
+    markdown_table,
+    percent,
+    write_result,
+    write_table,
+)
 from scipy.stats import binomtest
 
-from fer_sklearn import canonical_emotion
 from fer_sklearn.audit import audit_dataset
+from fer_sklearn.datasets import load_ferplus
+from fer_sklearn.emotions import FERPLUS_COLUMNS
 
 _TOPS = (100, 500, 1000)
 _NO_FACE = ("unknown", "not_a_face")
@@ -29,9 +35,9 @@ _NO_FACE = ("unknown", "not_a_face")
 def main():
     args = parse_arguments()
     train = load_bunch(args.data, "train")
-    began = time.perf_counter(), time.process_time()
+    start = time.perf_counter(), time.process_time()
     report, reused = audited(train, args.work)
-    seconds = time.perf_counter() - began[0], time.process_time() - began[1]
+    seconds = time.perf_counter() - start[0], time.process_time() - start[1]
     print(report, flush=True)
     if args.plot:
         report.plot().savefig(args.plot, dpi=120)
@@ -43,26 +49,24 @@ def main():
         "conflicts": len(report.label_conflicts),
         "label_errors": len(report.label_errors),
         "accuracy_of_the_classifier": float((report.y_proba.argmax(axis=1) == report.codes).mean()),
-        "doubted": doubted(report, votes_of(args.votes, train.filenames)),
+        "doubted": disagreement(report, majorities(args.votes, train.filenames)),
     }
     if not reused:
         result |= {"seconds": round(seconds[0]), "cpu_seconds": round(seconds[1])}
-    write_result("label_noise", result)
-    (RESULTS / "label_noise.md").write_text(table(result) + "\n", encoding="utf-8")
-    print(table(result))
+    write_result("label_noise", result, args.output)
+    write_table("label_noise", table(result), args.output)
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by image name")
-    parser.add_argument("--work", type=Path, help="folder in which to cache the probabilities")
-    parser.add_argument("--plot", type=Path, help="PNG file for a plot of the findings")
+    parser = argument_parser(__doc__)
+    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by file name")
+    parser.add_argument("--work", type=Path, help="folder to keep the probabilities in")
+    parser.add_argument("--plot", type=Path, help="PNG file for a figure of the findings")
     return parser.parse_args()
 
 
 def audited(train, folder):
-    """Return the audit, and whether its probabilities were cached."""
+    """Return the audit, and whether it used the probabilities of an earlier run."""
     path = folder and folder / "label_noise.npy"
     if path and path.exists():
         proba = np.load(path)
@@ -74,37 +78,33 @@ def audited(train, folder):
     return report, False
 
 
-def votes_of(path, files):
-    """Return the votes for each image, or None without votes.
+def majorities(path, filenames):
+    """Return the emotions with the most votes for each image, several in a tie.
+
+    They include ``"contempt"``, ``"unknown"`` and ``"not_a_face"``, which FER2013 does not have.
 
     Returns
     -------
     list of (set of str or None)
-        The emotions with the most votes, several if tied; ``"contempt"``, which
-        FER2013 does not have, ``"unknown"`` and ``"not_a_face"`` are possible too.
+        None for images without votes.
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        (_, *columns), *rows = csv.reader(file)
-    votes = {name: np.array(counts, int) for name, *counts in rows}
-    names = [canonical_emotion(column) for column in columns]
+    names = np.array(FERPLUS_COLUMNS)
     return [
-        {names[i] for i in np.flatnonzero(votes[file] == votes[file].max())}
-        if file in votes
-        else None
-        for file in files
+        set(names[counts == counts.max()].tolist()) if counts.any() else None
+        for counts in load_ferplus(path, filenames)
     ]
 
 
-def doubted(report, votes):
-    """Return how often people agree with the audit, starting with its most confident findings."""
+def disagreement(report, votes):
+    """Return how often votes contradict the labels, from the most doubtful labels on."""
     rank = report.label_errors
     suggested = np.full(report.n_images, -1)
     suggested[rank] = report.suggested_labels
-    voted = np.array([vote is not None for vote in votes])
+    has_votes = np.array([vote is not None for vote in votes])
     labels = report.labels.tolist()
 
     def row(rows):
-        rows = np.asarray(rows)[voted[rows]]
+        rows = np.asarray(rows)[has_votes[rows]]
         kinds = {"another": 0, "no_face": 0, "suggested": 0}
         for i in rows:
             if labels[report.codes[i]] not in votes[i]:
@@ -130,19 +130,16 @@ def fraction(count, n):
 
 
 def table(result):
-    lines = [
-        "| images of FER2013's training set | with votes | votes contradict the label, % "
-        "| no face, or unclear, % | votes agree with the suggestion, % |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+    rows = []
     for name, row in result["doubted"].items():
         cells = [name, f"{row['images']:,}"]
         for kind in ("disagree", "no_face", "suggested"):
-            value, low, high = (100 * number for number in row[kind].values())
-            applies = kind != "suggested" or "doubtful" in name or "likely" in name
-            cells.append(f"{value:.1f} ({low:.1f}–{high:.1f})" if applies else "")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            is_known = kind != "suggested" or "doubtful" in name or "likely" in name
+            cells.append(percent(row[kind]) if is_known else "")
+        rows.append(cells)
+    header = ["images of FER2013's training set", "with votes", "votes contradict the label, %"]
+    header += ["no face, or unclear, %", "votes agree with the suggestion, %"]
+    return markdown_table(header, rows)
 
 
 if __name__ == "__main__":

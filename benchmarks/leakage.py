@@ -1,27 +1,32 @@
-"""How much scores improve when test images have been seen in training.
+"""How much is a score inflated when test images leak into training?
 
     python benchmarks/leakage.py --data fer2013.zip [--only shipped augmenting selecting]
 
-- ``shipped``: the pretrained models, on PublicTest with and without the 280 images that are also
-  in the training set, pixel for pixel.
-- ``svm``: a least-squares SVM on HOG features, trained with and without those images.
-- ``augmenting``: an SVM on 3,000 training images and three slightly rotated, shifted and
-  brightened copies of each, cross-validated with the copies of an image in different folds, as
-  happens when data is augmented before it is split, and in the same fold.
-- ``selecting``: random labels; the best HOG features are selected before the split, or inside
-  each fold; the same for scaling.
+shipped     the pretrained models on PublicTest, with and without the 280 images of which the
+            training set contains an exact copy
+svm         a least-squares SVM on HOG features, trained with and without those images
+augmenting  an SVM on 3,000 training images and three slightly rotated, shifted and brightened
+            copies of each: cross-validated with the copies of an image in different folds, as
+            happens when data are augmented before the split, and in the same fold
+selecting   random labels: the best HOG features are selected before the split, or inside each
+            fold; likewise for scaling
 
-A quarter of an hour on two cores. Writes benchmarks/results/leakage.json and one Markdown table
-per part next to it, leakage_<part>.md. Intervals are from a bootstrap of the images, in which
-copies are drawn together.
+A quarter of an hour on two cores. Writes benchmarks/results/leakage.json and a Markdown table per
+part next to it, leakage_<part>.md. Intervals come from a bootstrap of the images, in which copies
+are drawn together.
 """
 
-import argparse
-import json
-from pathlib import Path
-
 import numpy as np
-from _common import RESULTS, also_in_training, load_split, write_result
+from _common import (
+    also_in_training,
+    argument_parser,
+    load_split,
+    markdown_table,
+    percent,
+    read_result,
+    write_result,
+    write_table,
+)
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold, cross_val_predict
@@ -41,7 +46,7 @@ from fer_sklearn.weights import SHIPPED
 _N_RESAMPLES = 1000
 _COMPONENTS = 250  # of the HOG features
 _COPIES = 3
-# Common augmentation settings, without erasing.
+# Common augmentation, without random erasing.
 _AUGMENTATION = resolve_augmentation(
     {"flip": 0.5, "rotation": 10.0, "shift": 0.05, "zoom": 0.05, "brightness": 0.1, "contrast": 0.1}
 )
@@ -50,25 +55,20 @@ _AUGMENTATION = resolve_augmentation(
 def main():
     args = parse_arguments()
     train, public = (load_split(args.data, subset) for subset in ("train", "public"))
-    path = args.output / "leakage.json"
-    parts = json.loads(path.read_text(encoding="utf-8"))["parts"] if path.exists() else {}
+    parts = read_result("leakage", args.output).get("parts", {})
     for name in args.only or PARTS:
         print(f"{name} …", flush=True)
         parts[name] = PARTS[name](train, public, args)
         ordered = {part: parts[part] for part in PARTS if part in parts}
         write_result("leakage", {"parts": ordered}, args.output)
-        text = table(parts[name])
-        (args.output / f"leakage_{name}.md").write_text(text + "\n", encoding="utf-8")
-        print(text, flush=True)
+        write_table(f"leakage_{name}", table(parts[name]), args.output)
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
+    parser = argument_parser(__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART")
-    parser.add_argument("--images", type=int, default=3000, help="images to augment")
+    parser.add_argument("--images", type=int, default=3000, help="number of images to augment")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=RESULTS)
     return parser.parse_args()
 
 
@@ -111,22 +111,22 @@ def augmenting(train, public, args):
     chosen = rng.choice(len(train[1]), args.images, replace=False)
     X, y = train[0][chosen], train[1][chosen]
     originals = duplicate_groups(X)
-    copies = [changed(X, rng) for _ in range(_COPIES)]
+    copies = [augmented_copies(X, rng) for _ in range(_COPIES)]
     augmented, labels = np.concatenate([X, *copies]), np.tile(y, 1 + _COPIES)
     groups = np.tile(originals, 1 + _COPIES)
-    apart = {"n_splits": 5, "shuffle": True, "random_state": args.seed}
+    options = {"n_splits": 5, "shuffle": True, "random_state": args.seed}
     trials = {
         f"{len(y):,} images, not augmented, duplicates together": (
             *(X, y, originals),
-            StratifiedGroupKFold(**apart),
+            StratifiedGroupKFold(**options),
         ),
         f"{len(labels):,}, augmented before the split (wrong)": (
             *(augmented, labels, groups),
-            StratifiedKFold(**apart),
+            StratifiedKFold(**options),
         ),
         f"{len(labels):,}, copies of an image together": (
             *(augmented, labels, groups),
-            StratifiedGroupKFold(**apart),
+            StratifiedGroupKFold(**options),
         ),
     }
     rows = []
@@ -137,13 +137,13 @@ def augmenting(train, public, args):
     return {"header": "SVM on HOG, five folds", "rows": rows}
 
 
-def changed(X, rng):
-    """Return augmented copies of images, uint8 like the originals."""
+def augmented_copies(X, rng):
+    """Return an augmented copy of each image, as uint8."""
     return np.round(255 * augment(X, _AUGMENTATION, rng).clip(0, 1)).astype(np.uint8)
 
 
 def selecting(train, public, args):
-    """Labels are random: an accuracy above one in seven is leakage."""
+    """Labels are random: an accuracy above one in seven is due to a leak."""
     rng = np.random.default_rng(args.seed)
     chosen = rng.choice(len(train[1]), 350, replace=False)
     features = HOGExtractor().fit_transform(train[0][chosen])
@@ -193,11 +193,8 @@ def row(name, correct, args, groups=None):
 
 
 def table(part):
-    lines = [f"| {part['header']} | accuracy, % |", "| --- | ---: |"]
-    for entry in part["rows"]:
-        value, low, high = (100 * number for number in entry["accuracy"].values())
-        lines.append(f"| {entry['name']} | {value:.1f} ({low:.1f}–{high:.1f}) |")
-    return "\n".join(lines)
+    rows = [[entry["name"], percent(entry["accuracy"])] for entry in part["rows"]]
+    return markdown_table([part["header"], "accuracy, %"], rows)
 
 
 if __name__ == "__main__":

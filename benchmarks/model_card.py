@@ -1,17 +1,25 @@
-"""Measure the figures of the model card of the pretrained models.
+"""How accurate and how well calibrated are the pretrained models?
 
     python benchmarks/model_card.py --data fer2013.zip
 
-Writes benchmarks/results/model_card.json, the tables of the card, model_card_<name>.md, and its
-plots, all on PublicTest. Less than a minute. --errors plots the most confident errors of each model
-into a folder of yours: we may not redistribute the images.
+Writes benchmarks/results/model_card.json, and the tables and figures of the model card,
+model_card_<name>.md and .png, all on PublicTest. Under a minute. --errors plots the most confident
+errors of each model to a folder of your own: we may not distribute the images.
 """
 
-import argparse
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
-from _common import RESULTS, also_in_training, load_split, write_result
+from _common import (
+    also_in_training,
+    argument_parser,
+    load_split,
+    markdown_table,
+    percent,
+    write_result,
+    write_table,
+)
 from sklearn.calibration import calibration_curve
 
 from fer_sklearn import (
@@ -26,18 +34,17 @@ _BINS = 15
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
+    parser = argument_parser(__doc__)
     parser.add_argument("--errors", type=Path, help="folder for plots of the most confident errors")
     args = parser.parse_args()
     (X_train, _), (X, y) = (load_split(args.data, subset) for subset in ("train", "public"))
     seen = also_in_training(X_train, X)
-    models = {name: measure(name, X, y, seen, args.errors) for name in SHIPPED}
-    write_result("model_card", {"scored_on": "PublicTest", "models": models})
+    models = {name: measure(name, X, y, seen, args) for name in SHIPPED}
+    write_result("model_card", {"scored_on": "PublicTest", "models": models}, args.output)
 
 
-def measure(name, X, y, seen, errors):
-    """Return the figures of one model's card, and write its tables and plots."""
+def measure(name, X, y, seen, args):
+    """Measure one model, and write its tables and figures."""
     model = load_pretrained(name)
     probabilities = model.predict_proba(X)
     labels = model.classes_[probabilities.argmax(axis=1)]
@@ -45,7 +52,7 @@ def measure(name, X, y, seen, errors):
     unseen = evaluate_predictions(y[~seen], labels[~seen])
     confidence = probabilities.max(axis=1)
     entry = {
-        "parameters": model[-1].model_.count_params(),
+        "parameters": model[-1].n_parameters_,
         "file_bytes": shipped_path(name).stat().st_size,
         "report": report.to_dict(),
         "not_in_training": {
@@ -54,18 +61,18 @@ def measure(name, X, y, seen, errors):
         },
         "calibration": calibration(labels == y, confidence),
     }
-    (RESULTS / f"model_card_{name}.md").write_text(tables(entry, report), encoding="utf-8")
+    write_table(f"model_card_{name}", tables(entry, report), args.output)
     ConfusionMatrixDisplay(report.confusion_matrix, display_labels=report.labels).plot(
         title=f"{name} on PublicTest"
-    ).figure_.savefig(RESULTS / f"model_card_{name}_confusion.png", dpi=120)
-    draw_reliability(name, entry["calibration"])
-    if errors:
-        plot_confident_errors(X, y, labels, confidence, errors / f"{name}.png")
+    ).figure_.savefig(args.output / f"model_card_{name}_confusion.png", dpi=120)
+    plot_reliability(name, entry["calibration"], args.output)
+    if args.errors:
+        plot_errors(X, y, labels, confidence, args.errors / f"{name}.png")
     return entry
 
 
 def calibration(correct, confidence):
-    """Return the expected calibration error (Naeini et al. 2015) and its bins."""
+    """Return the expected calibration error (Naeini et al. 2015), and its bins."""
     accuracies, means = calibration_curve(correct, confidence, n_bins=_BINS)
     counts, _ = np.histogram(confidence, bins=np.linspace(0, 1, _BINS + 1))
     counts = counts[counts > 0]
@@ -82,40 +89,31 @@ def calibration(correct, confidence):
 
 
 def tables(entry, report):
-    """Return the card's tables as Markdown."""
+    """Return the tables of the model card."""
     accuracy = report.overall["accuracy"]
     unseen, calibrated = entry["not_in_training"], entry["calibration"]
-    lines = [
-        "| on PublicTest | |",
-        "| --- | ---: |",
-        f"| accuracy, % | {interval(accuracy)} |",
-        f"| accuracy on the {unseen['images']:,} images without a duplicate in training, % "
-        f"| {interval(unseen['accuracy'].values())} |",
-        f"| balanced accuracy, % | {interval(report.overall['balanced_accuracy'])} |",
-        f"| macro-F1, % | {interval(report.overall['macro_f1'])} |",
-        f"| mean confidence, % | {100 * calibrated['mean_confidence']:.1f} |",
-        f"| expected calibration error | {calibrated['expected_calibration_error']:.3f} |",
-        f"| parameters | {entry['parameters']:,} |",
-        f"| file, MB | {entry['file_bytes'] / 1e6:.2f} |",
-        "",
-        "| emotion | images | precision, % | recall, % | F1, % |",
-        "| --- | ---: | ---: | ---: | ---: |",
+    without_duplicate = f"the {unseen['images']:,} images without a duplicate in training"
+    overall = [
+        ("accuracy, %", percent(accuracy)),
+        (f"accuracy on {without_duplicate}, %", percent(unseen["accuracy"])),
+        ("balanced accuracy, %", percent(report.overall["balanced_accuracy"])),
+        ("macro-F1, %", percent(report.overall["macro_f1"])),
+        ("mean confidence, %", f"{100 * calibrated['mean_confidence']:.1f}"),
+        ("expected calibration error", f"{calibrated['expected_calibration_error']:.3f}"),
+        ("parameters", f"{entry['parameters']:,}"),
+        ("file, MB", f"{entry['file_bytes'] / 1e6:.2f}"),
     ]
-    for label, count in zip(report.labels, report.support, strict=True):
-        estimates = report.per_emotion[label]
-        cells = [interval(estimates[metric]) for metric in ("precision", "recall", "f1")]
-        lines.append(f"| {label} | {count} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    metrics = ("precision", "recall", "f1")
+    emotions = [
+        (label, count, *(percent(report.per_emotion[label][metric]) for metric in metrics))
+        for label, count in zip(report.labels, report.support, strict=True)
+    ]
+    header = ["emotion", "images", "precision, %", "recall, %", "F1, %"]
+    tables = markdown_table(["on PublicTest", ""], overall), markdown_table(header, emotions)
+    return "\n\n".join(tables)
 
 
-def interval(estimate):
-    value, low, high = (100 * number for number in estimate)
-    return f"{value:.1f} ({low:.1f}–{high:.1f})"
-
-
-def draw_reliability(name, calibrated):
-    import matplotlib.pyplot as plt
-
+def plot_reliability(name, calibrated, folder):
     bins = calibrated["bins"]
     figure, (upper, lower) = plt.subplots(
         2, 1, figsize=(4.5, 5), sharex=True, height_ratios=(3, 1), layout="constrained"
@@ -126,16 +124,16 @@ def draw_reliability(name, calibrated):
     upper.legend(loc="upper left")
     lower.bar(bins["confidence"], bins["images"], width=0.9 / _BINS, color="#0072b2")
     lower.set(xlabel="confidence", ylabel="images", xlim=(0, 1))
-    figure.savefig(RESULTS / f"model_card_{name}_reliability.png", dpi=120)
+    figure.savefig(folder / f"model_card_{name}_reliability.png", dpi=120)
     plt.close(figure)
 
 
-def plot_confident_errors(X, y, labels, confidence, path):
+def plot_errors(X, y, labels, confidence, path):
     wrong = np.flatnonzero(labels != y)
-    selected = wrong[np.argsort(-confidence[wrong], kind="stable")][:14]
-    titles = [f"{labels[i]} {100 * confidence[i]:.0f} %\nlabel: {y[i]}" for i in selected]
+    most_confident = wrong[np.argsort(-confidence[wrong], kind="stable")][:14]
+    titles = [f"{labels[i]} {100 * confidence[i]:.0f} %\nlabel: {y[i]}" for i in most_confident]
     path.parent.mkdir(parents=True, exist_ok=True)
-    plot_faces(X[selected], titles, n_cols=7).savefig(path, dpi=120)
+    plot_faces(X[most_confident], titles, n_cols=7).savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""Frame rate of the web app with a camera, in headless Chromium.
+"""How many predictions per second does the web app make on a camera stream?
 
     python benchmarks/page.py
 
-The camera is Chromium's own, which shows a video of a moving face. Writes
-benchmarks/results/page.json. Needs Chromium, npm, and playwright, which controls Chromium.
+The page runs in headless Chromium, whose camera is a video of a moving face. Writes
+benchmarks/results/page.json. Needs Chromium, npm and playwright.
 """
 
-import argparse
 import functools
 import http.server
 import os
@@ -20,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import cv2
 import numpy as np
 from _chromium import find_chromium
-from _common import RESULTS, write_result
+from _common import argument_parser, write_result
 from playwright.sync_api import sync_playwright
 from skimage.data import astronaut
 
@@ -30,9 +29,8 @@ _WIDTH, _HEIGHT, _FRAMES = 640, 480, 90
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser = argument_parser(__doc__, data=False)
+    parser.add_argument("--seconds", type=float, default=10, help="time to measure, per model")
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +45,7 @@ def main():
 
 
 def write_video(path):
-    """Write a raw video of the astronaut, moving from side to side."""
+    """Write a raw video of the astronaut moving from side to side."""
     photo = astronaut()
     with open(path, "wb") as file:
         file.write(f"YUV4MPEG2 W{_WIDTH} H{_HEIGHT} F30:1 Ip A1:1 C420jpeg\n".encode())
@@ -59,7 +57,7 @@ def write_video(path):
 
 
 def measure(folder, video, seconds):
-    """Turn the camera on, and read the frame rate shown by the page after a while."""
+    """Turn the camera on, and read the speed that the page shows."""
     handler = functools.partial(_Quiet, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -83,7 +81,7 @@ def measure(folder, video, seconds):
         browser.close()
     server.shutdown()
     return {
-        "answers_a_second": float(np.median(figures)),
+        "predictions_per_second": float(np.median(figures)),
         "seconds_to_load": loaded,
         "emotion": emotion,
     }
@@ -91,7 +89,7 @@ def measure(folder, video, seconds):
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args):
-        """Suppress logging."""
+        """Log nothing."""
 
 
 if __name__ == "__main__":

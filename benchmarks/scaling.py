@@ -1,27 +1,26 @@
-"""Overhead of a dask cluster, and speed-up from one worker to two.
+"""What is the overhead of a dask cluster, and how much faster are two workers than one?
 
     python benchmarks/scaling.py --data fer2013.zip
 
-The same work is done in one process without dask, with one worker and with two, alternately in one
-run on the same cluster: a grid search over the HOG-SVM, and prediction for a folder of photos.
-Every process computes with one thread, so that two workers have twice the resources of one. CPU
-time is the sum over all processes. Results must be equal, or the script fails. Writes
-benchmarks/results/scaling.json and two Markdown tables next to it.
+The same work is done in one process without dask, by one worker and by two workers, alternately on
+one cluster: a grid search over the HOG-SVM, and the emotions in a folder of photos. Every process
+uses one thread, so that two workers have twice the resources of one. CPU time is that of all
+processes together. The script fails if the results differ. Writes benchmarks/results/scaling.json
+and two Markdown tables next to it.
 """
 
-import argparse
 import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-# Before NumPy reads it; dask does the same for its workers.
+# Must be set before NumPy is imported; dask sets it for its workers.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pandas as pd
-from _common import RESULTS, load_split, write_result
+from _common import argument_parser, load_split, markdown_table, write_result, write_table
 from dask import bag, delayed
 from distributed import Client
 from joblib import parallel_config
@@ -41,17 +40,15 @@ from fer_sklearn.images import write_image
 
 _GRID = {"hog__pixels_per_cell": [6, 8], "classifier__C": [1.0, 5.0]}
 _SIDES = ("one process", "one worker", "two workers")
-# Height and width of photos, and the factor by which a pasted face of FER2013 is enlarged.
+# Height and width of photos, and the factor by which the pasted face of FER2013 is enlarged.
 _SIZES = ((480, 640, 2), (768, 1024, 3), (1200, 1600, 5))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013, as load_fer2013 takes it")
-    parser.add_argument("--images", type=int, default=2000, help="images for the search")
+    parser = argument_parser(__doc__)
+    parser.add_argument("--images", type=int, default=2000, help="images in the grid search")
     parser.add_argument("--photos", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     X, y = load_split(args.data, "train")
     chosen = np.random.default_rng(0).choice(len(X), args.images, replace=False)
@@ -72,22 +69,18 @@ def main():
         }
     del result["output"]
     write_result("scaling", result, args.output)
-    for name, table in (
-        ("scaling", as_table(result["work"])),
-        ("scaling_memory", as_memory_table(result["worker_megabytes"])),
-    ):
-        (args.output / f"{name}.md").write_text(table + "\n", encoding="utf-8")
-        print(table, end="\n\n")
+    write_table("scaling", as_table(result["work"]), args.output)
+    write_table("scaling_memory", as_memory_table(result["worker_megabytes"]), args.output)
 
 
 def one_thread():
-    """Limit libraries that start their own threads to one."""
+    """Limit OpenCV, which has threads of its own, to one."""
     import cv2
 
     cv2.setNumThreads(1)
 
 
-# The work, one function per side that returns the results
+# The work: one function per side, which returns the result
 
 
 def search(client, X, y):
@@ -136,7 +129,7 @@ def workers_of(client):
 
 
 def write_photos(faces, n_photos, folder):
-    """Write photos of a person and of a face of FER2013 on grey, in several sizes."""
+    """Write photos of a person and of a face of FER2013, on a grey background, in several sizes."""
     folder.mkdir()
     person = astronaut()
     for i in range(n_photos):
@@ -154,14 +147,14 @@ def write_photos(faces, n_photos, folder):
 
 
 def compare(question, functions, client, args):
-    """Run the sides alternately, discard the first run, and return medians."""
+    """Time the sides alternately, and return medians; the first round is discarded."""
     laps, results = [], []
     for _ in range(args.rounds + 1):
         lap = [costs(function, client) for function in functions]
         laps.append([cost for cost, _ in lap])
         results += [result for _, result in lap]
     if any(result != results[0] for result in results):
-        raise RuntimeError(f"{question}: the sides found different things.")
+        raise RuntimeError(f"{question}: the results of the sides differ.")
     medians = np.median(laps[1:], axis=0)
     sides = [
         {"where": where, "seconds": seconds, "cpu_seconds": cpu}
@@ -192,21 +185,21 @@ def fit_hog_svm():
 
 
 def fit_cnn():
-    from fer_sklearn import FERCNNClassifier  # loads TensorFlow, unlike the others
+    from fer_sklearn import FERCNNClassifier  # loads TensorFlow, which the others do not need
 
     cnn = FERCNNClassifier(epochs=1, random_state=0)
     return cnn.fit(*make_faces(350, random_state=0, return_X_y=True))
 
 
-def read_photo():
+def recognize_photo():
     return table_of([astronaut()], FaceReader())
 
 
-_KINDS = {"HOG-SVM": fit_hog_svm, "photos, LiteRT": read_photo, "CNN": fit_cnn}
+_KINDS = {"HOG-SVM": fit_hog_svm, "photos, LiteRT": recognize_photo, "CNN": fit_cnn}
 
 
 def megabytes(work, options):
-    """Return the memory of a fresh worker after one piece of work."""
+    """Return the memory of a new worker after one piece of work."""
 
     def measure():
         import psutil
@@ -219,25 +212,20 @@ def megabytes(work, options):
 
 
 def as_table(results):
-    lines = [
-        "| work | where | time | CPU time | speed-up of two workers over one |",
-        "| --- | --- | ---: | ---: | ---: |",
-    ]
+    rows = []
     for row in results:
         alone = row["sides"][0]
         for side in row["sides"]:
             wall, cpu = (side[name] / alone[name] for name in ("seconds", "cpu_seconds"))
-            fast = f"{row['times_as_fast']:.2f}" if side is row["sides"][-1] else ""
-            lines.append(
-                f"| {row['question']} | {side['where']} | {wall:.2f} | {cpu:.2f} | {fast} |"
-            )
-    return "\n".join(lines)
+            speed_up = f"{row['times_as_fast']:.2f}" if side is row["sides"][-1] else ""
+            rows.append([row["question"], side["where"], f"{wall:.2f}", f"{cpu:.2f}", speed_up])
+    header = ["work", "where", "time", "CPU time", "speed-up of two workers over one"]
+    return markdown_table(header, rows, "ll")
 
 
 def as_memory_table(megabytes_of):
-    lines = ["| worker after | MB |", "| --- | ---: |"]
-    lines += [f"| {name} | {number:.0f} |" for name, number in megabytes_of.items()]
-    return "\n".join(lines)
+    rows = [[name, f"{number:.0f}"] for name, number in megabytes_of.items()]
+    return markdown_table(["worker after", "MB"], rows)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""Latency: one face, many faces, a video frame, and a new process.
+"""How long does a prediction take, for one face, many faces, a video frame and a new process?
 
     python benchmarks/speed.py
 
-In each comparison, both sides are timed alternately in one run, so that other load slows both
-equally, and their medians are compared. `model.predict` of Keras runs the same network once per
-face, while the package also predicts for the mirror image where it averages both. Writes
+In each comparison, both sides are timed alternately, so that a busy machine slows both equally,
+and their medians are compared. The reference is `model.predict` of Keras with the same network,
+which is called once per face, even if the package also averages over the mirror image. Writes
 benchmarks/results/speed.json and a Markdown table next to it.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -19,7 +18,14 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from _common import RESULTS, medians_by_turns, timed, write_result
+from _common import (
+    argument_parser,
+    interleaved_medians,
+    markdown_table,
+    timed,
+    write_result,
+    write_table,
+)
 from skimage.data import astronaut
 
 from fer_sklearn import load_pretrained, make_faces
@@ -31,9 +37,8 @@ _FRAME = (480, 640)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser = argument_parser(__doc__, data=False)
+    parser.add_argument("--rounds", type=int, default=15, help="number of timings per side")
     args = parser.parse_args()
     keras = load_pretrained()
     litert = load_pretrained(runtime="litert")
@@ -47,13 +52,11 @@ def main():
         ],
     }
     write_result("speed", result, args.output)
-    table = as_table(result["comparisons"])
-    (args.output / "speed.md").write_text(table + "\n", encoding="utf-8")
-    print(table)
+    write_table("speed", as_table(result["comparisons"]), args.output)
 
 
 def one_face(keras, litert, rounds):
-    """Compare prediction for one face with `model.predict`."""
+    """Compare `predict_proba` of one face with `model.predict`."""
     face = make_faces(7, random_state=0).images[:1]
     pixels = (face / 255).astype(np.float32)[..., np.newaxis]
     network = keras[-1].model_
@@ -74,7 +77,7 @@ def one_face(keras, litert, rounds):
 
 
 def many_faces(keras, litert, rounds):
-    """Compare prediction for 4,096 faces with `model.predict`."""
+    """Compare `predict_proba` of 4,096 faces with `model.predict`."""
     faces = make_faces(_MANY, random_state=0).images
     pixels = (faces / 255).astype(np.float32)[..., np.newaxis]
     network = keras[-1].model_
@@ -90,19 +93,19 @@ def many_faces(keras, litert, rounds):
 
 
 def frames(rounds):
-    """Time detection and classification for a frame with one face."""
+    """Time the detection and classification of the face in a frame."""
     photo = astronaut()
     frame = np.zeros((*_FRAME, 3), np.uint8)
     frame[:, :512] = photo[: _FRAME[0], : _FRAME[1]]
     frame[:, 512:] = photo[: _FRAME[0], 511:]
     reader = FaceReader()
 
-    def predict():
+    def recognize():
         faces = reader.detect(frame)
         return reader.predict(reader.crop(frame, faces))
 
-    found = len(predict()[0])
-    seconds = [timed(predict) for _ in range(rounds)]
+    found = len(recognize()[0])
+    seconds = [timed(recognize) for _ in range(rounds)]
     return {
         "question": f"a frame of {_FRAME[1]}×{_FRAME[0]}, {found} face detected and classified",
         "median_seconds": statistics.median(seconds),
@@ -131,8 +134,8 @@ def run(command):
 
 
 def compare(question, ours, theirs, rounds, *, aim):
-    """Time both alternately, discard the first run, and return medians and their ratio."""
-    own, other = medians_by_turns([lambda: timed(ours), lambda: timed(theirs)], rounds)
+    """Time both alternately, and return medians and their ratio."""
+    own, other = interleaved_medians([lambda: timed(ours), lambda: timed(theirs)], rounds)
     return {
         "question": question,
         "fer_sklearn_seconds": own,
@@ -143,14 +146,14 @@ def compare(question, ours, theirs, rounds, *, aim):
 
 
 def as_table(comparisons):
-    lines = ["| what | time relative to the reference | target |", "| --- | ---: | ---: |"]
+    rows = []
     for row in comparisons:
         if "ratio" in row:
             measured = f"{row['ratio']:.3f}"
         else:
             measured = f"{row['frames_per_second']:.0f} per second"
-        lines.append(f"| {row['question']} | {measured} | {row['aim']} |")
-    return "\n".join(lines)
+        rows.append([row["question"], measured, row["aim"]])
+    return markdown_table(["what", "time relative to the reference", "target"], rows)
 
 
 if __name__ == "__main__":

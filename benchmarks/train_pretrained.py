@@ -17,39 +17,35 @@ the log and the checkpoints to --work. --ship puts the weights into the package.
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from _averaging import estimate_statistics, mean_weights
-from _common import RESULTS, also_in_training, load_bunch, write_result
-from _temperature import fit_temperature, scale_logits
-from _votes import vote_probabilities
+from _common import (
+    AUGMENTATION,
+    RESULTS,
+    TRAINING,
+    also_in_training,
+    load_bunch,
+    markdown_table,
+    read_result,
+    write_result,
+    write_table,
+)
 
 from fer_sklearn import FERCNNClassifier, evaluate_predictions, load_pretrained, make_cnn_pipeline
+from fer_sklearn.cnn import fit_temperature, scale_logits, update_batch_norm
+from fer_sklearn.datasets import load_ferplus, votes_to_soft_targets
 from fer_sklearn.exporting import to_litert
-from fer_sklearn.weights import SHIPPED, read_weights, shipped_path, write_weights
+from fer_sklearn.weights import (
+    SHIPPED,
+    average_weights,
+    read_weights,
+    shipped_path,
+    write_weights,
+)
 
-AUGMENTATION = {
-    "flip": 0.5,
-    "rotation": 10.0,
-    "shift": 0.08,
-    "zoom": 0.12,
-    "brightness": 0.1,
-    "contrast": 0.2,
-    "erasing": 0.25,
-}
-COMMON = {
-    "batch_size": 128,
-    "optimizer": "sgd",
-    "learning_rate": 0.08,
-    "learning_rate_schedule": "cosine",
-    "weight_decay": 4e-3,
-    "augmentation": AUGMENTATION,
-    "dtype_policy": "mixed_bfloat16",
-}
 WIDE = {"architecture": "resnet_se_wide", "epochs": 56}
 RECIPES = {
     "teacher": WIDE | {"label_smoothing": 0.05},
@@ -117,14 +113,15 @@ def average(args):
         if not path.exists():
             train(argparse.Namespace(**vars(args) | {"name": member, "seed": seed}))
     description = read_weights(paths[0]).description | {"seed": list(seeds)}
-    finish(args, mean_weights(paths), description, {"mean_of": member, "seeds": list(seeds)})
+    entry = {"mean_of": member, "seeds": list(seeds)}
+    finish(args, average_weights(paths).arrays, description, entry)
 
 
 def train(args):
     for source in SOURCES[args.name]:
         if source in RECIPES and not weights_of(source, _SEED_OF_TEACHERS, args).exists():
             train(argparse.Namespace(**vars(args) | {"name": source, "seed": _SEED_OF_TEACHERS}))
-    recipe = COMMON | RECIPES[args.name]
+    recipe = TRAINING | RECIPES[args.name]
     if args.epochs:
         recipe["epochs"] = args.epochs
     images = load_bunch(args.data, "train")
@@ -179,7 +176,7 @@ def finish(args, arrays, description, entry):
         entry = {"temperature": temperature, **entry}
     shipped = load_pretrained(path)  # in full precision, from half-precision weights
     entry = {
-        "parameters": shipped[-1].model_.count_params(),
+        "parameters": shipped[-1].n_parameters_,
         "file_bytes": path.stat().st_size,
         "public": {
             name: score(shipped.set_params(classifier__test_time_augmentation=flip), public)
@@ -197,9 +194,8 @@ def counted_anew(path, images, seed):
     """Return weights with batch statistics of images without augmentation or mixup."""
     pipeline = load_pretrained(path)
     chosen = np.random.default_rng(seed).permutation(len(images))[:_IMAGES_OF_STATISTICS]
-    network = pipeline[-1].model_
-    estimate_statistics(network, pipeline[:-1].transform(images[chosen])[..., np.newaxis])
-    return network.get_weights()
+    update_batch_norm(pipeline[-1], pipeline[:-1].transform(images[chosen]))
+    return pipeline[-1].model_.get_weights()
 
 
 def tempered(path, train, public):
@@ -211,9 +207,8 @@ def tempered(path, train, public):
     pipeline = load_pretrained(path).set_params(classifier__test_time_augmentation=False)
     unseen = ~also_in_training(train.images, public.images)
     temperature = fit_temperature(pipeline, public.images[unseen], public.target[unseen])
-    network = pipeline[-1].model_
-    scale_logits(network, temperature)
-    return network.get_weights(), temperature
+    scale_logits(pipeline[-1], temperature)
+    return pipeline[-1].model_.get_weights(), temperature
 
 
 def weights_of(name, seed, args):
@@ -242,7 +237,8 @@ def mixed_targets(parts, train, args):
         if source == "label":
             said = own
         elif source == "votes":
-            said = vote_probabilities(args.votes, train.filenames, train.target, args.seed)
+            votes = load_ferplus(args.votes, train.filenames)
+            said = votes_to_soft_targets(votes, train.target, random_state=args.seed)
         else:
             teacher = load_pretrained(weights_of(source, _SEED_OF_TEACHERS, args))
             said = teacher.predict_proba(train.images)
@@ -269,19 +265,14 @@ def score(pipeline, public):
 
 def record(args, entry):
     """Add one seed to the results, and update their table."""
-    path = args.output / "pretrained.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    seeds = known.get("models", {})
+    seeds = read_result("pretrained", args.output).get("models", {})
     seeds.setdefault(args.name, {})[str(args.seed)] = entry
     write_result("pretrained", {"scored_on": "PublicTest", "models": seeds}, args.output)
-    (args.output / "pretrained.md").write_text(table(seeds) + "\n", encoding="utf-8")
+    write_table("pretrained", table(seeds), args.output)
 
 
 def table(models):
-    lines = [
-        "| model | parameters | seeds | PublicTest, % | with mirror images, % |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+    rows = []
     for name, seeds in sorted(models.items()):
         entries = list(seeds.values())
         cells = [
@@ -289,8 +280,9 @@ def table(models):
             for kind in ("plain", "flips")
         ]
         parameters = f"{entries[0]['parameters']:,}"
-        lines.append(f"| `{name}` | {parameters} | {len(seeds)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([f"`{name}`", parameters, len(seeds), *cells])
+    header = ["model", "parameters", "seeds", "PublicTest, %", "with mirror images, %"]
+    return markdown_table(header, rows)
 
 
 def spread(values):

@@ -1,17 +1,15 @@
-"""Measure the calibration, abstention and conformal sets of the pretrained models.
+"""How reliable are the pretrained models' probabilities, abstentions and conformal sets?
 
     python benchmarks/uncertainty.py --data fer2013.zip
 
-Writes benchmarks/results/uncertainty.json and uncertainty.md, all on PublicTest. No temperature,
-curve or threshold that is fitted here is evaluated on an image that was used to fit it, or on an
-exact duplicate of one; only the temperature in the bundled weights was fitted on PublicTest too.
+Writes benchmarks/results/uncertainty.json and a Markdown table next to it, all on PublicTest. No
+calibrator or threshold that is fitted here is scored on an image on which it was fitted, nor on an
+exact copy of one; the temperature inside the bundled weights, however, was fitted on PublicTest.
 Needs `pip install 'fer_sklearn[conformal]'`. A minute of CPU time.
 """
 
-import argparse
-
 import numpy as np
-from _common import RESULTS, load_split, write_result
+from _common import argument_parser, load_split, markdown_table, write_result, write_table
 from crepes import WrapClassifier
 from mapie.classification import SplitConformalClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -35,7 +33,7 @@ _REPEATS = 20
 
 
 class Recorded(ClassifierMixin, BaseEstimator):
-    """A fitted classifier with stored predictions: an image is a row number."""
+    """A fitted classifier of precomputed probabilities: an image is a row of them."""
 
     def __init__(self, proba, classes):
         self.proba = proba
@@ -53,9 +51,7 @@ class Recorded(ClassifierMixin, BaseEstimator):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    args = parser.parse_args()
+    args = argument_parser(__doc__).parse_args()
     X, y = load_split(args.data, "public")
     groups = duplicate_groups(X)
     models = {}
@@ -63,12 +59,12 @@ def main():
         model = load_pretrained(name, runtime="litert")
         recorded = Recorded(model.predict_proba(X), model[-1].classes_)
         models[name] = measure(recorded, y, groups)
-    write_result("uncertainty", {"scored_on": "PublicTest", "models": models})
-    (RESULTS / "uncertainty.md").write_text(tables(models), encoding="utf-8")
+    write_result("uncertainty", {"scored_on": "PublicTest", "models": models}, args.output)
+    write_table("uncertainty", tables(models), args.output)
 
 
 def measure(recorded, y, groups):
-    """Return the results of one model: calibration, abstaining, conformal sets."""
+    """Measure one model: calibration, abstention and conformal sets."""
     rows = np.arange(len(y))[:, np.newaxis]
     halves = [
         next(StratifiedGroupKFold(2, shuffle=True, random_state=seed).split(rows, y, groups))
@@ -103,7 +99,7 @@ def measure(recorded, y, groups):
 
 
 def calibrated_on_folds(recorded, rows, y, groups, method):
-    """Evaluate each fifth with a calibration fitted on the other four."""
+    """Calibrate each fifth with a calibrator that was fitted on the other four."""
     proba = np.empty(recorded.proba.shape)
     temperatures = []
     for known, new in StratifiedGroupKFold(5).split(rows, y, groups):
@@ -125,7 +121,7 @@ def probability_report(proba, classes, y):
 
 
 def over_halves(halves, score, *args):
-    """Return mean and standard deviation of metrics fitted and evaluated on opposite halves."""
+    """Fit on one half and score on the other; return mean and standard deviation of each figure."""
     found = [score(*args, known, new) for known, new in halves]
     figures = {name: [one[name] for one in found] for name in found[0]}
     return {
@@ -175,24 +171,23 @@ def emotions_by_own_thresholds(recorded, rows, y, known, new):
 
 
 def by_emotion(sets, classes, y):
-    contained = contains(sets, classes, y)
-    return {label: contained[y == label].mean() for label in classes.tolist()} | {
+    covered = contains(sets, classes, y)
+    return {label: covered[y == label].mean() for label in classes.tolist()} | {
         "size": sets.sum(axis=1).mean()
     }
 
 
 def contains(sets, classes, y):
-    """Return which sets, rows of bools, contain the true label."""
+    """Return which sets, given as rows of bools, contain the true label."""
     return sets[np.arange(len(y)), np.searchsorted(classes, y)].astype(bool)
 
 
 def tables(models):
-    """Return the two tables of the guide as Markdown."""
-    names = list(models)
-    lines = [row("on PublicTest", names), "| --- |" + " ---: |" * len(names)]
+    """Return the two tables of the guide."""
+    rows = []
 
     def add(label, cell):
-        lines.append(row(label, [cell(entry) for entry in models.values()]))
+        rows.append([label, *(cell(entry) for entry in models.values())])
 
     for metric, digits in (("expected_calibration_error", 3), ("log_loss", 3)):
         for method in ("as bundled", *_METHODS):
@@ -217,25 +212,21 @@ def tables(models):
                 f"{score.upper()} sets at {100 * level:.0f} %: coverage, %; labels per set",
                 lambda entry, at=(score, str(level)): sets_cell(entry["sets"][at[0]][at[1]]),
             )
-    return "\n".join([*lines, "", *emotion_table(models)]) + "\n"
+    return markdown_table(["on PublicTest", *models], rows) + "\n\n" + emotion_table(models)
 
 
 def emotion_table(models):
     rules = ("single threshold", "threshold per emotion")
     header = [f"{name}, {rule}" for name in models for rule in rules]
-    lines = [row("coverage of sets at 90 %, %", header), "| --- |" + " ---: |" * len(header)]
+    rows = []
     found = [
         entry["coverage_by_emotion_at_0.9"][rule] for entry in models.values() for rule in rules
     ]
     for emotion in found[0]:
         digits = (1, 2) if emotion == "size" else (100, 1)
         label = "labels per set" if emotion == "size" else emotion
-        lines.append(row(label, [spread(figures[emotion], *digits) for figures in found]))
-    return lines
-
-
-def row(label, cells):
-    return f"| {label} | {' | '.join(cells)} |"
+        rows.append([label, *(spread(figures[emotion], *digits) for figures in found)])
+    return markdown_table(["coverage of sets at 90 %, %", *header], rows)
 
 
 def interval(estimate, digits):
