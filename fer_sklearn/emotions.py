@@ -13,7 +13,6 @@ __all__ = [
     "FER2013_CODES",
     "FERPLUS_COLUMNS",
     "canonical_emotion",
-    "is_dark",
     "label_colors",
 ]
 

@@ -43,7 +43,6 @@ __all__ = [
     "LABEL_SETS",
     "SHIPPED",
     "NetworkWeights",
-    "WeightsNetwork",
     "average_weights",
     "blend_heads",
     "is_weights_file",

@@ -12,5 +12,4 @@ __all__ = [
     "MirroredFeatures",
     "hog_batch",
     "lbp_batch",
-    "make_pca",
 ]
