@@ -1,6 +1,7 @@
 """Descriptors: from grey images to features for classical classifiers."""
 
-from ._combine import BalancedPCA, CappedPCA, MirroredFeatures, make_pca
+from ._combine import BalancedPCA, CappedPCA, MirroredFeatures
+from ._combine import make_pca as make_pca  # for the SVMs
 from ._hog import HOGExtractor, hog_batch
 from ._lbp import LBPExtractor, lbp_batch
 
