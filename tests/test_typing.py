@@ -11,9 +11,6 @@ import fer_sklearn
 
 PACKAGE = Path(fer_sklearn.__file__).parent
 
-# Rooms whose public callables do not all have hints yet.
-NOT_YET = {"_utils", "cli", "drawing", "explain", "photos"}
-
 
 def _public_functions(body, owner=""):
     """Yield (name, node) of each function without a leading underscore, and of each __init__."""
@@ -63,10 +60,7 @@ ROOMS = sorted(
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_public_callables_have_hints(room):
-    lacking = _lacking(room)
-    if room in NOT_YET and lacking:
-        pytest.xfail(f"{len(lacking)} to do")
-    assert lacking == []
+    assert _lacking(room) == []
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,14 @@ def check_pixels(
 ) -> tuple[PixelArray, Any]: ...
 
 
-def check_pixels(estimator, X, y="no_validation", *, reset, keep_float64=False):
+def check_pixels(
+    estimator: Any,
+    X: ArrayLike,
+    y: Any = "no_validation",
+    *,
+    reset: bool,
+    keep_float64: bool = False,
+) -> Any:
     """Check a batch of grey images on its way into an estimator.
 
     Sets ``n_features_in_`` (pixels per image) and ``image_shape_`` ``(height, width)`` on the

@@ -1,7 +1,11 @@
 """``fer-sklearn benchmark``: train and score both kinds of model on the same images."""
 
+from __future__ import annotations
+
+import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from ._data import Labelled, load_split
 from ._evaluate import save_confusion
@@ -23,7 +27,7 @@ examples:
 """
 
 
-def add_parser(commands):
+def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = commands.add_parser(
         "benchmark",
@@ -64,7 +68,7 @@ def add_parser(commands):
     return parser
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Train both and print the comparison."""
     folder = args.output and _check_folder(Path(args.output), args.force)
     if args.data is None:

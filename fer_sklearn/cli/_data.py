@@ -1,8 +1,14 @@
 """Labelled images for a command: FER2013 in any form, or one folder per label."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._output import CommandError, note
+
+if TYPE_CHECKING:
+    from .._utils.typing import IntArray, LabelArray
 
 __all__ = [
     "SUBSET_HELP",
@@ -31,7 +37,14 @@ class Labelled(NamedTuple):
     target: Any
 
 
-def load_labelled(path, *, subset=None, prefer=TRAIN_SUBSETS, limit=None, random_state=0):
+def load_labelled(
+    path: str,
+    *,
+    subset: str | None = None,
+    prefer: Sequence[str] = TRAIN_SUBSETS,
+    limit: int | None = None,
+    random_state: int = 0,
+) -> Labelled:
     """Load labelled images and report what was read.
 
     Parameters
@@ -58,7 +71,9 @@ def load_labelled(path, *, subset=None, prefer=TRAIN_SUBSETS, limit=None, random
     return drawn
 
 
-def load_split(path, *, limit=None, random_state=0):
+def load_split(
+    path: str, *, limit: int | None = None, random_state: int = 0
+) -> tuple[Labelled, Labelled]:
     """Load images to train on and images to test on, as `load_labelled` does.
 
     If the data has no such parts, a quarter is held out for testing, stratified by label and
@@ -112,7 +127,7 @@ def _draw(data, limit, random_state):
     return Labelled(data.images[rows], data.target[rows])
 
 
-def stratified_rows(target, n_rows, random_state):
+def stratified_rows(target: LabelArray, n_rows: int, random_state: int) -> IntArray:
     """Draw rows at random so that labels keep their proportions, and rare ones are included.
 
     Returns

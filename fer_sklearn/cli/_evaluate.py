@@ -1,10 +1,18 @@
 """``fer-sklearn evaluate``: the scores of a saved model on labelled images."""
 
+from __future__ import annotations
+
+import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ._data import SUBSET_HELP, TEST_SUBSETS, load_labelled
 from ._models import MODEL_HELP, load_model, positive_int
 from ._output import add_format, check_output, choose_format, emit, note
+
+if TYPE_CHECKING:
+    from .._utils.typing import PathLike
+    from ..evaluation import EvaluationReport
 
 __all__ = ["add_parser", "render_report", "run", "save_confusion"]
 
@@ -19,7 +27,7 @@ Loading a model file can run arbitrary code: only use files that you trust.
 """
 
 
-def add_parser(commands):
+def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = commands.add_parser(
         "evaluate",
@@ -48,7 +56,7 @@ def add_parser(commands):
     return parser
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Load, predict and print the report."""
     from ..evaluation import evaluate
 
@@ -65,7 +73,7 @@ def run(args):
     return 0
 
 
-def render_report(report, form):
+def render_report(report: EvaluationReport, form: str) -> str:
     """Convert an evaluation report to text."""
     if form == "json":
         return report.to_json()
@@ -74,7 +82,7 @@ def render_report(report, form):
     return report.to_markdown() if form == "markdown" else repr(report)
 
 
-def save_confusion(report, path, *, title=None):
+def save_confusion(report: EvaluationReport, path: PathLike, *, title: str | None = None) -> None:
     """Plot the confusion matrix of a report to a file."""
     from .._utils.files import atomic_write
     from ..plotting import ConfusionMatrixDisplay

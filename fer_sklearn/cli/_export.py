@@ -1,6 +1,10 @@
 """``fer-sklearn export``: convert a fitted network for phones, browsers and servers."""
 
+from __future__ import annotations
+
+import argparse
 from pathlib import Path
+from typing import Any
 
 from ._data import load_labelled
 from ._models import MODEL_HELP, SHIPPED, fraction, positive_int, reject_options
@@ -44,7 +48,7 @@ Loading a model file can run arbitrary code: only use files that you trust.
 """
 
 
-def add_parser(commands):
+def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = commands.add_parser(
         "export",
@@ -110,7 +114,7 @@ def add_parser(commands):
     return parser
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Export, and print how the export was verified."""
     form = _check_options(args)
     path = _check_path(args.path, form, force=args.force)

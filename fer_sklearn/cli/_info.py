@@ -1,5 +1,8 @@
 """``fer-sklearn info``: installed versions, or the contents of a model file."""
 
+from __future__ import annotations
+
+import argparse
 import importlib.metadata
 import json
 import math
@@ -7,6 +10,7 @@ import os
 import platform
 import re
 from pathlib import Path
+from typing import Any
 
 from ._models import MODEL_HELP, SHIPPED, load_model
 from ._output import emit, note, render
@@ -22,7 +26,7 @@ examples:
 """
 
 
-def add_parser(commands):
+def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = commands.add_parser(
         "info",
@@ -37,7 +41,7 @@ def add_parser(commands):
     return parser
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Print a table of names and values."""
     facts = _installation() if args.model is None else _model(args.model)
     if args.format == "json":

@@ -1,11 +1,18 @@
 """The two kinds of model: their options, and the pipelines that these describe."""
 
+from __future__ import annotations
+
 import argparse
 import math
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any
 
 from ._output import note
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 __all__ = [
     "ARCHITECTURES",
@@ -49,7 +56,7 @@ _CNN_OPTIONS = (
 )
 
 
-def load_model(name):
+def load_model(name: str) -> Any:
     """Load a bundled model by its name, for prediction, or a file."""
     if name in SHIPPED:
         from ..pretrained import fastest_runtime, load_pretrained
@@ -60,23 +67,23 @@ def load_model(name):
     return load(name)
 
 
-def positive_int(text):
+def positive_int(text: str) -> int:
     """Parse a positive integer on the command line."""
     return _parse(int, text, lambda number: number >= 1, "a whole number above 0")
 
 
-def fraction(text):
+def fraction(text: str) -> float:
     """Parse a number from 0 to 1 on the command line."""
     return _parse(float, text, lambda number: 0 <= number <= 1, "a number from 0 to 1")
 
 
-def seconds(text):
+def seconds(text: str) -> float:
     """Parse a number of seconds on the command line, which may be 0."""
     wanted = "a number of seconds of at least 0"
     return _parse(float, text, lambda number: 0 <= number < math.inf, wanted)
 
 
-def positive_seconds(text):
+def positive_seconds(text: str) -> float:
     """Parse a positive number of seconds on the command line."""
     wanted = "a number of seconds above 0"
     return _parse(float, text, lambda number: 0 < number < math.inf, wanted)
@@ -93,7 +100,7 @@ def _parse(kind, text, is_valid, wanted):
     return number
 
 
-def add_model_options(parser):
+def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--model`` and the options of models."""
     parser.add_argument(
         "--model",
@@ -194,12 +201,17 @@ def _add_cnn_options(cnn):
     )
 
 
-def check_model_options(args):
+def check_model_options(args: argparse.Namespace) -> None:
     """Exit with a usage error if an option belongs to the other kind of model."""
     reject_options(args, "--model", args.model, {"cnn": _CNN_OPTIONS, "hog-svm": _SVM_OPTIONS})
 
 
-def reject_options(args, option, choice, options_by_choice):
+def reject_options(
+    args: argparse.Namespace,
+    option: str,
+    choice: str,
+    options_by_choice: Mapping[str, Iterable[str]],
+) -> None:
     """Exit with a usage error if options of another choice were given.
 
     Parameters
@@ -219,7 +231,7 @@ def reject_options(args, option, choice, options_by_choice):
             args.parser.error(f"{listed}: only for {option} {other}")
 
 
-def build_model(args, *, memory=None):
+def build_model(args: argparse.Namespace, *, memory: str | None = None) -> Pipeline:
     """Return the unfitted pipeline that the options describe."""
     from ..pipelines import make_cnn_pipeline, make_hog_svm_pipeline
 
@@ -248,7 +260,7 @@ def _plain_cnn(args):
 
 
 @contextmanager
-def epoch_progress(pipeline):
+def epoch_progress(pipeline: Pipeline) -> Iterator[None]:
     """Show the epochs for which a network in `pipeline` is trained in this context.
 
     On a terminal this is a bar, else one line per epoch; both on stderr. The parameters of the

@@ -1,5 +1,8 @@
 """Output of the commands: results on stdout; notes, warnings and progress on stderr."""
 
+from __future__ import annotations
+
+import argparse
 import csv
 import io
 import json
@@ -9,8 +12,13 @@ import shutil
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._utils.typing import PathLike
 
 __all__ = [
     "FORMATS",
@@ -52,7 +60,9 @@ class CommandError(Exception):
     """A command cannot do its work; the message says why and what to do."""
 
 
-def add_format(parser, *, choices=FORMATS, file=True):
+def add_format(
+    parser: argparse.ArgumentParser, *, choices: Sequence[str] = FORMATS, file: bool = True
+) -> None:
     """Add ``--format`` and, with `file`, ``--output`` to a command."""
     parser.add_argument(
         "--format",
@@ -66,14 +76,14 @@ def add_format(parser, *, choices=FORMATS, file=True):
         )
 
 
-def choose_format(args, choices=FORMATS):
+def choose_format(args: argparse.Namespace, choices: Sequence[str] = FORMATS) -> str:
     """Return the requested format, by its name or by the suffix of the file."""
     suffix = Path(getattr(args, "output", None) or "").suffix.lower()
     by_suffix = _BY_SUFFIX.get(suffix, "table")
     return args.format or (by_suffix if by_suffix in choices else "table")
 
 
-def render(rows, form, *, caption=""):
+def render(rows: Sequence[Mapping[str, Any]], form: str, *, caption: str = "") -> str:
     """Convert rows, dictionaries with the same keys, to text.
 
     A table and Markdown round floats to 3 digits; CSV and JSON do not.
@@ -107,7 +117,7 @@ def _max_width():
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def emit(text, output=None):
+def emit(text: str, output: PathLike | None = None) -> None:
     """Print a result, or write it to a file and report that."""
     if output is None:
         sys.stdout.write(text + "\n")
@@ -117,7 +127,7 @@ def emit(text, output=None):
     note(f"Written to {output}")
 
 
-def write_text(path, text):
+def write_text(path: PathLike, text: str) -> None:
     """Write a text file, whole or not at all."""
     from .._utils.files import atomic_write
 
@@ -125,7 +135,13 @@ def write_text(path, text):
         file.write(text + "\n")
 
 
-def check_output(path, *, force, option="--output", suffixes=None):
+def check_output(
+    path: PathLike,
+    *,
+    force: bool,
+    option: str = "--output",
+    suffixes: Sequence[str] | None = None,
+) -> Path:
     """Check before any work is done that a file can and may be written."""
     from .._utils.files import check_writable
 
@@ -254,17 +270,17 @@ PRINTERS: dict[str, type[_Printer]] = {
 }
 
 
-def note(message):
+def note(message: object) -> None:
     """Print something that is not a result."""
     print(message, file=sys.stderr, flush=True)
 
 
-def one_line(message):
+def one_line(message: object) -> str:
     """Return a message, or that of an error, without line breaks."""
     return " ".join(str(message).split())
 
 
-def progress(iterable, **options):
+def progress(iterable: Iterable[Any] | None, **options: Any) -> Any:
     """Show a progress bar on stderr while `iterable` is read, if that is a terminal."""
     from tqdm import tqdm
 
@@ -273,7 +289,7 @@ def progress(iterable, **options):
 
 
 @contextmanager
-def warnings_as_lines():
+def warnings_as_lines() -> Iterator[None]:
     """Show warnings as single lines, without the code that raised them."""
 
     def show(message, category, filename, lineno, file=None, line=None):
@@ -285,7 +301,7 @@ def warnings_as_lines():
 
 
 @contextmanager
-def quiet_start_up(*, enabled):
+def quiet_start_up(*, enabled: bool) -> Iterator[None]:
     """Hide the lines that TensorFlow prints at import, here and in workers.
 
     They bypass Python, so the file descriptor itself is redirected, while Python's own stderr

@@ -1,9 +1,12 @@
 """``fer-sklearn predict``: the emotions of all faces in photos and folders of photos."""
 
+from __future__ import annotations
+
 import argparse
 import io
 import sys
 from itertools import islice
+from typing import Any
 
 from ._models import MODEL_HELP, load_model
 from ._output import PRINTERS, CommandError, note, one_line
@@ -26,7 +29,7 @@ Loading a model file can run arbitrary code: only use files that you trust.
 _N_MEASURED = 2000
 
 
-def add_parser(commands):
+def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = commands.add_parser(
         "predict",
@@ -78,7 +81,7 @@ def add_parser(commands):
     return parser
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Predict for all photos; return 1 if one could not be read."""
     from ..photos import check_photo_outputs
 

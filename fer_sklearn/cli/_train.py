@@ -1,7 +1,11 @@
 """``fer-sklearn train``: fit a model on labelled images and save it."""
 
+from __future__ import annotations
+
+import argparse
 import shlex
 import time
+from typing import Any
 
 from ._data import SUBSET_HELP, load_labelled
 from ._models import add_model_options, build_model, check_model_options, epoch_progress
@@ -18,7 +22,7 @@ examples:
 """
 
 
-def add_parser(commands):
+def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = commands.add_parser(
         "train",
@@ -47,7 +51,7 @@ def add_parser(commands):
     return parser
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Train and save; print a summary."""
     check_model_options(args)
     path = check_output(args.output or f"{args.model}.fer", force=args.force)

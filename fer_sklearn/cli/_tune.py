@@ -1,12 +1,23 @@
 """``fer-sklearn tune``: cross-validate the hyperparameters of a model and rank them."""
 
+from __future__ import annotations
+
+import argparse
 import ast
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 from ._data import SUBSET_HELP, load_labelled
 from ._models import add_model_options, build_model, check_model_options, positive_int
 from ._output import add_format, check_output, emit, note, progress, render
+
+if TYPE_CHECKING:
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import Pipeline
+
+    from ._data import Labelled
 
 __all__ = ["SCORES", "add_parser", "parse_grid", "run", "search"]
 
@@ -26,7 +37,7 @@ an image are kept in one fold.
 """
 
 
-def add_parser(commands):
+def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = commands.add_parser(
         "tune",
@@ -76,7 +87,7 @@ def add_parser(commands):
     return parser
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Search, print the ranking, and save the best model if requested."""
     check_model_options(args)
     if args.cv < 2:
@@ -100,7 +111,7 @@ def run(args):
     return 0
 
 
-def parse_grid(texts):
+def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
     """Parse ``["a__b=1,5", …]`` into ``{"a__b": [1, 5], …}``.
 
     Values are Python literals (numbers, None, True, tuples), else strings.
@@ -196,7 +207,17 @@ def _for_reading(rows, scoring):
     ]
 
 
-def search(model, grid, data, *, n_folds, n_jobs, scoring, refit, random_state):
+def search(
+    model: Pipeline,
+    grid: Mapping[str, Sequence[Any]],
+    data: Labelled,
+    *,
+    n_folds: int,
+    n_jobs: int | None,
+    scoring: Any,
+    refit: str,
+    random_state: int,
+) -> GridSearchCV:
     """Cross-validate all candidates of a grid, keeping copies of an image in one fold.
 
     Returns

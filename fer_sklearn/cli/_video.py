@@ -1,9 +1,13 @@
 """``fer-sklearn video``, and the options and the run that ``webcam`` shares with it."""
 
+from __future__ import annotations
+
+import argparse
 import os
 import signal
 import threading
 from dataclasses import replace
+from typing import Any
 
 from ._models import MODEL_HELP, load_model, positive_int, positive_seconds, seconds
 from ._output import CommandError, add_format, check_output, emit, note, progress, render
@@ -26,7 +30,7 @@ Press Ctrl-C to stop early; results so far are kept and summarised (exit code
 """
 
 
-def add_parser(commands):
+def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = commands.add_parser(
         "video",
@@ -42,7 +46,7 @@ def add_parser(commands):
     return parser
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Analyse a video; if a signal stops it, return 128 plus the number of the signal."""
     with StopSignals() as should_stop:
         analyze(args, args.video, drop_frames=False, should_stop=should_stop)
@@ -52,7 +56,7 @@ def run(args):
     return 128 + should_stop.received
 
 
-def add_video_options(parser, *, show):
+def add_video_options(parser: argparse.ArgumentParser, *, show: str) -> None:
     """Add the options of both commands; `show` is the default: browser or headless."""
     parser.add_argument(
         "--output",
@@ -117,7 +121,13 @@ def add_video_options(parser, *, show):
     add_format(parser, choices=_FORMATS, file=False)
 
 
-def analyze(args, source, *, drop_frames, should_stop):
+def analyze(
+    args: argparse.Namespace,
+    source: str | int,
+    *,
+    drop_frames: bool | None,
+    should_stop: StopSignals,
+) -> None:
     """Analyse a source as the options say, and print the summary.
 
     Parameters
@@ -191,7 +201,7 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def __call__(self):
+    def __call__(self) -> bool:
         self._is_used = True
         return self.received is not None
 

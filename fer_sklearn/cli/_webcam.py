@@ -1,5 +1,10 @@
 """``fer-sklearn webcam``: live emotions from a camera."""
 
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
 from ._video import StopSignals, add_video_options, analyze
 
 __all__ = ["add_parser", "run"]
@@ -19,7 +24,7 @@ exit code is 1.
 """
 
 
-def add_parser(commands):
+def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = commands.add_parser(
         "webcam",
@@ -39,7 +44,7 @@ def add_parser(commands):
     return parser
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Watch a camera until it is stopped, which is the normal way to end it."""
     source = int(args.camera) if args.camera.isdecimal() else args.camera
     with StopSignals() as should_stop:

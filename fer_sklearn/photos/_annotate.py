@@ -1,12 +1,19 @@
 """A folder of annotated photos, in which no file replaces another."""
 
+from __future__ import annotations
+
 import glob
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ._sources import batch_items, fixed_root, is_path, is_pattern, iter_sources
+from .._utils.typing import ImagesLike, PathLike
+from ._sources import PhotoSource, batch_items, fixed_root, is_path, is_pattern, iter_sources
+
+if TYPE_CHECKING:
+    from ._recognize import PhotoResult
 
 __all__ = ["AnnotatedFolder"]
 
@@ -38,13 +45,13 @@ class AnnotatedFolder:
         If the folder lies in one whose photos are read.
     """
 
-    def __init__(self, folder, images):
+    def __init__(self, folder: PathLike, images: ImagesLike) -> None:
         self.folder = Path(folder)
         self._images = images
         # Names of folders and files by path, and of photos without one.
-        self._names = {}
-        self._unnamed = {}
-        self._taken = set()
+        self._names: dict[str, str] = {}
+        self._unnamed: dict[PhotoSource, str] = {}
+        self._taken: set[str] = set()
         self._is_iterator = isinstance(images, Iterator)
         are_paths = [] if self._is_iterator else [is_path(item) for item in batch_items(images)]
         self._is_single = len(are_paths) == 1
@@ -53,7 +60,7 @@ class AnnotatedFolder:
                 self._reserve(item)
         self._check()
 
-    def sources(self):
+    def sources(self) -> Iterator[PhotoSource]:
         """Yield the photos that `images` stands for, once a name is reserved for each."""
         for source in iter_sources(self._reserved() if self._is_iterator else self._images):
             if not isinstance(source.item, str):
@@ -61,7 +68,7 @@ class AnnotatedFolder:
                 self._unnamed[source] = _free_name(name, self._taken)
             yield source
 
-    def write(self, result):
+    def write(self, result: PhotoResult) -> None:
         """Write the annotated copy of a photo, unless the photo could not be read."""
         from ..drawing import draw_faces
         from ..images import write_image

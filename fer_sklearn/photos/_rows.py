@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .._utils.files import atomic_write, check_writable
 from .._utils.optional import import_optional
@@ -347,7 +347,7 @@ class CSVLines:
         """Return a row as bytes."""
         return self._line(rounded(row).values())
 
-    def read(self, file) -> Iterator[tuple[int, dict[str, Any]]]:
+    def read(self, file: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the byte offset and the content of every complete row."""
         lines = _WholeLines(file)
         records = csv.reader(iter(lines), strict=True)
@@ -406,7 +406,7 @@ class JSONLines:
         """Return a row as bytes."""
         return json.dumps(rounded(row), ensure_ascii=False).encode("utf-8") + b"\n"
 
-    def read(self, file) -> Iterator[tuple[int, dict[str, Any]]]:
+    def read(self, file: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the byte offset and the content of every complete row."""
         lines = _WholeLines(file)
         start = 0
