@@ -94,9 +94,10 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
     """A trained network that predicts without TensorFlow, and cannot be trained.
 
     Usually made by :func:`~fer_sklearn.load_pretrained` with ``runtime="litert"``, or by
-    :func:`load_exported`. Its probabilities agree with those of the
-    :class:`~fer_sklearn.FERCNNClassifier` that it came from to two thousandths; it takes less
-    time per image. Several threads may predict at once.
+    :func:`load_exported`. It takes less time per image than the
+    :class:`~fer_sklearn.FERCNNClassifier` that it came from. Its probabilities differ by up to a
+    few hundredths if the network computes in integers, as the bundled ones do, and otherwise by
+    rounding only. Several threads may predict at once.
 
     Parameters
     ----------

@@ -54,8 +54,8 @@ def load_pretrained(
         face.
     runtime : {"keras", "litert"}, default="keras"
         What runs the network: Keras, with which you can fine-tune it, or LiteRT, which only
-        predicts, starts without TensorFlow, and is faster on a few faces. Their
-        probabilities agree to two thousandths.
+        predicts, starts without TensorFlow, and is faster. LiteRT computes the bundled networks
+        in integers, so probabilities differ by up to a few hundredths.
 
     Returns
     -------

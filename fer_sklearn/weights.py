@@ -462,7 +462,7 @@ def _with_one_head(arrays, description):
 
 
 def _choose_labels(description, name, labels):
-    """Set ``labels`` and ``classes`` of a network with several heads."""
+    """Set ``labels``, ``classes`` and the accuracy of a network with several heads."""
     known = description.get("label_sets", {})
     if labels is not None and labels not in known:
         expected = ", ".join(map(repr, known)) or "no label set, since they have a single head"
@@ -472,7 +472,8 @@ def _choose_labels(description, name, labels):
         )
     if known:
         description["labels"] = labels or next(iter(known))
-        description["classes"] = known[description["labels"]]["classes"]
+        chosen = known[description["labels"]]
+        description |= {key: chosen[key] for key in ("classes", "accuracy") if key in chosen}
 
 
 def _check_format(path, found):

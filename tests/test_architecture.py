@@ -455,17 +455,16 @@ def test_a_photo_is_classified_without_loading_anything_slow(tmp_path):
     write_image(path, astronaut())
     code = f"""
 from fer_sklearn import crop_face, detect_faces, read_image
-from fer_sklearn._utils.litert import LiteRTNetwork
 from fer_sklearn._utils.pixel_values import normalize_pixels
 from fer_sklearn.images import resize_gray
-from fer_sklearn.weights import read_litert
+from fer_sklearn.weights import WeightsNetwork
 
-content, description = read_litert("default")
+network = WeightsNetwork("default")
 photo = read_image({str(path)!r})
 crops = [crop_face(photo, box, (48, 48)) for box in detect_faces(photo).boxes]
 pixels = normalize_pixels(resize_gray(crops, (48, 48)))
-outputs = LiteRTNetwork(content)(pixels[..., None])
-assert description["classes"][outputs[0, :7].argmax()] == "happy", outputs
+y_proba = network(pixels[..., None])
+assert network.description["classes"][y_proba[0].argmax()] == "happy", y_proba
 """
     assert _loaded_after(code, heavy=SLOW | KERAS) == []
 

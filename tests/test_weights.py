@@ -143,7 +143,7 @@ def test_importing_it_loads_neither_scikit_learn_nor_scipy_nor_pandas():
 def test_all_bundled_files_are_complete_and_small():
     files = [weights.shipped_path(name) for name in weights.SHIPPED]
     assert sorted(files) == sorted(files[0].parent.glob("*"))
-    assert sum(path.stat().st_size for path in files) <= 6_000_000
+    assert sum(path.stat().st_size for path in files) <= 12_000_000
     for name in weights.SHIPPED:
         assert read_weights(name).description["classes"] == [
             *("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
@@ -290,3 +290,67 @@ def test_networks_of_different_kinds_have_no_average(path, tmp_path):
         average_weights([path, other])
     with pytest.raises(ValueError, match=r"names has 1 name\(s\); expected at least two"):
         average_weights([path])
+
+
+TWO_HEADS = DESCRIPTION | {
+    "heads": {"few": ["happy", "sad"], "many": ["angry", "happy", "sad"]},
+    "label_sets": {
+        "both": {
+            "classes": ["happy", "sad"],
+            "blend": {"few": 0.25, "many": 0.75},
+            "temperature": 2.0,
+        },
+        "many": {
+            "classes": ["angry", "happy", "sad"],
+            "blend": {"many": 1.0},
+            "temperature": 1.0,
+        },
+    },
+    "outputs": {"many": 3, "embedding": 4, "few": 2},
+}
+
+
+@pytest.fixture
+def two_heads(tmp_path):
+    body = np.ones(2, np.float32)
+    few, many = np.full((4, 2), 1.0), np.arange(12.0).reshape(4, 3)
+    path = tmp_path / "two.npz"
+    write_weights(path, [body, few, np.array([1.0, 2]), many, np.array([3.0, 4, 5])], TWO_HEADS)
+    return path
+
+
+def test_a_label_set_blends_the_heads_into_one(two_heads):
+    read = read_weights(two_heads)
+    body, kernel, bias = read.arrays
+    assert body.tolist() == [1, 1]
+    # The columns of "happy" and "sad" in both heads, weighted and divided by the temperature.
+    np.testing.assert_allclose(kernel[:, 0], (0.25 * 1 + 0.75 * np.array([1, 4, 7, 10])) / 2)
+    np.testing.assert_allclose(bias, (0.25 * np.array([1, 2]) + 0.75 * np.array([4, 5])) / 2)
+    assert (read.description["labels"], read.description["classes"]) == ("both", ["happy", "sad"])
+
+
+def test_a_label_set_is_chosen_after_a_colon(two_heads):
+    read = read_weights(f"{two_heads}:many")
+    assert read.description["classes"] == ["angry", "happy", "sad"]
+    np.testing.assert_array_equal(read.arrays[-1], [3, 4, 5])
+
+
+def test_logits_blend_as_weights_do(two_heads):
+    description = read_weights(two_heads).description
+    embedding = np.array([[1.0, 2, 3, 4]])
+    values = {"few": embedding @ np.full((4, 2), 1.0) + [1, 2]}
+    values["many"] = embedding @ np.arange(12.0).reshape(4, 3) + [3, 4, 5]
+    outputs = np.hstack([values["many"], embedding, values["few"]])
+    split = weights.split_outputs(outputs, description)
+    np.testing.assert_array_equal(split["embedding"], embedding)
+    *_, kernel, bias = read_weights(two_heads).arrays
+    np.testing.assert_allclose(
+        weights.blend_heads(split, description), embedding @ kernel + bias, rtol=1e-6
+    )
+
+
+def test_an_unknown_label_set_gets_a_suggestion(two_heads, path):
+    with pytest.raises(ValueError, match=r"no labels 'meny'.*'both', 'many'.*mean 'many'"):
+        read_weights(f"{two_heads}:meny")
+    with pytest.raises(ValueError, match=r"no labels 'many'; expected no label set"):
+        read_weights(f"{path}:many")

@@ -119,7 +119,7 @@ def _compare(models, train, test):
         note(f"Training {name} on {len(train.target):,} images, scoring {len(test.target):,} …")
 
     with epoch_progress(models["CNN"]):
-        return benchmark_models(models, train, test, on_start=start)
+        return benchmark_models(models, train[:2], test[:2], on_start=start)
 
 
 def _render(benchmark, form, synthetic):

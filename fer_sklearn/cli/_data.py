@@ -35,6 +35,7 @@ class Labelled(NamedTuple):
 
     images: Any
     target: Any
+    layout: str = ""
 
 
 def load_labelled(
@@ -64,7 +65,7 @@ def load_labelled(
     Labelled
     """
     data = _load(path, subset or prefer)
-    found = Labelled(data.images, data.target)
+    found = Labelled(data.images, data.target, data.layout)
     drawn = _draw(found, limit, random_state)
     part = "all" if data.part == "all" else f"subset {data.part}"
     _report(f"{path} ({data.layout}, {part})", drawn, found)
@@ -124,7 +125,7 @@ def _draw(data, limit, random_state):
     if limit is None or limit >= len(data.target):
         return data
     rows = stratified_rows(data.target, limit, random_state)
-    return Labelled(data.images[rows], data.target[rows])
+    return data._replace(images=data.images[rows], target=data.target[rows])
 
 
 def stratified_rows(target: LabelArray, n_rows: int, random_state: int) -> IntArray:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._data import SUBSET_HELP, TEST_SUBSETS, load_labelled
-from ._models import MODEL_HELP, load_model, positive_int
+from ._models import MODEL_HELP, SHIPPED, add_labels_option, load_model, positive_int
 from ._output import add_format, check_output, choose_format, emit, note
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--limit", type=positive_int, metavar="N", help="use only N images, stratified by label"
     )
+    add_labels_option(parser, default="fer2013 on FER2013, else people")
     add_format(parser)
     parser.add_argument(
         "--confusion", metavar="FILE", help="also plot the confusion matrix (.png, .pdf or .svg)"
@@ -63,9 +64,12 @@ def run(args: argparse.Namespace) -> int:
     figure = args.confusion and check_output(
         args.confusion, force=True, option="--confusion", suffixes=(".png", ".pdf", ".svg")
     )
-    model = load_model(args.model)
     data = load_labelled(args.data, subset=args.subset, prefer=TEST_SUBSETS, limit=args.limit)
-    report = evaluate(model, *data)
+    labels = args.labels
+    if labels is None and args.model in SHIPPED and data.layout == "FER2013 layout":
+        labels = "fer2013"
+        note("Scored with --labels fer2013, since these are FER2013's labels")
+    report = evaluate(load_model(args.model, labels), data.images, data.target)
     emit(render_report(report, choose_format(args)), args.output)
     if figure:
         save_confusion(report, figure)

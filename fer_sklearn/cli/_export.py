@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ._data import load_labelled
-from ._models import MODEL_HELP, SHIPPED, fraction, positive_int, reject_options
+from ._models import (
+    MODEL_HELP,
+    add_labels_option,
+    fraction,
+    load_model,
+    positive_int,
+    reject_options,
+)
 from ._output import CommandError, check_output, emit, note, render
 
 __all__ = ["FORMATS", "PRECISIONS", "add_parser", "run"]
@@ -64,6 +71,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="file to write, .tflite or .onnx, or folder for the other formats",
     )
     parser.add_argument("--model", "-m", default="default", help=f"{MODEL_HELP} (default: default)")
+    add_labels_option(parser)
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -120,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
     path = _check_path(args.path, form, force=args.force)
     images = None if args.images is None else _load_images(args.images)
     note("Loading Keras …")
-    model = _load_model(args.model)
+    model = load_model(args.model, args.labels, runtime="keras")
     options = {name: getattr(args, name) for name in _OPTIONS["tflite"]}
     options = {name: value for name, value in options.items() if value is not None}
     note(f"Exporting to {path} and verifying it …")
@@ -203,17 +211,6 @@ def _images_in(folder):
     if any(file.is_dir() for file in found):
         return []
     return [file for file in found if is_image_file(file.name)]
-
-
-def _load_model(name):
-    """Load a bundled model by its name, or a file, as a network of Keras."""
-    if name in SHIPPED:
-        from ..pretrained import load_pretrained
-
-        return load_pretrained(name)
-    from ..persistence import load
-
-    return load(name)
 
 
 def _export(model, path, **options):

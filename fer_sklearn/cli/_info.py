@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ._models import MODEL_HELP, SHIPPED, load_model
+from ._models import LABEL_SETS, MODEL_HELP, SHIPPED, add_labels_option, load_model
 from ._output import emit, note, render
 
 __all__ = ["add_parser", "run"]
@@ -36,6 +36,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", help=MODEL_HELP)
+    add_labels_option(parser)
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.set_defaults(run=run)
     return parser
@@ -43,7 +44,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Print a table of names and values."""
-    facts = _installation() if args.model is None else _model(args.model)
+    facts = _installation() if args.model is None else _model(args.model, args.labels)
     if args.format == "json":
         emit(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
         return 0
@@ -117,11 +118,11 @@ def _cascades():
     return sorted(file.stem for file in Path(cv2.data.haarcascades).glob("*.xml"))
 
 
-def _model(name):
+def _model(name, labels):
     """Return the contents of a bundled model or a model file."""
     from ..weights import read_description, shipped_path
 
-    model = load_model(name)
+    model = load_model(name, labels)
     path = shipped_path(name) if name in SHIPPED else name
     last = model[-1] if hasattr(model, "steps") else model
     facts = {
@@ -135,6 +136,7 @@ def _model(name):
         facts["weights"] = f"{last.n_parameters_:,}"
         facts["epochs trained"] = last.n_iter_
     elif name in SHIPPED:
+        facts["labels"] = labels or LABEL_SETS[0]
         shapes = read_description(name)["shapes"]
         facts["weights"] = f"{sum(map(math.prod, shapes)):,}"
     for name, step in getattr(model, "steps", [("model", model)]):

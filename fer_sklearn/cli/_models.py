@@ -9,15 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
-from ._output import note
+from ._output import CommandError, note
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 __all__ = [
     "ARCHITECTURES",
+    "LABEL_SETS",
     "MODEL_HELP",
     "SHIPPED",
+    "add_labels_option",
     "add_model_options",
     "build_model",
     "check_model_options",
@@ -46,6 +48,7 @@ ARCHITECTURES = (
     "vgg_elu",
 )
 SHIPPED = ("default", "tiny")
+LABEL_SETS = ("people", "ferplus", "fer2013")
 #: Help on the model argument of every command that reads one.
 MODEL_HELP = "a file written by train or tune, or a bundled model: default or tiny"
 
@@ -56,15 +59,41 @@ _CNN_OPTIONS = (
 )
 
 
-def load_model(name: str) -> Any:
-    """Load a bundled model by its name, for prediction, or a file."""
+def load_model(name: str, labels: str | None = None, *, runtime: str | None = None) -> Any:
+    """Load a bundled model by its name, or a file.
+
+    Parameters
+    ----------
+    name : str
+    labels : str or None, default=None
+        The label set of a bundled model; None for what people see.
+    runtime : str or None, default=None
+        What runs a bundled model; None for what starts fastest.
+    """
     if name in SHIPPED:
         from ..pretrained import fastest_runtime, load_pretrained
 
-        return load_pretrained(name, runtime=fastest_runtime())
+        labels = labels or LABEL_SETS[0]
+        return load_pretrained(name, labels=labels, runtime=runtime or fastest_runtime())
+    if labels is not None:
+        raise CommandError(
+            f"--labels {labels}: only for the bundled models {' and '.join(SHIPPED)}; {name} has "
+            f"the labels that it was trained on"
+        )
     from ..persistence import load
 
     return load(name)
+
+
+def add_labels_option(parser: argparse.ArgumentParser, *, default: str = "people") -> None:
+    """Add ``--labels``; `default` is for the help."""
+    parser.add_argument(
+        "--labels",
+        choices=LABEL_SETS,
+        help="what a bundled model predicts: the seven emotions as most people see them, the "
+        "eight of FER+ with contempt, or the labels of the FER2013 data set (default: "
+        f"{default})",
+    )
 
 
 def positive_int(text: str) -> int:

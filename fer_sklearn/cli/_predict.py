@@ -8,7 +8,7 @@ import sys
 from itertools import islice
 from typing import Any
 
-from ._models import MODEL_HELP, load_model
+from ._models import MODEL_HELP, add_labels_option, load_model
 from ._output import PRINTERS, CommandError, note, one_line
 
 __all__ = ["add_parser", "run"]
@@ -47,6 +47,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", "-m", metavar="MODEL", default="default", help=f"{MODEL_HELP} (default: default)"
     )
+    add_labels_option(parser)
     parser.add_argument(
         "--crop-faces",
         action=argparse.BooleanOptionalAction,
@@ -126,7 +127,7 @@ def _sample():
 def _reader(args):
     from ..face_reader import FaceReader
 
-    return FaceReader(load_model(args.model), detector=args.detector)
+    return FaceReader(load_model(args.model, args.labels), detector=args.detector)
 
 
 def _write(args, images, reader, options):

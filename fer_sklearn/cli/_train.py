@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     note(f"Training {args.model} on {len(data.target):,} images …")
     start = time.perf_counter()
     with epoch_progress(model):
-        model.fit(*data)
+        model.fit(data.images, data.target)
     seconds = time.perf_counter() - start
 
     from ..persistence import save

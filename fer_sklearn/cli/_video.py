@@ -9,7 +9,14 @@ import threading
 from dataclasses import replace
 from typing import Any
 
-from ._models import MODEL_HELP, load_model, positive_int, positive_seconds, seconds
+from ._models import (
+    MODEL_HELP,
+    add_labels_option,
+    load_model,
+    positive_int,
+    positive_seconds,
+    seconds,
+)
 from ._output import CommandError, add_format, check_output, emit, note, progress, render
 
 __all__ = ["StopSignals", "add_parser", "add_video_options", "analyze", "run"]
@@ -92,6 +99,7 @@ def add_video_options(parser: argparse.ArgumentParser, *, show: str) -> None:
     parser.add_argument(
         "--model", "-m", metavar="MODEL", default="default", help=f"{MODEL_HELP} (default: default)"
     )
+    add_labels_option(parser)
     parser.add_argument(
         "--detector",
         choices=("haar", "yunet"),
@@ -156,7 +164,7 @@ def analyze(
             check_output(path, force=args.force, option=f"--{option}")
     summary = analyze_video(
         source,
-        load_model(args.model),
+        load_model(args.model, args.labels),
         detector=args.detector,
         output=args.output,
         annotated_video=args.annotate,

@@ -70,6 +70,7 @@ def describe(
             for name in ("fer_sklearn", "tensorflow", "keras")
         },
         "labels": [str(label) for label in classifier.classes_],
+        "label_set": shipped.get("labels"),
         "input": {
             "kind": kind,
             "layout": "NHWC",

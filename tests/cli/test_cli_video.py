@@ -22,7 +22,7 @@ import sys
 from videos import Camera, SquareReader, squares
 from fer_sklearn.cli import _video, _webcam, main
 
-_video.load_model = lambda name: SquareReader(seconds=0.02)
+_video.load_model = lambda name, labels: SquareReader(seconds=0.02)
 if sys.argv[1] == "webcam":
     camera = Camera(rate=50, draw=lambda i: squares((60 + i % 200, 60, "happy")))
     analyze = _webcam.analyze
@@ -39,7 +39,7 @@ def video(tmp_path_factory):
 @pytest.fixture
 def square_reader(monkeypatch):
     """Treat squares as faces."""
-    monkeypatch.setattr(_video, "load_model", lambda name: SquareReader())
+    monkeypatch.setattr(_video, "load_model", lambda name, labels: SquareReader())
 
 
 @pytest.fixture

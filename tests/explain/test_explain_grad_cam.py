@@ -166,7 +166,7 @@ def test_a_bypassed_layer_is_rejected(network, faces):
     inside = next(
         layer.name
         for layer in reversed(network.model_.layers)
-        if isinstance(layer, keras.layers.Conv2D) and layer.output.shape[1] == 6
+        if isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (3, 3)
     )
     with pytest.raises(ValueError, match="through which all data pass; expected one of"):
         grad_cam(network, faces[0][:1], layer=inside)

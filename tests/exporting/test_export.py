@@ -113,7 +113,8 @@ def test_suffix_implies_the_format_and_a_pretrained_model_its_accuracy(tiny, tmp
     metadata = export(tiny, tmp_path / "m.tflite", input_size=96, batch_size=2)
     assert metadata["input"]["shape"] == [2, 96, 96, 3]
     assert metadata["preprocessing"]["in_the_graph"] == ["gray", "resize", "normalize"]
-    assert 0.6 < metadata["accuracy"]["FER2013, PublicTest, with mirror images"] < 0.8
+    assert 0.8 < metadata["accuracy"]["people's majority, PublicTest, with mirror images"] < 0.9
+    assert metadata["label_set"] == "people"
 
 
 @pytest.mark.slow

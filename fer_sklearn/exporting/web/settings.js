@@ -19,8 +19,14 @@ async function readJSON(name) {
   return response.json();
 }
 
+const LABEL_SETS = {
+  people: "It predicts what most people see in a face.",
+  ferplus: "It predicts what people see in a face, by the votes of FER+.",
+  fer2013: "It predicts the labels of the data set FER2013.",
+};
+
 /** Sentences about the network, as far as the metadata allows. */
-function about({ labels, accuracy, licence }) {
+function about({ labels, label_set: labelSet, accuracy, licence }) {
   const isNumber = typeof accuracy === "number";
   const figures = isNumber ? { "test images": accuracy } : accuracy ?? {};
   const accuracies = Object.entries(figures)
@@ -28,6 +34,7 @@ function about({ labels, accuracy, licence }) {
     .map(([name, value]) => `${(100 * value).toFixed(1)}\u00a0% (${name})`);
   return [
     `The network distinguishes ${labels.slice(0, -1).join(", ")} and ${labels.at(-1)}.`,
+    LABEL_SETS[labelSet] ?? "",
     accuracies.length ? `Accuracy: ${accuracies.join(", ")}.` : "",
     "A facial expression is not necessarily what a person feels.",
     typeof licence === "string" ? `Licence of the network: ${licence}.` : "",
