@@ -2,16 +2,19 @@
 
 import argparse
 import json
+import math
 import platform
 import statistics
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from fer_sklearn import duplicate_groups, load_fer2013
+from fer_sklearn import FaceReader, duplicate_groups, load_fer2013, read_image
+from fer_sklearn.images import resize_gray
 
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("fer_sklearn", "scikit-learn", "scikit-image", "numpy", "tensorflow", "keras")
@@ -74,6 +77,30 @@ def also_in_training(X_train, X):
     return np.isin(groups[len(X_train) :], groups[: len(X_train)])
 
 
+def web_faces(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest face of each photo in a zip of ``emotion/*.jpg``, and the labels.
+
+    Photos in which the default detector finds no face are left out.
+
+    Returns
+    -------
+    images : ndarray of shape (n, 48, 48), uint8
+    labels : ndarray of shape (n,), str
+    """
+    reader = FaceReader()
+    images, labels = [], []
+    with zipfile.ZipFile(path) as file:
+        for name in sorted(n for n in file.namelist() if n.endswith(".jpg")):
+            photo = read_image(file.read(name))
+            faces = reader.detect(photo)
+            if len(faces.boxes):
+                areas = np.prod(np.asarray(faces.boxes)[:, 2:], axis=1)
+                crop = reader.crop(photo, faces)[int(areas.argmax())]
+                images.append(resize_gray([crop], (48, 48))[0])
+                labels.append(name.split("/")[-2])
+    return np.array(images), np.array(labels)
+
+
 def timed(function: Callable[[], object]) -> float:
     """Return the seconds that a call takes."""
     start = time.perf_counter()
@@ -105,7 +132,7 @@ def percent(estimate: dict | Sequence[float]) -> str:
     """Format an estimate with its interval in percent, such as ``"70.2 (68.7–71.7)"``."""
     numbers = estimate.values() if isinstance(estimate, dict) else estimate
     value, low, high = (100 * number for number in numbers)
-    return f"{value:.1f} ({low:.1f}–{high:.1f})"
+    return "–" if math.isnan(value) else f"{value:.1f} ({low:.1f}–{high:.1f})"
 
 
 def markdown_table(

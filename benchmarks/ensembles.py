@@ -37,8 +37,8 @@ def main():
     members = [
         (name, FrozenEstimator(model))
         for name, model in (
-            ("cnn", load_pretrained()),
-            ("tiny", load_pretrained("tiny")),
+            ("cnn", load_pretrained(labels="fer2013")),
+            ("tiny", load_pretrained("tiny", labels="fer2013")),
             ("hog_svm", svm),
         )
     ]

@@ -61,9 +61,14 @@ def main():
     models = {}
     for name in SHIPPED:
         n_occluded = len(X) if name == "tiny" else args.occluded
-        models[name] = measure(load_pretrained(name), X, y, n_occluded)
+        models[name] = measure(load_pretrained(name, labels="fer2013"), X, y, n_occluded)
         if args.plots:
-            draw(load_pretrained(name), X, y, args.plots / f"explanations_{name}.png")
+            draw(
+                load_pretrained(name, labels="fer2013"),
+                X,
+                y,
+                args.plots / f"explanations_{name}.png",
+            )
     result = {"scored_on": "PublicTest", "images": len(X), "share": _FRACTION, "models": models}
     write_result("explanations", result, args.output)
     for check, table in TABLES.items():

@@ -77,7 +77,7 @@ def shipped(train, public, args):
     seen = also_in_training(train[0], X)
     rows = []
     for name in SHIPPED:
-        correct = load_pretrained(name, runtime="litert").predict(X) == y
+        correct = load_pretrained(name, labels="fer2013", runtime="litert").predict(X) == y
         rows += [
             row(f"`{name}`, all {len(y):,} images", correct, args),
             row(f"`{name}`, the {(~seen).sum():,} not in training", correct[~seen], args),

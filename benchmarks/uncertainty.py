@@ -56,7 +56,7 @@ def main():
     groups = duplicate_groups(X)
     models = {}
     for name in SHIPPED:
-        model = load_pretrained(name, runtime="litert")
+        model = load_pretrained(name, labels="fer2013", runtime="litert")
         recorded = Recorded(model.predict_proba(X), model[-1].classes_)
         models[name] = measure(recorded, y, groups)
     write_result("uncertainty", {"scored_on": "PublicTest", "models": models}, args.output)
