@@ -79,8 +79,8 @@ def test_labels_of_ferplus_include_contempt():
 
 
 def test_an_unknown_label_set_is_refused():
-    with pytest.raises(ValueError, match=r"labels='poeple'.*Did you mean 'people'\?"):
-        load_pretrained("tiny", labels="poeple")
+    with pytest.raises(ValueError, match=r"labels='peoples'.*Did you mean 'people'\?"):
+        load_pretrained("tiny", labels="peoples")
 
 
 def test_saves_and_loads(pretrained, faces, tmp_path):

@@ -350,7 +350,7 @@ def test_logits_blend_as_weights_do(two_heads):
 
 
 def test_an_unknown_label_set_gets_a_suggestion(two_heads, path):
-    with pytest.raises(ValueError, match=r"no labels 'meny'.*'both', 'many'.*mean 'many'"):
-        read_weights(f"{two_heads}:meny")
+    with pytest.raises(ValueError, match=r"no labels 'mani'.*'both', 'many'.*mean 'many'"):
+        read_weights(f"{two_heads}:mani")
     with pytest.raises(ValueError, match=r"no labels 'many'; expected no label set"):
         read_weights(f"{path}:many")
