@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import jedi
@@ -56,6 +57,23 @@ def _lacking(room):
 ROOMS = sorted(
     {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")}
 )
+
+
+STUBS = sorted(PACKAGE.rglob("*.pyi"))
+
+
+@pytest.mark.parametrize("path", STUBS, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_stub_agrees_with_its_package(path):
+    """Every name of a stub comes from the module that it names, and the package exports all."""
+    parts = path.parent.relative_to(PACKAGE.parent).parts
+    package = import_module(".".join(parts))
+    imports = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ImportFrom)]
+    names = [alias.asname for node in imports for alias in node.names]
+    assert sorted(names) == sorted(set(package.__all__) - {"__version__"})
+    for node in imports:
+        module = import_module(f".{node.module}", package.__name__)
+        for alias in node.names:
+            assert getattr(package, alias.name) is getattr(module, alias.name)
 
 
 @pytest.mark.parametrize("room", ROOMS)
