@@ -62,7 +62,7 @@ def test(drawn):
 
 @pytest.fixture(scope="module")
 def shipped():
-    return load_pretrained("tiny", runtime="litert")
+    return load_pretrained("tiny", labels="fer2013", runtime="litert")
 
 
 def hog_svm(**parameters):
