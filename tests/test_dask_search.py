@@ -53,7 +53,12 @@ def cluster(tmp_path_factory):
 def client(cluster):
     """The cluster, once all its workers are ready."""
     # With one thread left, joblib would use none.
-    cluster.wait_for_workers(2, timeout=60)
+    try:
+        cluster.wait_for_workers(2, timeout=60)
+    except TimeoutError:  # On a busy machine, dask may give up on restarting a killed worker.
+        cluster.cluster.scale(0)
+        cluster.cluster.scale(2)
+        cluster.wait_for_workers(2, timeout=120)
     return cluster
 
 

@@ -160,7 +160,7 @@ def test_a_camera_yields_the_newest_frame():
 
 
 def test_a_camera_that_loses_frames_is_read_on(monkeypatch):
-    monkeypatch.setattr(_sources, "_PATIENCE", 0.3)
+    monkeypatch.setattr(_sources, "_PATIENCE", 2)
     camera = Camera(rate=200, n_frames=40, bad=range(10, 20))
     frames = []
     with (
