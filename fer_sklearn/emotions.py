@@ -5,6 +5,10 @@ once, when its file is read.
 """
 
 from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "CK_PLUS_CODES",
@@ -58,6 +62,9 @@ FERPLUS_COLUMNS = (
     "not_a_face",
 )
 
+#: How many of these are emotions; the last two, "unknown" and "not a face", are not.
+N_VOTED_EMOTIONS = 8
+
 # For other labels, such as "contempt"; distinct from the colours above.
 _OTHER_COLORS = ("#8C6D31", "#6A3D9A", "#B2182B", "#8DA0CB", "#4D7C0F", "#A6A6A6")
 
@@ -97,6 +104,34 @@ def canonical_emotion(label: str) -> str:
     'contempt'
     """
     return _CANONICAL.get(str(label).strip().lower(), label)
+
+
+def majority_vote(votes: ArrayLike) -> NDArray[np.str_]:
+    """Return the emotion that most people voted for, by the rule of FER+'s authors.
+
+    Single votes are dropped as accidental. An image has a majority if more than half of the
+    remaining votes are for one emotion; "unknown" and "not a face" are not emotions.
+
+    Parameters
+    ----------
+    votes : array-like of shape (n, 10)
+        As :func:`~fer_sklearn.datasets.load_ferplus` returns them.
+
+    Returns
+    -------
+    ndarray of shape (n,), str
+        One of eight emotions, or ``""`` for an image without a majority.
+    """
+    kept = without_single_votes(votes)
+    most = kept.argmax(axis=1)
+    clear = (kept.max(axis=1) > kept.sum(axis=1) / 2) & (most < N_VOTED_EMOTIONS)
+    return np.where(clear, np.array(FERPLUS_COLUMNS)[most], "")
+
+
+def without_single_votes(votes: ArrayLike) -> NDArray[Any]:
+    """Return votes with 0 for each 1, which FER+'s authors take to be accidental."""
+    counts = np.asarray(votes)
+    return np.where(counts > 1, counts, 0)
 
 
 def label_colors(labels: Iterable[str]) -> dict[str, str]:

@@ -31,11 +31,15 @@ SUBSET_HELP = (
 
 
 class Labelled(NamedTuple):
-    """Images, ``(n, h, w)`` or an object array if sizes differ, and their labels."""
+    """Images, ``(n, h, w)`` or an object array if sizes differ, and their labels.
+
+    `filenames` is None if the images come from a table.
+    """
 
     images: Any
     target: Any
     layout: str = ""
+    filenames: Any = None
 
 
 def load_labelled(
@@ -65,7 +69,7 @@ def load_labelled(
     Labelled
     """
     data = _load(path, subset or prefer)
-    found = Labelled(data.images, data.target, data.layout)
+    found = Labelled(data.images, data.target, data.layout, data.get("filenames"))
     drawn = _draw(found, limit, random_state)
     part = "all" if data.part == "all" else f"subset {data.part}"
     _report(f"{path} ({data.layout}, {part})", drawn, found)
@@ -125,7 +129,8 @@ def _draw(data, limit, random_state):
     if limit is None or limit >= len(data.target):
         return data
     rows = stratified_rows(data.target, limit, random_state)
-    return data._replace(images=data.images[rows], target=data.target[rows])
+    names = None if data.filenames is None else data.filenames[rows]
+    return data._replace(images=data.images[rows], target=data.target[rows], filenames=names)
 
 
 def stratified_rows(target: LabelArray, n_rows: int, random_state: int) -> IntArray:

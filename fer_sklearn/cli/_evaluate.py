@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._data import SUBSET_HELP, TEST_SUBSETS, load_labelled
 from ._models import MODEL_HELP, SHIPPED, add_labels_option, load_model, positive_int
-from ._output import add_format, check_output, choose_format, emit, note
+from ._output import CommandError, add_format, check_output, choose_format, emit, note
 
 if TYPE_CHECKING:
     from .._utils.typing import PathLike
@@ -19,6 +19,7 @@ __all__ = ["add_parser", "render_report", "run", "save_confusion"]
 _EXAMPLES = """\
 examples:
   fer-sklearn evaluate default fer2013.zip
+  fer-sklearn evaluate default fer2013.zip --votes ferplus.csv
   fer-sklearn evaluate hog.fer fer2013.zip
   fer-sklearn evaluate hog.fer fer2013.zip --subset private --confusion hog.png
   fer-sklearn evaluate hog.fer my_photos/ --format json --output scores.json
@@ -49,6 +50,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "--limit", type=positive_int, metavar="N", help="use only N images, stratified by label"
     )
     add_labels_option(parser, default="fer2013 on FER2013, else people")
+    parser.add_argument(
+        "--votes",
+        metavar="FILE",
+        help="a CSV file of FER+'s votes by image name; compares predictions, labels and single "
+        "people with what most people see",
+    )
     add_format(parser)
     parser.add_argument(
         "--confusion", metavar="FILE", help="also plot the confusion matrix (.png, .pdf or .svg)"
@@ -69,12 +76,25 @@ def run(args: argparse.Namespace) -> int:
     if labels is None and args.model in SHIPPED and data.layout == "FER2013 layout":
         labels = "fer2013"
         note("Scored with --labels fer2013, since these are FER2013's labels")
-    report = evaluate(load_model(args.model, labels), data.images, data.target)
+    votes = None if args.votes is None else _load_votes(args.votes, data, args.data)
+    report = evaluate(load_model(args.model, labels), data.images, data.target, votes=votes)
     emit(render_report(report, choose_format(args)), args.output)
     if figure:
         save_confusion(report, figure)
         note(f"Written to {figure}")
     return 0
+
+
+def _load_votes(path, data, source):
+    """Return the votes on the images that were loaded."""
+    from ..datasets import load_ferplus
+
+    if data.filenames is None:
+        raise CommandError(
+            f"--votes {path}: votes are found by the names of images, and {source} is a table, "
+            f"which has none; use the folder or archive of images"
+        )
+    return load_ferplus(path, data.filenames.tolist())
 
 
 def render_report(report: EvaluationReport, form: str) -> str:

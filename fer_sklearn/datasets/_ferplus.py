@@ -10,15 +10,19 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, PathLike
+from .._utils.typing import ArrayLike, FloatArray, IntArray, PathLike
 from .._utils.validation import suggestion
-from ..emotions import FERPLUS_COLUMNS, canonical_emotion
+from ..emotions import (
+    FERPLUS_COLUMNS,
+    N_VOTED_EMOTIONS,
+    canonical_emotion,
+    majority_vote,
+    without_single_votes,
+)
 from ..exceptions import DatasetFormatError
 from ._folder import check_exists
 
 __all__ = ["load_ferplus", "majority_vote", "vote_distributions", "votes_to_soft_targets"]
-
-_N_EMOTIONS = 8  # the columns after these are "unknown" and "not a face"
 
 
 def load_ferplus(path: PathLike, filenames: Sequence[str]) -> IntArray:
@@ -90,28 +94,6 @@ def _vote_columns(path: Path, header: Sequence[str]) -> list[str]:
     return [by_name[name] for name in FERPLUS_COLUMNS]
 
 
-def majority_vote(votes: ArrayLike) -> LabelArray:
-    """Return the emotion that most people voted for, by the rule of FER+'s authors.
-
-    Single votes are dropped as accidental. An image has a majority if more than half of the
-    remaining votes are for one emotion; "unknown" and "not a face" are not emotions.
-
-    Parameters
-    ----------
-    votes : array-like of shape (n, 10)
-        As :func:`load_ferplus` returns them.
-
-    Returns
-    -------
-    ndarray of shape (n,), str
-        One of eight emotions, or ``""`` for an image without a majority.
-    """
-    kept = _without_single_votes(votes)
-    most = kept.argmax(axis=1)
-    clear = (kept.max(axis=1) > kept.sum(axis=1) / 2) & (most < _N_EMOTIONS)
-    return np.where(clear, np.array(FERPLUS_COLUMNS)[most], "")
-
-
 def vote_distributions(votes: ArrayLike) -> FloatArray:
     """Return the fraction of votes for each emotion.
 
@@ -129,8 +111,8 @@ def vote_distributions(votes: ArrayLike) -> FloatArray:
         Fractions, in the order of ``fer_sklearn.emotions.FERPLUS_COLUMNS``. Rows sum to 1, or are
         all zero.
     """
-    kept = _without_single_votes(votes)
-    emotions = kept[:, :_N_EMOTIONS]
+    kept = without_single_votes(votes)
+    emotions = kept[:, :N_VOTED_EMOTIONS]
     is_face = (emotions.max(axis=1) == kept.max(axis=1)) & (kept.max(axis=1) > 0)
     totals = np.maximum(emotions.sum(axis=1, keepdims=True), 1)
     return emotions / totals * is_face[:, np.newaxis]
@@ -164,8 +146,3 @@ def votes_to_soft_targets(
     model = LogisticRegression(C=10, max_iter=500)
     folds = StratifiedKFold(5, shuffle=True, random_state=random_state)
     return cross_val_predict(model, features, np.asarray(y), cv=folds, method="predict_proba")
-
-
-def _without_single_votes(votes: ArrayLike) -> IntArray:
-    counts = np.asarray(votes)
-    return np.where(counts > 1, counts, 0)

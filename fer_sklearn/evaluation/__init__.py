@@ -4,7 +4,9 @@ from ._benchmark import Benchmark, BenchmarkEntry, benchmark_models
 from ._compare import Comparison, PairedDifference, PairedTest, compare
 from ._evaluate import SCORING, evaluate, evaluate_predictions
 from ._metrics import CoverageCurve, ImageScores, accuracy_coverage_curve
-from ._report import Estimate, EvaluationReport
+from ._people import PeopleAgreement
+from ._report import EvaluationReport
+from ._resampling import Estimate
 
 __all__ = [
     "SCORING",
@@ -17,6 +19,7 @@ __all__ = [
     "ImageScores",
     "PairedDifference",
     "PairedTest",
+    "PeopleAgreement",
     "accuracy_coverage_curve",
     "benchmark_models",
     "compare",

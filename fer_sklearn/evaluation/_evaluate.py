@@ -27,8 +27,9 @@ from ._metrics import (
     probabilities_of_labels,
     summands,
 )
-from ._report import Estimate, EvaluationReport
-from ._resampling import percentile_interval, resampled_confusions, resampled_sums
+from ._people import agreement_with_people
+from ._report import EvaluationReport
+from ._resampling import Estimate, percentile_interval, resampled_confusions, resampled_sums
 
 __all__ = ["RESAMPLING", "SCORING", "evaluate", "evaluate_predictions"]
 
@@ -60,6 +61,7 @@ def evaluate(
     X: ImagesLike,
     y: ArrayLike,
     *,
+    votes: ArrayLike | None = None,
     n_resamples: int = 1000,
     confidence_level: float = 0.95,
     random_state: RandomState = 0,
@@ -76,6 +78,10 @@ def evaluate(
         Any input that `estimator` accepts.
     y : array-like of shape (n_samples,)
         True labels.
+    votes : array-like of shape (n_samples, 10), default=None
+        Votes of people on each image, as :func:`~fer_sklearn.datasets.load_ferplus` returns them.
+        The report then says how well predictions, labels and single people agree with the majority.
+        The labels must be names of emotions.
     n_resamples : int, default=1000
         Number of bootstrap resamples behind the intervals.
     confidence_level : float, default=0.95
@@ -99,7 +105,8 @@ def evaluate(
     ValueError
         If `X` and `y` differ in length or are empty, if `y` has missing labels, or labels
         that `estimator` was not fitted on and that `labels` does not list, or if
-        `predict_proba` does not return probabilities, such as rows that do not sum to one.
+        `predict_proba` does not return probabilities, such as rows that do not sum to one; if
+        `votes` are not ten counts for each image.
     TypeError
         If ``response_method="predict_proba"`` and `estimator` has no `predict_proba`.
 
@@ -155,6 +162,7 @@ def evaluate(
     return _measure(
         encoded,
         predictions.y_proba,
+        votes,
         n_resamples=n_resamples,
         confidence_level=confidence_level,
         random_state=random_state,
@@ -167,6 +175,7 @@ def evaluate_predictions(
     y_pred: ArrayLike,
     *,
     y_proba: ArrayLike | None = None,
+    votes: ArrayLike | None = None,
     labels: ArrayLike | None = None,
     n_resamples: int = 1000,
     confidence_level: float = 0.95,
@@ -181,6 +190,8 @@ def evaluate_predictions(
     y_proba : array-like of shape (n_samples, k), default=None
         Probability of each label, in the order of `labels`; each row sums to 1. If None, top-2
         accuracy, log loss and calibration error are NaN.
+    votes : array-like of shape (n_samples, 10), default=None
+        As in :func:`evaluate`.
     labels : array-like of shape (k,), default=None
         Labels to report, in this order; all labels that occur must be among them. If None, the
         sorted labels that occur.
@@ -231,6 +242,7 @@ def evaluate_predictions(
     return _measure(
         encoded,
         None if y_proba is None else probabilities_of_labels(y_proba, known, len(true)),
+        votes,
         n_resamples=n_resamples,
         confidence_level=confidence_level,
         random_state=random_state,
@@ -305,9 +317,12 @@ def _predicts_from_proba(estimator):
     return False
 
 
-def _measure(encoded, y_proba, *, n_resamples, confidence_level, random_state):
-    """Build the report from encoded labels and `Probabilities` or None."""
+def _measure(encoded, y_proba, votes, *, n_resamples, confidence_level, random_state):
+    """Build the report from encoded labels, and `Probabilities` and votes or None."""
     labels, true, predicted = encoded
+    people = None
+    if votes is not None:
+        people = agreement_with_people(votes, labels, true, predicted, confidence_level)
     rng = check_random_state(random_state)
     confusion = confusion_counts(true, predicted, len(labels))
     confusions = resampled_confusions(confusion, n_resamples, rng)
@@ -328,6 +343,7 @@ def _measure(encoded, y_proba, *, n_resamples, confidence_level, random_state):
         y_true=_compact(true, labels),
         y_pred=_compact(predicted, labels),
         scores=scores,
+        people=people,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .._utils.tables import (
     TabularReport,
@@ -16,19 +16,13 @@ from .._utils.tables import (
 )
 from .._utils.typing import FloatArray, IntArray, LabelArray
 from ._metrics import PROBABILITY_METRICS, ImageScores
+from ._people import PeopleAgreement
+from ._resampling import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Estimate", "EvaluationReport", "interval_name"]
-
-
-class Estimate(NamedTuple):
-    """A metric measured on a sample, with the ends of its bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
+__all__ = ["EvaluationReport", "interval_name"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -62,6 +56,8 @@ class EvaluationReport(TabularReport):
     scores : ImageScores or None
         Scores of the probabilities of each image: ``top_2``, ``log_loss``, ``confidence`` and
         ``correct``, each an ndarray of shape (n_samples,). None if there are no probabilities.
+    people : PeopleAgreement or None
+        Agreement with the majority of people's votes. None if there were no votes.
 
     Notes
     -----
@@ -89,6 +85,7 @@ class EvaluationReport(TabularReport):
     y_true: IntArray
     y_pred: IntArray
     scores: ImageScores | None
+    people: PeopleAgreement | None = None
 
     @property
     def n_samples(self) -> int:
@@ -103,10 +100,16 @@ class EvaluationReport(TabularReport):
         pandas.DataFrame
             One row per metric and label; columns ``metric``, ``emotion`` (``"all"`` for the
             overall ones), ``value``, ``low`` and ``high``. The support has NaN as its interval.
+            Names of what was compared with people's votes begin with ``people_``.
         """
         import pandas as pd
 
         rows = [(name, "all", *estimate) for name, estimate in self.overall.items()]
+        if self.people is not None:
+            rows += [
+                (f"people_{name}", "all", *estimate)
+                for name, estimate in self.people.estimates().items()
+            ]
         rows += [
             (name, label, *estimate)
             for label, estimates in self.per_emotion.items()
@@ -132,6 +135,7 @@ class EvaluationReport(TabularReport):
             "confidence_level": self.confidence_level,
             "labels": self.labels.tolist(),
             "overall": {name: estimate._asdict() for name, estimate in self.overall.items()},
+            "people": None if self.people is None else self.people.to_dict(),
             "per_emotion": {
                 label: {
                     **{name: estimate._asdict() for name, estimate in estimates.items()},
@@ -153,6 +157,9 @@ class EvaluationReport(TabularReport):
             f"{self.n_samples} images, {len(self.labels)} labels; "
             f"{interval_name(self.confidence_level)}s from {self.n_resamples} bootstrap resamples"
         )
+
+    def _sentences(self):
+        return [] if self.people is None else [self.people.sentence()]
 
     def _html_tables(self):
         *plain, (caption, header, rows) = self._tables()
@@ -186,8 +193,14 @@ class EvaluationReport(TabularReport):
             (name, *map(str, row))
             for name, row in zip(names, self.confusion_matrix.tolist(), strict=True)
         ]
+        people = (
+            "People's votes",
+            ("agreement", "value", name_of_interval),
+            [] if self.people is None else self.people.rows(),
+        )
         return [
             ("Overall", ("metric", "value", name_of_interval), overall),
+            *([people] if self.people is not None else []),
             (
                 f"Each label, with {name_of_interval}s",
                 ("label", *map(heading, metrics), "support"),

@@ -1,16 +1,34 @@
-"""Bootstrap resamples of images, and percentile intervals."""
+"""Estimates with confidence intervals: bootstrap resamples, and intervals of proportions."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.sparse import csr_array
+from scipy.special import ndtri
 
-from .._utils.typing import FloatArray, IntArray
+from .._utils.typing import ArrayLike, FloatArray, IntArray
 
-__all__ = ["percentile_interval", "resampled_confusions", "resampled_sums"]
+__all__ = [
+    "Estimate",
+    "percentile_interval",
+    "proportion",
+    "resampled_confusions",
+    "resampled_sums",
+    "wilson_interval",
+]
 
 # Limits the memory use.
 _RESAMPLES_AT_A_TIME = 64
+
+
+class Estimate(NamedTuple):
+    """A metric measured on a sample, with the ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 def resampled_confusions(
@@ -102,3 +120,52 @@ def percentile_interval(values: FloatArray | IntArray, confidence_level: float) 
     tail = (1 - confidence_level) / 2
     ends[:, defined] = np.nanquantile(flat[:, defined], [tail, 1 - tail], axis=0)
     return ends.reshape(2, *values.shape[1:])
+
+
+def wilson_interval(hits: ArrayLike, n: ArrayLike, confidence_level: float) -> FloatArray:
+    """Return the ends of Wilson's interval of proportions.
+
+    Unlike percentiles of resamples, it covers near 0 and 1 too, and in small samples (Brown, Cai &
+    DasGupta 2001).
+
+    Parameters
+    ----------
+    hits, n : array-like of the same shape
+        Number of hits and of trials.
+    confidence_level : float
+
+    Returns
+    -------
+    ndarray of shape (2, ...)
+        NaN where `n` is 0.
+
+    Examples
+    --------
+    >>> wilson_interval(20, 20, 0.95).round(2)
+    array([0.84, 1.  ])
+    """
+    hits, n = np.asarray(hits, dtype=float), np.asarray(n, dtype=float)
+    z = ndtri((1 + confidence_level) / 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        half = z * np.sqrt(hits * (n - hits) / n + z**2 / 4)
+    ends = np.stack([hits + z**2 / 2 - half, hits + z**2 / 2 + half]) / (n + z**2)
+    return np.clip(ends, 0, 1)
+
+
+def proportion(hits: float, n: int, confidence_level: float) -> Estimate:
+    """Return a proportion with its interval; NaN if `n` is 0.
+
+    Parameters
+    ----------
+    hits : float
+        Number of hits; a sum of numbers from 0 to 1 makes the interval too wide, not too narrow.
+    n : int
+    confidence_level : float
+
+    Returns
+    -------
+    Estimate
+    """
+    if n == 0:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    return Estimate(float(hits / n), *wilson_interval(hits, n, confidence_level).tolist())

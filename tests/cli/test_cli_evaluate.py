@@ -5,6 +5,8 @@ import json
 import pytest
 from running import csv_rows, run
 
+from fer_sklearn.emotions import FERPLUS_COLUMNS
+
 
 def test_evaluate_prints_tables(model, photos, capsys):
     assert run("evaluate", model, photos) == 0
@@ -38,3 +40,28 @@ def test_evaluate_refuses_other_suffixes(model, photos, capsys):
         "fer-sklearn: error: --confusion='c.txt' ends in '.txt'; expected one of .png, .pdf, "
         ".svg.\n"
     )
+
+
+def write_votes(path, rows):
+    header = ",".join(["file", *FERPLUS_COLUMNS])
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_evaluate_compares_with_people(model, photos, tmp_path, capsys):
+    names = sorted(path.relative_to(photos).as_posix() for path in photos.glob("test/*/*.png"))
+    votes = write_votes(tmp_path / "votes.csv", [f"{name},0,9,1,0,0,0,0,0,0,0" for name in names])
+    assert run("evaluate", model, photos, "--votes", votes, "--format", "json") == 0
+    report = json.loads(capsys.readouterr().out)
+    happy = report["labels"].index("happy")
+    predicted = sum(row[happy] for row in report["confusion_matrix"])
+    assert report["people"]["n_images"] == 35
+    assert report["people"]["accuracy"]["value"] == pytest.approx(predicted / 35)
+
+
+def test_votes_need_the_names_of_images(model, tmp_path, capsys):
+    table = tmp_path / "fer2013.csv"
+    table.write_text("emotion,pixels,Usage\n3," + " ".join(["0"] * 2304) + ",PublicTest\n")
+    votes = write_votes(tmp_path / "votes.csv", ["a.png,0,9,1,0,0,0,0,0,0,0"])
+    assert run("evaluate", model, table, "--votes", votes) == 1
+    assert "votes are found by the names of images" in capsys.readouterr().err

@@ -1,0 +1,263 @@
+"""Agreement of predictions with what several people saw in each image."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from .._utils.tables import interval, number
+from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray
+from ..emotions import FERPLUS_COLUMNS, N_VOTED_EMOTIONS, canonical_emotion, majority_vote
+from ._resampling import Estimate, proportion
+
+__all__ = ["PeopleAgreement", "agreement_with_people", "check_votes"]
+
+_TITLES = {
+    "accuracy": "predictions with the majority",
+    "label_accuracy": "true labels with the majority",
+    "human_accuracy": "one person with the others",
+    "human_accuracy_all": "one person with the others, all images",
+    "majority": "images with a majority",
+}
+
+
+@dataclass(frozen=True)
+class PeopleAgreement:
+    """What people voted for, compared with predictions, labels and each other.
+
+    Attributes
+    ----------
+    accuracy : Estimate
+        Fraction of the images with a majority for which it is predicted.
+    label_accuracy : Estimate
+        The same for the true labels.
+    human_accuracy : Estimate
+        The human mark: the fraction of these images for which the vote of one person is what the
+        others voted for most often. It is the mean over all choices of this person; if the others
+        are tied, each of their emotions counts in part.
+    human_accuracy_all : Estimate
+        The same on all images that have at least two votes.
+    majority : Estimate
+        Fraction of the images with votes on which people agree: those with a majority.
+    n_images : int
+        Number of images with a majority.
+    n_without_majority, n_without_votes : int
+        Number of images that are left out.
+    missing_labels : dict of str to int
+        Number of images for each majority that is not among the labels of the report, such as
+        "contempt" for a model of seven emotions. They count as errors.
+
+    Notes
+    -----
+    The majority is that of :func:`fer_sklearn.datasets.majority_vote`. The intervals are those of
+    proportions. That of the human mark is for one person who is drawn at random for each image, and
+    so rather too wide.
+    """
+
+    accuracy: Estimate
+    label_accuracy: Estimate
+    human_accuracy: Estimate
+    human_accuracy_all: Estimate
+    majority: Estimate
+    n_images: int
+    n_without_majority: int
+    n_without_votes: int
+    missing_labels: dict[str, int]
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Return what has an interval, by name.
+
+        Returns
+        -------
+        dict of str to Estimate
+        """
+        return {name: getattr(self, name) for name in _TITLES}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as nested dictionaries of plain Python numbers.
+
+        Returns
+        -------
+        dict
+        """
+        return asdict(self) | {
+            name: estimate._asdict() for name, estimate in self.estimates().items()
+        }
+
+    def sentence(self) -> str:
+        """Return which images are scored, in words.
+
+        Returns
+        -------
+        str
+        """
+        text = (
+            f"People's votes: {self.n_images} images have a majority; left out are "
+            f"{self.n_without_majority} without one and {self.n_without_votes} without votes."
+        )
+        if self.missing_labels:
+            listed = ", ".join(f"{count} {label}" for label, count in self.missing_labels.items())
+            text += f" The majority of some is not among the labels and counts as missed: {listed}."
+        return text
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Return the rows of a printed table: name, value and interval.
+
+        Returns
+        -------
+        list of tuple of str
+        """
+        return [
+            (_TITLES[name], number(estimate.value), interval(estimate))
+            for name, estimate in self.estimates().items()
+        ]
+
+
+def check_votes(votes: ArrayLike, n_samples: int) -> IntArray:
+    """Check the parameter `votes`.
+
+    Parameters
+    ----------
+    votes : array-like of shape (n_samples, 10)
+        Counts in the order of ``FERPLUS_COLUMNS``. The columns of a table are found by their names.
+    n_samples : int
+
+    Returns
+    -------
+    ndarray of shape (n_samples, 10), int64
+
+    Raises
+    ------
+    ValueError
+        If the shape or the columns differ, or a count is not a whole number of at least 0.
+    """
+    if hasattr(votes, "columns"):
+        votes = _named_columns(votes)
+    counts = np.asarray(votes)
+    expected = (n_samples, len(FERPLUS_COLUMNS))
+    if counts.shape != expected:
+        raise ValueError(
+            f"votes has shape {counts.shape}; expected {expected}: a row for each image, and a "
+            f"column for each of {', '.join(FERPLUS_COLUMNS)}, as load_ferplus returns them."
+        )
+    try:
+        numbers = counts.astype(float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"votes has dtype {counts.dtype}; expected whole numbers, as load_ferplus returns them."
+        ) from None
+    whole = np.isfinite(numbers) & (numbers >= 0) & (numbers == np.floor(numbers))
+    wrong = ~whole.all(axis=1)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(
+            f"votes[{first}] is {counts[first].tolist()}; expected whole numbers of at least 0, "
+            f"the counts of votes. {wrong.sum()} of {n_samples} row(s) are wrong."
+        )
+    return numbers.astype(np.int64)
+
+
+def _named_columns(table: Any) -> Any:
+    """Return the columns of a table in the order of FERPLUS_COLUMNS."""
+    by_name = {canonical_emotion(str(name).strip().lower()): name for name in table.columns}
+    if set(by_name) != set(FERPLUS_COLUMNS) or len(table.columns) != len(FERPLUS_COLUMNS):
+        raise ValueError(
+            f"votes has the columns {', '.join(map(repr, table.columns))}; expected "
+            f"{', '.join(FERPLUS_COLUMNS)}, in any order."
+        )
+    return table[[by_name[name] for name in FERPLUS_COLUMNS]]
+
+
+def agreement_with_people(
+    votes: ArrayLike,
+    labels: LabelArray,
+    true: IntArray,
+    predicted: IntArray,
+    confidence_level: float,
+) -> PeopleAgreement:
+    """Compare predictions, labels and people with the majority of people's votes.
+
+    Parameters
+    ----------
+    votes : array-like of shape (n, 10)
+    labels : ndarray of shape (k,)
+        Names of emotions, in any of their usual spellings.
+    true, predicted : ndarray of shape (n,), int
+        Positions in `labels`.
+    confidence_level : float
+
+    Returns
+    -------
+    PeopleAgreement
+
+    Raises
+    ------
+    ValueError
+        If the votes are not valid, or no label is an emotion.
+    """
+    votes = check_votes(votes, len(true))
+    names = _emotion_names(labels)
+    majority = majority_vote(votes)
+    clear, has_votes = majority != "", votes.sum(axis=1) > 0
+    missing, counts = np.unique(majority[clear & ~np.isin(majority, names)], return_counts=True)
+
+    def matches(positions):
+        hits = (names[positions] == majority)[clear]
+        return proportion(hits.sum(), len(hits), confidence_level)
+
+    person = _agreement_of_one(votes)
+
+    def mean_of_person(rows):
+        values = person[rows & ~np.isnan(person)]
+        return proportion(values.sum(), len(values), confidence_level)
+
+    return PeopleAgreement(
+        accuracy=matches(predicted),
+        label_accuracy=matches(true),
+        human_accuracy=mean_of_person(clear),
+        human_accuracy_all=mean_of_person(has_votes),
+        majority=proportion(clear.sum(), has_votes.sum(), confidence_level),
+        n_images=int(clear.sum()),
+        n_without_majority=int((has_votes & ~clear).sum()),
+        n_without_votes=int((~has_votes).sum()),
+        missing_labels=dict(zip(missing.tolist(), counts.tolist(), strict=True)),
+    )
+
+
+def _emotion_names(labels: LabelArray) -> np.ndarray:
+    """Translate labels to the names that votes have; raise if none is one."""
+    emotions = FERPLUS_COLUMNS[:N_VOTED_EMOTIONS]
+    names = np.array([str(canonical_emotion(str(label).strip().lower())) for label in labels])
+    if labels.dtype.kind != "U" or not np.isin(names, emotions).any():
+        raise ValueError(
+            f"votes are for the emotions {', '.join(emotions)}, none of which is among the labels "
+            f"{', '.join(map(repr, labels.tolist()))}. Leave votes out, or use the names of "
+            f"emotions; fer_sklearn.emotions.FER2013_CODES[code] is the name of a code."
+        )
+    return names
+
+
+def _agreement_of_one(votes: IntArray) -> FloatArray:
+    """Return how often the vote of one person is the most frequent one of the others.
+
+    Parameters
+    ----------
+    votes : ndarray of shape (n, k), int
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+        The mean over all voters, in [0, 1]; NaN for images with fewer than two votes. Of m tied
+        votes of the others each counts 1 / m.
+    """
+    n_votes = votes.sum(axis=1)
+    agreeing = np.zeros(len(votes))
+    for column in range(votes.shape[1]):
+        others = votes.copy()
+        others[:, column] -= 1
+        most = others.max(axis=1)
+        ties = (others == most[:, np.newaxis]).sum(axis=1)
+        agreeing += votes[:, column] * (others[:, column] == most) / ties
+    return np.divide(agreeing, n_votes, out=np.full(len(votes), np.nan), where=n_votes > 1)
