@@ -6,14 +6,17 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
+    OneToOneFeatureMixin,
     TransformerMixin,
     clone,
 )
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.compat import HasMethods, Interval, fit_context
@@ -69,7 +72,7 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
     def __init__(self, transformer: TransformerMixin | None = None) -> None:
         self.transformer = transformer
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> MirroredFeatures:
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, **fit_params: Any) -> MirroredFeatures:
         """Fit the transformer.
 
         Parameters
@@ -78,17 +81,21 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
             Grey images, uint8 or float.
         y : array-like of shape (n_samples,), default=None
             Passed to the transformer.
+        **fit_params : dict
+            Passed to the transformer; with metadata routing enabled, what it requests.
 
         Returns
         -------
         self : MirroredFeatures
             Fitted transformer.
         """
-        self.fit_transform(X, y)
+        self.fit_transform(X, y, **fit_params)
         return self
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> FloatArray:
+    def fit_transform(
+        self, X: ArrayLike, y: ArrayLike | None = None, **fit_params: Any
+    ) -> FloatArray:
         """Fit the transformer and extract the features.
 
         Parameters
@@ -97,16 +104,20 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
             Grey images, uint8 or float.
         y : array-like of shape (n_samples,), default=None
             Passed to the transformer.
+        **fit_params : dict
+            As in :meth:`fit`.
 
         Returns
         -------
         ndarray of shape (n_samples, 2 * n_features)
             Features of the images, then of their mirror images.
         """
+        if get_config()["enable_metadata_routing"]:
+            fit_params = process_routing(self, "fit", **fit_params).transformer.fit_transform
         images = check_pixels(self, X, reset=True, keep_float64=True)
         given = self.transformer
         self.transformer_ = HOGExtractor() if given is None else clone(given)
-        features = self.transformer_.fit_transform(images, y)
+        features = self.transformer_.fit_transform(images, y, **fit_params)
         return self._with_mirrored(features, images)
 
     def transform(self, X: ArrayLike) -> FloatArray:
@@ -142,6 +153,19 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "transformer_")
         names = self.transformer_.get_feature_names_out()
         return np.array([*names, *(f"mirrored_{name}" for name in names)], dtype=object)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return what of `fit`'s parameters goes to the transformer.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        mapping = MethodMapping()
+        for caller in ("fit", "fit_transform"):
+            mapping.add(caller=caller, callee="fit_transform")
+        transformer = HOGExtractor() if self.transformer is None else self.transformer
+        return MetadataRouter(owner=self).add(transformer=transformer, method_mapping=mapping)
 
     def _with_mirrored(self, features: FloatArray, images: PixelArray) -> FloatArray:
         return np.hstack([features, self.transformer_.transform(images[:, :, ::-1])])
@@ -288,6 +312,24 @@ class CappedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         check_is_fitted(self, "pca_")
         features = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
         return self._finish(features if self.pca_ is None else self.pca_.transform(features))
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the names of the components, or those of the features if all were kept.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the features. If None, those seen in `fit`, else ``x0``, ``x1``, …
+
+        Returns
+        -------
+        ndarray of shape (n_reduced,), object
+            ``cappedpca0``, ``cappedpca1``, …, after the name of the class.
+        """
+        check_is_fitted(self, "pca_")
+        if self.pca_ is None:
+            return OneToOneFeatureMixin.get_feature_names_out(self, input_features)
+        return super().get_feature_names_out(input_features)
 
     def _finish_fit(self, reduced: FloatArray) -> FloatArray:
         """Learn what `_finish` needs, and apply it to the components of the training data."""

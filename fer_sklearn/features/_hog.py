@@ -135,7 +135,7 @@ class HOGExtractor(ImageDescriptor):
     (3, 900)
     >>> table = HOGExtractor(pixels_per_cell=16).set_output(transform="pandas")
     >>> table.fit_transform(faces).columns[0]
-    'block0_0_cell0_0_bin0'
+    'hog_r0c0_o0_block0_0'
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -178,10 +178,17 @@ class HOGExtractor(ImageDescriptor):
         )
 
     def _feature_names(self) -> list[str]:
-        """Name each feature by the row and column of its block and cell, and its bin."""
+        """Name each feature by the row and column of its cell, and its bin.
+
+        Blocks of several cells overlap, so a cell occurs in several, which is then named too.
+        """
         _, block = self._cell_and_block()
+        name = "hog_r{}c{}_o{}" if block == (1, 1) else "hog_r{}c{}_o{}_block{}_{}"
         sizes = (*self.grid_shape_, *block, self.orientations)
-        return ["block{}_{}_cell{}_{}_bin{}".format(*position) for position in np.ndindex(*sizes)]
+        return [
+            name.format(down + row, across + column, orientation, down, across)
+            for down, across, row, column, orientation in np.ndindex(*sizes)
+        ]
 
     def _cell_and_block(self) -> tuple[tuple[int, int], tuple[int, int]]:
         return (

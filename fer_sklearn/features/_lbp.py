@@ -161,7 +161,7 @@ class LBPExtractor(ImageDescriptor):
     (3, 3776)
     >>> table = LBPExtractor(grid=2).set_output(transform="pandas")
     >>> table.fit_transform(faces).columns[0]
-    'cell0_0_pattern0'
+    'lbp_r0c0_p0'
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -182,7 +182,7 @@ class LBPExtractor(ImageDescriptor):
     def _feature_names(self) -> list[str]:
         """Name each feature by the row and column of its cell, and its pattern."""
         sizes = (*self._grid(), _N_PATTERNS)
-        return ["cell{}_{}_pattern{}".format(*position) for position in np.ndindex(*sizes)]
+        return ["lbp_r{}c{}_p{}".format(*position) for position in np.ndindex(*sizes)]
 
     def _grid(self) -> tuple[int, int]:
         return check_pair("grid", self.grid, "(rows, columns)")

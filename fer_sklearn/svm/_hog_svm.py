@@ -6,6 +6,7 @@ from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from sklearn import config_context
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC, LinearSVC
@@ -163,7 +164,9 @@ class HOGSVMClassifier(BaseSVM):
         svm = self._make_svm(features, weight, random_state)
         if self.probability:
             self.calibrator_ = _make_calibrator(svm, codes, random_state)
-            self.calibrator_.fit(features, codes, sample_weight=weight)
+            # Weights go to an SVM made here, which requests nothing from the caller.
+            with config_context(enable_metadata_routing=False):
+                self.calibrator_.fit(features, codes, sample_weight=weight)
             self.svm_ = self.calibrator_.calibrated_classifiers_[0].estimator
         else:
             self.calibrator_ = None

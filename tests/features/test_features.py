@@ -116,16 +116,24 @@ def test_clones_and_pickles():
     assert_array_equal(copy.transform(images), extractor.transform(images))
 
 
-def test_pandas_output_names_blocks_cells_and_bins():
+def test_names_have_the_row_and_column_of_the_cell_the_bin_and_the_block():
     extractor = HOGExtractor(pixels_per_cell=16).set_output(transform="pandas")
     table = extractor.fit_transform(_images("uint8"))
     assert table.shape == (7, 2 * 2 * 2 * 2 * 9)
     assert list(table.columns[[0, 1, 9, -1]]) == [
-        "block0_0_cell0_0_bin0",
-        "block0_0_cell0_0_bin1",
-        "block0_0_cell0_1_bin0",
-        "block1_1_cell1_1_bin8",
+        "hog_r0c0_o0_block0_0",
+        "hog_r0c0_o1_block0_0",
+        "hog_r0c1_o0_block0_0",
+        "hog_r2c2_o8_block1_1",
     ]
+
+
+def test_names_of_blocks_of_one_cell_do_without_the_block():
+    extractor = HOGExtractor(pixels_per_cell=16, cells_per_block=1).fit(_images("uint8"))
+    names = extractor.get_feature_names_out().tolist()
+    assert names[0] == "hog_r0c0_o0"
+    assert names[9] == "hog_r0c1_o0"
+    assert names[-1] == "hog_r2c2_o8"
 
 
 def test_images_smaller_than_a_block_are_an_error_with_sizes():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
 from fer_sklearn.features import (
@@ -36,8 +37,45 @@ def test_the_transformer_is_cloned_and_fitted_on_the_images_only(faces):
 def test_names_mark_the_mirror_image():
     X = np.zeros((2, 16, 16), np.uint8)
     names = MirroredFeatures(HOGExtractor()).fit(X).get_feature_names_out()
-    assert names[0] == "block0_0_cell0_0_bin0"
-    assert names[len(names) // 2] == "mirrored_block0_0_cell0_0_bin0"
+    assert names[0] == "hog_r0c0_o0_block0_0"
+    assert names[len(names) // 2] == "mirrored_hog_r0c0_o0_block0_0"
+
+
+class MeanOfWeighted(TransformerMixin, BaseEstimator):
+    """Subtracts the weighted mean of the flattened images."""
+
+    def fit(self, X, y=None, sample_weight=None):
+        self.mean_ = np.average(X.reshape(len(X), -1), axis=0, weights=sample_weight)
+        return self
+
+    def transform(self, X):
+        return X.reshape(len(X), -1) - self.mean_
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_fit_parameters_reach_the_transformer(faces, routing):
+    X, y = faces
+    weight = np.arange(len(X)) + 1.0
+    with config_context(enable_metadata_routing=routing):
+        inner = MeanOfWeighted()
+        if routing:
+            inner.set_fit_request(sample_weight=True)
+        pipeline = make_pipeline(MirroredFeatures(inner), BalancedPCA(n_components=3))
+        params = {"sample_weight": weight}
+        if not routing:
+            params = {"mirroredfeatures__sample_weight": weight}
+        pipeline.fit(X, y, **params)
+    expected = MeanOfWeighted().fit(X, sample_weight=weight).mean_
+    assert_allclose(pipeline[0].transformer_.mean_, expected)
+
+
+def test_an_unrequested_fit_parameter_is_refused(faces):
+    X, y = faces
+    with (
+        config_context(enable_metadata_routing=True),
+        pytest.raises(UnsetMetadataPassedError, match="sample_weight"),
+    ):
+        MirroredFeatures(MeanOfWeighted()).fit(X, y, sample_weight=np.ones(len(X)))
 
 
 def test_a_size_other_than_in_fit_is_rejected(faces):
@@ -92,7 +130,11 @@ def test_capped_pca_keeps_at_most_n_components():
     assert pca.transform(X).dtype == np.float32
     assert pca.get_feature_names_out().tolist() == [f"cappedpca{i}" for i in range(4)]
     for n_components in (None, 12, 500):
-        assert_array_equal(CappedPCA(n_components=n_components).fit_transform(X), X)
+        whole = CappedPCA(n_components=n_components)
+        assert_array_equal(whole.fit_transform(X), X)
+        assert whole.get_feature_names_out().tolist() == [f"x{i}" for i in range(12)]
+        names = [f"hog_r0c{i}_o0" for i in range(12)]
+        assert whole.get_feature_names_out(names).tolist() == names
 
 
 @pytest.mark.parametrize("pca", [CappedPCA(n_components=4), BalancedPCA(n_components=4)])

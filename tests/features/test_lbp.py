@@ -68,8 +68,8 @@ def test_contrast_does_not_matter():
 def test_names_follow_the_columns():
     names = LBPExtractor(grid=(2, 3)).fit(_images()).get_feature_names_out()
     assert names.shape == (2 * 3 * 59,)
-    assert names[59] == "cell0_1_pattern0"
-    assert names[-1] == "cell1_2_pattern58"
+    assert names[59] == "lbp_r0c1_p0"
+    assert names[-1] == "lbp_r1c2_p58"
 
 
 def test_too_fine_a_grid_is_rejected():

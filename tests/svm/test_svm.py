@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -126,6 +127,19 @@ def test_calibrated_weights_of_one_change_nothing():
     plain = HOGSVMClassifier(probability=True, random_state=0).fit(X, y)
     weighted = clone(plain).fit(X, y, sample_weight=np.ones(60))
     assert_allclose(weighted.predict_proba(X), plain.predict_proba(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+def test_calibration_is_not_disturbed_by_metadata_routing(kernel):
+    rng = np.random.default_rng(0)
+    X, y, weight = rng.normal(size=(60, 5)), rng.integers(0, 3, 60), rng.uniform(0.5, 2, 60)
+    classifier = HOGSVMClassifier(kernel=kernel, probability=True, random_state=0)
+    expected = clone(classifier).fit(X, y, sample_weight=weight).predict_proba(X)
+    with config_context(enable_metadata_routing=True):
+        assert_array_equal(classifier.fit(X, y, sample_weight=weight).predict_proba(X), expected)
+        classifier.set_fit_request(sample_weight=True)
+        pipeline = make_pipeline(CappedPCA(n_components=None), classifier)
+        assert_array_equal(pipeline.fit(X, y, sample_weight=weight).predict_proba(X), expected)
 
 
 def test_balanced_classes_are_the_same_as_their_weights():
