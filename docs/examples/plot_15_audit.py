@@ -52,7 +52,7 @@ extra = np.setdiff1d(report.label_errors, [*wrong, *duplicates, *blank])
 print(f"{found} of {len(wrong)} wrong labels found, {len(extra)} correct ones flagged")
 
 # %%
-# ``keep`` returns a mask of the images to keep. You can drop blank images and duplicates without
+# ``mask`` returns a mask of the images to keep. You can drop blank images and duplicates without
 # much thought, but look at the likely label errors first: an unusual face of a rare emotion looks
 # like an error too.
 
