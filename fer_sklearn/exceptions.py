@@ -36,4 +36,4 @@ class MissingExtraError(ImportError):
 
 
 class ExportError(RuntimeError):
-    """An exported file does not predict as the model does, and was not kept."""
+    """The predictions of an exported file differ from the model's, so it was not kept."""

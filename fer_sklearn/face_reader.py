@@ -124,7 +124,7 @@ class FaceReader:
         ]
 
     def predict(self, crops: Sequence[PixelArray]) -> tuple[LabelArray, FloatArray]:
-        """Predict the emotion of each crop, which shows nothing but a face.
+        """Predict the emotion of each cropped face.
 
         Parameters
         ----------
@@ -211,7 +211,7 @@ class _BundledClassifier:
 
 
 def _split(estimator):
-    """Return what predicts in an estimator, and how it crops faces."""
+    """Return the part of an estimator that predicts, and how it crops faces."""
     from ._utils.prediction import split_pipeline
     from .faces import FaceCropper
     from .preprocessing import GrayscaleResizer

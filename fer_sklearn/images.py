@@ -1,6 +1,6 @@
-"""Photos: the one gate that reads them, and the functions that write, convert and resize them.
+"""Read, write, convert and resize photos.
 
-Arrays that leave this module are RGB or grey and uint8, whatever the format of the file.
+Photos are read as RGB or grey uint8 arrays, regardless of the format of the file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 #: Suffixes of the files in a folder or an archive that are read as images.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm")
 
-#: Larger images are refused before they are decoded: they are not photos of people, or an attack.
+#: Larger images are rejected before they are decoded: they are hardly photos, and may be an attack.
 MAX_PIXELS = 80_000_000
 
 # Suffixes that can be written, and Pillow's names of their formats.
@@ -56,7 +56,7 @@ def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
         A file, its contents, or pixels of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) and
         any dtype that :func:`to_uint8` takes. Transparency is composited on white.
     name : str
-        What error messages call an array. Files are called by their name.
+        Name of an array in error messages; files are identified by their path.
 
     Returns
     -------
@@ -121,13 +121,13 @@ class Photos:
             yield as_photo(item, name=f"X[{index}]")
 
     def name(self, index: int) -> str:
-        """Return what to call a photo in a message: its path, or its position."""
+        """Return the name of a photo in messages: its path or its position."""
         item = self.items[index]
         return os.fspath(item) if isinstance(item, (str, os.PathLike)) else f"X[{index}]"
 
 
 def iter_photos(X: ImagesLike) -> Photos:
-    """Check a batch of photos; they are read one by one, so that memory holds one at a time.
+    """Check a batch of photos, which are then read one at a time to save memory.
 
     Parameters
     ----------
@@ -216,15 +216,15 @@ def read_image(source: PathLike | bytes | Readable, *, max_pixels: int = MAX_PIX
     """Read a photo as it is meant to be seen.
 
     The orientation in the file's EXIF data is applied, transparency is composited on white,
-    16-bit and float files are scaled to 8 bits, and palettes and CMYK become RGB. Of an
-    animation, the first frame is read.
+    16-bit and float files are scaled to 8 bits, and palettes and CMYK become RGB. Only
+    the first frame of an animation is read.
 
     Parameters
     ----------
     source : str, path-like, bytes or file object
         The name of a file, its contents, or an object whose ``read`` returns them.
     max_pixels : int, default=80_000_000
-        A larger image is refused when its header was read, before anything is decoded.
+        Larger images are rejected after reading the header, before anything is decoded.
 
     Returns
     -------
@@ -350,7 +350,7 @@ def on_white(image: Image.Image) -> PixelArray:
 
 
 def resize(image: PixelArray, size: tuple[int, int]) -> PixelArray:
-    """Scale an image: by averaging areas to shrink it, by cubic interpolation to enlarge it.
+    """Scale an image, averaging areas to shrink it and interpolating (cubic) to enlarge it.
 
     Parameters
     ----------
@@ -376,9 +376,9 @@ def resize(image: PixelArray, size: tuple[int, int]) -> PixelArray:
 def subsample(image: PixelArray, scale: float) -> PixelArray:
     """Drop rows and columns of an image that will be scaled by `scale`, far below 1.
 
-    Twice as many are left as are needed, so that averaging them still gives a good image. Of a
-    photo of 24 megapixels this reads one ninth; averaging all of it would take longer than
-    everything that follows.
+    It keeps at least twice as many as are needed, so that averaging them still gives a good image.
+    For a photo of 24 megapixels, it reads one pixel in nine; averaging all of them would take
+    longer than everything that follows.
     """
     step = max(1, int(0.5 / scale))
     return np.ascontiguousarray(image[::step, ::step])
@@ -388,7 +388,7 @@ def resize_gray(images: ImagesLike, size: tuple[int, int]) -> PixelArray:
     """Convert photos of any kind and size to grey images of one size.
 
     Colour becomes grey with the luma weights of ITU-R BT.601. Shrinking averages areas,
-    enlarging interpolates by cubics.
+    enlarging uses cubic interpolation.
 
     Parameters
     ----------
@@ -466,7 +466,7 @@ def write_image(path: PathLike, array: ArrayLike) -> None:
     form = _FORMATS[path.suffix.lower()]
     if image.mode == "RGBA" and form in _OPAQUE_FORMATS:
         image = Image.fromarray(on_white(image))
-    # Folders of annotated photos have thousands of files; none of them need survive a power cut.
+    # Folders of annotated photos have thousands of files, which need not survive a power cut.
     with atomic_write(path, sync=False) as file:
         image.save(file, format=form, quality=95)
 
@@ -514,7 +514,7 @@ def _decode(data, name, max_pixels):
 
 
 def _open(data, name, max_pixels):
-    """Read only the header, and refuse what is too large."""
+    """Read only the header, and reject images that are too large."""
     try:
         image = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:

@@ -205,7 +205,7 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
     def fit(self, X: Any, y: Any = None) -> InferenceClassifier:
         """Learn nothing: the network stays as it is.
 
-        It can therefore stand in searches, pipelines and ``cross_val_predict``.
+        This lets you use it in searches, pipelines and ``cross_val_predict``.
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
         Warns
         -----
         UserWarning
-            To say so.
+            Always, since nothing is trained.
         """
         warnings.warn(
             "InferenceClassifier cannot be trained: fit leaves its network as it is. To train, use "

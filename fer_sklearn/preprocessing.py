@@ -25,7 +25,7 @@ class GrayscaleResizer(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseE
     """Convert photos or faces of any kind and size to grey images of one size.
 
     Stateless: `transform` works without `fit`. Colour becomes grey with the luma weights of
-    ITU-R BT.601; shrinking averages areas, enlarging interpolates by cubics.
+    ITU-R BT.601; shrinking averages areas, enlarging uses cubic interpolation.
 
     Parameters
     ----------

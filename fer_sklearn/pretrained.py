@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fastest_runtime", "load_pretrained"]
 
-# How `fit` fine-tunes a bundled network by default: gently, so that a few of your images do not
-# undo what twenty-eight thousand taught.
+# How `fit` fine-tunes a bundled network by default: gently, so that a few new images do not undo
+# what the network learned from 28,709.
 _FINE_TUNING: dict[str, Any] = {
     "epochs": 10,
     "batch_size": 32,
@@ -104,7 +104,7 @@ def load_pretrained(
 
 
 def _with_labels(name, labels):
-    """Return `name` with the label set that is not the first of the file."""
+    """Return `name` with the label set appended, unless it is the default one."""
     check_choice("labels", labels, LABEL_SETS)
     return name if labels == LABEL_SETS[0] else f"{split_name(name)[0]}:{labels}"
 

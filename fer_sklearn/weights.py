@@ -491,7 +491,7 @@ def _check_format(path, found):
 
 
 def _byte_planes(data):
-    """Separate even from odd bytes, which compresses halves better: one has all the exponents."""
+    """Separate even and odd bytes: float16 compresses better with all exponents together."""
     pairs = np.frombuffer(data + b"\0" * (len(data) % 2), np.uint8).reshape(-1, 2)
     return np.ascontiguousarray(pairs.T)
 

@@ -1,4 +1,4 @@
-"""Private names of other packages that this one uses; no other file imports any.
+"""Private names of other packages, which only this file may import.
 
 A table lists each name with the versions in which it exists and the reason why there is no public
 alternative. Names are imported when they are first used, so that a file which imports this module

@@ -1,6 +1,6 @@
-"""Validation of stacks of grey images: all input of estimators is checked here, once.
+"""Validation of stacks of grey images, the input of estimators.
 
-Images come in three equivalent forms, and leave this module in one:
+Images are accepted in three equivalent forms, and returned as ``(n, h, w)``:
 
 ====================  ==========================================================
 ``(n, h, w)``         a stack of grey images; a list of equal images is stacked
@@ -9,8 +9,8 @@ Images come in three equivalent forms, and leave this module in one:
                       perfect square, otherwise one pixel high
 ====================  ==========================================================
 
-An estimator that calls another one passes on what left the gate through the other's functions
-that take checked pixels, such as ``PredictionMixin._checked_proba``. The gate of photos is
+Images are checked once. An estimator that calls another one with images that are already checked
+uses methods for checked pixels, such as ``PredictionMixin._checked_proba``. Photos are checked by
 :func:`fer_sklearn.images.as_photo`.
 """
 
@@ -85,7 +85,7 @@ def check_pixels(
     reset: bool,
     keep_float64: bool = False,
 ) -> Any:
-    """Check a batch of grey images on its way into an estimator.
+    """Check a batch of grey images that was passed to an estimator.
 
     Sets ``n_features_in_`` (pixels per image) and ``image_shape_`` ``(height, width)`` on the
     estimator if `reset`, and otherwise compares `X` with them.

@@ -85,13 +85,13 @@ class PredictionMixin:
         return self._checked_proba(self._check_images(X))
 
     def _check_images(self, X):
-        """Return the images in `X`, checked once: this is where predictions enter."""
+        """Check the images in `X`, once per prediction."""
         pixels = check_pixels(self, X, reset=False)
         check_pixel_range(pixels, self.pixel_range_, type(self).__name__)
         return pixels
 
     def _checked_proba(self, pixels):
-        """Predict probabilities of what :meth:`_check_images` returned."""
+        """Predict probabilities for images that :meth:`_check_images` returned."""
         step = self._images_at_a_time
         batches = [self._batch_proba(pixels[i : i + step]) for i in range(0, len(pixels), step)]
         return np.concatenate(batches)

@@ -177,7 +177,7 @@ def _encode(named, labels, labels_name, remedy=_UNLISTED):
 
 
 def _label_array(y, name):
-    """Return labels as a 1-D array of text or numbers; name the row of a missing one."""
+    """Return labels as a 1-D array of text or numbers; errors name the row."""
     # Lists go through dtype object, because NumPy would turn NaN among text into "nan".
     y = np.asarray(y, dtype=object) if isinstance(y, (list, tuple)) else np.asarray(y)
     if y.ndim != 1:

@@ -1,4 +1,4 @@
-"""Everything that Keras trains. Keras is imported when one of these names is first used."""
+"""Convolutional networks. Keras is imported when one of these names is first used."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

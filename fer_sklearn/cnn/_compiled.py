@@ -209,7 +209,7 @@ def compile_prediction(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]
 
 
 def copied_weights(model: keras.Model) -> list[np.ndarray]:
-    """Return a model's weights; copies, since PyTorch's are views that training changes."""
+    """Return copies of a model's weights, since PyTorch's are views that training changes."""
     return [weight.copy() for weight in model.get_weights()]
 
 
@@ -312,8 +312,8 @@ def acquire_model(spec: NetworkSpec) -> Iterator[_CompiledModel]:
         compiled = _idle[key].pop() if _idle.get(key) else None
     compiled = compiled or _CompiledModel(spec)
     yield compiled
-    # Keras's models are reference cycles: few objects of many megabytes each, which Python's
-    # collector, counting objects, would keep for long.
+    # Keras's models contain reference cycles: few objects of many megabytes each. Python's collector
+    # counts objects, so it would not free them for a long time.
     if next(_fits) % _FITS_PER_COLLECTION == 0:
         gc.collect()
     with _idle_lock:

@@ -1,7 +1,7 @@
-"""The steps of a fit: initial state, phases, batches, and the one seam to scikeras.
+"""The steps of a fit: initial state, phases and batches.
 
-The functions read the parameters and fitted attributes of an estimator, and set nothing on it.
-The seam to scikeras is :class:`_StreamClassifier`.
+The functions read the parameters and fitted attributes of an estimator, but do not change it. Only
+:class:`_StreamClassifier` uses scikeras.
 """
 
 from __future__ import annotations
@@ -346,8 +346,8 @@ class _StreamClassifier(KerasClassifier):
     """The classifier of scikeras, trained on a stream of batches instead of arrays.
 
     scikeras passes what its two encoders return to ``model.fit``, and documents them as the
-    place to handle other data. Here they return the stream. The images were checked and encoded
-    before, so scikeras gets one row per class to look at.
+    place to handle other data. Here they return the stream. The images are already checked and
+    encoded, so scikeras gets only one row per class to validate.
     """
 
     @classmethod
@@ -375,7 +375,7 @@ class _StreamClassifier(KerasClassifier):
 
 
 class _Replace:
-    """An encoder that returns something else than it was given."""
+    """An encoder that replaces its input."""
 
     def __init__(self, value):
         self._value = value

@@ -48,7 +48,7 @@ def load_ferplus(path: PathLike, filenames: Sequence[str]) -> IntArray:
     FileNotFoundError
         If `path` does not exist.
     DatasetFormatError
-        If a column is missing, a count is not an integer, or no row is for one of the images.
+        If a column is missing, a count is not an integer, or no row belongs to any of the images.
 
     References
     ----------

@@ -137,8 +137,8 @@ CLASS_METRICS: dict[str, Callable[[Any], Any]] = {
 class Probabilities(NamedTuple):
     """Checked probabilities of shape (n, n_columns), and the label of each column.
 
-    `epsilon` is the distance from 0 and 1 at which the precision of the original array still
-    tells probabilities apart.
+    `epsilon` is the smallest distance from 0 and 1 that the precision of the original array can
+    represent.
     """
 
     values: FloatArray

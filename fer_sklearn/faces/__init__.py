@@ -1,7 +1,6 @@
 """Detect faces in photos and crop them.
 
-The names are loaded from `__init__.pyi` when they are first used: detecting and cropping need no
-scikit-learn, :class:`FaceCropper` does.
+Names are loaded when they are first used, since only :class:`FaceCropper` needs scikit-learn.
 """
 
 import lazy_loader

@@ -76,7 +76,7 @@ def crop_rotated(
 
 
 def _tilt(eyes):
-    """Return by how many degrees a face is tilted clockwise in the photo."""
+    """Return the clockwise tilt of a face in the photo, in degrees."""
     if eyes is None or not np.isfinite(eyes).all():
         return 0.0
     (x1, y1), (x2, y2) = np.asarray(eyes, dtype=np.float64)

@@ -19,7 +19,7 @@ from ._faces import Faces, ParametersMixin, WorkingImage, per_thread, working_im
 __all__ = ["HaarDetector", "count_detections", "detect_eyes"]
 
 # Side of the smallest face in the image that is searched. The cascade's own window has 20
-# pixels, and finds less if a face just fills it.
+# pixels, and misses faces that barely fill it.
 _MIN_FACE = 24
 # Photos whose shorter side is below this are enlarged to it.
 _ENLARGED_SIDE = 256
@@ -32,9 +32,9 @@ _TILTS = (-25.0, 25.0)
 # Rotated photos are shrunk to this longer side, and searched in larger steps.
 _ROTATED_SIDE, _ROTATED_SCALE_FACTOR = 256, 1.2
 # False alarms have a low score, and a second cascade agrees in few windows. A face must reach
-# a minimum of the weighted sum of both, a lower one in a tight crop, which is likely to be a
-# face. Of 43 false alarms in photos of scikit-image and scikit-learn, most of them rotated,
-# this keeps one; of 279 faces it drops three.
+# a minimum of the weighted sum of both; the minimum is lower in a tight crop, which is likely to
+# be a face. This keeps one of 43 false alarms in photos of scikit-image and scikit-learn, most of
+# them rotated, and drops three of 279 faces.
 _SCORE_ORIGIN, _SCORE_WEIGHT = 55.0, 4.0
 _MIN_SCORE, _MIN_SCORE_TIGHT = 5.0, 0.0
 # The second cascade searches a face scaled to this side, with this margin, for faces of these
@@ -238,7 +238,7 @@ def count_detections(
     box : sequence of float
         Left, top, width and height of what may be a face.
     angle : float, default=0.0
-        By how many degrees the face is tilted clockwise.
+        Clockwise tilt of the face, in degrees.
 
     Returns
     -------

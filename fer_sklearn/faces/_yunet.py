@@ -190,7 +190,7 @@ def _network(model):
 
 
 def _load_file(path: Path, is_published: bool, *version: int) -> Any:
-    """Load a model file into a network; `version` tells a changed file from an old one."""
+    """Load a model file into a network; `version` makes the cache notice a changed file."""
     import cv2
 
     data = path.read_bytes()
@@ -212,7 +212,7 @@ def _load_file(path: Path, is_published: bool, *version: int) -> Any:
         ) from error
 
 
-# One thread at a time may use a network, and the last one suffices.
+# A network is not thread-safe. Each thread keeps only the last one.
 _load = per_thread(_load_file, maxsize=1)
 
 

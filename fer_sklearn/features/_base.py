@@ -80,7 +80,7 @@ class ImageDescriptor(ImageTagsMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         input_features : ignored
-            Names of pixels, which features are not.
+            Present for consistency; feature names do not depend on it.
 
         Returns
         -------

@@ -143,7 +143,7 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         input_features : ignored
-            Names of pixels, which features are not.
+            Present for consistency; feature names do not depend on it.
 
         Returns
         -------

@@ -125,7 +125,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
 
 def _check_is_2d(X: Any, name: str) -> None:
     """Raise if `X` is a stack or a list of images."""
-    # Not np.ndim of a list: it would copy all of it.
+    # np.ndim would copy a whole list.
     is_list = isinstance(X, (list, tuple)) and len(X) > 0
     n_dims = 1 + np.ndim(X[0]) if is_list else getattr(X, "ndim", 0)
     if n_dims > 2:

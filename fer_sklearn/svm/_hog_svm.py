@@ -153,7 +153,7 @@ class HOGSVMClassifier(BaseSVM):
             If `X` is not two-dimensional, if `y` has a single class, or if `probability` is set
             and a class has a single sample.
         """
-        # Positions of labels: CalibratedClassifierCV passes those on for labels of any kind.
+        # The SVM is fitted on positions of labels, which CalibratedClassifierCV accepts in any case.
         features, codes, weight = self._check_training_data(X, y, sample_weight, fill_weight=False)
         if self.probability:
             _check_calibratable(np.bincount(codes), self.classes_)

@@ -193,7 +193,7 @@ def _checked(model, name, meta):
 
 
 def _check_file(weights, name):
-    """Refuse what cannot be the file of a whole network, before anything is built."""
+    """Reject a path that cannot be the file of a whole network, before anything is built."""
     if weights == "imagenet":
         choices = [repr(n) for n, builder in ARCHITECTURES.items() if _takes(builder, "weights")]
         raise ValueError(

@@ -20,7 +20,7 @@ _UNFIT = (ValueError, OSError, KeyError, TypeError, AttributeError, IndexError)
 
 def drop(x: keras.KerasTensor, rate: float) -> keras.KerasTensor:
     """Add dropout."""
-    # Training reseeds these layers, but on PyTorch only those that have a seed.
+    # Training reseeds these layers, but on PyTorch that requires an initial seed.
     return layers.Dropout(rate, seed=0)(x)
 
 

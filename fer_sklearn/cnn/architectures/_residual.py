@@ -74,8 +74,8 @@ def resnet_se(meta: Meta, dropout: float = 0.2) -> keras.Model:
 def resnet_se_wide(meta: Meta, dropout: float = 0.3) -> keras.Model:
     """Build :func:`resnet_se` with wider second and third stages.
 
-    A stem of 16 filters and stages of 32, 96 and 192 filters. The network of the ``"default"``
-    pretrained model. About 1.5 million parameters at any image size.
+    A stem of 16 filters and stages of 32, 96 and 192 filters. About 1.5 million parameters at any
+    image size.
 
     Parameters
     ----------
@@ -94,8 +94,7 @@ def resnet_se_wide(meta: Meta, dropout: float = 0.3) -> keras.Model:
 def resnet_se_tiny(meta: Meta, dropout: float = 0.1) -> keras.Model:
     """Build :func:`resnet_se` with under 100 thousand parameters.
 
-    A stem of 16 filters and stages of three, two and one blocks with 16, 32 and 56 filters. The
-    network of the ``"tiny"`` pretrained model.
+    A stem of 16 filters and stages of three, two and one blocks with 16, 32 and 56 filters.
 
     Parameters
     ----------
