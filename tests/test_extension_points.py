@@ -1,4 +1,4 @@
-"""Every detector, descriptor, data set, display and command keeps the promises of its kind.
+"""Every detector, descriptor, data set, display and command meets the contract of its kind.
 
 Each is found by its name or its base class, so that a new one is tested without being listed here.
 The page docs/contributing.md says how to add one.

@@ -120,18 +120,18 @@ def test_it_scores_as_the_original_on_fer2013(path, tiny, fer2013_path):
 
 
 def test_missing_and_damaged_files_are_rejected(copied):
-    beside = copied.with_name(f"{copied.name}.json")
-    description = json.loads(beside.read_text())
+    metadata = copied.with_name(f"{copied.name}.json")
+    description = json.loads(metadata.read_text())
     copied.write_bytes(copied.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"does not match the checksum"):
         load_exported(copied)
-    beside.write_text(json.dumps(description | {"version": 9}))
+    metadata.write_text(json.dumps(description | {"version": 9}))
     with pytest.raises(ValueError, match=r"by a newer fer_sklearn.*pip install --upgrade"):
         load_exported(copied)
-    beside.write_text("{}")
+    metadata.write_text("{}")
     with pytest.raises(ValueError, match=r"is damaged, or fer_sklearn\.export did not write it"):
         load_exported(copied)
-    beside.unlink()
+    metadata.unlink()
     with pytest.raises(FileNotFoundError, match=r"\.json' does not exist.*Copy both"):
         load_exported(copied)
     with pytest.raises(FileNotFoundError, match=r"no\.tflite' does not exist"):

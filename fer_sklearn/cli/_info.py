@@ -37,7 +37,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", help=MODEL_HELP)
     add_labels_option(parser)
-    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument(
+        "--format",
+        choices=("table", "json"),
+        default="table",
+        help="how to print the result (default: table)",
+    )
     parser.set_defaults(run=run)
     return parser
 

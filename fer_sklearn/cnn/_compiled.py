@@ -312,8 +312,8 @@ def acquire_model(spec: NetworkSpec) -> Iterator[_CompiledModel]:
         compiled = _idle[key].pop() if _idle.get(key) else None
     compiled = compiled or _CompiledModel(spec)
     yield compiled
-    # Keras's models contain reference cycles: few objects of many megabytes each. Python's collector
-    # counts objects, so it would not free them for a long time.
+    # Keras's models contain reference cycles: few objects of many megabytes each. Python's garbage
+    # collector counts objects, so it would keep them for a long time.
     if next(_fits) % _FITS_PER_COLLECTION == 0:
         gc.collect()
     with _idle_lock:

@@ -263,7 +263,7 @@ def compare(
         If `reports` contains anything but reports.
     ValueError
         If there are fewer than two, or if their images or labels differ. Only labels can be
-        compared: it is up to you that the images behind them are the same.
+        compared: you have to make sure that the images behind them are the same.
 
     See Also
     --------

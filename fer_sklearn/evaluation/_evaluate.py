@@ -303,9 +303,9 @@ def collect_predictions(
 
 
 def _predicts_from_proba(estimator):
-    """Return whether `predict` is the one that `predict_from_proba` describes.
+    """Return whether `predict` returns what `predict_from_proba` derives from probabilities.
 
-    A subclass can override `predict` alone; then that is called.
+    It does not if a subclass overrides only `predict`.
     """
     if isinstance(estimator, FrozenEstimator):
         estimator = estimator.estimator

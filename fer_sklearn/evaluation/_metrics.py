@@ -149,7 +149,7 @@ class Probabilities(NamedTuple):
 def checked_probabilities(
     y_proba: ArrayLike, classes: LabelArray, n_samples: int, name: str
 ) -> Probabilities:
-    """Check probabilities; `name` is what error messages call them.
+    """Check probabilities; `name` identifies them in error messages.
 
     Raises
     ------

@@ -23,8 +23,8 @@ __all__ = ["SplitNetwork", "activation_maps", "grad_cam", "split_network"]
 
 _METHODS = ("hires_cam", "grad_cam")
 _BATCH_SIZE = 128
-# A cut adds nodes to the graph of the layers behind it for good, so each is made once: by
-# network, then by layer and method. Collected with the network.
+# Cutting a network permanently adds nodes to the graph of the layers behind the cut, so cuts are
+# cached, by network, then by layer and method. They are freed with the network.
 _cuts_made: WeakKeyDictionary[Any, dict] = WeakKeyDictionary()
 # Minimum side of the maps, as a fraction of the image's. A third distinguishes the parts of an
 # eye; later maps, of an eighth, hardly distinguish the eyes from the mouth.
@@ -131,7 +131,7 @@ def _enlarged(maps, size):
     return maps / np.where(highest > 0, highest, 1)
 
 
-# Below here a function imports Keras when it runs, so that importing this file does not.
+# The functions below import Keras only when they run, so that importing this file is fast.
 
 
 class SplitNetwork(NamedTuple):

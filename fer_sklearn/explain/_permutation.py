@@ -91,7 +91,7 @@ class RegionImportance(TabularReport):
     def heatmap(self) -> FloatArray:
         """Mean importance of each pixel's region, ndarray of shape (h, w), float32.
 
-        Where regions overlap, the mean of theirs; outside all regions 0.
+        Where regions overlap, their mean; 0 outside all regions.
         """
         return self._painted(self.mean)
 
@@ -191,7 +191,7 @@ def region_importance(
     Parameters
     ----------
     estimator : fitted classifier or Pipeline
-        Of any kind. `predict` is called once per region and repeat.
+        Any classifier; its `predict` is called once per region and repeat.
     X : batch of n_samples images or photos
         Faces cropped alike, such as FER2013's, or anything for a Pipeline that begins with
         FaceCropper or GrayscaleResizer: then their output is permuted.

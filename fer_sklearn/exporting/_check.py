@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["check_file_size", "check_outputs", "make_probe_batch"]
 
 _N_FACES = 64
-# Largest difference in probability that float32 formats may show: rounding in another order.
+# Largest difference in probability allowed for float32 formats, which round in another order.
 _TOLERANCE = 1e-4
 _BYTES_PER_WEIGHT = {"float32": 4, "float16": 2, "dynamic_int8": 1, "int8": 1}
 # Scales of red, green and blue in synthetic faces, so that a graph which swaps channels is noticed.

@@ -44,10 +44,10 @@ class ExportRequest:
 class Format:
     """How networks are written in one format, and run."""
 
-    write: Callable[[keras.Model, Path, ExportRequest], None]  # a folder exists already
+    write: Callable[[keras.Model, Path, ExportRequest], None]  # folders exist already
     # (path, images, metadata) -> probabilities and the name of the runtime
     run: Callable[[Path, FloatArray, dict[str, Any]], tuple[FloatArray, str]]
-    suffix: str | None = None  # of a file; None if the export is a folder
+    suffix: str | None = None  # of the file; None if the export is a folder
     network: str = "."  # the part of a folder that contains the network
     takes_any_size: bool = True
     check: Callable[[], None] = lambda: None  # raises if a requirement is not installed

@@ -317,7 +317,7 @@ def _half_up(now, size):
 def _areas(n, target):
     """Return the (n, target) matrix of area interpolation: the overlap of each pair of pixels.
 
-    In units of which n make a pixel of the result, and `target` a pixel of the source.
+    The unit of length is a pixel of the result divided by n, or of the source by `target`.
     """
     n = ops.cast(n, "float32")
     source = _count(n)[:, None] * target

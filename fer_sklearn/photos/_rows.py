@@ -85,9 +85,9 @@ class PhotoSummary:
 class RowFile:
     """A CSV, JSON Lines or Parquet file to which rows of photos are appended.
 
-    Use it as a context manager. However the process ends, all rows in the file are complete
-    except perhaps the last, and the next `RowFile` with the same path resumes from there. Parquet
-    is written at the end; until then its rows are JSON Lines in a file next to it,
+    Use it as a context manager. Even if the process is killed, all rows in the file are complete,
+    except possibly the last, and the next `RowFile` with the same path resumes from there. Parquet
+    files are written at the end; until then, the rows are JSON Lines in a file next to it,
     ``*.partial``.
 
     Parameters
@@ -308,7 +308,7 @@ def _alike(old, new):
 
 
 class DamagedFileError(ValueError):
-    """A file contains other rows than expected; the message says which, but not the path."""
+    """A file contains unexpected rows; the message describes them, but does not name the file."""
 
 
 class _WholeLines:

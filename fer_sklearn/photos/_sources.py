@@ -195,7 +195,7 @@ def _or_problem(sources, path, problem):
 
 
 def _walk(folder, root, around):
-    """Yield the photos of a folder and its subfolders; `around` ends circles of links."""
+    """Yield the photos of a folder and its subfolders; `around` breaks cycles of links."""
     try:
         inode = os.stat(folder)
         with os.scandir(folder) as entries:

@@ -382,7 +382,7 @@ def draw_tile(ax: Axes, tile: Tile, cell_size: float) -> None:
 
 
 def _empty(ax):
-    """Leave a cell of the grid white, but for its label."""
+    """Leave a cell of the grid white, except for its label."""
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
 
@@ -394,7 +394,7 @@ def _name_rows(figure, axes, names):
         for ax, name in zip(axes, names, strict=True)
     ]
     for ax, text in zip(axes, texts, strict=True):
-        # Anchored at the left end of its cell, the face leaves a known room for the name.
+        # With the face at the left end of its cell, the room for the name is known.
         ax.set_anchor("W")
         fit_text(text, _WIDEST_NAME)
     width, height = figure.get_size_inches()

@@ -153,7 +153,7 @@ class HOGSVMClassifier(BaseSVM):
             If `X` is not two-dimensional, if `y` has a single class, or if `probability` is set
             and a class has a single sample.
         """
-        # The SVM is fitted on positions of labels, which CalibratedClassifierCV accepts in any case.
+        # The SVM gets positions of labels, which CalibratedClassifierCV passes on unchanged.
         features, codes, weight = self._check_training_data(X, y, sample_weight, fill_weight=False)
         if self.probability:
             _check_calibratable(np.bincount(codes), self.classes_)

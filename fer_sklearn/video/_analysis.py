@@ -28,7 +28,7 @@ from ._stream import iter_video
 
 __all__ = ["FaceSummary", "VideoSummary", "analyze_video"]
 
-# Rows of a printed table: hours of a camera in the street have thousands of faces.
+# Rows of a printed table; hours of street video contain thousands of faces.
 _N_SHOWN = 20
 
 

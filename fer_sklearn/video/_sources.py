@@ -1,4 +1,4 @@
-"""Frames of video files, read in order, and of cameras and streams, of which the newest counts."""
+"""Read all frames of video files in order, and the newest frames of cameras and streams."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _AHEAD = 3
 # Some cameras fail for a moment when the light changes: retry for this many seconds, with this
 # pause.
 _PATIENCE, _PAUSE = 2.0, 0.02
-# Give up a stream that neither yields a frame nor fails for this many seconds.
+# Give up on a stream that neither yields a frame nor fails for this many seconds.
 _SILENCE = 10.0
 # How often waiting threads check whether they should stop, in seconds.
 _TICK = 0.1

@@ -30,7 +30,7 @@ def test_a_class_named_like_a_column_is_refused(name, video):
     row_columns(["happy", "seconds"])
 
 
-def test_rows_keep_the_digits_that_mean_something():
+def test_rows_keep_the_significant_digits():
     row = {"seconds": 1.23456, "left": 1.23456, "score": np.float32(0.123456), "happy": 0.12345678}
     assert rounded(row) == {"seconds": 1.235, "left": 1.23, "score": 0.1235, "happy": 0.123457}
     assert rounded({"source": "a", "face": 0, "score": nan, "emotion": None}) == {

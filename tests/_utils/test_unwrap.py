@@ -1,4 +1,4 @@
-"""What is inside pipelines, searches and other wrappers."""
+"""Unwrapping of pipelines, searches and other wrappers."""
 
 import numpy as np
 import pytest

@@ -97,8 +97,8 @@ def test_the_most_confident_come_first(report):
 
 
 def test_an_image_is_scored_without_training_on_its_duplicates():
-    # Each face twice, with the same random label: a classifier that has seen
-    # seen the copy is right each time, one that has not is right by chance.
+    # Each face occurs twice, with the same random label: a classifier that has seen the copy is
+    # always correct, one that has not is correct by chance.
     X, _ = make_faces(60, random_state=0, return_X_y=True)
     X, y = np.repeat(X, 2, axis=0), np.repeat(np.random.default_rng(0).choice(["a", "b"], 60), 2)
     report = audit_dataset(X, y, estimator=hog_logistic())

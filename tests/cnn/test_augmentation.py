@@ -17,7 +17,7 @@ def augmented(images, **settings):
     return augment(images, NOTHING | settings, np.random.default_rng(0))
 
 
-def test_without_components_features_are_only_scaled(images):
+def test_without_settings_pixels_are_only_scaled(images):
     np.testing.assert_allclose(augmented(images), images / 255, atol=1e-6)
 
 

@@ -200,7 +200,7 @@ def test_losses_do_not_share_a_compiled_model(small_faces):
     assert quick().fit(*small_faces).history_["loss"] == before
 
 
-def test_cosine_schedule_ends_at_rest(small_faces):
+def test_cosine_schedule_ends_at_zero(small_faces):
     rates = []
 
     class Watch(keras.callbacks.Callback):
@@ -238,7 +238,7 @@ def test_class_weight_is_a_factor_on_sample_weight(small_faces):
     )
 
 
-def test_the_caller_s_weights_are_unchanged(small_faces):
+def test_weights_of_the_caller_are_unchanged(small_faces):
     weights = np.ones(280)
     quick(class_weight={"happy": 5.0}).fit(*small_faces, sample_weight=weights)
     assert (weights == 1).all()

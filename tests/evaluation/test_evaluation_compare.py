@@ -12,13 +12,13 @@ from fer_sklearn.evaluation import compare, evaluate_predictions
 from fer_sklearn.evaluation._compare import _bootstrap_p
 
 
-def _answers(y_true, share, seed, sharpness=3.0):
+def _answers(y_true, fraction, seed, sharpness=3.0):
     """Return probabilities that are highest for the true label in a fraction of the images."""
     rng = np.random.default_rng(seed)
     true = np.searchsorted(EMOTIONS, y_true)
-    told = np.where(rng.random(len(true)) < share, true, rng.integers(0, 7, len(true)))
+    predicted = np.where(rng.random(len(true)) < fraction, true, rng.integers(0, 7, len(true)))
     scores = rng.random((len(true), 7))
-    scores[np.arange(len(true)), told] += sharpness
+    scores[np.arange(len(true)), predicted] += sharpness
     return np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
 
 

@@ -47,7 +47,7 @@ def _shuffled(network):
     return copy
 
 
-def _share_on_mouth(heatmaps):
+def _fraction_on_mouth(heatmaps):
     """Return the fraction of all relevance on the lower part, 0.375 of the image."""
     total = np.maximum(heatmaps, 0).sum(axis=(0, 2))
     return float(total[_MOUTH_FROM:].sum() / total.sum())
@@ -56,7 +56,7 @@ def _share_on_mouth(heatmaps):
 @pytest.mark.parametrize("method", ["hires_cam", "grad_cam"])
 def test_grad_cam_finds_the_mouth(network, mouths, method):
     heatmaps = grad_cam(network, mouths[0][150:], method=method).heatmaps
-    assert _share_on_mouth(heatmaps) > {"hires_cam": 0.7, "grad_cam": 0.5}[method]
+    assert _fraction_on_mouth(heatmaps) > {"hires_cam": 0.7, "grad_cam": 0.5}[method]
 
 
 def test_shuffled_weights_change_grad_cam(network, mouths):
@@ -70,12 +70,12 @@ def test_shuffled_weights_change_grad_cam(network, mouths):
     again = grad_cam(pickle.loads(pickle.dumps(network)), X)
     np.testing.assert_allclose(again.heatmaps, trained.heatmaps, atol=1e-5)
     assert correlation < 0.3
-    assert _share_on_mouth(shuffled.heatmaps) < _share_on_mouth(trained.heatmaps) - 0.1
+    assert _fraction_on_mouth(shuffled.heatmaps) < _fraction_on_mouth(trained.heatmaps) - 0.1
 
 
 def test_occlusion_finds_the_mouth(network, mouths):
     heatmaps = occlusion_map(network, mouths[0][150:], window=8, stride=4).heatmaps
-    assert _share_on_mouth(heatmaps) > 0.7
+    assert _fraction_on_mouth(heatmaps) > 0.7
 
 
 def test_swapping_the_mouth_costs_what_other_parts_do_not(network, mouths):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage import data, transform
-from web_browser import Server, as_files, chromium, page_opener, read, write_film
+from web_browser import Server, as_files, chromium, page_opener, read, write_camera_video
 
 from fer_sklearn import FaceCropper, FaceReader, make_faces
 from fer_sklearn.exporting import _web
@@ -72,7 +72,7 @@ def server(folder):
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     film = tmp_path_factory.mktemp("film") / "film.y4m"
-    write_film(film)
+    write_camera_video(film)
     with chromium(film) as browser:
         yield browser
 
@@ -196,7 +196,7 @@ def test_page_contacts_no_other_server(opened, server, folder, tmp_path):
     asked_before = len(server.paths)
     page = opened(server.url)
     page.evaluate("ferSklearn.ready")
-    assert page.asked_elsewhere == []
+    assert page.blocked_requests == []
     assert all((folder / path.lstrip("/")).exists() for path in server.paths[asked_before:])
     with Server(tmp_path) as other:
         send = ANYTHING.format(url=other.url)

@@ -22,7 +22,7 @@ def _halves(photo):
     return [(0, 0, 10, 10, 1.0), (14, 5, 4, 4, 9.0), (9, 9, 2, 2, 3.0)]
 
 
-def _nobody(photo):
+def _no_face(photo):
     return []
 
 
@@ -242,7 +242,7 @@ def test_full_image_is_used_with_one_warning_per_batch():
 
 def test_long_lists_of_photos_without_faces_are_abbreviated():
     with pytest.warns(NoFaceWarning, match=r"in 7 of 7 photos \(positions 0, 1, 2, 3, 4, …\)"):
-        FaceCropper(detector=_nobody).transform([BLANK] * 7)
+        FaceCropper(detector=_no_face).transform([BLANK] * 7)
 
 
 def test_a_blank_image_replaces_a_missing_face():

@@ -40,7 +40,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def write_film(path):
+def write_camera_video(path):
     """Write four seconds of raw video with the astronaut moving on the left."""
     height, width, n_frames = 360, 480, 120
     with open(path, "wb") as file:
@@ -75,7 +75,7 @@ def chromium(film):
 def page_opener(browser):
     """Return a function that opens pages, which can only reach localhost.
 
-    A page has its blocked requests as ``asked_elsewhere``, and its errors as ``logged``.
+    A page has its blocked requests as ``blocked_requests``, and its errors as ``logged``.
     """
     contexts = []
 
@@ -83,7 +83,7 @@ def page_opener(browser):
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.asked_elsewhere, page.logged = [], []
+        page.blocked_requests, page.logged = [], []
 
         def on_request(route):
             if route.request.url.startswith("http://127.0.0.1:"):
@@ -91,7 +91,7 @@ def page_opener(browser):
             elif elsewhere is not None:
                 elsewhere(route)
             else:
-                page.asked_elsewhere.append(route.request.url)
+                page.blocked_requests.append(route.request.url)
                 route.abort()
 
         context.route("**/*", on_request)

@@ -29,7 +29,7 @@ def _close_figures():
 
 
 @pytest.fixture(scope="module")
-def judged():
+def predictions():
     """True labels, and probabilities of an overconfident model."""
     rng = np.random.default_rng(0)
     true = rng.integers(7, size=600)
@@ -42,8 +42,8 @@ def _texts(artist):
     return [text.get_text() for text in artist.get_texts()]
 
 
-def test_reliability_matches_scikit_learn(judged):
-    y, proba = judged
+def test_reliability_matches_scikit_learn(predictions):
+    y, proba = predictions
     display = ReliabilityDisplay.from_predictions(y, proba, labels=EMOTIONS)
     correct = np.array(EMOTIONS)[proba.argmax(axis=1)] == y
     shares, means = calibration_curve(correct, proba.max(axis=1), n_bins=15)
@@ -67,8 +67,8 @@ def test_histogram_bars_are_aligned_with_the_points():
     assert_array_equal(display.bins_.n_predictions, [2, 1])
 
 
-def test_models_share_the_axes_of_reliability(judged):
-    y, proba = judged
+def test_models_share_the_axes_of_reliability(predictions):
+    y, proba = predictions
     _, ax = plt.subplots()
     flat = np.sqrt(proba) / np.sqrt(proba).sum(axis=1, keepdims=True)
     one, other = (
@@ -85,8 +85,8 @@ def test_models_share_the_axes_of_reliability(judged):
     assert [text.get_text() for text in drawn_texts(ax.figure)].count("frequency") == 1
 
 
-def test_precision_and_recall_match_scikit_learn(judged):
-    y, proba = judged
+def test_precision_and_recall_match_scikit_learn(predictions):
+    y, proba = predictions
     display = PrecisionRecallDisplay.from_predictions(y, proba, labels=EMOTIONS)
     assert set(display.lines_) == set(EMOTIONS)
     for column, name in enumerate(EMOTIONS):
@@ -99,8 +99,8 @@ def test_precision_and_recall_match_scikit_learn(judged):
         assert line.get_label() == f"{name}  {average:.2f}"
 
 
-def test_the_legend_starts_with_the_best(judged):
-    y, proba = judged
+def test_the_legend_starts_with_the_best(predictions):
+    y, proba = predictions
     figure = PrecisionRecallDisplay.from_predictions(y, proba, labels=EMOTIONS).figure_
     numbers = [float(text.split()[-1]) for text in _texts(figure.legends[0])]
     assert numbers == sorted(numbers, reverse=True)
@@ -108,8 +108,8 @@ def test_the_legend_starts_with_the_best(judged):
 
 
 @pytest.mark.filterwarnings("error")
-def test_an_emotion_that_does_not_occur_is_left_out_with_a_warning(judged):
-    y, proba = judged
+def test_an_emotion_that_does_not_occur_is_left_out_with_a_warning(predictions):
+    y, proba = predictions
     there = y != "disgust"
     _, ax = plt.subplots()
     display = PrecisionRecallDisplay.from_predictions(
@@ -120,16 +120,16 @@ def test_an_emotion_that_does_not_occur_is_left_out_with_a_warning(judged):
     assert _texts(ax.get_legend())[-1] == "disgust: no image"
 
 
-def test_contour_lines_have_constant_f1(judged):
-    display = PrecisionRecallDisplay.from_predictions(*judged, labels=EMOTIONS)
+def test_contour_lines_have_constant_f1(predictions):
+    display = PrecisionRecallDisplay.from_predictions(*predictions, labels=EMOTIONS)
     faint = [line for line in display.ax_.lines if line not in display.lines_.values()]
     for line, level in zip(faint, (0.2, 0.4, 0.6, 0.8), strict=True):
         recall, precision = line.get_data()
         assert_allclose(2 * precision * recall / (precision + recall), level)
 
 
-def test_coverage_and_accuracy_are_counted(judged):
-    y, proba = judged
+def test_coverage_and_accuracy_are_counted(predictions):
+    y, proba = predictions
     display = CoverageAccuracyDisplay.from_predictions(y, proba, labels=EMOTIONS)
     confidence, predicted = proba.max(axis=1), np.array(EMOTIONS)[proba.argmax(axis=1)]
     drawn = display.line_.get_xydata()
@@ -151,8 +151,8 @@ def test_thresholds_that_no_image_or_every_image_reaches_are_not_marked():
     assert list(display.marks_) == [0.7]
 
 
-def test_models_share_the_axes_of_coverage(judged):
-    y, proba = judged
+def test_models_share_the_axes_of_coverage(predictions):
+    y, proba = predictions
     _, ax = plt.subplots(figsize=(3.5, 3), layout="constrained")
     worse = np.concatenate([np.roll(proba[:100], 1, axis=1), proba[100:]])
     for name, p in (("one", proba), ("other", worse)):
@@ -182,8 +182,8 @@ def test_outliers_do_not_set_the_axis_limits():
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_from_estimator_equals_from_predictions(display, judged):
-    y, _ = judged
+def test_from_estimator_equals_from_predictions(display, predictions):
+    y, _ = predictions
     model = DummyClassifier(strategy="stratified", random_state=0).fit(y, y)
     drawn = [
         display.from_estimator(model, y, y).ax_,
@@ -205,27 +205,27 @@ def test_a_model_has_the_name_of_its_class_or_another(display):
 
 @pytest.mark.parametrize("display", DISPLAYS)
 @pytest.mark.parametrize("size", [None, (3.5, 3.0), (3.5, 3.5), (6.4, 4.8)])
-def test_plots_are_readable(display, size, judged):
+def test_plots_are_readable(display, size, predictions):
     # On axes of common sizes, or on its own figure.
     ax = size and plt.subplots(figsize=size, layout="constrained")[1]
-    drawn = display.from_predictions(*judged, labels=EMOTIONS, ax=ax)
+    drawn = display.from_predictions(*predictions, labels=EMOTIONS, ax=ax)
     assert drawn.figure_ is drawn.ax_.figure
     assert_readable(drawn.figure_)
     assert to_hex(drawn.ax_.xaxis.label.get_color()) == "#000000"
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_plots_are_readable_in_plain_and_tight_axes(display, judged):
+def test_plots_are_readable_in_plain_and_tight_axes(display, predictions):
     figure, ax = plt.subplots()
-    display.from_predictions(*judged, labels=EMOTIONS, ax=ax)
+    display.from_predictions(*predictions, labels=EMOTIONS, ax=ax)
     assert_readable(figure)
     figure.tight_layout()
     assert_readable(figure)
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_long_labels_and_names_are_readable(display, judged):
-    y, proba = judged
+def test_long_labels_and_names_are_readable(display, predictions):
+    y, proba = predictions
     labels = [f"a rather long name of {name}" for name in EMOTIONS]
     y = np.array(labels)[np.searchsorted(EMOTIONS, y)]
     assert_readable(display.from_predictions(y, proba, labels=labels).figure_)

@@ -32,7 +32,7 @@ def test_faces_keep_their_numbers_in_any_order():
         boxes = [_box(100 + 2 * frame), _box(400 - 2 * frame, 220)]
         faces = _update(tracker, frame / 25, boxes[:: 1 if frame % 2 else -1])
         assert [face.number for face in faces] == [0, 1]
-    # Numbered from left to right, whatever the detector's order.
+    # Numbered from left to right, regardless of the detector's order.
     assert _numbers(faces) == {0: 198, 1: 302}
 
 

@@ -6,7 +6,7 @@ import { cv, kept, released, resize, rotate, round, subsample, toGray } from "./
 
 // HaarDetector's parameters.
 const MIN_SIZE = 40, MAX_SIDE = 720, SCALE_FACTOR = 1.1, MIN_NEIGHBORS = 2;
-// Side of the minFace face in the image that is searched.
+// Side of the smallest face in the image that is searched.
 const MIN_FACE = 24;
 // Photos whose shorter side is below this are enlarged to it.
 const ENLARGED_SIDE = 256;

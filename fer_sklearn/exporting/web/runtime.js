@@ -78,7 +78,7 @@ async function startTensorFlow(binary) {
 
 async function startedOpenCV() {
   const { cv } = globalThis;
-  // It is a promise of itself, on which `await` would never return.
+  // It is a thenable that resolves to itself, so `await` would never return.
   delete cv.then;
   if (!cv.calledRun) await new Promise((resolve) => { cv.onRuntimeInitialized = resolve; });
   return cv;

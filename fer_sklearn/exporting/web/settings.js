@@ -21,7 +21,7 @@ async function readJSON(name) {
 
 const LABEL_SETS = {
   people: "It predicts what most people see in a face.",
-  ferplus: "It predicts what people see in a face, by the votes of FER+.",
+  ferplus: "It predicts what people see in a face, according to the votes of FER+.",
   fer2013: "It predicts the labels of the data set FER2013.",
 };
 

@@ -7,7 +7,7 @@ import { detectFaces, isSmall } from "./faces.js";
 import { FaceTracker } from "./tracking.js";
 import { loadRuntime } from "./runtime.js";
 
-// Larger images are not photos of people, or are an attack.
+// Larger images are hardly photos, and may be an attack.
 const MAX_PIXELS = 80_000_000;
 // Faces per batch; WebAssembly's memory is limited.
 const BATCH_SIZE = 16;
