@@ -46,7 +46,7 @@ svm = make_hog_svm_pipeline(HOGSVMClassifier(probability=True, random_state=0)).
 
 one_each = [np.flatnonzero(truth == emotion)[0] for emotion in EMOTIONS]
 maps = occlusion_map(svm, unseen[one_each], target=EMOTIONS)
-plot_heatmaps(maps.images, maps.heatmaps, EMOTIONS, n_cols=7, label="fall")
+plot_heatmaps(maps.images, maps.heatmaps, EMOTIONS, n_cols=7, label="probability lost")
 
 # %%
 # Swapped regions: for any classifier

@@ -30,13 +30,13 @@ class PeopleAgreement:
     Attributes
     ----------
     accuracy : Estimate
-        Fraction of the images with a majority for which it is predicted.
+        Fraction of the images with a majority for which the majority is predicted.
     label_accuracy : Estimate
         The same for the true labels.
     human_accuracy : Estimate
-        The human mark: the fraction of these images for which the vote of one person is what the
-        others voted for most often. It is the mean over all choices of this person; if the others
-        are tied, each of their emotions counts in part.
+        The fraction of these images for which one person voted for the most frequent emotion of the
+        others, averaged over all choices of this person. If the others are tied, each of their
+        emotions counts in part.
     human_accuracy_all : Estimate
         The same on all images that have at least two votes.
     majority : Estimate
@@ -52,8 +52,8 @@ class PeopleAgreement:
     Notes
     -----
     The majority is that of :func:`fer_sklearn.datasets.majority_vote`. The intervals are those of
-    proportions. That of the human mark is for one person who is drawn at random for each image, and
-    so rather too wide.
+    proportions. Those of human accuracy are too wide, since they assume a single vote per image,
+    drawn at random.
     """
 
     accuracy: Estimate
@@ -67,7 +67,7 @@ class PeopleAgreement:
     missing_labels: dict[str, int]
 
     def estimates(self) -> dict[str, Estimate]:
-        """Return what has an interval, by name.
+        """Return the values with an interval, by name.
 
         Returns
         -------
@@ -87,19 +87,19 @@ class PeopleAgreement:
         }
 
     def sentence(self) -> str:
-        """Return which images are scored, in words.
+        """Describe which images are scored.
 
         Returns
         -------
         str
         """
         text = (
-            f"People's votes: {self.n_images} images have a majority; left out are "
-            f"{self.n_without_majority} without one and {self.n_without_votes} without votes."
+            f"People's votes: {self.n_images} images have a majority; {self.n_without_majority} "
+            f"without one and {self.n_without_votes} without votes are left out."
         )
         if self.missing_labels:
             listed = ", ".join(f"{count} {label}" for label, count in self.missing_labels.items())
-            text += f" The majority of some is not among the labels and counts as missed: {listed}."
+            text += f" Majorities that are not among the labels count as errors: {listed}."
         return text
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -227,7 +227,7 @@ def agreement_with_people(
 
 
 def _emotion_names(labels: LabelArray) -> np.ndarray:
-    """Translate labels to the names that votes have; raise if none is one."""
+    """Translate labels to the emotions of the votes; raise if none matches."""
     emotions = FERPLUS_COLUMNS[:N_VOTED_EMOTIONS]
     names = np.array([str(canonical_emotion(str(label).strip().lower())) for label in labels])
     if labels.dtype.kind != "U" or not np.isin(names, emotions).any():
@@ -240,7 +240,7 @@ def _emotion_names(labels: LabelArray) -> np.ndarray:
 
 
 def _agreement_of_one(votes: IntArray) -> FloatArray:
-    """Return how often the vote of one person is the most frequent one of the others.
+    """Return how often one person votes for the most frequent emotion of the others.
 
     Parameters
     ----------
@@ -249,8 +249,8 @@ def _agreement_of_one(votes: IntArray) -> FloatArray:
     Returns
     -------
     ndarray of shape (n,), float64
-        The mean over all voters, in [0, 1]; NaN for images with fewer than two votes. Of m tied
-        votes of the others each counts 1 / m.
+        The mean over all voters, in [0, 1]; NaN for images with fewer than two votes. If m
+        emotions of the others are tied, each counts 1 / m.
     """
     n_votes = votes.sum(axis=1)
     agreeing = np.zeros(len(votes))

@@ -125,7 +125,7 @@ def percentile_interval(values: FloatArray | IntArray, confidence_level: float) 
 def wilson_interval(hits: ArrayLike, n: ArrayLike, confidence_level: float) -> FloatArray:
     """Return the ends of Wilson's interval of proportions.
 
-    Unlike percentiles of resamples, it covers near 0 and 1 too, and in small samples (Brown, Cai &
+    Unlike percentiles of resamples, it is reliable near 0 and 1, and in small samples (Brown, Cai &
     DasGupta 2001).
 
     Parameters

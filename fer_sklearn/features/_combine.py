@@ -155,7 +155,7 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
         return np.array([*names, *(f"mirrored_{name}" for name in names)], dtype=object)
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Return what of `fit`'s parameters goes to the transformer.
+        """Return which parameters of `fit` are passed to the transformer.
 
         Returns
         -------

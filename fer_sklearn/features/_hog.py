@@ -180,7 +180,7 @@ class HOGExtractor(ImageDescriptor):
     def _feature_names(self) -> list[str]:
         """Name each feature by the row and column of its cell, and its bin.
 
-        Blocks of several cells overlap, so a cell occurs in several, which is then named too.
+        Blocks of several cells overlap, so a name then also includes the block.
         """
         _, block = self._cell_and_block()
         name = "hog_r{}c{}_o{}" if block == (1, 1) else "hog_r{}c{}_o{}_block{}_{}"

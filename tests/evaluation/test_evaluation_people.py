@@ -111,8 +111,8 @@ def test_every_form_of_the_report_has_the_votes():
     assert frame.loc["people_accuracy", "low"] == people["accuracy"]["low"]
     assert "people_majority" in frame.index
     for text in (repr(report), report.to_markdown(), report._repr_html_()):
-        assert "3 images have a majority; left out are 1 without one and 1 without votes" in text
-        assert "counts as missed: 1 contempt" in text
+        assert "3 images have a majority; 1 without one and 1 without votes are left out" in text
+        assert "count as errors: 1 contempt" in text
         assert "one person with the others" in text
         assert "0.667" in text
     plain = evaluate_predictions(TRUE, PREDICTED)
