@@ -1,18 +1,33 @@
-"""Out-of-fold probabilities: each image scored by a classifier that was fitted without it."""
+"""Scores of images that a classifier was not fitted on.
+
+Out-of-fold probabilities, and a digest of the rows that a classifier was fitted on, by which they
+are found again.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold
+from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
 from .compat import check_method_params, safe_indexing
-from .prediction import predicted_probabilities
-from .typing import Estimator, FloatArray, IntArray, LabelArray, RandomState
+from .prediction import predicted_probabilities, unwrap
+from .typing import BoolArray, Estimator, FloatArray, IntArray, LabelArray, NDArray, RandomState
 
-__all__ = ["Fold", "check_training_parts", "fold_probabilities", "grouped_folds"]
+__all__ = [
+    "Fold",
+    "check_training_parts",
+    "count_training_rows",
+    "digest_rows",
+    "fold_probabilities",
+    "grouped_folds",
+]
 
 #: The rows that a clone is fitted on, and those that it scores.
 Fold = tuple[IntArray, IntArray]
@@ -119,3 +134,137 @@ def _fit_and_predict(estimator, X, y, train, test, fit_params):
     params = check_method_params(X, params=fit_params, indices=train)
     estimator.fit(safe_indexing(X, train), safe_indexing(y, train), **params)
     return predicted_probabilities(estimator, safe_indexing(X, test))
+
+
+# A digest has six bytes per row, and no more rows than fit into 200 kB.
+_BYTES = 6
+_MAX_ROWS = 200_000 // _BYTES
+# Numbers that a row is reduced to, besides its length: random projections of its direction.
+_N_PROJECTIONS = 4
+# They are rounded to twelve binary digits, coarse enough for the same features from another batch,
+# whose last digits differ. Rows of a few numbers would be too similar then.
+_DIGITS, _DIGITS_OF_SHORT_ROWS, _SHORT = 12, 24, 16
+_ROWS_AT_A_TIME = 1024
+
+
+def digest_rows(X: NDArray[Any], earlier: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """Return a digest of rows, by which :func:`count_training_rows` finds them again.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, ...)
+        What a classifier is fitted on.
+    earlier : ndarray of shape (n_rows, 6), default=None
+        A digest that the rows are added to.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, 6), uint8
+        A hash of each row, sorted, without copies. Of more than 33,333 rows only the
+        smallest hashes are kept, which is a random sample of the rows.
+    """
+    hashes = _mixed(np.rint(_signatures(X)).astype(np.int64))
+    if earlier is not None:
+        hashes = np.concatenate([hashes, _unpacked(earlier)])
+    kept = np.unique(hashes)[:_MAX_ROWS]
+    return kept.astype(">u8").view(np.uint8).reshape(-1, 8)[:, -_BYTES:].copy()
+
+
+def _unpacked(digest: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    hashes = np.zeros((len(digest), 8), np.uint8)
+    hashes[:, -_BYTES:] = digest
+    return hashes.view(">u8").astype(np.uint64).ravel()
+
+
+def _signatures(X: NDArray[Any]) -> FloatArray:
+    """Return a few numbers for each row; rows that differ by rounding differ by less than 0.5."""
+    rows = np.asarray(X).reshape(len(X), -1)
+    # A generator whose numbers are the same in every version of NumPy.
+    projections = np.random.RandomState(0).standard_normal((rows.shape[1], _N_PROJECTIONS))
+    digits = _DIGITS if rows.shape[1] >= _SHORT else _DIGITS_OF_SHORT_ROWS
+    signatures = np.zeros((len(rows), 1 + _N_PROJECTIONS))
+    for start in range(0, len(rows), _ROWS_AT_A_TIME):
+        chunk = rows[start : start + _ROWS_AT_A_TIME].astype(float)
+        length = np.sqrt(np.einsum("ij,ij->i", chunk, chunk))
+        part = signatures[start : start + _ROWS_AT_A_TIME]
+        np.log2(length, out=part[:, 0], where=length > 0)
+        length = length[:, np.newaxis]
+        np.divide(chunk @ projections, length, out=part[:, 1:], where=length > 0)
+    return np.ldexp(signatures, digits)
+
+
+def _mixed(numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Hash each row of integers to 48 bits."""
+    hashes = np.zeros(len(numbers), np.uint64)
+    for column in numbers.T.astype(np.uint64):
+        # The steps of SplitMix64 (Steele, Lea & Flood 2014).
+        hashes = (hashes ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        hashes ^= hashes >> np.uint64(27)
+    return hashes & np.uint64(2 ** (8 * _BYTES) - 1)
+
+
+def _found(digest: NDArray[np.uint8], X: NDArray[Any]) -> BoolArray:
+    """Return which rows of `X` have a hash in the digest."""
+    known = _unpacked(digest)
+    below = np.floor(_signatures(X)).astype(np.int64)
+    found = np.zeros(len(below), bool)
+    # Either neighbour of each number may be what it was rounded to in fit.
+    for steps in product((0, 1), repeat=below.shape[1]):
+        found |= np.isin(_mixed(below + np.array(steps)), known)
+    return found
+
+
+def count_training_rows(estimator: Any, X: Any) -> int:
+    """Return how many rows of `X` a fitted classifier was fitted on.
+
+    Parameters
+    ----------
+    estimator : fitted classifier or pipeline
+        Classifiers of this package keep the digest ``training_rows_``; it is looked for in steps of
+        pipelines, wrappers and the members of ensembles.
+    X : array-like of n_samples
+        What `estimator` predicts.
+
+    Returns
+    -------
+    int
+        An estimate, if the digest is that of a sample. 0 if there is no digest.
+    """
+    masks = list(_training_masks(estimator, X))
+    if not masks:
+        return 0
+    found = np.any([mask for mask, _ in masks], axis=0)
+    return min(len(found), round(int(found.sum()) / min(fraction for _, fraction in masks)))
+
+
+def _training_masks(estimator, X):
+    """Yield, for each digest, which rows are in it, and the fraction of the rows that it has."""
+    if (digest := getattr(estimator, "training_rows_", None)) is not None:
+        fraction = 1.0
+        if len(digest) == _MAX_ROWS:
+            fraction = float(_unpacked(digest[-1:])[0] / 2 ** (8 * _BYTES))
+        yield _found(digest, X), fraction
+    elif _keeps_rows(estimator):
+        if isinstance(estimator, Pipeline):
+            for _, step in estimator.steps[:-1]:
+                if step not in (None, "passthrough"):
+                    X = step.transform(X)
+        for member in _members(estimator):
+            yield from _training_masks(member, X)
+
+
+def _keeps_rows(estimator):
+    return hasattr(estimator, "training_rows_") or any(map(_keeps_rows, _members(estimator)))
+
+
+def _members(estimator):
+    """Return what predicts inside a pipeline, a wrapper or an ensemble."""
+    if isinstance(estimator, Pipeline):
+        return [estimator.steps[-1][1]]
+    if (inner := unwrap(estimator)) is not None:
+        return [inner]
+    if hasattr(estimator, "calibrated_classifiers_"):
+        return [fitted.estimator for fitted in estimator.calibrated_classifiers_]
+    members = np.ravel(getattr(estimator, "estimators_", []))
+    return [member for member in members if hasattr(member, "predict")]

@@ -10,6 +10,7 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._utils.compat import check_sample_weight
+from .._utils.cross_validation import digest_rows
 from .._utils.pixel_values import check_pixel_range, unit_range
 from .._utils.pixels import check_pixels
 from .._utils.prediction import set_network_attributes
@@ -93,6 +94,7 @@ def check_training_data(
     """
     resolve_architecture(estimator.architecture)
     origin = "the first fit"
+    earlier = None if reset else getattr(estimator, "training_rows_", None)
     if reset and is_weights_file(estimator.initial_weights):
         apply_weights_metadata(estimator, read_description(estimator.initial_weights))
         origin = f"initial_weights={str(estimator.initial_weights)!r}"
@@ -113,6 +115,7 @@ def check_training_data(
         weights = weights * factors.astype(np.float32)
     if soft_targets is not None:
         soft_targets = check_soft_targets(soft_targets, len(codes), estimator.classes_)
+    estimator.training_rows_ = digest_rows(pixels, earlier)
     return TrainingData(pixels, codes, weights, soft_targets)
 
 

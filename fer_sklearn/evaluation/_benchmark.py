@@ -199,8 +199,9 @@ def benchmark_models(
     Examples
     --------
     >>> from fer_sklearn import benchmark_models, make_faces, make_hog_svm_pipeline
-    >>> faces = make_faces(140, random_state=0, return_X_y=True)
-    >>> benchmark = benchmark_models({"HOG-SVM": make_hog_svm_pipeline()}, faces, faces)
+    >>> train = make_faces(140, random_state=0, return_X_y=True)
+    >>> test = make_faces(70, random_state=1, return_X_y=True)
+    >>> benchmark = benchmark_models({"HOG-SVM": make_hog_svm_pipeline()}, train, test)
     >>> benchmark["HOG-SVM"].report.overall["accuracy"].value > 0.9
     True
     """

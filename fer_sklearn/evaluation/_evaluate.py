@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple
 
@@ -11,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
 from .._utils.compat import Interval, StrOptions, validate_params
+from .._utils.cross_validation import count_training_rows
 from .._utils.prediction import predicted_probabilities
 from .._utils.typing import ArrayLike, Estimator, ImagesLike, LabelArray, RandomState
 from .._utils.validation import count_samples, encode_label_pair
@@ -110,6 +112,12 @@ def evaluate(
     TypeError
         If ``response_method="predict_proba"`` and `estimator` has no `predict_proba`.
 
+    Warns
+    -----
+    UserWarning
+        If `estimator` was fitted on some of the images. Classifiers of this package recognise what
+        reached the last step in `fit`.
+
     See Also
     --------
     evaluate_predictions : Evaluate predictions that have already been made.
@@ -152,6 +160,15 @@ def evaluate(
         labels = estimator.classes_
         labels_name = f"the classes that {type(estimator).__name__} was fitted on"
     predictions = collect_predictions(estimator, X, response_method)
+    n_seen = predictions.n_seen
+    if n_seen:
+        warnings.warn(
+            f"{n_seen} of the {n_images} images were in the training data of "
+            f"{type(estimator).__name__}, or are exact copies of images that were. Scores on them "
+            f"show what was memorised, and are too high for new images: evaluate without them.",
+            UserWarning,
+            stacklevel=3,
+        )
     encoded = encode_label_pair(
         y,
         predictions.labels,
@@ -163,6 +180,7 @@ def evaluate(
         encoded,
         predictions.y_proba,
         votes,
+        n_seen,
         n_resamples=n_resamples,
         confidence_level=confidence_level,
         random_state=random_state,
@@ -250,10 +268,14 @@ def evaluate_predictions(
 
 
 class Predictions(NamedTuple):
-    """Predicted labels of shape (n,), and `Probabilities` or None."""
+    """Predicted labels of shape (n,), and `Probabilities` or None.
+
+    `n_seen` is the number of images that the classifier was fitted on.
+    """
 
     labels: LabelArray
     y_proba: Probabilities | None
+    n_seen: int
 
 
 def collect_predictions(
@@ -285,9 +307,14 @@ def collect_predictions(
             if transformer not in (None, "passthrough"):
                 X = transformer.transform(X)
         return collect_predictions(estimator.steps[-1][1], X, response_method)
+    labels, y_proba = _predict(estimator, X, response_method)
+    return Predictions(labels, y_proba, count_training_rows(estimator, X))
+
+
+def _predict(estimator, X, response_method):
     has_proba = hasattr(estimator, "predict_proba") and hasattr(estimator, "classes_")
     if response_method == "predict" or (response_method == "auto" and not has_proba):
-        return Predictions(estimator.predict(X), None)
+        return estimator.predict(X), None
     if not has_proba:
         predicted_probabilities(estimator, X)  # raises, naming what is missing
     from sklearn.calibration import CalibratedClassifierCV
@@ -295,11 +322,11 @@ def collect_predictions(
     proba, classes = estimator.predict_proba(X), np.asarray(estimator.classes_)
     checked = checked_probabilities(proba, classes, count_samples(X), "predict_proba(X)")
     if _predicts_from_proba(estimator):
-        return Predictions(estimator.predict_from_proba(proba), checked)
+        return estimator.predict_from_proba(proba), checked
     if type(estimator) is CalibratedClassifierCV:
         # Documented: the class with the highest probability.
-        return Predictions(classes[np.argmax(proba, axis=1)], checked)
-    return Predictions(estimator.predict(X), checked)
+        return classes[np.argmax(proba, axis=1)], checked
+    return estimator.predict(X), checked
 
 
 def _predicts_from_proba(estimator):
@@ -317,7 +344,7 @@ def _predicts_from_proba(estimator):
     return False
 
 
-def _measure(encoded, y_proba, votes, *, n_resamples, confidence_level, random_state):
+def _measure(encoded, y_proba, votes, n_seen=0, *, n_resamples, confidence_level, random_state):
     """Build the report from encoded labels, and `Probabilities` and votes or None."""
     labels, true, predicted = encoded
     people = None
@@ -344,6 +371,7 @@ def _measure(encoded, y_proba, votes, *, n_resamples, confidence_level, random_s
         y_pred=_compact(predicted, labels),
         scores=scores,
         people=people,
+        n_seen=n_seen,
     )
 
 

@@ -58,6 +58,9 @@ class EvaluationReport(TabularReport):
         ``correct``, each an ndarray of shape (n_samples,). None if there are no probabilities.
     people : PeopleAgreement or None
         Agreement with the majority of people's votes. None if there were no votes.
+    n_seen : int
+        Number of images that the classifier was fitted on, as far as it is known; scores on them
+        are too high.
 
     Notes
     -----
@@ -86,6 +89,7 @@ class EvaluationReport(TabularReport):
     y_pred: IntArray
     scores: ImageScores | None
     people: PeopleAgreement | None = None
+    n_seen: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -131,6 +135,7 @@ class EvaluationReport(TabularReport):
         """
         return {
             "n_samples": self.n_samples,
+            "n_seen": self.n_seen,
             "n_resamples": self.n_resamples,
             "confidence_level": self.confidence_level,
             "labels": self.labels.tolist(),
@@ -159,7 +164,14 @@ class EvaluationReport(TabularReport):
         )
 
     def _sentences(self):
-        return [] if self.people is None else [self.people.sentence()]
+        sentences = []
+        if self.n_seen:
+            sentences.append(
+                f"{self.n_seen} of the images were in the training data: the scores are too high."
+            )
+        if self.people is not None:
+            sentences.append(self.people.sentence())
+        return sentences
 
     def _html_tables(self):
         *plain, (caption, header, rows) = self._tables()

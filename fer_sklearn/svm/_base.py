@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.compat import Interval, StrOptions, check_sample_weight
+from .._utils.cross_validation import digest_rows
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray
 
 __all__ = ["BaseSVM"]
@@ -83,6 +84,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
             weight = check_sample_weight(sample_weight, features, ensure_non_negative=True)
             counted = weight > 0
             features, labels, weight = features[counted], labels[counted], weight[counted]
+        self.training_rows_ = digest_rows(features)
         self.classes_: LabelArray
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:

@@ -79,6 +79,8 @@ class LSSVMClassifier(BaseSVM):
         Divisor of the decision values before the softmax; None if `probability` was False.
     n_features_in_ : int
         Number of features seen in `fit`.
+    training_rows_ : ndarray of shape (n_rows, 6), uint8
+        Digest of the rows seen in `fit`, by which `evaluate` recognises them.
 
     See Also
     --------

@@ -300,6 +300,7 @@ def test_an_svm_calibrated_separately(small_faces):
     X, y = small_faces
     model = make_hog_svm_pipeline(HOGSVMClassifier(probability=True, random_state=0))
     model.fit(X[:140], y[:140])
+    X, y = X[140:], y[140:]
     report = evaluate(model, X, y)
     assert report.overall["accuracy"].value == pytest.approx(model.score(X, y))
     assert report.overall["log_loss"].value == pytest.approx(log_loss(y, model.predict_proba(X)))
@@ -311,6 +312,7 @@ def test_an_abstaining_classifier(small_faces):
         make_hog_svm_pipeline(HOGSVMClassifier(probability=True)), threshold=0.7
     )
     model.fit(X[:140], y[:140])
+    X, y = X[140:], y[140:]
     report = evaluate(model, X, y, labels=[*EMOTIONS, "uncertain"])
     assert report.overall["accuracy"].value == pytest.approx((model.predict(X) == y).mean())
     assert report.confusion_matrix[:, -1].sum() == (model.predict(X) == "uncertain").sum() > 0
