@@ -82,8 +82,8 @@ class Network:
         clear = people != ""
         scores = {"fer2013": accuracy(public.target, predicted)}
         scores["people"] = accuracy(people[clear], predicted[clear])
-        for judge, truth in (("fer2013", public.target), ("people", people)):
-            scores[f"recall_{judge}"] = {
+        for labels, truth in (("fer2013", public.target), ("people", people)):
+            scores[f"recall_{labels}"] = {
                 str(emotion): float((predicted == emotion)[truth == emotion].mean())
                 for emotion in np.unique(public.target)
             }

@@ -58,21 +58,21 @@ def main():
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--ship", action="store_true", help="put the files into the package")
     args = parser.parse_args()
-    judges = Judges(args)
+    scoring = ScoringData(args)
     models = {}
     for name in SHIPPED:
         source = args.work / f"{name}.npz"
         if not source.exists():
             parser.error(f"{source} is missing; run benchmarks/train_on_gpu.py first")
         path = shipped_path(name) if args.ship else args.work / f"{name}.shipped.npz"
-        models[name] = make(source, name, path, judges)
+        models[name] = make(source, name, path, scoring)
         print(name, json.dumps(models[name]["scores"]["mirrored"], indent=1), flush=True)
-    result = {"people": judges.counts, "models": models}
+    result = {"people": scoring.counts, "models": models}
     write_result("pretrained", result, args.output)
     (args.output / "pretrained.md").write_text(table(models) + "\n", encoding="utf-8")
 
 
-class Judges:
+class ScoringData:
     """Images to score the networks on, not seen in training except for copies."""
 
     def __init__(self, args):
@@ -142,15 +142,15 @@ def expected_calibration_error(confidence, right, n_bins=15):
     return float(sum(gaps))
 
 
-def make(source, name, path, judges):
+def make(source, name, path, scoring):
     """Write the file of one model, score it, and note the scores in it."""
     with np.load(source) as file:
         training = json.loads(str(file["description"]))
         state = {key: file[key].astype(np.float32) for key in file.files if key != "description"}
     network = two_headed(ARCHITECTURES[name], state)
-    public = logits(network, judges.images)
-    web = logits(network, judges.web_images)
-    blend, blends = choose_blend(public, web, judges)
+    public = logits(network, scoring.images)
+    web = logits(network, scoring.web_images)
+    blend, blends = choose_blend(public, web, scoring)
     classes = sorted(HEADS["fer2013"])
     label_sets = {
         "people": {"classes": classes, "blend": {"fer2013": blend, "ferplus": 1 - blend}},
@@ -158,8 +158,8 @@ def make(source, name, path, judges):
         "fer2013": {"classes": classes, "blend": {"fer2013": 1.0}},
     }
     for labels, chosen in label_sets.items():
-        truth = judges.labels if labels == "fer2013" else judges.people
-        chosen["temperature"] = fit_temperature(public, chosen, truth, judges)
+        truth = scoring.labels if labels == "fer2013" else scoring.people
+        chosen["temperature"] = fit_temperature(public, chosen, truth, scoring)
     description = {
         "architecture": ARCHITECTURES[name],
         "image_shape": [SIZE, SIZE],
@@ -176,12 +176,14 @@ def make(source, name, path, judges):
     arrays = network.get_weights()
     write_weights(path, arrays, description, litert=litert)
     scores = {
-        kind: judges.scores(path, flip) for kind, flip in (("plain", False), ("mirrored", True))
+        kind: scoring.scores(path, flip) for kind, flip in (("plain", False), ("mirrored", True))
     }
     for labels, chosen in label_sets.items():
-        judge = "FER2013's labels" if labels == "fer2013" else "people's majority"
+        against = "FER2013's labels" if labels == "fer2013" else "people's majority"
         chosen["accuracy"] = {
-            f"{judge}, PublicTest, {how} mirror images": round(scores[kind][labels]["accuracy"], 5)
+            f"{against}, PublicTest, {how} mirror images": round(
+                scores[kind][labels]["accuracy"], 5
+            )
             for kind, how in (("mirrored", "with"), ("plain", "without"))
         }
     write_weights(path, arrays, description, litert=litert)
@@ -272,22 +274,22 @@ def combine(values, blend, classes):
     return sum(weight * values[head][..., columns[head]] for head, weight in blend.items())
 
 
-def choose_blend(public, web, judges):
+def choose_blend(public, web, scoring):
     """Return the weight of the head for labels, and the accuracy with each weight."""
     classes = sorted(HEADS["fer2013"])
     rows = []
     for weight in map(float, BLENDS):
         blend = {"fer2013": weight, "ferplus": 1 - weight}
-        views = combine(public, blend, classes)[:, judges.clear]
+        views = combine(public, blend, classes)[:, scoring.clear]
         people, plain = (predicted(view, classes) for view in (views.mean(axis=0), views[0]))
         photos = predicted(combine(web, blend, classes).mean(axis=0), classes)
-        neutral = judges.web_labels == "neutral"
+        neutral = scoring.web_labels == "neutral"
         rows.append(
             {
                 "weight": weight,
-                "people": float(np.mean(people == judges.people[judges.clear])),
-                "people_plain": float(np.mean(plain == judges.people[judges.clear])),
-                "web": float(np.mean(photos == judges.web_labels)),
+                "people": float(np.mean(people == scoring.people[scoring.clear])),
+                "people_plain": float(np.mean(plain == scoring.people[scoring.clear])),
+                "web": float(np.mean(photos == scoring.web_labels)),
                 "web_neutral": float(np.mean(photos[neutral] == "neutral")),
             }
         )
@@ -296,9 +298,9 @@ def choose_blend(public, web, judges):
     return best["weight"], rows
 
 
-def fit_temperature(public, label_set, truth, judges):
+def fit_temperature(public, label_set, truth, scoring):
     """Return the temperature with the lowest log loss on images that are not in training."""
-    kept = judges.unseen & np.isin(truth, label_set["classes"])
+    kept = scoring.unseen & np.isin(truth, label_set["classes"])
     combined = combine(public, label_set["blend"], label_set["classes"]).mean(axis=0)[kept]
     columns = np.searchsorted(label_set["classes"], truth[kept])
 

@@ -418,7 +418,7 @@ def test_rooms_that_use_keras_load_without_it(module):
 
 
 def _slow_imports(tree):
-    """Yield the imports of slow libraries anywhere in a file, but for type checkers alone."""
+    """Yield the imports of slow libraries anywhere in a file, except those for type checkers."""
     pending = [tree]
     while pending:
         node = pending.pop()

@@ -213,7 +213,7 @@ def test_an_emotion_that_is_missing_is_an_error(shipped, train):
             CalibratedClassifierCV(FrozenEstimator(shipped), method=method).fit(X, y)
 
 
-@pytest.mark.xfail(reason="scikit-learn takes other numbers than 0 to n - 1 for columns")
+@pytest.mark.xfail(reason="scikit-learn mistakes labels other than 0 to n - 1 for columns")
 def test_numbers_from_one_are_calibrated_too(train, test):
     # When this passes, delete the warning from docs/uncertainty.md.
     codes = np.unique(train[1], return_inverse=True)[1]

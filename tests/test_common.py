@@ -59,10 +59,12 @@ _READS_NOTHING_IN_FIT = (
     "transform rejects them"
 )
 _BEYOND_ONE = (
-    "the check draws floats beyond 1, which no method but 'standard' can take for pixels; "
-    "the same code passes it as PixelNormalizer('standard')"
+    "the check uses floats beyond 1, which only the method 'standard' accepts as pixels; "
+    "PixelNormalizer('standard') passes it with the same code"
 )
-_FITS_BY_ITERATION = "compares weights with copies to 1e-7, but the solvers stop at their tolerance"
+_FITS_BY_ITERATION = (
+    "the check compares weights with copies to 1e-7, below the tolerance of the solvers"
+)
 
 ESTIMATORS = [
     Case(
@@ -105,7 +107,7 @@ ESTIMATORS = [
             "check_transformer_preserve_dtypes",
         )
         | _same(
-            "fit records the size only; transform refuses pixels outside [0, 1]",
+            "fit only records the size; transform rejects pixels outside [0, 1]",
             "test_preprocessing.py::test_floats_beyond_one_are_an_error_with_a_remedy",
             "check_fit_non_negative",
             "check_positive_only_tag_during_fit",
@@ -123,7 +125,7 @@ ESTIMATORS = [
         AbstainingClassifier(GaussianNB(), threshold=0.0),
         n_passed=53,
         expected_failures=_same(
-            "has labels -1 and 1, and -1 is what stands for uncertain among numbers",
+            "the check has labels -1 and 1, but -1 means uncertain if labels are numbers",
             "test_uncertainty.py::test_numeric_labels_have_a_number_for_uncertain",
             "check_classifiers_classes",
         ),
@@ -133,7 +135,7 @@ ESTIMATORS = [
         LSSVMClassifier(probability=True),
         n_passed=61,
         expected_failures=_same(
-            "calibrates on samples left out, of copies one at a time, of a weighted one all",
+            "calibration leaves out one copy at a time, but a weighted sample as a whole",
             "svm/test_least_squares.py::test_weights_of_one_change_no_probability",
             "check_sample_weight_equivalence_on_dense_data",
         ),
@@ -160,13 +162,13 @@ ESTIMATORS = [
         HOGSVMClassifier(probability=True, random_state=0),
         n_passed=58,
         expected_failures=_same(
-            "calibration folds of weights are not those of copies",
+            "weighted samples and copies are split into different calibration folds",
             "svm/test_svm.py::test_calibrated_weights_of_one_change_nothing",
             "check_sample_weight_equivalence_on_dense_data",
         )
         | _same(
-            "expects the most probable class from predict, which follows decision_function "
-            "so that class_weight counts and calibration changes no label",
+            "the check expects predict to return the most probable class, but it follows "
+            "decision_function, which accounts for class_weight",
             "svm/test_svm.py::test_probabilities_are_calibrated_on_request",
             "check_classifiers_train",
         ),
@@ -175,7 +177,7 @@ ESTIMATORS = [
         FERCNNClassifier(epochs=20),
         n_passed=61,
         expected_failures=_same(
-            "minibatches of weighted images are not those of repeated ones",
+            "weighted images and repeated ones are split into different minibatches",
             "cnn/test_cnn.py::test_images_with_zero_weight_are_ignored",
             "check_sample_weight_equivalence_on_dense_data",
         ),

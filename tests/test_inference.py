@@ -84,8 +84,8 @@ def test_it_works_with_other_classifiers(path, tiny, faces):
 def test_one_batch_more_or_less_changes_nothing(tiny, faces, tmp_path):
     X, _ = faces
     export(tiny, tmp_path / "four.tflite", batch_size=4, input_size=(96, 144))
-    answers = load_exported(tmp_path / "four.tflite").predict_proba(X[:9])
-    np.testing.assert_allclose(answers, tiny.predict_proba(X[:9]), atol=1e-4)
+    predictions = load_exported(tmp_path / "four.tflite").predict_proba(X[:9])
+    np.testing.assert_allclose(predictions, tiny.predict_proba(X[:9]), atol=1e-4)
 
 
 @pytest.mark.slow

@@ -164,12 +164,12 @@ def test_joblib_gives_the_same_predictions_in_a_new_process(drawn, tmp_path, mak
     code = f"""
         import joblib, numpy as np
         pipeline = joblib.load("model.joblib")
-        np.save("answers.npy", pipeline.{method}(np.load("faces.npy")))
+        np.save("predictions.npy", pipeline.{method}(np.load("faces.npy")))
     """
     (tmp_path / "test_pipelines.py").write_text(_own_network_alone(), encoding="utf-8")
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, check=True)
-    answers = np.load(tmp_path / "answers.npy")
-    np.testing.assert_allclose(answers, getattr(pipeline, method)(X[:20]), atol=1e-6)
+    predictions = np.load(tmp_path / "predictions.npy")
+    np.testing.assert_allclose(predictions, getattr(pipeline, method)(X[:20]), atol=1e-6)
 
 
 def _own_network_alone():

@@ -33,15 +33,15 @@ from fer_sklearn import (
 )
 
 _CLASSES = ["angry", "happy", "sad"]
-_TAKEN = "the check's labels are -1 and 1, and -1 is what stands for uncertain among numbers"
-_ABSTAINS = "a tenth of the images is left unanswered, which the check takes for wrong labels"
+_TAKEN = "the check has labels -1 and 1, but -1 means uncertain if labels are numbers"
+_ABSTAINS = "the model abstains on a tenth of the images, which the check counts as errors"
 EXPECTED_FAILURES = {
     "threshold": {"check_classifiers_classes": _TAKEN},
     "coverage": {"check_classifiers_classes": _TAKEN, "check_classifiers_train": _ABSTAINS},
 }
 
 
-class Answers(ClassifierMixin, BaseEstimator):
+class GivenProbabilities(ClassifierMixin, BaseEstimator):
     """Returns its input as probabilities."""
 
     def fit(self, X, y):
@@ -97,7 +97,7 @@ def test_predicts_where_the_highest_probability_reaches_the_threshold(data, fitt
 
 
 def test_a_probability_equal_to_the_threshold_is_accepted():
-    model = AbstainingClassifier(Answers(), threshold=0.75).fit([[0.0]] * 2, ["a", "b"])
+    model = AbstainingClassifier(GivenProbabilities(), threshold=0.75).fit([[0.0]] * 2, ["a", "b"])
     assert model.predict([[0.75, 0.25], [0.5, 0.5]]).tolist() == ["a", "uncertain"]
 
 
@@ -120,15 +120,15 @@ def test_the_inner_estimator_is_cloned(data):
 def test_coverage_is_the_smallest_sufficient_fraction(data, fitted, coverage):
     X = data[0][:100]
     model = AbstainingClassifier(FrozenEstimator(fitted), coverage=coverage).fit(X)
-    answered = model.predict(X) != "uncertain"
-    assert answered.sum() == {0.001: 1, 0.333: 34, 0.5: 50, 0.55: 55, 1: 100}[coverage]
+    confident = model.predict(X) != "uncertain"
+    assert confident.sum() == {0.001: 1, 0.333: 34, 0.5: 50, 0.55: 55, 1: 100}[coverage]
     confidence = fitted.predict_proba(X).max(axis=1)
-    assert confidence[answered].min() == model.threshold_ > confidence[~answered].max(initial=0)
+    assert confidence[confident].min() == model.threshold_ > confidence[~confident].max(initial=0)
 
 
 def test_equal_probabilities_are_accepted_together():
     proba = [[0.9, 0.1], [0.7, 0.3], [0.7, 0.3], [0.6, 0.4]]
-    frozen = FrozenEstimator(Answers().fit(proba, ["a", "b", "a", "b"]))
+    frozen = FrozenEstimator(GivenProbabilities().fit(proba, ["a", "b", "a", "b"]))
     model = AbstainingClassifier(frozen, coverage=0.5).fit(proba)
     assert model.selective_accuracy(proba, ["a", "a", "b", "b"]) == (0.75, 2 / 3, 3)
 
@@ -197,11 +197,11 @@ def test_selective_scores_count_predictions_and_correct_ones(data, fitted, thres
     X, y = data
     model = AbstainingClassifier(FrozenEstimator(fitted), threshold=threshold).fit(X)
     predicted = model.predict(X)
-    answered = predicted != "uncertain"
+    confident = predicted != "uncertain"
     scores = model.selective_accuracy(X, y)
-    assert scores.n_predicted == answered.sum()
-    assert scores.coverage == answered.mean()
-    assert scores.accuracy == accuracy_score(y[answered], predicted[answered])
+    assert scores.n_predicted == confident.sum()
+    assert scores.coverage == confident.mean()
+    assert scores.accuracy == accuracy_score(y[confident], predicted[confident])
 
 
 def test_accuracy_without_predictions_is_nan(data):
@@ -330,7 +330,7 @@ def test_labels_are_needed_to_train(data):
 
 
 def test_invalid_probabilities_are_rejected():
-    model = AbstainingClassifier(Answers(), threshold=0.5).fit([[0.0]] * 2, ["a", "b"])
+    model = AbstainingClassifier(GivenProbabilities(), threshold=0.5).fit([[0.0]] * 2, ["a", "b"])
     for wrong in ([[0.7, 0.7]], [[math.nan, 1.0]]):
         with pytest.raises(ValueError, match=r"^predict_proba\(X\)\[0\] is"):
             model.predict(wrong)
@@ -372,9 +372,9 @@ def test_a_pretrained_model_needs_no_labels(faces):
     X, y = faces
     shipped = load_pretrained("tiny", runtime="litert")
     model = AbstainingClassifier(FrozenEstimator(shipped), coverage=0.5).fit(X)
-    answered = model.predict(X) != "uncertain"
-    assert answered.sum() == 35
-    np.testing.assert_array_equal(model.predict(X)[answered], shipped.predict(X)[answered])
+    confident = model.predict(X) != "uncertain"
+    assert confident.sum() == 35
+    np.testing.assert_array_equal(model.predict(X)[confident], shipped.predict(X)[confident])
     assert model.classes_.tolist() == sorted(EMOTIONS)
     assert model.selective_accuracy(X, y).n_predicted == 35
 

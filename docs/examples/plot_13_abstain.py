@@ -2,7 +2,7 @@
 Abstain when uncertain
 ======================
 
-A model that may answer "uncertain" is more accurate on the images for which it does predict an
+A model that may return "uncertain" is more accurate on the images for which it does predict an
 emotion. The accuracy–coverage curve shows the trade-off; coverage is the fraction of images with a
 prediction.
 """

@@ -20,8 +20,8 @@ def test_threads_get_the_same_predictions_as_one_thread(tiny, faces):
     parts = [X[i : i + n] for i, n in enumerate([1, 5, 40, 3] * 8)]
     expected = [tiny.predict_proba(part) for part in parts]
     with ThreadPoolExecutor(8) as pool:
-        for got, answer in zip(pool.map(tiny.predict_proba, parts), expected, strict=True):
-            np.testing.assert_allclose(got, answer, atol=1e-5)
+        for found, wanted in zip(pool.map(tiny.predict_proba, parts), expected, strict=True):
+            np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 @pytest.mark.nightly

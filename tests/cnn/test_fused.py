@@ -14,7 +14,7 @@ from fer_sklearn.cnn._compiled import (
 )
 
 pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="TensorFlow's operation"
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow has the operation"
 )
 
 

@@ -12,7 +12,7 @@ from fer_sklearn.evaluation import compare, evaluate_predictions
 from fer_sklearn.evaluation._compare import _bootstrap_p
 
 
-def _answers(y_true, fraction, seed, sharpness=3.0):
+def make_predictions(y_true, fraction, seed, sharpness=3.0):
     """Return probabilities that are highest for the true label in a fraction of the images."""
     rng = np.random.default_rng(seed)
     true = np.searchsorted(EMOTIONS, y_true)
@@ -39,10 +39,10 @@ def y_true():
 
 @pytest.fixture(scope="module")
 def reports(y_true):
-    shares = {"good": 0.8, "as good": 0.8, "poor": 0.5}
+    fractions = {"good": 0.8, "as good": 0.8, "poor": 0.5}
     return {
-        name: _report(y_true, _answers(y_true, share, seed))
-        for seed, (name, share) in enumerate(shares.items())
+        name: _report(y_true, make_predictions(y_true, fraction, seed))
+        for seed, (name, fraction) in enumerate(fractions.items())
     }
 
 
@@ -68,7 +68,7 @@ def test_differences_match_the_reports(reports, comparison):
 
 
 def test_intervals_match_a_plain_paired_bootstrap(y_true):
-    probas = [_answers(y_true, share, seed) for seed, share in enumerate((0.8, 0.7))]
+    probas = [make_predictions(y_true, fraction, seed) for seed, fraction in enumerate((0.8, 0.7))]
     found = {
         d.metric: (d.low, d.high)
         for d in compare([_report(y_true, p) for p in probas], n_resamples=3000).differences
@@ -84,7 +84,7 @@ def test_intervals_match_a_plain_paired_bootstrap(y_true):
 
 def test_bootstrap_samples_are_paired(y_true):
     # Two models that differ on five images do differ, however much both vary.
-    proba = _answers(y_true, 0.5, 0)
+    proba = make_predictions(y_true, 0.5, 0)
     other = proba.copy()
     wrong = np.flatnonzero(np.array(EMOTIONS)[proba.argmax(axis=1)] != y_true)[:5]
     other[wrong] = np.eye(7)[np.searchsorted(EMOTIONS, y_true[wrong])]
@@ -196,7 +196,7 @@ def test_models_differ_at_a_p_value_of_5_percent_or_less(n_only, said):
 
 
 def test_verdict_on_models_that_differ_in_another_metric(y_true):
-    probas = [_answers(y_true, 0.8, 0, sharpness) for sharpness in (3.0, 9.0)]
+    probas = [make_predictions(y_true, 0.8, 0, sharpness) for sharpness in (3.0, 9.0)]
     comparison = compare({"a": _report(y_true, probas[0]), "b": _report(y_true, probas[1])})
     (verdict,) = comparison.verdicts
     assert verdict.startswith("a and b: no significant difference in accuracy")
@@ -204,7 +204,7 @@ def test_verdict_on_models_that_differ_in_another_metric(y_true):
 
 
 def test_probabilities_are_compared_where_both_are_known(y_true):
-    proba = _answers(y_true, 0.8, 0)
+    proba = make_predictions(y_true, 0.8, 0)
     reports = {
         name: _report(y_true, proba, with_probabilities=known)
         for name, known in {"a": True, "b": False, "c": True}.items()

@@ -8,7 +8,7 @@ from fer_sklearn.evaluation import accuracy_coverage_curve
 from fer_sklearn.evaluation._metrics import coverage_curve
 
 
-def _answers():
+def make_predictions():
     """Return 400 true labels, the most probable ones and probabilities."""
     rng = np.random.default_rng(0)
     true = rng.integers(7, size=400)
@@ -33,7 +33,7 @@ def test_area_under_the_curve_where_the_most_confident_is_wrong():
 
 
 def test_coverage_curve_matches_a_plain_loop():
-    y_true, y_pred, proba = _answers()
+    y_true, y_pred, proba = make_predictions()
     curve = accuracy_coverage_curve(y_true, proba, labels=EMOTIONS)
     confidence = proba.max(axis=1)
     for threshold, coverage, accuracy in list(zip(*curve, strict=True))[::37]:
@@ -45,7 +45,7 @@ def test_coverage_curve_matches_a_plain_loop():
 
 
 def test_coverage_curve_takes_the_order_of_labels():
-    y_true, _, proba = _answers()
+    y_true, _, proba = make_predictions()
     turned = accuracy_coverage_curve(y_true, proba[:, ::-1], labels=EMOTIONS[::-1])
     np.testing.assert_array_equal(
         turned.accuracy, accuracy_coverage_curve(y_true, proba, labels=EMOTIONS).accuracy

@@ -26,7 +26,7 @@ from fer_sklearn.uncertainty import AbstainingClassifier
 PROBABILITY_METRICS = ("top_2_accuracy", "log_loss", "expected_calibration_error")
 
 
-def make_answers(n=400, seed=0, labels=EMOTIONS, sharpness=2.0):
+def make_predictions(n=400, seed=0, labels=EMOTIONS, sharpness=2.0):
     """Return true labels, the most probable ones and probabilities, which are calibrated."""
     rng = np.random.default_rng(seed)
     true = rng.integers(len(labels), size=n)
@@ -76,7 +76,7 @@ def values(report, names=PROBABILITY_METRICS):
 
 
 def test_metrics_match_scikit_learn():
-    y_true, y_pred, proba = make_answers()
+    y_true, y_pred, proba = make_predictions()
     report = evaluate_predictions(y_true, y_pred, y_proba=proba)
     right = np.array(EMOTIONS)[proba.argmax(axis=1)] == y_true
     expected = [
@@ -125,7 +125,7 @@ def test_calibration_error_has_the_bins_of_the_reliability_diagram():
 
 
 def test_intervals_match_a_plain_bootstrap():
-    y_true, y_pred, proba = make_answers(300, sharpness=3)
+    y_true, y_pred, proba = make_predictions(300, sharpness=3)
     report = evaluate_predictions(y_true, y_pred, y_proba=proba, n_resamples=3000)
     right, confidence = y_true == y_pred, proba.max(axis=1)
     rng, resampled = np.random.default_rng(1), []
@@ -145,7 +145,7 @@ def test_intervals_match_a_plain_bootstrap():
 
 
 def test_probabilities_leave_the_other_numbers_alone():
-    y_true, y_pred, proba = make_answers()
+    y_true, y_pred, proba = make_predictions()
     without = evaluate_predictions(y_true, y_pred)
     report = evaluate_predictions(y_true, y_pred, y_proba=proba)
     assert report.per_emotion == without.per_emotion
@@ -153,7 +153,7 @@ def test_probabilities_leave_the_other_numbers_alone():
 
 
 def test_all_intervals_of_publictest_take_under_a_second():
-    y_true, y_pred, proba = make_answers(3589)
+    y_true, y_pred, proba = make_predictions(3589)
     seconds = []
     for _ in range(3):  # another process may disturb a single run
         start = time.perf_counter()
@@ -164,7 +164,7 @@ def test_all_intervals_of_publictest_take_under_a_second():
 
 def test_a_label_that_is_missing_from_a_fold():
     labels = list("abcd")
-    y_true, y_pred, proba = make_answers(labels=labels)
+    y_true, y_pred, proba = make_predictions(labels=labels)
     fold = y_true != "d"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -189,7 +189,7 @@ def test_without_probabilities_their_numbers_are_nan_and_not_printed():
 
 
 def test_with_probabilities_their_numbers_are_printed():
-    y_true, y_pred, proba = make_answers()
+    y_true, y_pred, proba = make_predictions()
     report = evaluate_predictions(y_true, y_pred, y_proba=proba)
     shown = f"{report.overall['log_loss'].value:.3f}"
     for text in (repr(report), report.to_markdown(), report._repr_html_()):
@@ -198,7 +198,7 @@ def test_with_probabilities_their_numbers_are_printed():
 
 
 def test_the_report_keeps_the_prediction_for_each_image():
-    y_true, y_pred, proba = make_answers()
+    y_true, y_pred, proba = make_predictions()
     report = evaluate_predictions(y_true, y_pred, y_proba=proba)
     assert report.y_true.dtype == np.uint8
     np.testing.assert_array_equal(report.labels[report.y_true], y_true)

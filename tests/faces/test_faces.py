@@ -84,9 +84,9 @@ def test_known_boxes_can_replace_the_detector_for_a_batch(known):
     assert_array_equal(faces[1], crop_face(photos[1], (2, 2, 6, 6), (8, 8)))
 
 
-@pytest.mark.parametrize("nobody", [None, [], Faces.none()])
-def test_on_no_face_applies_to_known_boxes_too(nobody):
-    cropper = FaceCropper(size=8, detector=[(1, 1, 5, 5), nobody], on_no_face="blank")
+@pytest.mark.parametrize("nothing", [None, [], Faces.none()])
+def test_on_no_face_applies_to_known_boxes_too(nothing):
+    cropper = FaceCropper(size=8, detector=[(1, 1, 5, 5), nothing], on_no_face="blank")
     with pytest.warns(NoFaceWarning, match=r"in 1 of 2 photos \(positions 1\)"):
         assert (cropper.transform([BLANK, BLANK])[1] == 0).all()
 

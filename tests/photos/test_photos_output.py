@@ -301,7 +301,7 @@ predict_photos({album!r}, Slow(), output={output!r}, batch_size=3)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_kill_9_at_any_moment_is_harmless(tmp_path, output, monkeypatch):
     """A process is killed again and again, until one reaches the end."""
     monkeypatch.chdir(tmp_path)

@@ -10,7 +10,7 @@ from fer_sklearn.emotions import EMOTIONS
 from fer_sklearn.exceptions import ImageReadError
 from fer_sklearn.plotting import EMOTION_COLORS, plot_faces, plot_predictions, plot_samples
 
-LONG = "a rather long name of an emotion that nobody could read"
+LONG = "a rather long name of an emotion that no one could read"
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +65,8 @@ def test_a_flat_standardised_face_is_black():
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ImageReadError, match=r"nobody\.png"):
-        plot_faces([tmp_path / "nobody.png"])
+    with pytest.raises(ImageReadError, match=r"missing\.png"):
+        plot_faces([tmp_path / "missing.png"])
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,8 @@ def test_probabilities_come_from_samples_left_out(monkeypatch):
     targets = np.eye(3)[y] - classifier.intercept_
     for i in range(5):
         others = np.arange(40) != i
-        machine = KernelRidge(alpha=1 / 10, kernel="rbf", gamma=0.3).fit(X[others], targets[others])
-        assert_allclose(seen[0][i], machine.predict(X[[i]])[0] + classifier.intercept_, atol=1e-8)
+        ridge = KernelRidge(alpha=1 / 10, kernel="rbf", gamma=0.3).fit(X[others], targets[others])
+        assert_allclose(seen[0][i], ridge.predict(X[[i]])[0] + classifier.intercept_, atol=1e-8)
 
 
 def test_probabilities_are_calibrated_and_follow_predict():
