@@ -1,7 +1,6 @@
 """Scores of images that a classifier was not fitted on.
 
-Out-of-fold probabilities, and a digest of the rows that a classifier was fitted on, by which they
-are found again.
+Out-of-fold probabilities, and digests of training rows, with which these can be recognised later.
 """
 
 from __future__ import annotations
@@ -139,7 +138,7 @@ def _fit_and_predict(estimator, X, y, train, test, fit_params):
 # A digest has six bytes per row, and no more rows than fit into 200 kB.
 _BYTES = 6
 _MAX_ROWS = 200_000 // _BYTES
-# Numbers that a row is reduced to, besides its length: random projections of its direction.
+# Numbers that a row is reduced to, in addition to its length: random projections of its direction.
 _N_PROJECTIONS = 4
 # They are rounded to twelve binary digits, coarse enough for the same features from another batch,
 # whose last digits differ. Rows of a few numbers would be too similar then.
@@ -148,7 +147,7 @@ _ROWS_AT_A_TIME = 1024
 
 
 def digest_rows(X: NDArray[Any], earlier: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-    """Return a digest of rows, by which :func:`count_training_rows` finds them again.
+    """Return a digest of rows, with which :func:`count_training_rows` recognises them.
 
     Parameters
     ----------
@@ -160,8 +159,8 @@ def digest_rows(X: NDArray[Any], earlier: NDArray[np.uint8] | None = None) -> ND
     Returns
     -------
     ndarray of shape (n_rows, 6), uint8
-        A hash of each row, sorted, without copies. Of more than 33,333 rows only the
-        smallest hashes are kept, which is a random sample of the rows.
+        A hash of each row, sorted, without duplicates. For more than 33,333 rows, only the
+        smallest hashes are kept, which amounts to a random sample of the rows.
     """
     hashes = _mixed(np.rint(_signatures(X)).astype(np.int64))
     if earlier is not None:
@@ -209,7 +208,7 @@ def _found(digest: NDArray[np.uint8], X: NDArray[Any]) -> BoolArray:
     known = _unpacked(digest)
     below = np.floor(_signatures(X)).astype(np.int64)
     found = np.zeros(len(below), bool)
-    # Either neighbour of each number may be what it was rounded to in fit.
+    # In fit, each number may have been rounded down or up.
     for steps in product((0, 1), repeat=below.shape[1]):
         found |= np.isin(_mixed(below + np.array(steps)), known)
     return found
@@ -221,8 +220,8 @@ def count_training_rows(estimator: Any, X: Any) -> int:
     Parameters
     ----------
     estimator : fitted classifier or pipeline
-        Classifiers of this package keep the digest ``training_rows_``; it is looked for in steps of
-        pipelines, wrappers and the members of ensembles.
+        Classifiers of this package keep the digest ``training_rows_``, which is looked up in steps
+        of pipelines, in wrappers and in the members of ensembles.
     X : array-like of n_samples
         What `estimator` predicts.
 
@@ -239,7 +238,7 @@ def count_training_rows(estimator: Any, X: Any) -> int:
 
 
 def _training_masks(estimator, X):
-    """Yield, for each digest, which rows are in it, and the fraction of the rows that it has."""
+    """Yield, for each digest, which rows are in it, and what fraction of rows it covers."""
     if (digest := getattr(estimator, "training_rows_", None)) is not None:
         fraction = 1.0
         if len(digest) == _MAX_ROWS:
@@ -259,7 +258,7 @@ def _keeps_rows(estimator):
 
 
 def _members(estimator):
-    """Return what predicts inside a pipeline, a wrapper or an ensemble."""
+    """Return the classifiers inside a pipeline, a wrapper or an ensemble."""
     if isinstance(estimator, Pipeline):
         return [estimator.steps[-1][1]]
     if (inner := unwrap(estimator)) is not None:

@@ -135,7 +135,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
     n_features_in_ : int
         Number of pixels per image.
     training_rows_ : ndarray of shape (n_rows, 6), uint8
-        Digest of the images seen in fit, by which `evaluate` recognises them.
+        Digest of the images seen in fit, which lets `evaluate` recognise them.
     pixel_range_ : tuple of float
         Lowest and highest pixel seen in fit, after scaling integers to [0, 1].
 

@@ -115,8 +115,8 @@ def evaluate(
     Warns
     -----
     UserWarning
-        If `estimator` was fitted on some of the images. Classifiers of this package recognise what
-        reached the last step in `fit`.
+        If `estimator` was fitted on some of the images. Classifiers of this package recognise the
+        images, or their features, that they received in `fit`.
 
     See Also
     --------

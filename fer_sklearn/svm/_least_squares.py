@@ -80,7 +80,7 @@ class LSSVMClassifier(BaseSVM):
     n_features_in_ : int
         Number of features seen in `fit`.
     training_rows_ : ndarray of shape (n_rows, 6), uint8
-        Digest of the rows seen in `fit`, by which `evaluate` recognises them.
+        Digest of the rows seen in `fit`, which lets `evaluate` recognise them.
 
     See Also
     --------
