@@ -61,10 +61,10 @@ def main():
     models = {}
     for name in SHIPPED:
         n_occluded = len(X) if name == "tiny" else args.occluded
-        models[name] = measure(load_pretrained(name, labels="fer2013"), X, y, n_occluded)
+        models[name] = measure(load_pretrained(name, labels="fer2013", runtime="keras"), X, y, n_occluded)
         if args.plots:
             draw(
-                load_pretrained(name, labels="fer2013"),
+                load_pretrained(name, labels="fer2013", runtime="keras"),
                 X,
                 y,
                 args.plots / f"explanations_{name}.png",

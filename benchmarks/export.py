@@ -95,7 +95,7 @@ class Bench:
     def __init__(self, name, images, target, representative, rounds):
         self.name, self.images, self.target = name, images, target
         self.representative, self.rounds = representative, rounds
-        self.pipeline = load_pretrained(name, labels="fer2013")
+        self.pipeline = load_pretrained(name, labels="fer2013", runtime="keras")
         self.expected = self.pipeline.predict_proba(images)
         self.rgb = np.repeat(images[..., np.newaxis], 3, axis=-1).astype(np.float32)
 

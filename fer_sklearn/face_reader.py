@@ -14,7 +14,7 @@ from ._utils.validation import check_pair
 from .faces import Faces, crop_face
 from .faces._detect import Detector, detect_in_pixels
 from .images import resize, to_gray
-from .weights import WeightsNetwork
+from .weights import LABEL_SETS, WeightsNetwork, split_name
 
 __all__ = ["FaceReader", "ReadsFaces", "as_face_reader"]
 
@@ -49,10 +49,12 @@ class FaceReader:
 
     Parameters
     ----------
-    estimator : estimator or None, default=None
+    estimator : estimator, str or None, default=None
         A fitted pipeline or classifier that takes a list of images. A
-        :class:`~fer_sklearn.FaceCropper` as its first step defines how faces are cropped. If
-        None, the bundled model, on the runtime that starts fastest.
+        :class:`~fer_sklearn.FaceCropper` as its first step defines how faces are cropped. Or the
+        name of a bundled network, optionally with a label set, as in ``"tiny"`` or
+        ``"default:ferplus"``, or an ``.npz`` file of :mod:`fer_sklearn.weights`: these run on
+        LiteRT without loading scikit-learn. If None, ``"default"``.
     detector : None, str, callable or list of boxes, default=None
         As in :class:`~fer_sklearn.FaceCropper`. If None, that of the estimator's cropper, or
         ``"haar"``.
@@ -75,10 +77,12 @@ class FaceReader:
     classes: list[str]
 
     def __init__(
-        self, estimator: Estimator | None = None, *, detector: Detector | None = None
+        self, estimator: Estimator | str | None = None, *, detector: Detector | None = None
     ) -> None:
-        if estimator is None and is_litert_installed():
-            self._classifier: Any = _BundledClassifier()
+        if estimator is None:
+            estimator = "default"
+        if isinstance(estimator, str) and is_litert_installed():
+            self._classifier: Any = _BundledClassifier(estimator)
             self._cropping = _Cropping(self._classifier.image_shape_)
         else:
             self._classifier, self._cropping = _split(estimator)
@@ -152,7 +156,7 @@ def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:
 
     Parameters
     ----------
-    estimator : estimator, FaceReader, object with its methods, or None
+    estimator : estimator, str, FaceReader, object with its methods, or None
     detector : None, str, callable or list of boxes
         As in :class:`FaceReader`; ignored if `estimator` detects faces itself.
 
@@ -180,9 +184,7 @@ class _BundledClassifier:
     It predicts as ``load_pretrained(runtime="litert")`` does, and needs no scikit-learn.
     """
 
-    _images_at_a_time = 32  # more are not faster
-
-    def __init__(self, name: str = "default") -> None:
+    def __init__(self, name: str) -> None:
         self._network = WeightsNetwork(name)
         self.classes_ = np.array(self._network.description["classes"])
         height, width = self._network.description["image_shape"]
@@ -200,14 +202,7 @@ class _BundledClassifier:
         ndarray of shape (n, n_classes), float32
         """
         pixels = np.stack([resize(to_gray(image), self.image_shape_) for image in images])
-        pixels = normalize_pixels(pixels)[..., np.newaxis]
-        step = self._images_at_a_time
-        return np.concatenate(
-            [
-                average_mirror_images(self._network, pixels[start : start + step])
-                for start in range(0, len(pixels), step)
-            ]
-        )
+        return average_mirror_images(self._network, normalize_pixels(pixels)[..., np.newaxis])
 
 
 def _split(estimator):
@@ -216,15 +211,17 @@ def _split(estimator):
     from .faces import FaceCropper
     from .preprocessing import GrayscaleResizer
 
-    if estimator is None:
+    if isinstance(estimator, str):
         from .pretrained import load_pretrained
 
-        estimator = load_pretrained()
+        name, labels = split_name(estimator)
+        estimator = load_pretrained(name, labels=labels or LABEL_SETS[0])
     croppers, rest = split_pipeline(estimator, FaceCropper)
     if not hasattr(rest, "predict") or not hasattr(rest, "classes_"):
         raise TypeError(
             f"estimator is a {type(estimator).__name__} that cannot predict labels; expected a "
-            f"fitted classifier, such as load_pretrained() or a pipeline after fit."
+            f"fitted classifier, such as load_pretrained() or a pipeline after fit, or the name of "
+            f"a bundled network."
         )
     resizers, _ = split_pipeline(rest, GrayscaleResizer)
     size = check_pair("size", resizers[0].size if resizers else _SIDE, "(height, width)")

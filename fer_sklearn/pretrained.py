@@ -35,7 +35,7 @@ def load_pretrained(
     *,
     labels: str = "people",
     crop_faces: bool | FaceCropper = False,
-    runtime: str = "keras",
+    runtime: str = "auto",
 ) -> Pipeline:
     """Load a fitted pipeline from the bundled weights.
 
@@ -52,16 +52,19 @@ def load_pretrained(
     crop_faces : bool or FaceCropper, default=False
         Whether to detect and crop the face first. Needed for photos that show more than a
         face.
-    runtime : {"keras", "litert"}, default="keras"
-        What runs the network: Keras, with which you can fine-tune it, or LiteRT, which only
-        predicts, starts without TensorFlow, and is faster. LiteRT computes the bundled networks
-        in integers, so probabilities differ by up to a few hundredths.
+    runtime : {"auto", "keras", "litert"}, default="auto"
+        What runs the network. ``"auto"`` predicts on LiteRT, which is faster and starts without
+        TensorFlow, until something needs Keras, which is loaded then: `fit`, gradients, export,
+        or reading ``model_`` of the classifier. From there on Keras predicts. ``"keras"`` does so
+        from the start. ``"litert"`` never loads TensorFlow, and cannot be trained. LiteRT computes
+        the bundled networks in integers, so its probabilities differ from Keras's by up to a few
+        hundredths. Where LiteRT is not available, ``"auto"`` is ``"keras"``.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
         Fitted steps ``crop`` (if requested), ``resize``, ``normalize`` and ``classifier``,
-        a :class:`~fer_sklearn.FERCNNClassifier` or an
+        a :class:`~fer_sklearn.FERCNNClassifier` or, with ``runtime="litert"``, an
         :class:`~fer_sklearn.inference.InferenceClassifier`. It takes what
         :class:`~fer_sklearn.GrayscaleResizer` takes: faces or photos of any size, grey or
         in colour. Its labels are the seven of ``fer_sklearn.EMOTIONS``, and ``"contempt"`` with
@@ -114,8 +117,8 @@ def fastest_runtime() -> str:
     return "litert" if is_litert_installed() else "keras"
 
 
-def _for_keras(name):
-    from .cnn import FERCNNClassifier  # imports TensorFlow, which LiteRT does not need
+def _for_fitting(name, runtime):
+    from .cnn import FERCNNClassifier
 
     classifier = FERCNNClassifier(
         architecture=read_description(name)["architecture"],
@@ -123,7 +126,16 @@ def _for_keras(name):
         test_time_augmentation=True,
         **_FINE_TUNING,
     )
-    return classifier.load_weights()
+    return classifier.load_weights(runtime=runtime)
+
+
+def _for_keras(name):
+    return _for_fitting(name, "keras")
+
+
+def _for_either(name):
+    has_litert = "litert" in read_description(name)["sha256"]
+    return _for_fitting(name, fastest_runtime() if has_litert else "keras")
 
 
 def _for_litert(name):
@@ -132,4 +144,4 @@ def _for_litert(name):
     return InferenceClassifier(name).load()
 
 
-_RUNTIMES = {"keras": _for_keras, "litert": _for_litert}
+_RUNTIMES = {"auto": _for_either, "keras": _for_keras, "litert": _for_litert}

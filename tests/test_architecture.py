@@ -407,12 +407,12 @@ def test_importing_the_package_loads_nothing_heavy():
     assert _loaded_after("import fer_sklearn") == []
 
 
-def test_only_the_cnn_loads_keras():
-    names = sorted(set(fer_sklearn.__all__) - {"FERCNNClassifier", "export", "load_pretrained"})
+def test_public_names_load_without_keras():
+    names = sorted(set(fer_sklearn.__all__) - {"export"})
     assert _loaded_after(f"from fer_sklearn import {', '.join(names)}") == []
 
 
-@pytest.mark.parametrize("module", ["cnn", "cnn.augmentation", "explain", "inference"])
+@pytest.mark.parametrize("module", ["cnn._classifier", "cnn.augmentation", "explain", "inference"])
 def test_rooms_that_use_keras_load_without_it(module):
     assert _loaded_after(f"import fer_sklearn.{module}") == []
 
@@ -446,13 +446,18 @@ def test_the_road_from_a_photo_to_its_rows_loads_nothing_slow():
     assert _loaded_after(code, heavy=SLOW) == []
 
 
-def test_a_photo_is_classified_without_loading_anything_slow(tmp_path):
+@pytest.fixture
+def photo(tmp_path):
     from skimage.data import astronaut
 
     from fer_sklearn.images import write_image
 
     path = tmp_path / "photo.png"
     write_image(path, astronaut())
+    return str(path)
+
+
+def test_a_photo_is_classified_without_loading_anything_slow(photo):
     code = f"""
 from fer_sklearn import crop_face, detect_faces, read_image
 from fer_sklearn._utils.pixel_values import normalize_pixels
@@ -460,7 +465,7 @@ from fer_sklearn.images import resize_gray
 from fer_sklearn.weights import WeightsNetwork
 
 network = WeightsNetwork("default")
-photo = read_image({str(path)!r})
+photo = read_image({photo!r})
 crops = [crop_face(photo, box, (48, 48)) for box in detect_faces(photo).boxes]
 pixels = normalize_pixels(resize_gray(crops, (48, 48)))
 y_proba = network(pixels[..., None])
@@ -469,14 +474,30 @@ assert network.description["classes"][y_proba[0].argmax()] == "happy", y_proba
     assert _loaded_after(code, heavy=SLOW | KERAS) == []
 
 
-def test_a_photo_becomes_rows_without_anything_slow():
-    code = (
-        "import numpy as np\nfrom fer_sklearn import iter_photo_rows\n"
-        "rows = list(iter_photo_rows([np.zeros((48, 48), np.uint8)], crop_faces=False))\n"
-        "assert rows[0]['status'] == 'ok', rows\n"
-    )
-    # joblib counts the processors.
-    assert _loaded_after(code, heavy=SLOW - {"joblib"}) == []
+@pytest.mark.parametrize("model", ["default", "tiny"])
+def test_the_command_predicts_without_anything_slow(photo, model):
+    code = f"""
+import io
+from fer_sklearn.cli import main
+
+before, sys.stdout = sys.stdout, io.StringIO()
+assert main(["predict", {photo!r}, "--model", {model!r}, "--labels", "fer2013"]) == 0
+assert "happy" in sys.stdout.getvalue()
+sys.stdout = before
+"""
+    # A progress bar is for terminals.
+    assert _loaded_after(code, heavy=SLOW | KERAS | {"tqdm"}) == []
+
+
+def test_a_table_of_photos_needs_pandas_only(photo):
+    code = f"""
+from fer_sklearn import iter_photo_rows, predict_photos
+
+(row,) = iter_photo_rows({photo!r})
+assert row["emotion"] == "happy" and "pandas" not in sys.modules
+assert predict_photos({photo!r})["emotion"].tolist() == ["happy"]
+"""
+    assert _loaded_after(code, heavy=SLOW | KERAS | {"tqdm"}) == ["pandas"]
 
 
 def test_the_import_checks_find_slow_imports():

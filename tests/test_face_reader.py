@@ -43,6 +43,24 @@ def test_the_default_predicts_like_the_pretrained_pipeline(faces):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize(
+    ("name", "labels"), [("tiny", "people"), ("tiny:ferplus", "ferplus"), ("tiny:people", "people")]
+)
+def test_a_bundled_network_is_named(faces, name, labels, monkeypatch):
+    crops = list(faces[0][:5])
+    expected = load_pretrained("tiny", labels=labels, runtime="litert")
+    reader = FaceReader(name)
+    assert reader.classes == expected.classes_.tolist()
+    np.testing.assert_array_equal(reader.predict(crops)[1], expected.predict_proba(crops))
+    monkeypatch.setattr("fer_sklearn.face_reader.is_litert_installed", lambda: False)
+    np.testing.assert_array_equal(FaceReader(name).predict(crops)[0], reader.predict(crops)[0])
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match=r"no weights named 'tini'.*Did you mean 'tiny'\?"):
+        FaceReader("tini")
+
+
 def test_faces_are_cropped_as_by_the_model(model, photo):
     reader = FaceReader(model, detector=find)
     found = reader.detect(photo)

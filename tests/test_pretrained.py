@@ -2,6 +2,8 @@
 
 import math
 import socket
+import subprocess
+import sys
 
 import joblib
 import numpy as np
@@ -10,10 +12,11 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from fer_sklearn import EMOTIONS, evaluate, load_fer2013, load_image_folder, load_pretrained
-from fer_sklearn.weights import SHIPPED, read_weights
+from fer_sklearn.weights import SHIPPED, read_weights, write_weights
 
 # FER2013's labels on PublicTest; at most half a point below benchmarks/results/pretrained.json.
 FLOORS = {"default": 0.733, "tiny": 0.688}
+RUNTIMES = ("auto", "keras", "litert")
 
 
 @pytest.fixture(scope="module", params=SHIPPED)
@@ -81,6 +84,47 @@ def test_labels_of_ferplus_include_contempt():
 def test_an_unknown_label_set_is_refused():
     with pytest.raises(ValueError, match=r"labels='peoples'.*Did you mean 'people'\?"):
         load_pretrained("tiny", labels="peoples")
+
+
+def test_it_predicts_without_keras_until_something_needs_it(faces):
+    code = """
+import pickle, sys
+from fer_sklearn import load_pretrained, make_faces
+
+X = make_faces(3, random_state=0).images
+model = load_pretrained("tiny")
+before = model.predict_proba(X)
+again = pickle.loads(pickle.dumps(model))
+assert (again.predict_proba(X) == before).all()
+assert model[-1].n_parameters_ > 90_000
+assert not {"keras", "tensorflow"} & set(sys.modules)
+assert model[-1].model_.count_params() == model[-1].n_parameters_
+assert "keras" in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_runtimes_agree(faces):
+    X, y = faces
+    models = {runtime: load_pretrained("tiny", runtime=runtime) for runtime in RUNTIMES}
+    auto, keras, litert = (models[runtime].predict_proba(X) for runtime in RUNTIMES)
+    np.testing.assert_array_equal(auto, litert)
+    assert 0 < abs(auto - keras).max() < 0.05
+    # Whoever reads the Keras model may change it, and predictions follow.
+    models["auto"][-1].model_.set_weights([0 * a for a in models["auto"][-1].model_.get_weights()])
+    np.testing.assert_allclose(models["auto"].predict_proba(X), 1 / 7, atol=1e-6)
+    assert clone(models["auto"])[-1].get_params() == models["keras"][-1].get_params()
+
+
+def test_a_network_without_a_litert_model_runs_on_keras(faces, tmp_path):
+    weights = read_weights("tiny")
+    keys = ("architecture", "image_shape", "classes", "pixel_range")
+    path = tmp_path / "own.npz"
+    write_weights(path, weights.arrays, {key: weights.description[key] for key in keys})
+    model = load_pretrained(path)
+    expected = load_pretrained("tiny", runtime="keras").predict_proba(faces[0])
+    np.testing.assert_allclose(model.predict_proba(faces[0]), expected, atol=2e-3)
 
 
 def test_saves_and_loads(pretrained, faces, tmp_path):

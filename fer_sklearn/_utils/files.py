@@ -1,4 +1,4 @@
-"""Atomic writing of files, and the folder of downloads."""
+"""Atomic writing of files, the folder of downloads, and whether output goes to a terminal."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-__all__ = ["atomic_replace_dir", "atomic_write", "check_writable", "data_home"]
+__all__ = ["atomic_replace_dir", "atomic_write", "check_writable", "data_home", "is_terminal"]
 
 
 @contextmanager
@@ -161,3 +161,11 @@ def data_home(folder: str | os.PathLike | None = None) -> Path:
     if folder is None:
         folder = os.environ.get("FER_SKLEARN_DATA") or "~/fer_sklearn_data"
     return Path(folder).expanduser()
+
+
+def is_terminal(stream: IO | None) -> bool:
+    """Return whether a stream is a terminal; False if it is closed, or None as without a console."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 from collections.abc import Callable
@@ -11,9 +12,16 @@ import numpy as np
 
 from .typing import FloatArray
 
-__all__ = ["LiteRTNetwork", "average_mirror_images", "is_litert_installed"]
+__all__ = [
+    "LiteRTNetwork",
+    "average_mirror_images",
+    "count_processors",
+    "is_litert_installed",
+]
 
 _MAX_THREADS = 4
+# Larger batches take more memory, and more time per image: their maps leave the cache.
+_IMAGES_AT_A_TIME = 16
 
 
 def is_litert_installed() -> bool:
@@ -23,6 +31,20 @@ def is_litert_installed() -> bool:
     except ImportError:
         return False
     return True
+
+
+def count_processors() -> int:
+    """Return how many processors this process may use, in a container too."""
+    if hasattr(os, "sched_getaffinity"):
+        n_processors = len(os.sched_getaffinity(0))
+    else:
+        n_processors = os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = map(int, file.read().split())
+    except (OSError, ValueError):  # no control group, or no limit: "max"
+        return n_processors
+    return max(1, min(n_processors, math.ceil(quota / period)))
 
 
 class LiteRTNetwork:
@@ -61,9 +83,9 @@ class LiteRTNetwork:
             interpreter = self._idle.get_nowait()
         except queue.Empty:
             interpreter = self._make_interpreter()
-        step = self._batch_size or len(images)
+        step = self._batch_size or _IMAGES_AT_A_TIME
         outputs = [
-            _run_padded(interpreter, images[start : start + step], step)
+            _run_padded(interpreter, images[start : start + step], self._batch_size)
             for start in range(0, len(images), step)
         ]
         self._idle.put(interpreter)
@@ -79,7 +101,7 @@ class LiteRTNetwork:
     def _make_interpreter(self):
         from ai_edge_litert.interpreter import Interpreter
 
-        n_threads = self._n_threads or min(os.cpu_count() or 1, _MAX_THREADS)
+        n_threads = self._n_threads or min(count_processors(), _MAX_THREADS)
         interpreter = Interpreter(model_content=self._content, num_threads=n_threads)
         interpreter.allocate_tensors()
         return interpreter
@@ -105,10 +127,10 @@ def average_mirror_images(
 
 
 def _run_padded(interpreter, images, size):
-    """Run one batch, padded to `size` images with copies of the last one."""
+    """Run one batch, padded to `size` images, if that is fixed, with copies of the last one."""
     (given,) = interpreter.get_input_details()
     n_images = len(images)
-    if n_images < size:
+    if size is not None and n_images < size:
         images = np.concatenate([images, np.repeat(images[-1:], size - n_images, axis=0)])
     if tuple(given["shape"]) != images.shape:
         interpreter.resize_tensor_input(given["index"], images.shape)

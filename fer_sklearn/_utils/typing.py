@@ -67,7 +67,8 @@ ImagesLike: TypeAlias = "Sequence[Any] | pd.Series | NDArray[Any]"
 #: Pixels of one side of a square, or (height, width).
 Size: TypeAlias = int | tuple[int, int]
 
-RandomState: TypeAlias = int | np.random.RandomState | None
+# As text, since NumPy loads its random generators when they are first used.
+RandomState: TypeAlias = "int | np.random.RandomState | None"
 
 #: Anything with ``get_params`` and ``fit``: an estimator, a pipeline, a search.
 Estimator: TypeAlias = "BaseEstimator"

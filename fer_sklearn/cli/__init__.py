@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from . import _benchmark, _evaluate, _export, _info, _predict, _train, _tune, _video, _webcam
-from ._output import CommandError, one_line, quiet_start_up, warnings_as_lines
+from ._output import CommandError, one_line, quiet_start_up, safe_streams, warnings_as_lines
 
 __all__ = ["main"]
 
@@ -56,7 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["evaluate", "no-such-model.fer", "photos"])  # the error goes to stderr
     1
     """
-    args = _make_parser().parse_args(argv)
+    with safe_streams():
+        return _run(_make_parser().parse_args(argv))
+
+
+def _run(args):
     # Before the first import of TensorFlow, which reads it once.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:

@@ -9,10 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
+from .._utils.files import is_terminal
 from ._output import CommandError, note
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
+
+    from ..face_reader import FaceReader
 
 __all__ = [
     "ARCHITECTURES",
@@ -26,6 +29,7 @@ __all__ = [
     "epoch_progress",
     "fraction",
     "load_model",
+    "load_reader",
     "positive_int",
     "positive_seconds",
     "reject_options",
@@ -83,6 +87,23 @@ def load_model(name: str, labels: str | None = None, *, runtime: str | None = No
     from ..persistence import load
 
     return load(name)
+
+
+def load_reader(name: str, labels: str | None = None, *, detector: str | None = None) -> FaceReader:
+    """Load what reads the faces in photos and videos, which for a bundled model takes little time.
+
+    Parameters
+    ----------
+    name, labels
+        As in :func:`load_model`.
+    detector : str or None, default=None
+        The face detector; None for that of the model.
+    """
+    from ..face_reader import FaceReader
+
+    if name in SHIPPED:
+        return FaceReader(name if labels is None else f"{name}:{labels}", detector=detector)
+    return FaceReader(load_model(name, labels), detector=detector)
 
 
 def add_labels_option(parser: argparse.ArgumentParser, *, default: str = "people") -> None:
@@ -299,7 +320,7 @@ def epoch_progress(pipeline: Pipeline) -> Iterator[None]:
     if "classifier__callbacks" not in before:
         yield
         return
-    if sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         from ..cnn import EpochBar
 
         pipeline.set_params(classifier__callbacks=[EpochBar()])

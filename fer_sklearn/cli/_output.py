@@ -13,9 +13,11 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .._utils.files import is_terminal
 
 if TYPE_CHECKING:
     from .._utils.typing import PathLike
@@ -33,6 +35,7 @@ __all__ = [
     "progress",
     "quiet_start_up",
     "render",
+    "safe_streams",
     "warnings_as_lines",
     "write_text",
 ]
@@ -114,7 +117,7 @@ def _cell(value):
 
 def _max_width():
     """Return the width of the terminal, or None if the output is not one."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
 
 def emit(text: str, output: PathLike | None = None) -> None:
@@ -284,7 +287,7 @@ def progress(iterable: Iterable[Any] | None, **options: Any) -> Any:
     """Show a progress bar on stderr while `iterable` is read, if that is a terminal."""
     from tqdm import tqdm
 
-    hidden = not sys.stderr.isatty()
+    hidden = not is_terminal(sys.stderr)
     return tqdm(iterable, file=sys.stderr, disable=hidden, dynamic_ncols=True, **options)
 
 
@@ -301,6 +304,25 @@ def warnings_as_lines() -> Iterator[None]:
 
 
 @contextmanager
+def safe_streams() -> Iterator[None]:
+    """Let nothing that is printed end a command, whatever stdout and stderr are.
+
+    Without a console, or if the shell closed them, they are None and what is printed is dropped.
+    A character that the encoding of a terminal or file lacks is escaped.
+    """
+    with ExitStack() as stack:
+        for name, redirect in (("stdout", redirect_stdout), ("stderr", redirect_stderr)):
+            stream = getattr(sys, name)
+            if stream is None:
+                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                stack.enter_context(redirect(nowhere))
+            elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+                stream.reconfigure(errors="backslashreplace")
+                stack.callback(stream.reconfigure, errors="strict")
+        yield
+
+
+@contextmanager
 def quiet_start_up(*, enabled: bool) -> Iterator[None]:
     """Hide the lines that TensorFlow prints at import, here and in workers.
 
@@ -311,7 +333,11 @@ def quiet_start_up(*, enabled: bool) -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
-    terminal = os.dup(2)
+    try:
+        terminal = os.dup(2)
+    except OSError:  # closed: there is nothing to hide
+        yield
+        return
     with tempfile.TemporaryFile() as aside, os.fdopen(terminal, "w", buffering=1) as stderr:
         os.dup2(aside.fileno(), 2)
         try:

@@ -8,7 +8,8 @@ import sys
 from itertools import islice
 from typing import Any
 
-from ._models import MODEL_HELP, add_labels_option, load_model
+from .._utils.files import is_terminal
+from ._models import MODEL_HELP, add_labels_option, load_reader
 from ._output import PRINTERS, CommandError, note, one_line
 
 __all__ = ["add_parser", "run"]
@@ -125,9 +126,7 @@ def _sample():
 
 
 def _reader(args):
-    from ..face_reader import FaceReader
-
-    return FaceReader(load_model(args.model, args.labels), detector=args.detector)
+    return load_reader(args.model, args.labels, detector=args.detector)
 
 
 def _write(args, images, reader, options):
@@ -162,7 +161,7 @@ def _print(args, images, reader, options):
     names = (source.name for source in iter_sources(args.paths or ["astronaut"]))
     longest = max(map(len, islice(names, _N_MEASURED)), default=0)
     printer = PRINTERS[args.format or "table"](reader.classes, longest)
-    is_shown = sys.stderr.isatty() and not sys.stdout.isatty()
+    is_shown = is_terminal(sys.stderr) and not is_terminal(sys.stdout)
     for row in iter_photo_rows(images, reader, on_photo=count, progress=is_shown, **options):
         printer.write(row)
     printer.close()
@@ -171,9 +170,9 @@ def _print(args, images, reader, options):
 
 def _warn(photo):
     """Report a photo that cannot be read, in a line above the progress bar."""
-    from tqdm import tqdm
-
     _, is_unreadable, reason = photo.status.partition("unreadable: ")
     if is_unreadable:
+        from tqdm import tqdm
+
         message = f"fer-sklearn: warning: {one_line(photo.source.name)}: {reason}"
         tqdm.write(message, file=sys.stderr)

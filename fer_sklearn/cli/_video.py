@@ -12,7 +12,7 @@ from typing import Any
 from ._models import (
     MODEL_HELP,
     add_labels_option,
-    load_model,
+    load_reader,
     positive_int,
     positive_seconds,
     seconds,
@@ -164,8 +164,7 @@ def analyze(
             check_output(path, force=args.force, option=f"--{option}")
     summary = analyze_video(
         source,
-        load_model(args.model, args.labels),
-        detector=args.detector,
+        load_reader(args.model, args.labels, detector=args.detector),
         output=args.output,
         annotated_video=args.annotate,
         plot_path=args.plot,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-import keras
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,20 +16,38 @@ from .._utils.compat import Interval, Options, StrOptions, fit_context
 from .._utils.pixels import ImageTagsMixin
 from .._utils.prediction import PredictionMixin
 from .._utils.typing import ArrayLike, RandomState
-from ..weights import read_weights
-from ._checkpoints import open_checkpoint
-from ._compiled import TrainingState, compile_prediction
-from ._data import apply_weights_metadata, check_training_data, train_validation_split
-from ._fit import (
-    TrainedNetwork,
+from .._utils.validation import check_choice
+from ..weights import WeightsNetwork, read_weights
+from ._data import (
+    apply_weights_metadata,
+    check_training_data,
     draw_seed,
-    initial_state,
-    network_spec,
-    train_all_epochs,
-    train_one_epoch,
+    train_validation_split,
 )
 
+# Methods that need Keras import it, and the files that do: a network from a weights file predicts
+# on LiteRT, without waiting for TensorFlow.
+if TYPE_CHECKING:
+    import keras
+
+    from ._fit import TrainedNetwork
+
 __all__ = ["FERCNNClassifier"]
+
+
+class _KerasOptimizers(type):
+    """Knows instances of Keras's optimizers; there are none before Keras is imported."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        keras = sys.modules.get("keras")
+        return keras is not None and isinstance(instance, keras.optimizers.Optimizer)
+
+
+class _Optimizer(metaclass=_KerasOptimizers):
+    """``keras.optimizers.Optimizer``, for checks of parameters."""
+
+
+_Optimizer.__module__, _Optimizer.__qualname__ = "keras.optimizers", "Optimizer"
 
 
 class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEstimator):
@@ -122,7 +140,9 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     model_ : keras.Model
-        The trained network, uncompiled: from ``(n, h, w, 1)`` float32 to probabilities.
+        The trained network, uncompiled: from ``(n, h, w, 1)`` float32 to probabilities. If the
+        classifier predicts on LiteRT, reading this attribute loads Keras, on which it predicts
+        from then on.
     history_ : dict of str to list of float
         ``loss``, ``accuracy`` and, with validation images, ``val_loss`` and ``val_accuracy``,
         one value per epoch.
@@ -164,7 +184,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         "architecture": [str, callable],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "optimizer": [str, keras.optimizers.Optimizer],
+        "optimizer": [str, _Optimizer],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "learning_rate_schedule": [None, StrOptions({"cosine"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -273,7 +293,11 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         -------
         self : FERCNNClassifier
         """
-        is_resuming = self.warm_start and hasattr(self, "model_")
+        from ._checkpoints import open_checkpoint
+        from ._compiled import TrainingState
+        from ._fit import initial_state, train_all_epochs
+
+        is_resuming = self.warm_start and self.__sklearn_is_fitted__()
         data = check_training_data(
             self, X, y, sample_weight, soft_targets=soft_targets, reset=not is_resuming
         )
@@ -308,7 +332,10 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         -------
         self : FERCNNClassifier
         """
-        is_first_call = not hasattr(self, "model_")
+        from ._compiled import TrainingState
+        from ._fit import initial_state, train_one_epoch
+
+        is_first_call = not self.__sklearn_is_fitted__()
         data = check_training_data(self, X, y, sample_weight, classes=classes, reset=is_first_call)
         if is_first_call:
             self._seed = draw_seed(self.random_state)
@@ -318,8 +345,15 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
             start = TrainingState(weights, self._optimizer_state, self.n_iter_, self.history_)
         return self._set_trained(train_one_epoch(self, data, self._seed, start))
 
-    def load_weights(self) -> Self:
+    def load_weights(self, *, runtime: Literal["keras", "litert"] = "keras") -> Self:
         """Load `initial_weights` and become fitted, without training.
+
+        Parameters
+        ----------
+        runtime : {"keras", "litert"}, default="keras"
+            What predicts: Keras, or the file's LiteRT model, which starts without TensorFlow.
+            Training loads Keras in any case, and so does reading `model_`; from then on Keras
+            predicts.
 
         Returns
         -------
@@ -329,14 +363,25 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         ------
         ValueError
             Unless `initial_weights` is the name of bundled weights or an ``.npz`` file. Other
-            files do not state their labels and image size.
+            files do not state their labels and image size. Also if the file has no LiteRT model
+            but `runtime` requires it.
         """
-        weights = read_weights(str(self.initial_weights))
+        check_choice("runtime", runtime, ("keras", "litert"))
+        name = str(self.initial_weights)
+        weights = read_weights(name)
+        network = WeightsNetwork(name) if runtime == "litert" else None
         apply_weights_metadata(self, weights.description)
-        model = network_spec(self)[0].build()
-        model.set_weights(weights.arrays)
+        self._forget_network()
         self._seed = draw_seed(self.random_state)
-        return self._set_trained(TrainedNetwork(model, None, {"loss": [], "accuracy": []}))
+        self._optimizer_state, self.n_iter_ = None, 0
+        self.history_ = {"loss": [], "accuracy": []}
+        self._weights = weights
+        if network is None:
+            self._build()
+        else:
+            self._network = network
+            self._set_predict_batch()
+        return self
 
     def to_float32(self) -> Self:
         """Return this classifier with a network that computes in float32, as exports need it.
@@ -352,23 +397,37 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         NotFittedError
             If the classifier is not fitted.
         """
+        from ._fit import TrainedNetwork, network_spec
+
         check_is_fitted(self)
+        weights = self.model_.get_weights()
         if self.dtype_policy == "float32":
             return self
         converted = copy.copy(self).set_params(dtype_policy="float32")
         model = network_spec(converted)[0].build()
-        model.set_weights(self.model_.get_weights())
+        model.set_weights(weights)
         return converted._set_trained(
             TrainedNetwork(model, converted._optimizer_state, converted.history_)
         )
 
     @property
+    def model_(self) -> keras.Model:
+        """The trained network, uncompiled."""
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"this {type(self).__name__} is not fitted: it has no 'model_'")
+        if "_model" not in vars(self):
+            self._build()
+        return self._model
+
+    @property
     def n_parameters_(self) -> int:
         """Number of weights of the network, including those that are not trained."""
-        return self.model_.count_params()
+        if "_model" in vars(self):
+            return self._model.count_params()
+        return sum(array.size for array in self._weights.arrays)
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "model_")
+        return "_model" in vars(self) or "_weights" in vars(self)
 
     def __getstate__(self):
         state = super().__getstate__().copy()
@@ -379,12 +438,35 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        if hasattr(self, "model_"):
-            self._predict_batch = compile_prediction(self.model_)
+        if self.__sklearn_is_fitted__():
+            self._set_predict_batch()
+
+    def _build(self):
+        """Build the network in Keras from the weights that were loaded."""
+        from ._fit import network_spec
+
+        model = network_spec(self)[0].build()
+        model.set_weights(self._weights.arrays)
+        self._forget_network()
+        self._model = model
+        self._set_predict_batch()
+
+    def _forget_network(self):
+        for name in ("_model", "_weights", "_network"):
+            vars(self).pop(name, None)
+
+    def _set_predict_batch(self):
+        if "_network" in vars(self):
+            self._predict_batch = self._network
+        else:
+            from ._compiled import compile_prediction
+
+            self._predict_batch = compile_prediction(self._model)
 
     def _set_trained(self, trained: TrainedNetwork) -> Self:
         """Set the attributes that training determines."""
-        self.model_, self._optimizer_state, self.history_ = trained
+        self._forget_network()
+        self._model, self._optimizer_state, self.history_ = trained
         self.n_iter_ = len(self.history_["loss"])
-        self._predict_batch = compile_prediction(self.model_)
+        self._set_predict_batch()
         return self

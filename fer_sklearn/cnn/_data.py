@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.model_selection import StratifiedShuffleSplit
-from sklearn.utils import compute_sample_weight
+from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._utils.compat import check_sample_weight
@@ -14,15 +14,15 @@ from .._utils.cross_validation import digest_rows
 from .._utils.pixel_values import check_pixel_range, unit_range
 from .._utils.pixels import check_pixels
 from .._utils.prediction import set_network_attributes
-from .._utils.typing import ArrayLike, Estimator
+from .._utils.typing import ArrayLike, Estimator, RandomState
 from .._utils.validation import check_labels, check_soft_targets
 from ..weights import is_weights_file, read_description
-from .architectures import resolve_architecture
 
 __all__ = [
     "TrainingData",
     "apply_weights_metadata",
     "check_training_data",
+    "draw_seed",
     "train_validation_split",
 ]
 
@@ -92,6 +92,8 @@ def check_training_data(
     -------
     TrainingData
     """
+    from .architectures import resolve_architecture  # imports Keras
+
     resolve_architecture(estimator.architecture)
     origin = "the first fit"
     earlier = None if reset else getattr(estimator, "training_rows_", None)
@@ -117,6 +119,11 @@ def check_training_data(
         soft_targets = check_soft_targets(soft_targets, len(codes), estimator.classes_)
     estimator.training_rows_ = digest_rows(pixels, earlier)
     return TrainingData(pixels, codes, weights, soft_targets)
+
+
+def draw_seed(random_state: RandomState) -> int:
+    """Return the seed of everything random in a fit."""
+    return check_random_state(random_state).randint(2**31 - 1)
 
 
 def apply_weights_metadata(estimator: Estimator, description: dict) -> None:

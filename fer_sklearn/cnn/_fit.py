@@ -16,10 +16,9 @@ from typing import NamedTuple
 import keras
 import numpy as np
 from scikeras.wrappers import KerasClassifier
-from sklearn.utils import check_random_state
 
 from .._utils.pixel_values import to_unit_floats
-from .._utils.typing import Estimator, RandomState
+from .._utils.typing import Estimator
 from ..weights import is_weights_file, read_weights
 from ._checkpoints import Checkpoint, CheckpointEachEpoch, EarlyStopping, ReseedEachEpoch
 from ._compiled import (
@@ -36,7 +35,6 @@ __all__ = [
     "EpochBar",
     "EpochLines",
     "TrainedNetwork",
-    "draw_seed",
     "initial_state",
     "network_spec",
     "train",
@@ -65,11 +63,6 @@ class TrainedNetwork(NamedTuple):
     model: keras.Model
     optimizer: list[np.ndarray] | None
     history: dict[str, list[float]]
-
-
-def draw_seed(random_state: RandomState) -> int:
-    """Return the seed of everything random in a fit."""
-    return check_random_state(random_state).randint(2**31 - 1)
 
 
 def network_spec(

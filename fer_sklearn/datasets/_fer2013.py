@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.files import data_home as data_folder
+from .._utils.files import is_terminal
 from .._utils.typing import LabelArray, NDArray, PathLike, PixelArray
 from .._utils.validation import check_choice, suggestion
 from ..emotions import EMOTIONS, FER2013_CODES, canonical_emotion
@@ -450,7 +451,7 @@ def _download(home: Path) -> Path:
             folder, "", registry={_ARCHIVE: None}, urls={_ARCHIVE: _URL}, retry_if_failed=1
         )
         downloader = pooch.HTTPDownloader(
-            progressbar=sys.stderr.isatty(), chunk_size=2**16, timeout=_TIMEOUT_SECONDS
+            progressbar=is_terminal(sys.stderr), chunk_size=2**16, timeout=_TIMEOUT_SECONDS
         )
         try:
             path = Path(fetcher.fetch(_ARCHIVE, downloader=downloader))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.files import data_home
+from .._utils.files import data_home, is_terminal
 from .._utils.typing import PathLike, PixelArray
 from ._faces import Faces, ParametersMixin, WorkingImage, per_thread, working_image
 
@@ -141,7 +141,7 @@ def fetch_yunet(folder: PathLike | None = None) -> Path:
     import pooch
 
     path = _model_path(folder)
-    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=_TIMEOUT_SECONDS)
+    downloader = pooch.HTTPDownloader(progressbar=is_terminal(sys.stderr), timeout=_TIMEOUT_SECONDS)
     problems = []
     for url in URLS:
         try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+from .._utils.files import is_terminal
+from .._utils.litert import count_processors
 from .._utils.tables import row_columns
 from .._utils.typing import Estimator, ImageLike, ImagesLike, PathLike
 from ..face_reader import FaceReader, as_face_reader
@@ -24,7 +26,7 @@ __all__ = ["check_photo_outputs", "iter_photo_rows", "predict_photos"]
 
 def predict_photos(
     images: ImageLike | ImagesLike | Iterable[ImageLike],
-    estimator: Estimator | FaceReader | None = None,
+    estimator: Estimator | FaceReader | str | None = None,
     *,
     detector: str | Callable | None = None,
     crop_faces: bool = True,
@@ -45,8 +47,9 @@ def predict_photos(
         a pattern such as ``"photos/**/*.jpg"`` stands for the photos that match it. A list, a
         generator or a stack of shape ``(n, h, w[, 3])`` may be of any length: only a few photos
         are in memory at a time.
-    estimator : fitted pipeline or classifier, FaceReader or None, default=None
-        If None, the bundled pretrained model.
+    estimator : fitted pipeline or classifier, str, FaceReader or None, default=None
+        As in :class:`~fer_sklearn.FaceReader`: a string names a bundled network, such as
+        ``"tiny"``. If None, the bundled pretrained model.
     detector : None, "haar", "yunet" or callable, default=None
         The face detector, as in :class:`~fer_sklearn.FaceCropper`. If None, the detector of the
         estimator's step ``crop``, or ``"haar"`` without such a step. A callable is called from
@@ -142,7 +145,7 @@ def predict_photos(
 
 def iter_photo_rows(
     images: ImageLike | ImagesLike | Iterable[ImageLike],
-    estimator: Estimator | FaceReader | None = None,
+    estimator: Estimator | FaceReader | str | None = None,
     *,
     detector: str | Callable | None = None,
     crop_faces: bool = True,
@@ -253,23 +256,31 @@ def _report(results, on_photo, bar):
 
 
 def _check_numbers(batch_size, n_jobs):
-    from joblib import effective_n_jobs
-
     for name, number in (("batch_size", batch_size), ("n_jobs", n_jobs)):
         is_int = isinstance(number, Integral) and not isinstance(number, bool)
         if not is_int or (number < 1 and not (name == "n_jobs" and number < 0)):
             expected = "above 0" + (", or -1 for all processors" if name == "n_jobs" else "")
             raise ValueError(f"{name}={number!r}; expected an int {expected}.")
-    return {"batch_size": int(batch_size), "n_threads": effective_n_jobs(int(n_jobs))}
+    # Negative numbers count from all processors, as joblib's do.
+    n_threads = n_jobs if n_jobs > 0 else max(1, count_processors() + 1 + n_jobs)
+    return {"batch_size": int(batch_size), "n_threads": int(n_threads)}
 
 
 def _progress_bar(images, shown):
     """Return a bar on stderr that counts photos; if `shown` is None, visible on a terminal."""
+    if not (is_terminal(sys.stderr) if shown is None else shown):
+        return nullcontext(_NoBar())
     from tqdm import tqdm
 
-    shown = sys.stderr.isatty() if shown is None else shown
-    total = count_sources(images) if shown else None
-    return tqdm(total=total, unit="photo", file=sys.stderr, disable=not shown, dynamic_ncols=True)
+    total = count_sources(images)
+    return tqdm(total=total, unit="photo", file=sys.stderr, dynamic_ncols=True)
+
+
+class _NoBar:
+    """What is updated where no progress bar is shown."""
+
+    def update(self, n: int) -> None:
+        """Do nothing."""
 
 
 def _to_frame(photos, columns):
