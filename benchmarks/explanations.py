@@ -61,14 +61,10 @@ def main():
     models = {}
     for name in SHIPPED:
         n_occluded = len(X) if name == "tiny" else args.occluded
-        models[name] = measure(load_pretrained(name, labels="fer2013", runtime="keras"), X, y, n_occluded)
+        model = load_pretrained(name, labels="fer2013", runtime="keras")
+        models[name] = measure(model, X, y, n_occluded)
         if args.plots:
-            draw(
-                load_pretrained(name, labels="fer2013", runtime="keras"),
-                X,
-                y,
-                args.plots / f"explanations_{name}.png",
-            )
+            draw(model, X, y, args.plots / f"explanations_{name}.png")
     result = {"scored_on": "PublicTest", "images": len(X), "share": _FRACTION, "models": models}
     write_result("explanations", result, args.output)
     for check, table in TABLES.items():

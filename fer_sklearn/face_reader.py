@@ -215,7 +215,7 @@ def _split(estimator):
         from .pretrained import load_pretrained
 
         name, labels = split_name(estimator)
-        estimator = load_pretrained(name, labels=labels or LABEL_SETS[0])
+        estimator = load_pretrained(str(name), labels=labels or LABEL_SETS[0])
     croppers, rest = split_pipeline(estimator, FaceCropper)
     if not hasattr(rest, "predict") or not hasattr(rest, "classes_"):
         raise TypeError(

@@ -106,7 +106,7 @@ assert "keras" in sys.modules
 
 
 def test_the_runtimes_agree(faces):
-    X, y = faces
+    X, _ = faces
     models = {runtime: load_pretrained("tiny", runtime=runtime) for runtime in RUNTIMES}
     auto, keras, litert = (models[runtime].predict_proba(X) for runtime in RUNTIMES)
     np.testing.assert_array_equal(auto, litert)

@@ -164,7 +164,7 @@ def data_home(folder: str | os.PathLike | None = None) -> Path:
 
 
 def is_terminal(stream: IO | None) -> bool:
-    """Return whether a stream is a terminal; False if it is closed, or None as without a console."""
+    """Return whether a stream is a terminal; without a console, it is None."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:  # closed

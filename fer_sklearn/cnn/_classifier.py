@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -373,8 +374,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         apply_weights_metadata(self, weights.description)
         self._forget_network()
         self._seed = draw_seed(self.random_state)
-        self._optimizer_state, self.n_iter_ = None, 0
-        self.history_ = {"loss": [], "accuracy": []}
+        self._record_training(None, {"loss": [], "accuracy": []})
         self._weights = weights
         if network is None:
             self._build()
@@ -453,7 +453,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
 
     def _forget_network(self):
         for name in ("_model", "_weights", "_network"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
 
     def _set_predict_batch(self):
         if "_network" in vars(self):
@@ -465,8 +465,15 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
 
     def _set_trained(self, trained: TrainedNetwork) -> Self:
         """Set the attributes that training determines."""
+        model, optimizer, history = trained
         self._forget_network()
-        self._model, self._optimizer_state, self.history_ = trained
-        self.n_iter_ = len(self.history_["loss"])
+        self._model = model
+        self._record_training(optimizer, history)
         self._set_predict_batch()
         return self
+
+    def _record_training(
+        self, optimizer: list[np.ndarray] | None, history: dict[str, list[float]]
+    ) -> None:
+        self._optimizer_state, self.history_ = optimizer, history
+        self.n_iter_ = len(history["loss"])

@@ -140,7 +140,8 @@ def scale_logits(classifier: FERCNNClassifier, temperature: float) -> None:
     >>> from fer_sklearn import load_pretrained, make_faces
     >>> from fer_sklearn.cnn import fit_temperature, scale_logits
     >>> X, y = make_faces(140, random_state=0, return_X_y=True)
-    >>> model = load_pretrained("tiny").set_params(classifier__test_time_augmentation=False)
+    >>> model = load_pretrained("tiny", runtime="keras")
+    >>> _ = model.set_params(classifier__test_time_augmentation=False)
     >>> scale_logits(model[-1], fit_temperature(model, X, y))
     >>> round(fit_temperature(model, X, y), 2)
     1.0

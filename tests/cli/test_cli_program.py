@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from running import run, usage_error
 
@@ -14,6 +15,7 @@ from fer_sklearn.cli._output import quiet_start_up
 from fer_sklearn.cli._tune import SCORES
 from fer_sklearn.cnn.architectures import ARCHITECTURES as ALL_ARCHITECTURES
 from fer_sklearn.evaluation import SCORING
+from fer_sklearn.images import write_image
 
 COMMANDS = (
     *("train", "evaluate", "tune", "predict", "video", "webcam", "export", "benchmark", "info"),
@@ -77,6 +79,34 @@ def test_a_closed_pipe_is_not_an_error():
         errors = process.stderr.read()
     assert process.returncode == 1
     assert errors == b""
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_not_an_error(tmp_path, streams):
+    (tmp_path / "text.jpg").write_text("a text")
+    write_image(tmp_path / "photo.png", np.zeros((48, 48), np.uint8))
+    command = f"{sys.executable} -m fer_sklearn predict . --no-crop-faces -o rows.csv {streams}"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, timeout=120)
+    assert done.returncode == 1  # one of the photos cannot be read
+    assert b"Traceback" not in done.stderr
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_names_that_the_output_cannot_encode_are_escaped(tmp_path, encoding):
+    write_image(tmp_path / "日本.png", np.zeros((48, 48), np.uint8))
+    command = [sys.executable, "-m", "fer_sklearn", "predict", "日本.png", "–.png"]
+    done = subprocess.run(
+        [*command, "--no-crop-faces"],
+        cwd=tmp_path,
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        timeout=120,
+    )
+    lines = done.stdout.decode(encoding).splitlines()
+    assert len(lines) == 4
+    assert lines[2].startswith("日本.png" if encoding == "utf-8" else r"\u65e5\u672c.png")
+    assert b"there is no such file" in done.stderr
 
 
 def test_a_command_is_needed(capsys):

@@ -13,7 +13,7 @@ from fer_sklearn.cnn.architectures import leaf_layers
 
 @pytest.fixture
 def tiny():
-    return load_pretrained("tiny")
+    return load_pretrained("tiny", runtime="keras")
 
 
 def batch_norm_layers(classifier):
