@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ._utils.files import atomic_write, check_writable
-from ._utils.pixel_values import flat_image_shape, to_uint8
+from ._utils.pixel_values import to_uint8
+from ._utils.pixels import KnownShapes, split_batch
 from ._utils.typing import ArrayLike, ImageLike, ImagesLike, PathLike, PixelArray, Readable
 from .exceptions import ImageReadError
 
@@ -88,10 +89,7 @@ def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
         )
     if pixels.size == 0:
         raise ValueError(f"{name} has shape {pixels.shape}: a photo without pixels.")
-    try:
-        pixels = to_uint8(pixels)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+    pixels = to_uint8(pixels, name=name)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         return pixels[:, :, 0]
     if pixels.ndim == 3 and pixels.shape[2] == 4:
@@ -126,7 +124,7 @@ class Photos:
         return os.fspath(item) if isinstance(item, (str, os.PathLike)) else f"X[{index}]"
 
 
-def iter_photos(X: ImagesLike) -> Photos:
+def iter_photos(X: ImagesLike, *, known: KnownShapes = None, owner: str = "") -> Photos:
     """Check a batch of photos, which are then read one at a time to save memory.
 
     Parameters
@@ -134,6 +132,8 @@ def iter_photos(X: ImagesLike) -> Photos:
     X : list, object array, Series, or ndarray
         Photos as :func:`as_photo_list` takes them. The dtype range of one numeric array is
         decided for the whole array, that of a list photo by photo.
+    known, owner
+        As in :func:`as_photo_list`.
 
     Returns
     -------
@@ -146,12 +146,20 @@ def iter_photos(X: ImagesLike) -> Photos:
     ValueError, TypeError
         If `X` is not a batch.
     """
-    if isinstance(X, np.ndarray) and X.dtype.kind in "biufc" and X.ndim >= 2:
-        X = to_uint8(X)
-    return Photos(as_photo_list(X))
+    batch = split_batch(X, known=known, owner=owner)
+    if isinstance(batch, np.ndarray):
+        batch = list(to_uint8(batch, name="X", is_batch=True))
+    return Photos(batch)
 
 
-def as_photo_list(X: ImagesLike, *, name: str = "X") -> list[Any]:
+def as_photo_list(
+    X: ImagesLike,
+    *,
+    name: str = "X",
+    known: KnownShapes = None,
+    owner: str = "",
+    labelled: bool = False,
+) -> list[Any]:
     """Split a batch of photos into a list with one item per photo, without reading or copying.
 
     Parameters
@@ -162,6 +170,8 @@ def as_photo_list(X: ImagesLike, *, name: str = "X") -> list[Any]:
         refused, because it is not a batch.
     name : str
         What error messages call `X`.
+    known, owner, labelled
+        What flattened images are, as in :func:`~fer_sklearn._utils.pixels.split_batch`.
 
     Returns
     -------
@@ -175,41 +185,13 @@ def as_photo_list(X: ImagesLike, *, name: str = "X") -> list[Any]:
     TypeError
         If it is not a list or an array.
     """
-    if isinstance(X, (str, bytes)) or hasattr(X, "__fspath__"):
-        raise ValueError(
-            f"{name} is a single path, {str(X)!r}; expected a batch. Pass a list: [{name}]."
-        )
-    if hasattr(X, "to_numpy"):
-        X = X.to_numpy()
-    if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1 and X.dtype.kind in "OUS":
-        X = X[:, 0]
-    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS":
-        return list(_stack_of_images(X, name))
-    if not hasattr(X, "__len__") or not hasattr(X, "__iter__") or hasattr(X, "tocsr"):
-        raise TypeError(
-            f"{name} is a {type(X).__name__}; expected a list of photos or an array. Sparse "
-            f"input is not supported."
-        )
-    items = list(X)
-    if not items:
-        raise ValueError(f"{name} is empty: found 0 photo(s), expected at least one.")
-    if all(np.ndim(item) == 1 and not isinstance(item, (str, bytes)) for item in items):
-        return list(_stack_of_images(np.asarray(items), name))
-    return items
+    return list(split_batch(X, name=name, known=known, owner=owner, labelled=labelled))
 
 
-def _stack_of_images(X, name):
-    """View a numeric array as images along its first axis."""
-    if X.ndim == 2:
-        X = X.reshape(len(X), *flat_image_shape(X.shape[1]))
-    if X.ndim not in (3, 4):
-        raise ValueError(
-            f"{name} has shape {X.shape}; expected a batch of photos, (n, h, w) or "
-            f"(n, h, w, 3). Reshape your data; for one photo pass {name}[np.newaxis]."
-        )
-    if len(X) == 0:
-        raise ValueError(f"{name} has shape {X.shape}: found 0 photo(s), expected at least one.")
-    return X
+def common_shape(photos: list[Any]) -> tuple[int, int] | None:
+    """Return height and width of photos that are arrays of one size; None for others."""
+    shapes = {photo.shape[:2] if isinstance(photo, np.ndarray) else None for photo in photos}
+    return shapes.pop() if len(shapes) == 1 else None
 
 
 def read_image(source: PathLike | bytes | Readable, *, max_pixels: int = MAX_PIXELS) -> PixelArray:
@@ -384,7 +366,9 @@ def subsample(image: PixelArray, scale: float) -> PixelArray:
     return np.ascontiguousarray(image[::step, ::step])
 
 
-def resize_gray(images: ImagesLike, size: tuple[int, int]) -> PixelArray:
+def resize_gray(
+    images: ImagesLike, size: tuple[int, int], *, known: KnownShapes = None, owner: str = ""
+) -> PixelArray:
     """Convert photos of any kind and size to grey images of one size.
 
     Colour becomes grey with the luma weights of ITU-R BT.601. Shrinking averages areas,
@@ -396,6 +380,10 @@ def resize_gray(images: ImagesLike, size: tuple[int, int]) -> PixelArray:
         Paths or pixels.
     size : (int, int)
         Height and width of the result.
+    known : tuple of (int, int) or None, default=None
+        Possible heights and widths of flattened images. If None, those of the result, or squares.
+    owner : str, default=""
+        The estimator that knows these, for error messages.
 
     Returns
     -------
@@ -416,7 +404,7 @@ def resize_gray(images: ImagesLike, size: tuple[int, int]) -> PixelArray:
     finished = _already_gray(images, size)
     if finished is not None:
         return finished
-    photos = iter_photos(images)
+    photos = iter_photos(images, known=known, owner=owner)
     resized = np.empty((len(photos), *size), np.uint8)
     for index, photo in enumerate(photos):
         resized[index] = resize(to_gray(photo), size)

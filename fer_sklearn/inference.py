@@ -247,7 +247,8 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
     def _check_images(self, X):
         if self._takes == "pixels":
             return super()._check_images(X)
-        return resize_gray(X, self.image_shape_)
+        known = (self.image_shape_,)
+        return resize_gray(X, self.image_shape_, known=known, owner=type(self).__name__)
 
     def _network_input(self, pixels):
         if self._takes == "pixels":

@@ -16,7 +16,7 @@ from ._utils.pixel_values import NORMALIZATIONS, normalize_pixels
 from ._utils.pixels import ImageOutputMixin, ImageTagsMixin, check_pixels
 from ._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
 from ._utils.validation import check_choice, check_pair
-from .images import as_photo_list, resize_gray
+from .images import as_photo_list, common_shape, resize_gray
 
 __all__ = ["GrayscaleResizer", "PixelNormalizer", "normalize_pixels", "resize_gray"]
 
@@ -24,13 +24,19 @@ __all__ = ["GrayscaleResizer", "PixelNormalizer", "normalize_pixels", "resize_gr
 class GrayscaleResizer(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstimator):
     """Convert photos or faces of any kind and size to grey images of one size.
 
-    Stateless: `transform` works without `fit`. Colour becomes grey with the luma weights of
-    ITU-R BT.601; shrinking averages areas, enlarging uses cubic interpolation.
+    Only the size of flattened images is learned, so `transform` works without `fit`. Colour becomes
+    grey with the luma weights of ITU-R BT.601; shrinking averages areas, enlarging uses cubic
+    interpolation.
 
     Parameters
     ----------
     size : int or (int, int), default=48
         Side of the square images, or their height and width, in pixels.
+
+    Attributes
+    ----------
+    image_shape_ : (int, int) or None
+        Height and width of the images seen in `fit`, if they were arrays of one size.
 
     Examples
     --------
@@ -44,12 +50,12 @@ class GrayscaleResizer(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseE
         self.size = size
 
     def fit(self, X: ImagesLike, y: Any = None) -> GrayscaleResizer:
-        """Check the parameters; nothing is learned.
+        """Check the parameters and record the size of arrays.
 
         Parameters
         ----------
         X : batch of photos
-            Counted, but not read.
+            Files are counted, but not read. Rows of pixels are flattened squares.
         y : ignored
 
         Returns
@@ -57,7 +63,7 @@ class GrayscaleResizer(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseE
         self
         """
         check_pair("size", self.size, "(height, width)")
-        as_photo_list(X)
+        self.image_shape_ = common_shape(as_photo_list(X, labelled=y is not None))
         return self
 
     def transform(self, X: ImagesLike) -> PixelArray:
@@ -67,7 +73,7 @@ class GrayscaleResizer(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseE
         ----------
         X : list, object array, or ndarray of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w)
             Paths or pixels: bool, integers in 0..255, uint16, or floats in [0, 1] or
-            [0, 255].
+            [0, 255]. Flattened images must have the size seen in `fit`, or `size`.
 
         Returns
         -------
@@ -79,9 +85,13 @@ class GrayscaleResizer(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseE
         ImageReadError
             If a file is missing or damaged; the message names it.
         ValueError
-            If an item is not a photo; the message has its position.
+            If an item is not a photo; the message has its position. If `X` is one photo without
+            the batch axis.
         """
-        return resize_gray(X, check_pair("size", self.size, "(height, width)"))
+        size = check_pair("size", self.size, "(height, width)")
+        fitted = getattr(self, "image_shape_", None)
+        known = (size,) if fitted is None else (fitted, size)
+        return resize_gray(X, size, known=known, owner=type(self).__name__)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -90,6 +100,12 @@ class GrayscaleResizer(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseE
         tags.input_tags.positive_only = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _n_dims(X):
+    """Return the dimensions of a batch of images: an array, a table, or a list of images."""
+    n_dims = getattr(X, "ndim", 1)
+    return n_dims if n_dims > 1 else 1 + np.ndim(next(iter(X)))
 
 
 def _returns_rows(normalizer):
@@ -152,8 +168,8 @@ class PixelNormalizer(ImageTagsMixin, OneToOneFeatureMixin, TransformerMixin, Ba
         self
         """
         check_choice("method", self.method, NORMALIZATIONS)
-        check_pixels(self, X, reset=True)
-        self.n_dims_ = np.asarray(X).ndim
+        check_pixels(self, X, reset=True, labelled=y is not None)
+        self.n_dims_ = _n_dims(X)
         return self
 
     def transform(self, X: ArrayLike) -> PixelArray:
@@ -174,7 +190,8 @@ class PixelNormalizer(ImageTagsMixin, OneToOneFeatureMixin, TransformerMixin, Ba
             For floats outside [0, 1] where they are not expected.
         """
         pixels = normalize_pixels(check_pixels(self, X, reset=False), self.method)
-        return pixels.reshape(np.asarray(X).shape)
+        shapes = {2: (len(pixels), -1), 4: (*pixels.shape, 1)}
+        return pixels.reshape(shapes.get(_n_dims(X), pixels.shape))
 
     @available_if(_returns_rows)
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:

@@ -1,8 +1,10 @@
-"""Scales of pixel values: 8 bits, [0, 1], and normalised. Pure functions over NumPy and OpenCV."""
+"""What pixel values mean: 8 bits, [0, 1], and normalised. Pure functions over NumPy and OpenCV.
+
+:func:`to_pixels` and :func:`to_uint8` hold the table of dtypes and ranges, and
+:func:`check_pixel_range` compares them with those seen in fit.
+"""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
@@ -11,9 +13,10 @@ from .validation import check_choice
 
 __all__ = [
     "NORMALIZATIONS",
+    "check_finite",
     "check_pixel_range",
-    "flat_image_shape",
     "normalize_pixels",
+    "to_pixels",
     "to_uint8",
     "to_unit_floats",
     "unit_range",
@@ -24,35 +27,95 @@ NORMALIZATIONS = ("unit", "standard", "equalize", "clahe")
 
 # Interpolation leaves values this far outside [0, 1] and [0, 255].
 _FLOAT_SLACK = 1e-3
+# Values of white in uint16 arrays of 8, 10, 12 and 16 bits.
+_WHITES = (255, 1023, 4095, 65535)
+# How far pixels may leave the range that they had in fit: cubic interpolation overshoots.
+_RANGE_SLACK = 0.1
+# Floats in 0..255, of which no image is so dark that its brightest pixel is below this.
+_BYTES = 16
 # Contrast limit of CLAHE, and tiles per side: 12 pixels of a 48-pixel face.
 _CLAHE_CLIP, _CLAHE_TILES = 2.0, 4
 
 
-def to_uint8(array: ArrayLike) -> PixelArray:
-    """Convert an image, or a stack of images, of any dtype to 8 bits.
+def to_pixels(array: ArrayLike, *, name: str = "array", is_batch: bool = False) -> PixelArray:
+    """Convert integer and bool pixels to 8 bits, and return float pixels as they are.
 
     ===============  =================================================================
     dtype            meaning
     ===============  =================================================================
-    uint8            returned as it is, not copied
+    uint8            0 is black, 255 is white; returned as it is, not copied
     bool             False is black (0), True is white (255)
-    uint16           the full range 0..65535 is scaled to 0..255
+    uint16           white is 255, 1023, 4095 or 65535 (8, 10, 12 or 16 bits): the lowest
+                     that no pixel exceeds. Scaled to 0..255
     other integers   must lie in 0..255
-    float            [0, 1] if no value is above 1, and scaled; otherwise [0, 255].
-                     Rounding errors of 0.001 are clipped
+    float            see :func:`to_uint8` where pixels must become 8 bits, and
+                     :func:`check_pixel_range` where they stay floats
     ===============  =================================================================
 
-    The range is decided for the whole array: a float stack in 0..255 in which no pixel exceeds
-    1 is treated as [0, 1].
+    The meaning is decided for the whole array.
 
     Parameters
     ----------
     array : array-like of any shape
+        In any byte order.
+    name : str, default="array"
+        What error messages call it.
+    is_batch : bool, default=False
+        Whether the first axis counts images, which error messages then name.
+
+    Returns
+    -------
+    ndarray of the same shape, uint8 or float
+        In native byte order.
+
+    Raises
+    ------
+    ValueError
+        For integers outside these ranges, and dtypes that are not numeric.
+
+    Examples
+    --------
+    >>> to_pixels(np.array([False, True])), to_pixels(np.array([0, 255], np.uint16))
+    (array([  0, 255], dtype=uint8), array([  0, 255], dtype=uint8))
+    """
+    array = np.asarray(array)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype == np.uint8 or array.dtype.kind == "f":
+        return array
+    if array.size == 0:
+        return array.astype(np.uint8)
+    if array.dtype == bool:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.uint16:
+        return _from_uint16(array)
+    if array.dtype.kind in "iu":
+        return _small_integers(array, name, is_batch)
+    raise ValueError(
+        f"{name} has dtype {array.dtype}; expected an image of bool, integer or float pixels."
+    )
+
+
+def to_uint8(array: ArrayLike, *, name: str = "array", is_batch: bool = False) -> PixelArray:
+    """Convert an image, or a stack of images, of any dtype to 8 bits.
+
+    Integers and bool as in :func:`to_pixels`. Floats lie in [0, 1] if no value is above 1, and
+    are scaled; otherwise they lie in [0, 255]. Rounding errors of 0.001 are clipped. The range is
+    decided for the whole array: a float stack in 0..255 in which no pixel exceeds 1 is treated as
+    [0, 1].
+
+    Parameters
+    ----------
+    array : array-like of any shape
+    name : str, default="array"
+        What error messages call it.
+    is_batch : bool, default=False
+        Whether the first axis counts images, which error messages then name.
 
     Returns
     -------
     ndarray of the same shape, uint8
-        Rounded to the nearest integer.
+        Rounded to the nearest integer. `array` itself if it is uint8.
 
     Raises
     ------
@@ -64,27 +127,52 @@ def to_uint8(array: ArrayLike) -> PixelArray:
     >>> to_uint8([[0.0, 0.5, 1.0]])
     array([[  0, 128, 255]], dtype=uint8)
     """
-    array = np.asarray(array)
-    if array.dtype == np.uint8 or array.size == 0:
-        return array.astype(np.uint8, copy=False)
-    if array.dtype == bool:
-        return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype == np.uint16:
-        # v / 257, rounded, in integers.
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if array.dtype.kind in "iu":
-        return _small_integers(array)
-    if array.dtype.kind == "f":
-        return _scaled_floats(array)
+    pixels = to_pixels(array, name=name, is_batch=is_batch)
+    if pixels.dtype == np.uint8 or pixels.size == 0:
+        return pixels.astype(np.uint8, copy=False)
+    low, high = check_finite(pixels, name=name, is_batch=is_batch)
+    if low < -_FLOAT_SLACK or high > 255 + _FLOAT_SLACK:
+        raise ValueError(
+            f"{name} has float pixels from {low:g} to {high:g}; expected [0, 1] or [0, 255]. "
+            f"Rescale them first."
+        )
+    scale = 255 if high <= 1 + _FLOAT_SLACK else 1
+    return np.clip(np.floor(pixels.astype(np.float32) * scale + 0.5), 0, 255).astype(np.uint8)
+
+
+def check_finite(
+    pixels: PixelArray, *, name: str = "array", is_batch: bool = False
+) -> tuple[float, float]:
+    """Return the lowest and the highest pixel; refuse NaN and infinity.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Not empty.
+    name, is_batch
+        As in :func:`to_pixels`.
+
+    Raises
+    ------
+    ValueError
+        Names the first image of a batch that contains NaN or infinity.
+    """
+    low, high = pixels.min(), pixels.max()
+    if np.isfinite(low) and np.isfinite(high):
+        return float(low), float(high)
+    is_bad = ~np.isfinite(pixels)
+    if not is_batch:
+        raise ValueError(
+            f"{name} has {np.count_nonzero(is_bad)} pixel(s) that are NaN or infinite; expected "
+            f"finite numbers. Replace them, with np.nan_to_num for instance."
+        )
+    rows = np.flatnonzero(is_bad.reshape(len(pixels), -1).any(axis=1))
+    found = "NaN" if np.isnan(pixels[rows[0]]).any() else "infinity"
     raise ValueError(
-        f"array has dtype {array.dtype}; expected an image of bool, integer or float pixels."
+        f"{name}[{rows[0]}] contains {found}; {len(rows)} of {len(pixels)} images contain NaN or "
+        f"infinity; expected finite numbers. Leave such images out, or replace them, with "
+        f"np.nan_to_num for instance."
     )
-
-
-def flat_image_shape(n_features: int) -> tuple[int, int]:
-    """Return height and width of a flattened image: a square, or one row of pixels."""
-    side = math.isqrt(n_features)
-    return (side, side) if side * side == n_features else (1, n_features)
 
 
 def unit_range(pixels: PixelArray) -> tuple[float, float]:
@@ -112,6 +200,10 @@ def to_unit_floats(pixels: PixelArray) -> PixelArray:
 def check_pixel_range(pixels: PixelArray, fitted: tuple[float, float], name: str) -> None:
     """Raise if `pixels` cannot have the scale of the pixels that an estimator was fitted on.
 
+    Networks take float pixels as they are, and integers divided by 255. What was seen in `fit`
+    tells [0, 1], [-1, 1] (as well as standardised pixels, which have no limits) and floats in
+    0..255 apart.
+
     Parameters
     ----------
     pixels : ndarray of shape (n, h, w), uint8 or float32
@@ -123,19 +215,29 @@ def check_pixel_range(pixels: PixelArray, fitted: tuple[float, float], name: str
     Raises
     ------
     ValueError
-        If one side lies in [0, 1] and the other reaches far beyond it.
+        If pixels lie outside the fitted scale by more than 0.1; if none is negative, but some
+        were in `fit`; or if none is above 1, and the fitted scale is 0..255.
     """
     low, high = unit_range(pixels)
     fitted_low, fitted_high = fitted
-    fitted_in_unit = fitted_low >= 0 and fitted_high <= 1
-    too_wide = fitted_in_unit and (low < -0.5 or high > 2)
-    too_narrow = fitted_high > 16 and low >= 0 and 0 < high <= 1
-    if too_wide or too_narrow:
+    if _contradicts(low, high, *fitted):
         raise ValueError(
             f"X has pixels from {low:.4g} to {high:.4g} (integers divided by 255), but {name} "
             f"was fitted on pixels from {fitted_low:.4g} to {fitted_high:.4g}. Prepare both "
             f"alike, best with the same PixelNormalizer in one Pipeline."
         )
+
+
+def _contradicts(low, high, fitted_low, fitted_high):
+    """Return whether pixels in [low, high] are on another scale than those seen in fit."""
+    if fitted_low < -_RANGE_SLACK:  # [-1, 1], or standardised: every image has dark pixels
+        within_one = fitted_low >= -1 - _RANGE_SLACK and fitted_high <= 1 + _RANGE_SLACK
+        beyond_one = low < -1 - _RANGE_SLACK or high > 1 + _RANGE_SLACK
+        return (low >= 0 and high > 0) or (within_one and beyond_one)
+    if fitted_high <= 1 + _RANGE_SLACK:  # [0, 1]
+        return low < -_RANGE_SLACK or high > 1 + _RANGE_SLACK
+    # [0, 255], unless they are no pixels.
+    return fitted_high > _BYTES and high <= 1 + _RANGE_SLACK and (low < 0 or high > 0)
 
 
 def normalize_pixels(images: PixelArray, method: str = "unit") -> PixelArray:
@@ -167,30 +269,28 @@ def normalize_pixels(images: PixelArray, method: str = "unit") -> PixelArray:
     return _METHODS[check_choice("method", method, _METHODS)](images)
 
 
-def _small_integers(array):
+def _from_uint16(array):
+    """Scale to 0..255 by the lowest white that no pixel exceeds."""
+    white = next(white for white in _WHITES if array.max() <= white)
+    if white == 255:
+        return array.astype(np.uint8)
+    # v * 255 / white, rounded, in integers.
+    return ((array.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+
+
+def _small_integers(array, name, is_batch):
     low, high = array.min(), array.max()
     if low < 0 or high > 255:
+        where = name
+        if is_batch:
+            row = np.argmax(((array < 0) | (array > 255)).reshape(len(array), -1).any(axis=1))
+            where = f"{name}[{row}]"
+            low, high = array[row].min(), array[row].max()
         raise ValueError(
-            f"array has {array.dtype} pixels from {low} to {high}; expected 0..255. "
-            f"If it is a 16-bit image, pass array.astype('uint16')."
+            f"{where} has {array.dtype} pixels from {low} to {high}; expected 0..255. "
+            f"If it is a 16-bit image, pass {name}.astype('uint16')."
         )
     return array.astype(np.uint8)
-
-
-def _scaled_floats(array):
-    low, high = array.min(), array.max()
-    if not np.isfinite(low) or not np.isfinite(high):
-        raise ValueError(
-            f"array has {np.count_nonzero(~np.isfinite(array))} pixel(s) that are NaN or "
-            f"infinite; expected finite numbers. Replace them, with np.nan_to_num for instance."
-        )
-    if low < -_FLOAT_SLACK or high > 255 + _FLOAT_SLACK:
-        raise ValueError(
-            f"array has float pixels from {low:g} to {high:g}; expected [0, 1] or [0, 255]. "
-            f"Rescale them first."
-        )
-    scale = 255 if high <= 1 + _FLOAT_SLACK else 1
-    return np.clip(np.floor(array.astype(np.float32) * scale + 0.5), 0, 255).astype(np.uint8)
 
 
 def _unit(images):

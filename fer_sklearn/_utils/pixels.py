@@ -1,13 +1,15 @@
-"""Validation of stacks of grey images, the input of estimators.
+"""Batches of images: which axis is which, and the validation of stacks of grey images.
 
-Images are accepted in three equivalent forms, and returned as ``(n, h, w)``:
+:func:`split_batch` accepts photos of any kind, :func:`check_pixels` grey images, the input of
+estimators. These are accepted in three equivalent forms, and returned as ``(n, h, w)``:
 
 ====================  ==========================================================
 ``(n, h, w)``         a stack of grey images; a list of equal images is stacked
 ``(n, h, w, 1)``      the same with a channel axis
-``(n, h * w)``        flattened images: square if the number of columns is a
-                      perfect square, otherwise one pixel high
+``(n, h * w)``        flattened images: of the fitted size, and squares in `fit`
 ====================  ==========================================================
+
+One image without the batch axis is refused, because its rows would be taken for images.
 
 Images are checked once. An estimator that calls another one with images that are already checked
 uses methods for checked pixels, such as ``PredictionMixin._checked_proba``. Photos are checked by
@@ -17,14 +19,31 @@ uses methods for checked pixels, such as ``PredictionMixin._checked_proba``. Pho
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
-from .pixel_values import flat_image_shape
-from .typing import ArrayLike, PixelArray
+from .pixel_values import check_finite, to_pixels
+from .typing import ArrayLike, ImagesLike, PixelArray
 
-__all__ = ["ImageOutputMixin", "ImageTagsMixin", "check_pixels"]
+__all__ = [
+    "ImageOutputMixin",
+    "ImageTagsMixin",
+    "KnownShapes",
+    "check_pixels",
+    "check_stack_shape",
+    "flat_image_shape",
+    "split_batch",
+]
+
+#: Heights and widths that flattened images may have; None if any.
+KnownShapes: TypeAlias = tuple[tuple[int, int], ...] | None
+
+# What a last axis of this length contains; and how high images must be for one 4 pixels wide
+# to be a photo with its channels, not a stack of grey images.
+_CHANNELS, _LOWEST_PHOTO = (1, 3, 4), 8
+# Rows of fewer pixels are images one pixel high if they are not squares.
+_LEAST_PIXELS = 16
 
 
 class ImageTagsMixin:
@@ -56,7 +75,12 @@ class ImageOutputMixin:
 
 @overload
 def check_pixels(
-    estimator: Any, X: ArrayLike, *, reset: bool, keep_float64: bool = ...
+    estimator: Any,
+    X: ArrayLike,
+    *,
+    reset: bool,
+    keep_float64: bool = ...,
+    labelled: bool = ...,
 ) -> PixelArray: ...
 
 
@@ -84,6 +108,7 @@ def check_pixels(
     *,
     reset: bool,
     keep_float64: bool = False,
+    labelled: bool = False,
 ) -> Any:
     """Check a batch of grey images that was passed to an estimator.
 
@@ -95,7 +120,7 @@ def check_pixels(
     estimator : estimator object
         Whose `fit` or `predict` received `X`; its class is named in error messages.
     X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-        Integer pixels in 0..255, or finite float pixels of any range.
+        Pixels of bool or integers as in :func:`to_pixels`, or finite floats of any range.
     y : array-like of shape (n,) or "no_validation"
         Labels to check along with `X`.
     reset : bool
@@ -103,6 +128,8 @@ def check_pixels(
         not fitted has no size to compare with, and takes any.
     keep_float64 : bool, default=False
         Whether float64 pixels stay as they are.
+    labelled : bool, default=False
+        Whether `X` has labels, although none are passed here.
 
     Returns
     -------
@@ -115,36 +142,50 @@ def check_pixels(
     ------
     ValueError
         For mixed sizes, colour, NaN, empty input, integers beyond 0..255, an image size
-        other than the fitted one, or labels of another length.
+        other than the fitted one, one image without the batch axis, or labels of another length.
     """
     from sklearn.utils.validation import validate_data
 
-    rows, shape = _to_rows(X)
+    name = type(estimator).__name__
     fitted = None if reset else getattr(estimator, "image_shape_", None)
+    rows, shape = _to_rows(X, fitted, name)
     if shape and fitted and shape != fitted:
         raise ValueError(
-            f"X has images of {_size(shape)} pixels, but {type(estimator).__name__} was "
-            f"fitted on {_size(fitted)}. Put the same GrayscaleResizer before it as in fit."
+            f"X has images of {_size(shape)} pixels, but {name} was fitted on {_size(fitted)}. "
+            f"Put the same GrayscaleResizer before it as in fit."
         )
-    checked = validate_data(estimator, rows, y, reset=reset, dtype="numeric", order="C")
+    checked = validate_data(
+        estimator, rows, y, reset=reset, dtype="numeric", order="C", ensure_all_finite=False
+    )
     rows, labels = checked if isinstance(checked, tuple) else (checked, None)
-    image_shape = shape or fitted or flat_image_shape(rows.shape[1])
+    image_shape = shape or fitted
+    if image_shape is None:
+        image_shape = flat_image_shape(rows.shape, labelled=labelled or labels is not None)
     if reset:
         estimator.image_shape_ = image_shape
-    if not (keep_float64 and rows.dtype == np.float64):
-        rows = _pixel_dtype(rows)
+    rows = to_pixels(rows, name="X", is_batch=True)
+    if rows.dtype.kind == "f":
+        check_finite(rows, name="X", is_batch=True)
+        if not (keep_float64 and rows.dtype == np.float64):
+            rows = rows.astype(np.float32, copy=False)
     pixels = rows.reshape(len(rows), *image_shape)
     return pixels if labels is None else (pixels, labels)
 
 
-def _to_rows(X):
+def _to_rows(X, fitted, name):
     """Flatten images to rows; return them with the image shape, None for 2-D input."""
+    if hasattr(X, "to_numpy") and getattr(X, "ndim", 2) == 1:
+        X = X.to_numpy()  # a Series of images
     if isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object):
         X = _stack_list(X)
     ndim = getattr(X, "ndim", None)
+    if ndim == 2 and fitted:
+        flat_image_shape(X.shape, known=(fitted,), owner=name)
     if ndim not in (3, 4):
         return X, None
     X = np.asarray(X)
+    if ndim == 3:
+        check_stack_shape(X.shape, known=(fitted,) if fitted else None)
     if ndim == 4 and X.shape[3] != 1:
         raise ValueError(
             f"X has shape {X.shape}, {X.shape[3]} channels; expected grey images "
@@ -158,7 +199,8 @@ def _stack_list(X):
     """Stack a list of images of one size; leave every other list as it is."""
     shapes = {np.shape(item) for item in X if isinstance(item, np.ndarray) and item.ndim in (2, 3)}
     if not shapes:
-        return X
+        # Numbers in nested lists are an array, which has a shape.
+        return np.asarray(X) if isinstance(X, (list, tuple)) and _is_nested(X) else X
     if len(shapes) > 1:
         raise ValueError(
             f"X contains images of {len(shapes)} different sizes, such as "
@@ -168,20 +210,195 @@ def _stack_list(X):
     return np.stack(list(X))
 
 
+def _is_nested(X):
+    """Return whether a list contains lists or arrays of one length, as rows of pixels are."""
+    lengths = {len(item) if hasattr(item, "__len__") else -1 for item in X}
+    return len(lengths) == 1 and lengths != {-1} and not isinstance(X[0], (str, bytes, dict))
+
+
 def _size(shape):
     return "×".join(map(str, shape))
 
 
-def _pixel_dtype(rows):
-    """Bring checked numbers to uint8 or float32."""
-    if rows.dtype == np.uint8 or rows.dtype == np.float32:
-        return rows
-    if rows.dtype.kind == "f":
-        return rows.astype(np.float32)
-    low, high = rows.min(), rows.max()
-    if low < 0 or high > 255:
+def flat_image_shape(
+    shape: tuple[int, ...],
+    *,
+    known: KnownShapes = None,
+    owner: str = "",
+    labelled: bool = False,
+    name: str = "X",
+) -> tuple[int, int]:
+    """Return height and width of the images that are the rows of a two-dimensional array.
+
+    An array ``(h, w)`` may also be one grey image, whose batch axis was forgotten. Its rows
+    would be taken for images, and each would get an answer. So rows must have a length that is
+    known; where none is, in `fit` and in functions, they must be squares.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Number of rows and of pixels in each.
+    known : tuple of (int, int) or None, default=None
+        Possible heights and widths of the images; if it is empty, rows are refused. None takes
+        squares, and rows of fewer than 16 pixels as images one pixel high.
+    owner : str
+        The estimator that knows, for error messages.
+    labelled : bool, default=False
+        Whether the rows have labels, so that they are not one image.
+    name : str
+        What error messages call the array.
+
+    Returns
+    -------
+    (int, int)
+
+    Raises
+    ------
+    ValueError
+        If rows of that length are no images, or the array may be one image.
+    """
+    n_rows, n_pixels = shape
+    one_image = f"[{name}] or {name}[np.newaxis]"
+    if known is not None:
+        for height, width in known:
+            if n_pixels == height * width:
+                return height, width
+        if not known:
+            raise ValueError(
+                f"{name} has shape {shape}: one image, or flattened images, whose height and "
+                f"width {owner} does not know. Pass {name}.reshape(-1, height, width) for "
+                f"flattened images, and {one_image} for one image."
+            )
+        height, width = known[0]
         raise ValueError(
-            f"X has integer pixels from {low} to {high}; integers must lie in 0..255. "
-            f"Scale them, or pass floats."
+            f"{name} has {n_pixels} features, but {owner} is expecting {height * width} features "
+            f"as input: rows are flattened images of {height}×{width} pixels. If {name}, of shape "
+            f"{shape}, is one image, pass {one_image}."
         )
-    return rows.astype(np.uint8)
+    side = math.isqrt(n_pixels)
+    if side * side != n_pixels:
+        if n_pixels < _LEAST_PIXELS:
+            return 1, n_pixels
+        raise ValueError(
+            f"{name} has shape {shape}, and rows of {n_pixels} pixels are no square images. Pass "
+            f"{name}.reshape(-1, height, width) for flattened images of another shape, and "
+            f"{one_image} for one image."
+        )
+    if n_rows == n_pixels >= _LEAST_PIXELS and not labelled:
+        raise ValueError(
+            f"{name} has shape {shape}: one image, or {n_rows} flattened images of {side}×{side} "
+            f"pixels. Pass {one_image} for one image, and {name}.reshape(-1, {side}, {side}) for "
+            f"many."
+        )
+    return side, side
+
+
+def check_stack_shape(
+    shape: tuple[int, ...], *, known: KnownShapes = None, name: str = "X"
+) -> None:
+    """Refuse one photo that was passed in place of a stack of images.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Shape of the array: (n, h, w) for grey images, but (h, w, 1 | 3 | 4) for one photo.
+    known : tuple of (int, int) or None, default=None
+        Possible heights and widths of the images.
+    name : str
+        What the error message calls the array.
+
+    Raises
+    ------
+    ValueError
+        If it is one photo.
+    """
+    known = known or ()
+    may_be_photo = shape[2] in _CHANNELS and (shape[1] >= _LOWEST_PHOTO or shape[:2] in known)
+    if may_be_photo and shape[1:] not in known:
+        raise ValueError(
+            f"{name} has shape {shape}, which is one photo; expected a batch of photos, "
+            f"(n, h, w) or (n, h, w, 3). Pass [{name}] or {name}[np.newaxis]."
+        )
+
+
+def split_batch(
+    X: ImagesLike,
+    *,
+    name: str = "X",
+    known: KnownShapes = None,
+    owner: str = "",
+    labelled: bool = False,
+) -> PixelArray | list[Any]:
+    """Return a batch of photos as something whose items are photos, without reading or copying.
+
+    Parameters
+    ----------
+    X : list, object array, Series, table or ndarray
+        As in :func:`fer_sklearn.images.as_photo_list`.
+    name : str
+        What error messages call `X`.
+    known, owner, labelled
+        What flattened images are, as in :func:`flat_image_shape`.
+
+    Returns
+    -------
+    ndarray of shape (n, h, w) or (n, h, w, c), or list
+        An array if `X` is pixels of one size in one array.
+
+    Raises
+    ------
+    ValueError
+        If `X` is empty, a single path, a single photo, or an array of another shape.
+    TypeError
+        If it is not a list or an array.
+    """
+    if isinstance(X, (str, bytes)) or hasattr(X, "__fspath__"):
+        raise ValueError(
+            f"{name} is a single path, {str(X)!r}; expected a batch. Pass a list: [{name}]."
+        )
+    items: Any = X.to_numpy() if hasattr(X, "to_numpy") else X
+    if isinstance(items, np.ndarray) and items.dtype.kind in "OUS" and items.ndim == 2:
+        if items.shape[1] > 1 and isinstance(items.flat[0], str):
+            raise ValueError(
+                f"{name} has {items.shape[1]} columns; expected one, of paths. Select it, in a "
+                f"ColumnTransformer for instance."
+            )
+        items = items[:, 0] if items.shape[1] == 1 else items
+    if isinstance(items, np.ndarray) and items.dtype.kind not in "OUS":
+        return _as_stack(items, name, known, owner, labelled)
+    if not hasattr(items, "__len__") or not hasattr(items, "__iter__") or hasattr(items, "tocsr"):
+        raise TypeError(
+            f"{name} is a {type(items).__name__}; expected a list of photos or an array. Sparse "
+            f"input is not supported."
+        )
+    items = list(items)
+    if not items:
+        raise ValueError(f"{name} is empty: found 0 photo(s), expected at least one.")
+    if all(np.ndim(item) == 1 and not isinstance(item, (str, bytes)) for item in items):
+        return _as_stack(np.asarray(items), name, known, owner, labelled)
+    shapes = {item.shape if isinstance(item, np.ndarray) else () for item in items}
+    if len(shapes) == 1 and len(shape := shapes.pop()) == 2:
+        # Iterating over a photo in colour yields its rows.
+        check_stack_shape((len(items), *shape), known=known, name=name)
+    return items
+
+
+def _as_stack(array, name, known, owner, labelled):
+    """View a numeric array as images along its first axis."""
+    if array.ndim == 2 and len(array):
+        shape = flat_image_shape(
+            array.shape, known=known, labelled=labelled, name=name, owner=owner
+        )
+        array = array.reshape(len(array), *shape)
+    if array.ndim not in (3, 4):
+        raise ValueError(
+            f"{name} has shape {array.shape}; expected a batch of photos, (n, h, w) or "
+            f"(n, h, w, 3). Reshape your data; for one photo pass {name}[np.newaxis]."
+        )
+    if len(array) == 0:
+        raise ValueError(
+            f"{name} has shape {array.shape}: found 0 photo(s), expected at least one."
+        )
+    if array.ndim == 3:
+        check_stack_shape(array.shape, known=known, name=name)
+    return array

@@ -45,6 +45,8 @@ def duplicate_groups(images: ImagesLike) -> IntArray:
     >>> duplicate_groups(faces[[0, 1, 0, 2, 1]])
     array([0, 1, 0, 2, 1])
     """
+    if isinstance(images, np.ndarray) and images.dtype.kind in "biuf" and images.ndim == 2:
+        return number_copies(images)  # rows are compared, whatever the shape of the images
     return number_copies(as_photo_list(images, name="images"))
 
 

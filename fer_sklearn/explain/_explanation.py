@@ -185,13 +185,14 @@ def make_images(estimator: Any, X: ImagesLike) -> ImageBatch:
     steps, rest = split_pipeline(estimator, (FaceCropper, GrayscaleResizer))
     for step in steps:
         X = step.transform(X)
-    images = _stacked(X)
+    fitted = getattr(rest, "image_shape_", None)
+    images = _stacked(X, (fitted,) if fitted else None, type(rest).__name__)
     form = X.shape[1:] if isinstance(X, np.ndarray) and X.dtype != object else images.shape[1:]
     return ImageBatch(rest, images, form)
 
 
-def _stacked(X):
-    photos = as_photo_list(X)
+def _stacked(X, known, owner):
+    photos = as_photo_list(X, known=known, owner=owner)
     shapes = {np.shape(photo) for photo in photos}
     if any(isinstance(photo, (str, bytes)) or np.ndim(photo) < 2 for photo in photos):
         found = "paths"

@@ -15,7 +15,7 @@ from .._utils.pixels import ImageOutputMixin, ImageTagsMixin
 from .._utils.typing import ImagesLike, PixelArray, Size
 from .._utils.validation import check_choice, check_pair
 from ..exceptions import NoFaceError, NoFaceWarning
-from ..images import as_photo_list, iter_photos, resize
+from ..images import as_photo_list, common_shape, iter_photos, resize
 from ._crop import crop_face
 from ._detect import Detector, detect_in_pixels, faces_of_photos, is_boxes, resolve_detector
 from ._faces import Faces
@@ -26,8 +26,8 @@ __all__ = ["FaceCropper"]
 class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstimator):
     """Crop one face from each photo.
 
-    Stateless: `transform` works without `fit`. The number of photos never changes: `on_no_face`
-    chooses what replaces a face that was not found, and one
+    Only the size of flattened images is learned, so `transform` works without `fit`. The number of
+    photos never changes: `on_no_face` chooses what replaces a face that was not found, and one
     :class:`~fer_sklearn.exceptions.NoFaceWarning` says how many there were.
 
     Parameters
@@ -50,6 +50,11 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
     on_no_face : {"full_image", "raise", "blank"}, default="full_image"
         For a photo without a face: scale the whole photo to `size`, raise an error, or return
         a black image.
+
+    Attributes
+    ----------
+    image_shape_ : (int, int) or None
+        Height and width of the photos seen in `fit`, if they were arrays of one size.
 
     Examples
     --------
@@ -82,12 +87,12 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ImagesLike, y: Any = None) -> FaceCropper:
-        """Check the parameters; nothing is learned.
+        """Check the parameters and record the size of arrays.
 
         Parameters
         ----------
         X : batch of photos
-            Counted, but not read.
+            Files are counted, but not read. Rows of pixels are flattened squares.
         y : ignored
 
         Returns
@@ -95,7 +100,7 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
         self
         """
         self._check_names()
-        as_photo_list(X)
+        self.image_shape_ = common_shape(as_photo_list(X, labelled=y is not None))
         return self
 
     def transform(self, X: ImagesLike) -> PixelArray:
@@ -104,7 +109,7 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
         Parameters
         ----------
         X : list, object array, or ndarray of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w)
-            Photos of any sizes: paths or pixels.
+            Photos of any sizes: paths or pixels. Flattened ones must have the size seen in `fit`.
 
         Returns
         -------
@@ -114,7 +119,8 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
         Raises
         ------
         ValueError
-            If `detector` is a list with another length than `X`.
+            If `detector` is a list with another length than `X`, or `X` is one photo without the
+            batch axis.
         NoFaceError
             If a photo has no face and ``on_no_face="raise"``.
         ImageReadError
@@ -126,7 +132,9 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
             Once per batch, if some photos have no face.
         """
         size = self._check_names()
-        photos = iter_photos(X)
+        fitted = getattr(self, "image_shape_", None)
+        known = () if fitted is None else (fitted,)
+        photos = iter_photos(X, known=known, owner=type(self).__name__)
         detect = self._detect_function(len(photos))
         faces, faceless = [], []
         for index, photo in enumerate(photos):

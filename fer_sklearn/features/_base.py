@@ -54,7 +54,7 @@ class ImageDescriptor(ImageTagsMixin, TransformerMixin, BaseEstimator):
         ValueError
             If the images are too small for the parameters, or `X` is not a stack of grey images.
         """
-        check_pixels(self, X, reset=True, keep_float64=True)
+        check_pixels(self, X, reset=True, keep_float64=True, labelled=y is not None)
         self._check_size()
         return self
 

@@ -114,7 +114,8 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
         """
         if get_config()["enable_metadata_routing"]:
             fit_params = process_routing(self, "fit", **fit_params).transformer.fit_transform
-        images = check_pixels(self, X, reset=True, keep_float64=True)
+        labelled = y is not None
+        images = check_pixels(self, X, reset=True, keep_float64=True, labelled=labelled)
         given = self.transformer
         self.transformer_ = HOGExtractor() if given is None else clone(given)
         features = self.transformer_.fit_transform(images, y, **fit_params)

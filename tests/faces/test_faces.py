@@ -291,7 +291,7 @@ def test_an_unreadable_file_is_named(tmp_path):
 
 def test_negative_pixels_are_rejected():
     # Replaces scikit-learn's check, which expects this of fit; fit does not read photos.
-    with pytest.raises(ValueError, match="array has float pixels from -1 to 1"):
+    with pytest.raises(ValueError, match="X has float pixels from -1 to 1"):
         FaceCropper(size=2).fit_transform(np.array([[-1.0, 0, 0, 1]]))
 
 

@@ -154,7 +154,7 @@ def test_an_image_size_other_than_in_fit_is_rejected():
 def test_nan_is_rejected():
     images = _images("float32")
     images[3, 2, 1] = np.nan
-    with pytest.raises(ValueError, match="Input X contains NaN"):
+    with pytest.raises(ValueError, match=r"X\[3\] contains NaN; 1 of 7 images"):
         HOGExtractor().fit(images)
 
 

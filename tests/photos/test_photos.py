@@ -236,7 +236,7 @@ def test_unreadable_photos_get_a_row_and_do_not_stop_the_rest(tmp_path, monkeypa
     assert status["[7]"].startswith("unreadable: is a NoneType; expected a path or an array")
     assert status["[8]"].startswith("unreadable: has shape (2, 2, 7); expected one photo")
     assert status["[9]"] == (
-        "unreadable: array has 4 pixel(s) that are NaN or infinite; expected finite numbers"
+        "unreadable: has 4 pixel(s) that are NaN or infinite; expected finite numbers"
     )
 
 
