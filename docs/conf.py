@@ -152,6 +152,14 @@ def link_code(app, doctree, docname):
         link += literal
 
 
+def join_percent_signs(app, doctree, docname):
+    """Keep numbers and their percent signs on one line."""
+    for text in list(doctree.findall(nodes.Text)):
+        joined = re.sub(r"(?<=\d) %", "\u00a0%", text)
+        if joined != text and not _is_within(text, (nodes.literal, nodes.literal_block)):
+            text.parent.replace(text, nodes.Text(joined))
+
+
 def _is_within(node, kinds):
     while node is not None:
         if isinstance(node, kinds):
@@ -173,4 +181,5 @@ def setup(app):
     app.connect("autodoc-process-docstring", describe_constant, priority=1)
     app.connect("missing-reference", resolve_short_name)
     app.connect("doctree-resolved", link_code)
+    app.connect("doctree-resolved", join_percent_signs)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
