@@ -36,7 +36,6 @@ TRAINING = {
     "learning_rate_schedule": "cosine",
     "weight_decay": 4e-3,
     "augmentation": AUGMENTATION,
-    "dtype_policy": "mixed_bfloat16",
 }
 
 

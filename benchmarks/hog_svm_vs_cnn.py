@@ -23,7 +23,7 @@ def main():
     parser = argument_parser(__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=20, help="epochs of the CNN")
-    parser.add_argument("--dtype-policy", default="mixed_bfloat16")
+    parser.add_argument("--dtype-policy", default="float32")
     parser.add_argument("--save", type=Path, help="folder in which to save the fitted models")
     args = parser.parse_args()
 

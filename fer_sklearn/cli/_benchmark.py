@@ -51,7 +51,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "--dtype-policy",
         choices=("float32", "mixed_bfloat16"),
         default="float32",
-        help="dtype of the CNN; mixed_bfloat16 is faster on some processors, slower on others",
+        help="dtype of the CNN; mixed_bfloat16 is for recent GPUs, and slower on most CPUs",
     )
     parser.add_argument(
         "--random-state", type=int, default=0, metavar="N", help="random seed (default: 0)"

@@ -247,7 +247,7 @@ def _add_cnn_options(cnn):
     cnn.add_argument(
         "--dtype-policy",
         choices=("float32", "mixed_bfloat16"),
-        help="dtype of the layers; mixed_bfloat16 is faster on some processors, slower on others",
+        help="dtype of the layers; mixed_bfloat16 is for recent GPUs, and slower on most CPUs",
     )
 
 

@@ -115,8 +115,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         Whether `fit` starts from the weights of the previous fit.
     dtype_policy : {"float32", "mixed_bfloat16"}, default="float32"
         Data type in which layers compute. ``"mixed_bfloat16"`` needs less memory, and is
-        faster on recent GPUs. On CPUs it can be slower: with AVX-512 BF16, training took
-        between 0.6 and 1.5 times as long as in float32. Time one epoch of each.
+        faster on recent GPUs; most CPUs take longer with it.
     save_optimizer : bool, default=False
         Whether to keep the optimizer state, including in pickles, so that `partial_fit` can
         resume in another process. Roughly triples the file size. Discarded after a `fit` with
