@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ._utils.litert import is_litert_installed
 from ._utils.typing import PathLike
 from ._utils.validation import check_choice
-from .weights import LABEL_SETS, is_weights_file, read_description, split_name
+from .weights import LABEL_SETS, SHIPPED, is_weights_file, read_description, split_name
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -47,8 +47,9 @@ def load_pretrained(
     labels : {"people", "ferplus", "fer2013"}, default="people"
         Whose labels to predict: the seven emotions as most people see them; the eight of FER+
         (Barsoum et al. 2016), contempt included; or the labels of the FER2013 data set, two
-        thirds of which agree with people, for benchmarks. Files with a single head have no such
-        choice.
+        thirds of which agree with people, for benchmarks. An ``.npz`` file has label sets of its
+        own, the first of which is predicted unless you name another; with a single head, it has
+        none.
     crop_faces : bool or FaceCropper, default=False
         Whether to detect and crop the face first. Needed for photos that show more than a
         face.
@@ -108,8 +109,13 @@ def load_pretrained(
 
 def _with_labels(name, labels):
     """Return `name` with the label set appended, unless it is the default one."""
-    check_choice("labels", labels, LABEL_SETS)
-    return name if labels == LABEL_SETS[0] else f"{split_name(name)[0]}:{labels}"
+    source = split_name(name)[0] or name
+    if source in SHIPPED:
+        check_choice("labels", labels, LABEL_SETS)
+        return name if labels == LABEL_SETS[0] else f"{source}:{labels}"
+    if labels == LABEL_SETS[0] and labels not in read_description(source).get("label_sets", {}):
+        return name
+    return f"{source}:{labels}"
 
 
 def fastest_runtime() -> str:

@@ -339,6 +339,8 @@ def write_weights(
 ) -> None:
     """Write weights in half precision, for :func:`read_weights`.
 
+    :func:`fer_sklearn.cnn.save_network` does so for a trained classifier.
+
     An existing file is replaced once the new one is complete.
 
     Parameters

@@ -11,8 +11,19 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from fer_sklearn import EMOTIONS, evaluate, load_fer2013, load_image_folder, load_pretrained
-from fer_sklearn.weights import SHIPPED, read_weights, write_weights
+from fer_sklearn import (
+    EMOTIONS,
+    FERCNNClassifier,
+    evaluate,
+    export,
+    grad_cam,
+    load_exported,
+    load_fer2013,
+    load_image_folder,
+    load_pretrained,
+    occlusion_map,
+)
+from fer_sklearn.weights import LABEL_SETS, SHIPPED, read_weights, write_weights
 
 # FER2013's labels on PublicTest; at most half a point below benchmarks/results/pretrained.json.
 FLOORS = {"default": 0.733, "tiny": 0.688}
@@ -79,6 +90,45 @@ def test_parameters_of_tiny():
 def test_labels_of_ferplus_include_contempt():
     model = load_pretrained("tiny", labels="ferplus")
     assert model.classes_.tolist() == sorted([*EMOTIONS, "contempt"])
+
+
+@pytest.fixture(scope="module", params=LABEL_SETS)
+def of_labels(request):
+    """The tiny model of each label set, and its labels."""
+    expected = sorted(EMOTIONS) if request.param != "ferplus" else sorted([*EMOTIONS, "contempt"])
+    return load_pretrained("tiny", labels=request.param), expected
+
+
+def test_explanations_follow_the_labels(of_labels, faces):
+    model, labels = of_labels
+    explained = grad_cam(model, faces[0][:2], target=labels[1])
+    assert explained.targets.tolist() == [labels[1]] * 2
+    occluded = occlusion_map(model, faces[0][:1], target=labels[1], window=24, stride=24)
+    assert occluded.targets.tolist() == [labels[1]]
+
+
+def test_the_explanation_of_contempt_needs_its_labels(faces):
+    with pytest.raises(ValueError, match="contempt"):
+        grad_cam(load_pretrained("tiny"), faces[0][:1], target="contempt")
+
+
+def test_initial_weights_follow_the_labels(of_labels, faces):
+    model, labels = of_labels
+    name = model[-1].initial_weights
+    again = FERCNNClassifier(architecture=model[-1].architecture, initial_weights=name)
+    again.load_weights()
+    assert again.classes_.tolist() == labels
+    again.set_params(test_time_augmentation=True)
+    np.testing.assert_array_equal(again.predict_proba(faces[0]), model.predict_proba(faces[0]))
+
+
+@pytest.mark.slow
+def test_an_export_in_float32_follows_the_labels_and_equals_keras(of_labels, faces, tmp_path):
+    model, labels = of_labels
+    metadata = export(model, tmp_path / "model.tflite")
+    assert metadata["labels"] == labels
+    exported = load_exported(tmp_path / "model.tflite").predict_proba(faces[0])
+    np.testing.assert_allclose(exported, model.predict_proba(faces[0]), rtol=0, atol=1e-5)
 
 
 def test_an_unknown_label_set_is_refused():

@@ -252,7 +252,14 @@ def check_labels(
     return codes
 
 
-def check_soft_targets(soft_targets: ArrayLike, n_samples: int, classes: np.ndarray) -> np.ndarray:
+def check_soft_targets(
+    soft_targets: ArrayLike,
+    n_samples: int,
+    classes: np.ndarray,
+    *,
+    name: str = "soft_targets",
+    allow_unknown: bool = False,
+) -> np.ndarray:
     """Return soft targets, the probabilities to be learned, as float32.
 
     Parameters
@@ -260,6 +267,10 @@ def check_soft_targets(soft_targets: ArrayLike, n_samples: int, classes: np.ndar
     soft_targets : array-like of shape (n_samples, n_classes)
     n_samples : int
     classes : ndarray of shape (n_classes,)
+    name : str, default="soft_targets"
+        Its name in error messages.
+    allow_unknown : bool, default=False
+        Whether rows of zeros, of which nothing is known, may be among them; not all of them.
 
     Returns
     -------
@@ -274,15 +285,20 @@ def check_soft_targets(soft_targets: ArrayLike, n_samples: int, classes: np.ndar
     expected = (n_samples, len(classes))
     if targets.shape != expected:
         raise ValueError(
-            f"soft_targets has shape {targets.shape}; expected {expected}, one row per image and "
+            f"{name} has shape {targets.shape}; expected {expected}, one row per image and "
             f"one column for each of {classes.tolist()}."
         )
     wrong = ~((targets >= 0).all(axis=1) & (np.abs(targets.sum(axis=1) - 1) < _SUM_TOLERANCE))
+    unknown = (targets == 0).all(axis=1) if allow_unknown else np.zeros(len(targets), bool)
+    wrong &= ~unknown
     if wrong.any():
+        zeros = ", or are all 0" if allow_unknown else ""
         raise ValueError(
-            f"soft_targets has {wrong.sum()} row(s), the first {np.flatnonzero(wrong)[0]}, that "
-            f"are not probabilities; expected numbers from 0 to 1 that sum to 1."
+            f"{name} has {wrong.sum()} row(s), the first {np.flatnonzero(wrong)[0]}, that "
+            f"are not probabilities; expected numbers from 0 to 1 that sum to 1{zeros}."
         )
+    if unknown.all() and len(targets):
+        raise ValueError(f"{name} has zeros in all rows; expected probabilities in some.")
     return targets
 
 

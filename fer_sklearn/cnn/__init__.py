@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._classifier import FERCNNClassifier
     from ._fit import EpochBar, EpochLines
+    from ._heads import save_network
     from ._post_training import fit_temperature, scale_logits, update_batch_norm
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "EpochLines",
     "FERCNNClassifier",
     "fit_temperature",
+    "save_network",
     "scale_logits",
     "update_batch_norm",
 ]
@@ -22,6 +24,7 @@ _EXPORTS = {
     "EpochBar": "_fit",
     "EpochLines": "_fit",
     "fit_temperature": "_post_training",
+    "save_network": "_heads",
     "scale_logits": "_post_training",
     "update_batch_norm": "_post_training",
 }

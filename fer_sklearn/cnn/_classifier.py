@@ -98,6 +98,8 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         arXiv:1708.02002).
     label_smoothing : float, default=0.0
         Fraction of each target to spread over all classes (Szegedy et al. 2016).
+    auxiliary_weight : float, default=1.0
+        Factor on the cross-entropy of the second label set, if `fit` gets `auxiliary_targets`.
     initial_weights : None, str or Path, default=None
         Weights to start `fit` from. If None, they are drawn. ``"default"`` and ``"tiny"`` are
         bundled, and an ``.npz`` file of :mod:`fer_sklearn.weights` is used like them: `y` may
@@ -139,13 +141,16 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
+    auxiliary_classes_ : ndarray of shape (n_auxiliary,) or None
+        The labels of the second label set, sorted; None without one. See
+        :meth:`auxiliary_classifier`.
     model_ : keras.Model
         The trained network, uncompiled: from ``(n, h, w, 1)`` float32 to probabilities. If the
         classifier predicts on LiteRT, reading this attribute loads Keras, on which it predicts
         from then on.
     history_ : dict of str to list of float
         ``loss``, ``accuracy`` and, with validation images, ``val_loss`` and ``val_accuracy``,
-        one value per epoch.
+        one value per epoch; with a second label set also its cross-entropy, ``auxiliary_loss``.
     n_iter_ : int
         Number of epochs trained.
     n_parameters_ : int
@@ -196,6 +201,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         "dropout": [None, Interval(Real, 0, 1, closed="left")],
         "loss": [StrOptions({"crossentropy", "focal"})],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "auxiliary_weight": [Interval(Real, 0, None, closed="neither")],
         "callbacks": [None, list, tuple],
         "warm_start": ["boolean"],
         "dtype_policy": [Options(str, {"float32", "mixed_bfloat16"})],
@@ -227,6 +233,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         dropout: float | None = None,
         loss: Literal["crossentropy", "focal"] = "crossentropy",
         label_smoothing: float = 0.0,
+        auxiliary_weight: float = 1.0,
         initial_weights: str | Path | None = None,
         frozen_stages: int = 0,
         unfreeze_after: int | None = None,
@@ -254,6 +261,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         self.dropout = dropout
         self.loss = loss
         self.label_smoothing = label_smoothing
+        self.auxiliary_weight = auxiliary_weight
         self.initial_weights = initial_weights
         self.frozen_stages = frozen_stages
         self.unfreeze_after = unfreeze_after
@@ -273,6 +281,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         soft_targets: ArrayLike | None = None,
+        auxiliary_targets: ArrayLike | None = None,
     ) -> Self:
         """Train the network.
 
@@ -288,6 +297,10 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
             Probabilities to learn instead of `y`, in the order of the sorted labels: those of
             a teacher (Hinton et al. 2015, arXiv:1503.02531), or of several annotators. `y` then
             only provides the classes, and the strata of validation images.
+        auxiliary_targets : array-like of shape (n, n_auxiliary), DataFrame or None
+            Probabilities of a second label set, which a second head on the same network learns:
+            what people voted, for example. The columns of a DataFrame name the labels, which
+            otherwise are numbered. Rows of zeros stand for images of which nothing is known.
 
         Returns
         -------
@@ -299,11 +312,19 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
 
         is_resuming = self.warm_start and self.__sklearn_is_fitted__()
         data = check_training_data(
-            self, X, y, sample_weight, soft_targets=soft_targets, reset=not is_resuming
+            self,
+            X,
+            y,
+            sample_weight,
+            soft_targets=soft_targets,
+            auxiliary_targets=auxiliary_targets,
+            reset=not is_resuming,
         )
         self._seed = draw_seed(self.random_state)
         data, validation = train_validation_split(self, data, self._seed)
-        start = TrainingState(self.model_.get_weights()) if is_resuming else initial_state(self)
+        start = (
+            TrainingState(self._all_weights()) if is_resuming else initial_state(self, self._seed)
+        )
         checkpoint = open_checkpoint(self, data, validation, start)
         trained = train_all_epochs(self, data, validation, self._seed, start, checkpoint)
         return self._set_trained(trained)
@@ -315,6 +336,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         y: ArrayLike,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        auxiliary_targets: ArrayLike | None = None,
     ) -> Self:
         """Train for one more epoch on these images.
 
@@ -322,8 +344,9 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
 
         Parameters
         ----------
-        X, y, sample_weight
-            As in :meth:`fit`; `y` need not contain all classes.
+        X, y, sample_weight, auxiliary_targets
+            As in :meth:`fit`; `y` need not contain all classes. A second label set must be in
+            all calls or in none.
         classes : array-like of shape (n_classes,) or None
             All labels that any call will contain. Required in the first call, unless its `y`
             contains all of them.
@@ -336,13 +359,22 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         from ._fit import initial_state, train_one_epoch
 
         is_first_call = not self.__sklearn_is_fitted__()
-        data = check_training_data(self, X, y, sample_weight, classes=classes, reset=is_first_call)
+        data = check_training_data(
+            self,
+            X,
+            y,
+            sample_weight,
+            classes=classes,
+            auxiliary_targets=auxiliary_targets,
+            reset=is_first_call,
+        )
         if is_first_call:
             self._seed = draw_seed(self.random_state)
-            start = initial_state(self)
+            start = initial_state(self, self._seed)
         else:
-            weights = self.model_.get_weights()
-            start = TrainingState(weights, self._optimizer_state, self.n_iter_, self.history_)
+            start = TrainingState(
+                self._all_weights(), self._optimizer_state, self.n_iter_, self.history_
+            )
         return self._set_trained(train_one_epoch(self, data, self._seed, start))
 
     def load_weights(self, *, runtime: Literal["keras", "litert"] = "keras") -> Self:
@@ -382,6 +414,48 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
             self._set_predict_batch()
         return self
 
+    def auxiliary_classifier(self) -> Self:
+        """Return a classifier that predicts the second label set.
+
+        It is fitted, and independent of this one: a copy with the second head in place of the
+        first. Like any other, it can be evaluated, explained, exported and put into a pipeline.
+
+        Returns
+        -------
+        FERCNNClassifier
+            Its ``classes_`` are the ``auxiliary_classes_`` of this one.
+
+        Raises
+        ------
+        NotFittedError
+            If the classifier is not fitted.
+        AttributeError
+            If it was fitted without `auxiliary_targets`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fer_sklearn import FERCNNClassifier, make_faces
+        >>> X, y = make_faces(70, size=24, random_state=0, return_X_y=True)
+        >>> smiles = np.where(y == "happy", 1.0, 0.0)
+        >>> clf = FERCNNClassifier(epochs=1, random_state=0)
+        >>> clf = clf.fit(X, y, auxiliary_targets=np.column_stack([1 - smiles, smiles]))
+        >>> clf.auxiliary_classifier().predict_proba(X[:2]).shape
+        (2, 2)
+        """
+        from ._fit import TrainedNetwork
+        from ._heads import replace_head
+
+        check_is_fitted(self)
+        if self.auxiliary_classes_ is None:
+            raise AttributeError(
+                "The network has one label set. Fit it with auxiliary_targets to add a second one."
+            )
+        second = copy.copy(self)
+        second.classes_ = self.auxiliary_classes_
+        model = replace_head(self.model_, self._auxiliary_head)
+        return second._set_trained(TrainedNetwork(model, None, self.history_))
+
     def to_float32(self) -> Self:
         """Return this classifier with a network that computes in float32, as exports need it.
 
@@ -406,7 +480,9 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         model = network_spec(converted)[0].build()
         model.set_weights(weights)
         return converted._set_trained(
-            TrainedNetwork(model, converted._optimizer_state, converted.history_)
+            TrainedNetwork(
+                model, converted._optimizer_state, converted.history_, converted._auxiliary_head
+            )
         )
 
     @property
@@ -462,17 +538,26 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
 
             self._predict_batch = compile_prediction(self._model)
 
+    def _all_weights(self):
+        """Return the weights of the network, and of the second head after them."""
+        return [*self.model_.get_weights(), *(self._auxiliary_head or ())]
+
     def _set_trained(self, trained: TrainedNetwork) -> Self:
         """Set the attributes that training determines."""
-        model, optimizer, history = trained
+        model, optimizer, history, head = trained
         self._forget_network()
         self._model = model
-        self._record_training(optimizer, history)
+        self._record_training(optimizer, history, head)
         self._set_predict_batch()
         return self
 
     def _record_training(
-        self, optimizer: list[np.ndarray] | None, history: dict[str, list[float]]
+        self,
+        optimizer: list[np.ndarray] | None,
+        history: dict[str, list[float]],
+        head: list[np.ndarray] | None = None,
     ) -> None:
-        self._optimizer_state, self.history_ = optimizer, history
+        self._optimizer_state, self.history_, self._auxiliary_head = optimizer, history, head
+        if head is None:
+            self.auxiliary_classes_ = None
         self.n_iter_ = len(history["loss"])

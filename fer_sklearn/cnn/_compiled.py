@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from .._utils.typing import PathLike
+from ._heads import JointLoss, add_head, joint_metrics, split_head
 from .architectures import architecture_key, build_model, freeze_stages, leaf_layers
 
 __all__ = [
@@ -54,6 +55,8 @@ class NetworkSpec:
     dtype_policy: str
     frozen_stages: int = 0
     loss: str = "crossentropy"  # or "focal"
+    n_auxiliary: int = 0  # outputs of the second head; 0 if there is none
+    auxiliary_weight: float = 1.0
 
     def build(self, weights: PathLike | None = None) -> keras.Model:
         """Build the network, uncompiled. Without `weights`, its weights are placeholders."""
@@ -68,8 +71,28 @@ class NetworkSpec:
         freeze_stages(model, self.frozen_stages)
         return model
 
+    def build_for_training(self) -> keras.Model:
+        """Build the network as it is trained: with both heads, if there are two."""
+        model = self.build()
+        return add_head(model, self.n_auxiliary) if self.n_auxiliary else model
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs while training."""
+        return self.n_classes + self.n_auxiliary
+
+    def make_metrics(self) -> list[Any]:
+        """Return the metrics to compile with."""
+        return joint_metrics(self.n_classes) if self.n_auxiliary else ["accuracy"]
+
     def make_loss(self) -> keras.losses.Loss:
         """Return the loss to compile with."""
+        loss = self._make_loss_of_labels()
+        if not self.n_auxiliary:
+            return loss
+        return JointLoss(loss, self.n_classes, self.auxiliary_weight)
+
+    def _make_loss_of_labels(self):
         if self.loss == "crossentropy":
             return keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
         # Keras's default alpha of 0.25 is meant for object detection, where the background
@@ -224,13 +247,13 @@ class _CompiledModel:
     def __init__(self, spec):
         self._spec = spec
         self._datasets, self._batches = {}, None
-        self._uncompiled = spec.build()
+        self._uncompiled = spec.build_for_training()
         self.model = self._copy(clone_function=fuse)
         self.model.set_weights(self._uncompiled.get_weights())  # frozen layers keep these
         self.model.compile(
             optimizer=keras.optimizers.deserialize(json.loads(spec.optimizer)),
             loss=spec.make_loss(),
-            metrics=["accuracy"],
+            metrics=spec.make_metrics(),
             # XLA is slower than plain graphs in TensorFlow on a CPU; JAX needs it.
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         )
@@ -274,16 +297,16 @@ class _CompiledModel:
     def _make_dataset(self, weighted):
         import tensorflow as tf
 
-        shapes = [(None, *self._spec.input_shape), (None, self._spec.n_classes), (None,)]
+        shapes = [(None, *self._spec.input_shape), (None, self._spec.n_outputs), (None,)]
         signature = tuple(tf.TensorSpec(s, tf.float32) for s in shapes[: 3 if weighted else 2])
         dataset = tf.data.Dataset.from_generator(lambda: self._batches, output_signature=signature)
         return dataset.prefetch(2)
 
     def plain_copy(self):
-        """Return an uncompiled copy of the model, with its weights."""
+        """Return an uncompiled copy of the model, with its weights, and the second head's."""
         copy = self._copy()
         copy.set_weights(self.model.get_weights())
-        return copy
+        return split_head(copy) if self._spec.n_auxiliary else (copy, None)
 
     def _copy(self, clone_function=None):
         # A clone leaks 0.4 MB, building again 5 MB. But subclassed models and Lambda layers
@@ -293,7 +316,7 @@ class _CompiledModel:
                 self._uncompiled, clone_function=clone_function, recursive=True
             )
         except (ValueError, TypeError):
-            return self._spec.build()
+            return self._spec.build_for_training()
 
 
 _fits = itertools.count(1)

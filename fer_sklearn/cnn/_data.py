@@ -14,7 +14,7 @@ from .._utils.cross_validation import digest_rows
 from .._utils.pixel_values import check_pixel_range, unit_range
 from .._utils.pixels import check_pixels
 from .._utils.prediction import set_network_attributes
-from .._utils.typing import ArrayLike, Estimator, RandomState
+from .._utils.typing import ArrayLike, Estimator, FloatArray, LabelArray, RandomState
 from .._utils.validation import check_labels, check_soft_targets
 from ..weights import is_weights_file, read_description
 
@@ -40,27 +40,29 @@ class TrainingData:
         Factors on the loss.
     soft_targets : ndarray of shape (n, n_classes), float32, or None
         Probabilities to learn in place of the labels.
+    auxiliary_targets : ndarray of shape (n, n_auxiliary), float32, or None
+        Those of the second head.
     """
 
     pixels: np.ndarray
     codes: np.ndarray
     weights: np.ndarray | None = None
     soft_targets: np.ndarray | None = None
+    auxiliary_targets: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> TrainingData:
         """Return the images in these rows, with what belongs to them."""
-        return TrainingData(
-            self.pixels[rows],
-            self.codes[rows],
-            None if self.weights is None else self.weights[rows],
-            None if self.soft_targets is None else self.soft_targets[rows],
-        )
+        parts = {name: part[rows] for name, part in vars(self).items() if part is not None}
+        return TrainingData(**parts)
 
     def targets(self, n_classes: int) -> np.ndarray:
-        """Return the probabilities to learn, ``(n, n_classes)``, float32."""
-        if self.soft_targets is not None:
-            return self.soft_targets
-        return np.eye(n_classes, dtype=np.float32)[self.codes]
+        """Return the probabilities to learn, float32: those of the second head after the first."""
+        targets = self.soft_targets
+        if targets is None:
+            targets = np.eye(n_classes, dtype=np.float32)[self.codes]
+        if self.auxiliary_targets is None:
+            return targets
+        return np.concatenate([targets, self.auxiliary_targets], axis=1)
 
 
 def check_training_data(
@@ -72,16 +74,17 @@ def check_training_data(
     reset: bool,
     classes: ArrayLike | None = None,
     soft_targets: ArrayLike | None = None,
+    auxiliary_targets: ArrayLike | None = None,
 ) -> TrainingData:
     """Check and encode what `fit` received: the only place where this happens.
 
     Parameters
     ----------
     estimator : FERCNNClassifier
-        With `reset`, gets ``classes_``, ``pixel_range_``, ``image_shape_`` and
-        ``n_features_in_``: from its initial weights if their file states them, otherwise from
-        the data.
-    X, y, sample_weight, soft_targets
+        With `reset`, gets ``classes_``, ``auxiliary_classes_``, ``pixel_range_``,
+        ``image_shape_`` and ``n_features_in_``: from its initial weights if their file states
+        them, otherwise from the data.
+    X, y, sample_weight, soft_targets, auxiliary_targets
         As in :meth:`FERCNNClassifier.fit`.
     reset : bool
         False to compare the data with what the estimator was fitted on.
@@ -95,6 +98,7 @@ def check_training_data(
     from .architectures import resolve_architecture  # imports Keras
 
     resolve_architecture(estimator.architecture)
+    is_first_fit = reset
     origin = "the first fit"
     earlier = None if reset else getattr(estimator, "training_rows_", None)
     if reset and is_weights_file(estimator.initial_weights):
@@ -117,8 +121,82 @@ def check_training_data(
         weights = weights * factors.astype(np.float32)
     if soft_targets is not None:
         soft_targets = check_soft_targets(soft_targets, len(codes), estimator.classes_)
+    auxiliary_targets = _check_auxiliary_targets(
+        estimator, auxiliary_targets, len(codes), reset=is_first_fit
+    )
     estimator.training_rows_ = digest_rows(pixels, earlier)
-    return TrainingData(pixels, codes, weights, soft_targets)
+    return TrainingData(pixels, codes, weights, soft_targets, auxiliary_targets)
+
+
+def _check_auxiliary_targets(
+    estimator: Estimator, targets: ArrayLike | None, n_samples: int, *, reset: bool
+) -> FloatArray | None:
+    """Check the targets of the second head.
+
+    Parameters
+    ----------
+    estimator : FERCNNClassifier
+        With `reset`, gets ``auxiliary_classes_``.
+    targets : array-like of shape (n_samples, n_auxiliary) or None
+        As in :meth:`FERCNNClassifier.fit`.
+    n_samples : int
+    reset : bool
+        False to compare them with what the estimator was fitted on.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_auxiliary), float32, or None
+        In the order of ``auxiliary_classes_``.
+
+    Raises
+    ------
+    ValueError
+        If rows are neither probabilities nor zeros, all are zeros, there is one column, columns
+        have no names of their own, or the second label set is not that of the first fit.
+    """
+    fitted = None if reset else estimator.auxiliary_classes_
+    if targets is None:
+        if fitted is not None:
+            raise ValueError(
+                f"auxiliary_targets=None, but the network also learned {fitted.tolist()}, and "
+                f"would forget them. Pass auxiliary_targets, with rows of zeros where nothing is "
+                f"known, or fit a new estimator."
+            )
+        if reset:
+            estimator.auxiliary_classes_ = None
+        return None
+    classes, order = _columns(targets)
+    if reset:
+        estimator.auxiliary_classes_ = classes
+    elif fitted is None or not np.array_equal(fitted, classes):
+        known = "none" if fitted is None else fitted.tolist()
+        raise ValueError(
+            f"auxiliary_targets has the columns {classes.tolist()}, but the auxiliary classes of "
+            f"the first fit are {known}. Pass the same ones, or fit a new estimator."
+        )
+    checked = check_soft_targets(
+        targets, n_samples, classes, name="auxiliary_targets", allow_unknown=True
+    )
+    return np.ascontiguousarray(checked[:, order])
+
+
+def _columns(targets: ArrayLike) -> tuple[LabelArray, np.ndarray]:
+    """Return the sorted names of columns, and the order that sorts them."""
+    names = getattr(targets, "columns", None)
+    shape = np.shape(targets)
+    if len(shape) != 2 or shape[1] < 2:
+        raise ValueError(
+            f"auxiliary_targets has shape {shape}; expected one row per image and at least two "
+            f"columns, one per class."
+        )
+    classes = np.arange(shape[1]) if names is None else np.asarray(list(names))
+    if len(np.unique(classes)) < len(classes):
+        raise ValueError(
+            f"auxiliary_targets has the columns {classes.tolist()}; expected a name of its own "
+            f"for each. Rename them."
+        )
+    order = np.argsort(classes)
+    return classes[order], order
 
 
 def draw_seed(random_state: RandomState) -> int:

@@ -29,6 +29,7 @@ from ._compiled import (
     optimizer_values,
 )
 from ._data import TrainingData
+from ._heads import draw_head
 from .augmentation import augment, mix_up, resolve_augmentation
 
 __all__ = [
@@ -58,11 +59,18 @@ class TrainedNetwork(NamedTuple):
         The state of the optimizer, if it was to be kept.
     history : dict of str to list of float
         One value per epoch, including those trained earlier.
+    head : list of ndarray or None
+        Kernel and bias of the second head, if there is one.
     """
 
     model: keras.Model
     optimizer: list[np.ndarray] | None
     history: dict[str, list[float]]
+    head: list[np.ndarray] | None = None
+
+    def weights(self) -> list[np.ndarray]:
+        """Return all weights, in the order in which they are trained."""
+        return [*self.model.get_weights(), *(self.head or ())]
 
 
 def network_spec(
@@ -99,12 +107,16 @@ def network_spec(
         estimator.dtype_policy,
         frozen_stages,
         estimator.loss,
+        0 if estimator.auxiliary_classes_ is None else len(estimator.auxiliary_classes_),
+        estimator.auxiliary_weight,
     )
     return spec, learning_rate
 
 
-def initial_state(estimator: Estimator) -> TrainingState | None:
+def initial_state(estimator: Estimator, seed: int) -> TrainingState | None:
     """Return `initial_weights` as the state to start from; None if weights are to be drawn.
+
+    They are those of one head; a second one is drawn from `seed`.
 
     Raises
     ------
@@ -119,10 +131,14 @@ def initial_state(estimator: Estimator) -> TrainingState | None:
                 f"trained. Set initial_weights, or warm_start on a fitted estimator."
             )
         return None
-    if is_weights_file(source):
-        return TrainingState(read_weights(source).arrays)
     spec, _ = network_spec(estimator)
-    return TrainingState(spec.build(source).get_weights())
+    if is_weights_file(source):
+        weights = read_weights(source).arrays
+    else:
+        weights = spec.build(source).get_weights()
+    if spec.n_auxiliary:
+        weights += draw_head(weights, spec.n_auxiliary, seed)
+    return TrainingState(weights)
 
 
 def train_all_epochs(
@@ -152,9 +168,7 @@ def train_all_epochs(
     """
     state = checkpoint.read() if checkpoint else None
     if state is not None and state.finished:
-        model = network_spec(estimator)[0].build()
-        model.set_weights(state.weights)
-        return TrainedNetwork(model, None, state.history)
+        return _loaded(network_spec(estimator)[0], state)
     state = state or start
     is_scheduled = estimator.learning_rate_schedule == "cosine"
     steps_per_epoch = _steps_per_epoch(data, estimator.batch_size)
@@ -183,13 +197,22 @@ def train_all_epochs(
             checkpoint=checkpoint,
             **_training_options(estimator),
         )
-        state = TrainingState(trained.model.get_weights(), None, last, trained.history)
+        state = TrainingState(trained.weights(), None, last, trained.history)
     if checkpoint:
-        weights = trained.model.get_weights()
         checkpoint.write(
-            TrainingState(weights, None, estimator.epochs, trained.history, finished=True)
+            TrainingState(trained.weights(), None, estimator.epochs, trained.history, finished=True)
         )
     return trained
+
+
+def _loaded(spec, state):
+    """Return the network of a training that had finished."""
+    weights, head = state.weights, None
+    if spec.n_auxiliary:
+        weights, head = weights[:-2], weights[-2:]
+    model = spec.build()
+    model.set_weights(weights)
+    return TrainedNetwork(model, None, state.history, head)
 
 
 def train_one_epoch(
@@ -331,8 +354,8 @@ def train(
         for name, values in new_history.items():
             history.setdefault(name, []).extend(map(float, values))
         optimizer = optimizer_values(compiled.model.optimizer) if keep_optimizer else None
-        model = compiled.plain_copy()
-    return TrainedNetwork(model, optimizer, history)
+        model, head = compiled.plain_copy()
+    return TrainedNetwork(model, optimizer, history, head)
 
 
 class _StreamClassifier(KerasClassifier):

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.pixel_values import to_unit_floats
 from .._utils.pixels import check_pixels
 from .._utils.typing import ArrayLike, Estimator
+from ._heads import softmax_layer
 from .architectures import leaf_layers
 
 if TYPE_CHECKING:
@@ -149,10 +150,5 @@ def scale_logits(classifier: FERCNNClassifier, temperature: float) -> None:
     check_is_fitted(classifier)
     if not temperature > 0:
         raise ValueError(f"temperature={temperature!r} must be a number above 0.")
-    *_, last = leaf_layers(classifier.model_)
-    if not (isinstance(last, keras.layers.Dense) and last.activation is keras.activations.softmax):
-        raise TypeError(
-            f"The network ends in the layer {last.name!r} ({type(last).__name__}); expected a "
-            f"Dense layer with activation='softmax'."
-        )
+    last = softmax_layer(classifier.model_)
     last.set_weights([array / temperature for array in last.get_weights()])

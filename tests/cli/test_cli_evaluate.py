@@ -26,6 +26,12 @@ def test_evaluate_formats_agree(model, photos, capsys):
     assert f"| accuracy | {accuracy:.3f} |" in texts["markdown"]
 
 
+@pytest.mark.parametrize("labels", ["people", "ferplus"])
+def test_evaluate_follows_the_labels_of_a_bundled_model(photos, labels, capsys):
+    assert run("evaluate", "tiny", photos, "--labels", labels, "--format", "json") == 0
+    assert ("contempt" in json.loads(capsys.readouterr().out)["labels"]) == (labels == "ferplus")
+
+
 def test_evaluate_writes_files(model, photos, tmp_path, capsys):
     scores, picture = tmp_path / "scores.json", tmp_path / "c.png"
     assert run("evaluate", model, photos, "-o", scores, "--confusion", picture) == 0

@@ -34,6 +34,13 @@ def test_info_says_how_to_install_an_extra(capsys, monkeypatch):
     assert err == "To install no-such-package: pip install 'fer_sklearn[video]'\n"
 
 
+def test_info_follows_the_labels(capsys):
+    assert run("info", "tiny", "--labels", "ferplus", "--format", "json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["labels"] == "ferplus"
+    assert "contempt" in facts["classes"]
+
+
 def test_info_shows_a_model(cnn, capsys):
     assert run("info", cnn, "--format", "json") == 0
     facts = json.loads(capsys.readouterr().out)

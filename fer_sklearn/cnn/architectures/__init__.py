@@ -9,7 +9,15 @@ initialises all weights from its `random_state`.
 """
 
 from ._backbones import efficientnet_b0, mobilenet_v3_small
-from ._build import ARCHITECTURES, architecture_key, build_model, resolve_architecture
+from ._build import (
+    ARCHITECTURES,
+    architecture_key,
+    build_model,
+    freeze_stages,
+    leaf_layers,
+    resolve_architecture,
+    split_stages,
+)
 from ._plain import conv3, conv4_dense3, conv4_wide, vgg_elu
 from ._residual import (
     mini_xception,
@@ -19,7 +27,6 @@ from ._residual import (
     resnet_se_v2_tiny,
     resnet_se_wide,
 )
-from ._stages import freeze_stages, leaf_layers, split_stages
 
 __all__ = [
     "ARCHITECTURES",

@@ -1,0 +1,266 @@
+"""Two label sets on one network: a second head, which learns beside the first.
+
+While it is trained, such a network has one output: the probabilities of both heads side by side,
+and so have its targets. Afterwards it is taken apart: ``model_`` answers the first label set as
+any other network does, and the second head is kept as two arrays, the kernel and the bias of a
+dense layer on the same embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.typing import Estimator, PathLike
+from .._utils.validation import check_known_keys
+from ..weights import write_weights
+from .architectures import ARCHITECTURES
+
+__all__ = [
+    "JointLoss",
+    "add_head",
+    "draw_head",
+    "joint_metrics",
+    "replace_head",
+    "save_network",
+    "softmax_layer",
+    "split_head",
+]
+
+_NAME = "auxiliary_head"
+
+
+class JointLoss(keras.losses.Loss):
+    """The loss of the first head, plus the cross-entropy of the second times a weight.
+
+    Parameters
+    ----------
+    loss : keras.losses.Loss
+        That of the first head.
+    n_classes : int
+        Number of its outputs; the columns after them are the second head's.
+    weight : float
+    """
+
+    def __init__(self, loss: keras.losses.Loss, n_classes: int, weight: float) -> None:
+        super().__init__()
+        self._loss, self._n_classes, self._weight = loss, n_classes, weight
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each image; for the second head, rows of zeros have none."""
+        n = self._n_classes
+        first = self._loss.call(y_true[:, :n], y_pred[:, :n])
+        return first + self._weight * _cross_entropy(y_true[:, n:], y_pred[:, n:])
+
+
+def joint_metrics(n_classes: int) -> list[Callable[[Any, Any], Any]]:
+    """Return the metrics of two heads: the first one's accuracy, and the second one's loss."""
+
+    def accuracy(y_true, y_pred):
+        return keras.metrics.categorical_accuracy(y_true[:, :n_classes], y_pred[:, :n_classes])
+
+    def auxiliary_loss(y_true, y_pred):
+        return _cross_entropy(y_true[:, n_classes:], y_pred[:, n_classes:])
+
+    return [accuracy, auxiliary_loss]
+
+
+def _cross_entropy(y_true, y_pred):
+    return -ops.sum(y_true * ops.log(ops.maximum(y_pred, keras.config.epsilon())), axis=-1)
+
+
+def softmax_layer(model: keras.Model) -> keras.layers.Dense:
+    """Return the dense layer with a softmax in which a network ends.
+
+    Raises
+    ------
+    TypeError
+        If the network ends in another layer.
+    """
+    last: Any = model
+    while isinstance(last, keras.Model):
+        last = last.layers[-1]
+    if not (isinstance(last, keras.layers.Dense) and last.activation is keras.activations.softmax):
+        raise TypeError(
+            f"The network ends in the layer {last.name!r} ({type(last).__name__}); expected a "
+            f"Dense layer with activation='softmax'."
+        )
+    return last
+
+
+def add_head(model: keras.Model, n_outputs: int) -> keras.Model:
+    """Add a second head to a network, on the input of its last layer.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Ends in a dense layer with a softmax. Its layers are used, not copied.
+    n_outputs : int
+        Number of classes of the second head.
+
+    Returns
+    -------
+    keras.Model
+        Its output is that of both heads side by side; its last two weights are the kernel and
+        the bias of the second head.
+    """
+    embedding, output = _ends(model)
+    layer = keras.layers.Dense(n_outputs, activation="softmax", dtype="float32", name=_NAME)
+    both = keras.layers.Concatenate(dtype="float32")([output, layer(embedding)])
+    return keras.Model(model.inputs, both)
+
+
+def _ends(model):
+    """Return the embedding and the output of a network as symbolic tensors."""
+    last = softmax_layer(model)
+    if last is not model.layers[-1]:
+        raise TypeError(
+            "auxiliary_targets was given, but the last layer of the network is nested in another "
+            "one. End the outer network in Dense(meta['n_classes'], activation='softmax')."
+        )
+    return last.input, model.outputs[0]
+
+
+def split_head(model: keras.Model) -> tuple[keras.Model, list[np.ndarray]]:
+    """Undo :func:`add_head`.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    model : keras.Model
+        With the first head alone; its layers are those of `model`.
+    head : list of ndarray
+        Kernel and bias of the second head.
+    """
+    first, _ = model.layers[-1].input
+    return keras.Model(model.inputs, first), model.get_layer(_NAME).get_weights()
+
+
+def replace_head(model: keras.Model, head: Sequence[np.ndarray]) -> keras.Model:
+    """Return a copy of a network with another head.
+
+    Parameters
+    ----------
+    model : keras.Model
+    head : list of ndarray
+        Kernel and bias.
+
+    Returns
+    -------
+    keras.Model
+    """
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    embedding, _ = _ends(copy)
+    layer = keras.layers.Dense(len(head[1]), activation="softmax", dtype="float32", name=_NAME)
+    other = keras.Model(copy.inputs, layer(embedding))
+    layer.set_weights(head)
+    return other
+
+
+def draw_head(weights: Sequence[np.ndarray], n_outputs: int, seed: int) -> list[np.ndarray]:
+    """Draw the kernel and the bias of a second head for a network with trained weights.
+
+    Parameters
+    ----------
+    weights : list of ndarray
+        Those of the network, which ends in a dense layer.
+    n_outputs : int
+    seed : int
+
+    Returns
+    -------
+    list of ndarray
+        Drawn like Keras's default (Glorot & Bengio 2010), and zeros.
+    """
+    n_inputs = next(array.shape[0] for array in reversed(weights) if array.ndim == 2)
+    limit = np.sqrt(6 / (n_inputs + n_outputs))
+    kernel = np.random.default_rng([seed, 2, 1]).uniform(-limit, limit, (n_inputs, n_outputs))
+    return [kernel.astype(np.float32), np.zeros(n_outputs, np.float32)]
+
+
+def save_network(
+    classifier: Estimator,
+    path: PathLike,
+    *,
+    heads: tuple[str, str] = ("labels", "auxiliary"),
+    blends: Mapping[str, Mapping[str, float]] | None = None,
+) -> None:
+    """Write a trained network as an ``.npz`` file, which contains no code.
+
+    :func:`~fer_sklearn.load_pretrained` and ``initial_weights`` take such a file. Its weights are
+    rounded to half precision. With two heads, each is a label set, as in the bundled files:
+    ``load_pretrained(path, labels="auxiliary")`` predicts the second one.
+
+    Parameters
+    ----------
+    classifier : FERCNNClassifier
+        Fitted, with the name of an architecture.
+    path : str or path-like
+        Ends in ``.npz``.
+    heads : (str, str), default=("labels", "auxiliary")
+        Names of the two heads, and of the label set that each answers. Ignored without a second
+        head.
+    blends : mapping of str to mapping, or None, default=None
+        Further label sets, each by its name: the weight of each head, by which its logits are
+        multiplied before they are added. Such a set has the labels that both heads know. The
+        first is what ``load_pretrained(path)`` predicts; without any, the first head's.
+
+    Raises
+    ------
+    NotFittedError
+        If the classifier is not fitted.
+    ValueError
+        If its architecture is a function, or a blend names another head, or there is only one.
+
+    See Also
+    --------
+    fer_sklearn.weights.write_weights : The format.
+    fer_sklearn.export : LiteRT, ONNX and other formats, of one label set.
+    """
+    check_is_fitted(classifier)
+    if classifier.architecture not in ARCHITECTURES:
+        raise ValueError(
+            f"architecture={classifier.architecture!r} is a function, which a file without code "
+            f"cannot contain; expected a name. Use fer_sklearn.save."
+        )
+    arrays = classifier.model_.get_weights()
+    description: dict[str, Any] = {
+        "architecture": classifier.architecture,
+        "image_shape": list(classifier.image_shape_),
+        "classes": classifier.classes_.tolist(),
+        "pixel_range": list(classifier.pixel_range_),
+    }
+    if classifier.auxiliary_classes_ is not None:
+        # Kernels and biases of both heads, in turn, as `read_weights` expects them.
+        arrays += classifier._auxiliary_head
+        classes = (classifier.classes_.tolist(), classifier.auxiliary_classes_.tolist())
+        description |= _label_sets(dict(zip(heads, classes, strict=True)), blends or {})
+    elif blends:
+        raise ValueError(
+            f"blends={dict(blends)!r} was given, but the network has one head. Fit it with "
+            f"auxiliary_targets."
+        )
+    write_weights(path, arrays, description)
+
+
+def _label_sets(heads, blends):
+    label_sets = {}
+    for name, blend in [*blends.items(), *((name, {name: 1.0}) for name in heads)]:
+        check_known_keys(f"blends[{name!r}]", blend, heads)
+        common = set.intersection(*(set(heads[head]) for head in blend))
+        if len(common) < 2:
+            raise ValueError(
+                f"blends[{name!r}] has the label(s) {sorted(common)} of both heads; expected at "
+                f"least two."
+            )
+        label_sets[name] = {"classes": sorted(common), "blend": dict(blend), "temperature": 1.0}
+    return {"heads": heads, "label_sets": label_sets}
