@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         StrOptions,
         validate_params,
     )
+    from sklearn.utils.multiclass import _ovr_decision_function as ovr_decision_function
     from sklearn.utils.validation import _check_method_params as check_method_params
     from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -38,6 +39,7 @@ __all__ = [
     "check_method_params",
     "check_sample_weight",
     "fit_context",
+    "ovr_decision_function",
     "safe_indexing",
     "validate_params",
 ]
@@ -104,6 +106,11 @@ PRIVATE_NAMES = {
         "sklearn.base:_fit_context",
         _SKLEARN,
         "no public function checks _parameter_constraints before fit",
+    ),
+    "ovr_decision_function": PrivatePart(
+        "sklearn.utils.multiclass:_ovr_decision_function",
+        _SKLEARN,
+        "no public function combines the decisions of pairs of classes as SVC does",
     ),
     "safe_indexing": PrivatePart(
         "sklearn.utils:_safe_indexing",

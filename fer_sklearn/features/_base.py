@@ -21,7 +21,8 @@ class ImageDescriptor(ImageTagsMixin, TransformerMixin, BaseEstimator):
 
     A subclass has ``_check_size()``, which raises if ``image_shape_`` is too small for its
     parameters; ``_describe(images)``, from images of shape (n, h, w) to float32 features of shape
-    (n, n_features); and ``_feature_names()``, which returns their names in order.
+    (n, n_features); and ``_feature_names()``, which returns their names in order. It may have
+    ``_mirrored(features)``, if features of images determine those of their mirror images.
     """
 
     @abstractmethod
@@ -32,6 +33,10 @@ class ImageDescriptor(ImageTagsMixin, TransformerMixin, BaseEstimator):
 
     @abstractmethod
     def _feature_names(self) -> list[str]: ...
+
+    def _mirrored(self, features: FloatArray) -> FloatArray | None:
+        """Return the features of the mirror images, or None if `features` do not determine them."""
+        return None
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> ImageDescriptor:

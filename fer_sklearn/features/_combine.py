@@ -6,6 +6,7 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.linalg import eigh
 from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
@@ -15,13 +16,16 @@ from sklearn.base import (
     clone,
 )
 from sklearn.decomposition import PCA
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import check_random_state
+from sklearn.utils.extmath import svd_flip
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.compat import HasMethods, Interval, fit_context
 from .._utils.pixels import ImageTagsMixin, check_pixels
 from .._utils.typing import ArrayLike, FloatArray, NDArray, PixelArray, RandomState
+from ._base import ImageDescriptor
 from ._hog import HOGExtractor
 
 __all__ = ["BalancedPCA", "CappedPCA", "MirroredFeatures", "make_pca"]
@@ -119,7 +123,7 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
         given = self.transformer
         self.transformer_ = HOGExtractor() if given is None else clone(given)
         features = self.transformer_.fit_transform(images, y, **fit_params)
-        return self._with_mirrored(features, images)
+        return np.hstack([features, self.transformer_.transform(images[:, :, ::-1])])
 
     def transform(self, X: ArrayLike) -> FloatArray:
         """Extract the features of images and of their mirror images.
@@ -136,7 +140,7 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "transformer_")
         images = check_pixels(self, X, reset=False, keep_float64=True)
-        return self._with_mirrored(self.transformer_.transform(images), images)
+        return np.hstack(_both_sides(self.transformer_, images))
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
         """Return the transformer's names, and the same with the prefix ``mirrored_``.
@@ -168,13 +172,99 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
         transformer = HOGExtractor() if self.transformer is None else self.transformer
         return MetadataRouter(owner=self).add(transformer=transformer, method_mapping=mapping)
 
-    def _with_mirrored(self, features: FloatArray, images: PixelArray) -> FloatArray:
-        return np.hstack([features, self.transformer_.transform(images[:, :, ::-1])])
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _both_sides(transformer: Any, images: PixelArray) -> list[FloatArray]:
+    """Return the features of images and of their mirror images, from a fitted transformer.
+
+    Unions and pipelines are taken apart, since a descriptor inside may obtain the features of the
+    mirror images from those of the images, which is faster.
+    """
+    # A subclass may do more than the steps do, and n_jobs is for the union to obey.
+    if type(transformer) is FeatureUnion and transformer.n_jobs is None:
+        parts = [
+            (part, (transformer.transformer_weights or {}).get(name, 1))
+            for name, part in transformer.transformer_list
+            if part not in ("drop", "passthrough")
+        ]
+        if len(parts) == len(transformer.transformer_list):
+            sides = zip(*(_both_sides(part, images) for part, _ in parts), strict=True)
+            factors = [factor for _, factor in parts]
+            return [np.hstack([x * f for x, f in zip(s, factors, strict=True)]) for s in sides]
+    if type(transformer) is Pipeline and isinstance(transformer[0], ImageDescriptor):
+        described = _both_sides(transformer[0], images)
+        return [transformer[1:].transform(x) for x in described] if transformer[1:] else described
+    features = transformer.transform(images)
+    if isinstance(transformer, ImageDescriptor):
+        mirrored = transformer._mirrored(np.asarray(features))
+        if mirrored is not None:
+            return [features, mirrored]
+    return [features, transformer.transform(images[:, :, ::-1])]
+
+
+class LeadingPCA(PCA):
+    """Principal components of thousands of samples, solved for alone.
+
+    The ``"covariance_eigh"`` solver of ``sklearn.decomposition.PCA`` computes all eigenvectors of
+    the covariance matrix and drops most of them. Here LAPACK computes the largest ones, which span
+    the same subspace and take a third of the time. For arrays, and an integer number of
+    components.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> LeadingPCA:
+        """Fit the components.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, float32 or float64.
+        y : ignored
+            Present for consistency.
+
+        Returns
+        -------
+        self : LeadingPCA
+        """
+        features = validate_data(self, X, dtype=[np.float64, np.float32])
+        n_samples, n_features = features.shape
+        self.n_samples_, self.n_components_ = n_samples, self.n_components
+        self.mean_ = features.mean(axis=0)
+        # Centred afterwards, which saves a copy of X.
+        covariance = features.T @ features
+        covariance -= n_samples * np.outer(self.mean_, self.mean_)
+        covariance /= n_samples - 1
+        total = max(float(np.trace(covariance)), 0.0)
+        leading = (n_features - self.n_components_, n_features - 1)
+        variances, vectors = eigh(covariance, subset_by_index=leading, overwrite_a=True)
+        # Rounding can make variances negative.
+        self.explained_variance_ = np.maximum(variances[::-1], 0)
+        _, components = svd_flip(None, vectors[:, ::-1].T, u_based_decision=False)
+        self.components_ = np.ascontiguousarray(components)
+        kept = float(self.explained_variance_.sum())
+        self.explained_variance_ratio_ = self.explained_variance_ / (max(total, kept) or 1.0)
+        self.singular_values_ = np.sqrt(self.explained_variance_ * (n_samples - 1))
+        self.noise_variance_ = max(total - kept, 0.0) / max(n_features - self.n_components_, 1)
+        return self
+
+    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> FloatArray:
+        """Fit the components and reduce `X` to them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, float32 or float64.
+        y : ignored
+            Present for consistency.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+        """
+        return self.fit(X).transform(X)
 
 
 def make_pca(
@@ -201,12 +291,11 @@ def make_pca(
     n_samples, n_features = shape
     if n_components is None or n_components >= min(n_samples, n_features):
         return None
-    exact = n_features <= min(n_samples, _MAX_COVARIANCE)
-    pca = PCA(
-        n_components,
-        svd_solver="covariance_eigh" if exact else "auto",
-        random_state=check_random_state(random_state).randint(np.iinfo(np.int32).max),
-    )
+    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+    if n_features <= min(n_samples, _MAX_COVARIANCE):
+        pca = LeadingPCA(n_components, svd_solver="covariance_eigh", random_state=seed)
+    else:
+        pca = PCA(n_components, random_state=seed)
     return pca.set_output(transform="default")
 
 

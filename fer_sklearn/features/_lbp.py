@@ -179,6 +179,13 @@ class LBPExtractor(ImageDescriptor):
     def _describe(self, images: PixelArray) -> FloatArray:
         return lbp_batch(images, radius=self.radius, grid=self._grid())
 
+    def _mirrored(self, features: FloatArray) -> FloatArray | None:
+        """Return the features of the mirror images: the same counts, at other positions."""
+        grid = self._grid()
+        if self.image_shape_[1] % grid[1]:
+            return None  # pixels at the right are not counted, nor those at the left of the mirror
+        return features.take(_mirrored_positions(grid), axis=1)
+
     def _feature_names(self) -> list[str]:
         """Name each feature by the row and column of its cell, and its pattern."""
         sizes = (*self._grid(), _N_PATTERNS)
@@ -222,3 +229,16 @@ def _uniform_patterns() -> NDArray[np.int64]:
     patterns = np.full(256, _N_PATTERNS - 1)
     patterns[uniform] = np.arange(uniform.sum())
     return patterns
+
+
+@cache
+def _mirrored_positions(grid: tuple[int, int]) -> NDArray[np.int64]:
+    """Return where each feature of a mirror image is among the features of the image."""
+    # In the mirror, the point at i eighths of a turn is the one at 4 - i.
+    bits = (np.arange(256)[:, np.newaxis] >> np.arange(_N_POINTS)) & 1
+    opposite = (_N_POINTS // 2 - np.arange(_N_POINTS)) % _N_POINTS
+    mirrored_codes = bits[:, opposite] @ (1 << np.arange(_N_POINTS))
+    patterns = np.empty(_N_PATTERNS, np.int64)
+    patterns[_uniform_patterns()] = _uniform_patterns()[mirrored_codes]
+    positions = np.arange(math.prod(grid) * _N_PATTERNS).reshape(*grid, _N_PATTERNS)
+    return positions[:, ::-1, patterns].ravel()

@@ -16,7 +16,7 @@ from .._utils.compat import Interval, StrOptions, check_sample_weight
 from .._utils.cross_validation import digest_rows
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray
 
-__all__ = ["BaseSVM"]
+__all__ = ["BaseSVM", "gaussian_kernel"]
 
 
 def _has_probability(classifier: BaseSVM) -> bool:
@@ -123,6 +123,37 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         variance = np.average(np.square(X - mean), weights=sample_weight, axis=0).mean()
         scale = 1 / (X.shape[1] * variance) if variance > 0 else 1.0
         return float(2 * scale if self.gamma == "2*scale" else scale)
+
+
+def gaussian_kernel(rows: list[FloatArray], columns: list[FloatArray], gamma: float) -> FloatArray:
+    """Return the Gaussian kernel of two lists of sides, averaged over all pairs of sides.
+
+    Parameters
+    ----------
+    rows : list of ndarray of shape (n, n_features)
+        One array, or one of the images and one of their mirror images.
+    columns : list of ndarray of shape (m, n_features)
+        The same of other images.
+    gamma : float
+        Coefficient of the kernel.
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+    """
+    total: Any = None
+    for row in rows:
+        for column in columns:
+            values = row @ column.T
+            values *= 2 * gamma
+            values -= gamma * np.einsum("ij,ij->i", row, row)[:, np.newaxis]
+            values -= gamma * np.einsum("ij,ij->i", column, column)
+            # Rounding can make the distance of a sample to itself negative.
+            np.minimum(values, 0, out=values)
+            np.exp(values, out=values)
+            total = values if total is None else np.add(total, values, out=total)
+    total /= len(rows) * len(columns)
+    return total
 
 
 def _check_is_2d(X: Any, name: str) -> None:

@@ -14,7 +14,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from .._utils.compat import fit_context
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, RandomState
 from ..features import make_pca
-from ._base import BaseSVM
+from ._base import BaseSVM, gaussian_kernel
 
 __all__ = ["Cholesky", "LSSVMClassifier"]
 
@@ -243,7 +243,7 @@ class LSSVMClassifier(BaseSVM):
         for part in gen_batches(n_samples, _CHUNK):
             # The matrix is symmetric; values right of the diagonal are not needed.
             rows, columns = ([side[s] for side in sides] for s in (part, slice(part.stop)))
-            matrix[part, : part.stop] = _gaussian(rows, columns, self.gamma_)
+            matrix[part, : part.stop] = gaussian_kernel(rows, columns, self.gamma_)
         matrix[np.diag_indices(n_samples)] += 1 / (self.C * weight)
         try:
             return Cholesky(matrix)
@@ -259,23 +259,8 @@ class LSSVMClassifier(BaseSVM):
         scores = np.tile(self.intercept_, (len(X), 1))
         for part in gen_batches(len(X), _CHUNK):
             rows = [side[part] for side in sides]
-            scores[part] += _gaussian(rows, self.X_fit_, self.gamma_) @ self.dual_coef_
+            scores[part] += gaussian_kernel(rows, self.X_fit_, self.gamma_) @ self.dual_coef_
         return scores
-
-
-def _gaussian(rows: list[FloatArray], columns: list[FloatArray], gamma: float) -> FloatArray:
-    """Return the Gaussian kernel of two lists of sides, averaged over all pairs of sides."""
-    total: Any = 0
-    for row in rows:
-        for column in columns:
-            values = row @ column.T
-            values *= 2 * gamma
-            values -= gamma * np.einsum("ij,ij->i", row, row)[:, np.newaxis]
-            values -= gamma * np.einsum("ij,ij->i", column, column)
-            # Rounding can make the distance of a sample to itself negative.
-            np.minimum(values, 0, out=values)
-            total = total + np.exp(values, out=values)
-    return total / (len(rows) * len(columns))
 
 
 def _temperature(scores: FloatArray, codes: IntArray, weight: FloatArray) -> float:

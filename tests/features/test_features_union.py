@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from fer_sklearn.features import (
     BalancedPCA,
@@ -23,6 +24,45 @@ def test_the_second_half_describes_the_mirror_image(faces):
     both = MirroredFeatures(LBPExtractor(grid=2)).fit_transform(X)
     plain = LBPExtractor(grid=2)
     assert_array_equal(both, np.hstack([plain.transform(X), plain.transform(X[:, :, ::-1])]))
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        LBPExtractor(radius=2, grid=(3, 8)),
+        make_pipeline(LBPExtractor(), CappedPCA(n_components=5)),
+        make_pipeline(LBPExtractor(grid=2)),
+        make_pipeline(FunctionTransformer(), LBPExtractor(grid=2)),
+        FeatureUnion(
+            [
+                ("lbp", make_pipeline(LBPExtractor(), CappedPCA(n_components=5))),
+                ("hog", HOGExtractor()),
+            ],
+            transformer_weights={"lbp": 3.0},
+        ),
+        FeatureUnion([("lbp", LBPExtractor(grid=2)), ("hog", "drop")]),
+        FeatureUnion([("lbp", LBPExtractor(grid=2)), ("hog", HOGExtractor())], n_jobs=1),
+    ],
+    ids=["lbp", "pipeline", "one step", "second step", "union", "dropped", "n_jobs"],
+)
+def test_a_descriptor_that_mirrors_its_features_changes_nothing(faces, transformer):
+    X, _ = faces
+    mirrored = MirroredFeatures(transformer).fit(X)
+    plain = mirrored.transformer_
+    expected = np.hstack([plain.transform(X[:9]), plain.transform(X[:9, :, ::-1])])
+    assert_array_equal(mirrored.transform(X[:9]), expected)
+
+
+def test_a_mirrored_descriptor_is_computed_once(faces, monkeypatch):
+    X, _ = faces
+    mirrored = MirroredFeatures(make_pipeline(LBPExtractor(), CappedPCA(n_components=5))).fit(X)
+    calls = []
+    describe = LBPExtractor._describe
+    monkeypatch.setattr(
+        LBPExtractor, "_describe", lambda self, X: calls.append(len(X)) or describe(self, X)
+    )
+    mirrored.transform(X[:9])
+    assert calls == [9]
 
 
 def test_the_transformer_is_cloned_and_fitted_on_the_images_only(faces):
@@ -102,8 +142,6 @@ def test_descriptors_in_a_union_have_equal_influence(faces):
 
 
 def test_components_match_scikit_learn():
-    from sklearn.decomposition import PCA
-
     X = np.random.default_rng(0).normal(size=(60, 8)) * np.arange(1, 9)
     reduced = BalancedPCA(n_components=2).fit_transform(X)
     expected = PCA(2).fit_transform(X)
@@ -135,6 +173,29 @@ def test_capped_pca_keeps_at_most_n_components():
         assert whole.get_feature_names_out().tolist() == [f"x{i}" for i in range(12)]
         names = [f"hog_r0c{i}_o0" for i in range(12)]
         assert whole.get_feature_names_out(names).tolist() == names
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_leading_components_are_those_of_scikit_learn(dtype):
+    X = np.random.default_rng(0).normal(0.3, 1, (200, 40)) * np.linspace(1, 4, 40)
+    X = X.astype(dtype)
+    ours = CappedPCA(n_components=6).fit(X).pca_
+    theirs = PCA(6, svd_solver="covariance_eigh").fit(X)
+    tolerance = 1e-4 if dtype == np.float32 else 1e-9
+    # The cosines of the angles between the two subspaces.
+    cosines = np.linalg.svd(ours.components_ @ theirs.components_.T, compute_uv=False)
+    assert_allclose(cosines, 1, atol=tolerance)
+    for name in ("mean_", "explained_variance_", "explained_variance_ratio_", "noise_variance_"):
+        assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=tolerance)
+    assert_allclose(ours.transform(X), theirs.transform(X), atol=20 * tolerance)
+    assert_allclose(ours.singular_values_, theirs.singular_values_, rtol=tolerance)
+    assert ours.components_.dtype == dtype
+
+
+def test_components_of_constant_features_are_finite():
+    pca = CappedPCA(n_components=2).fit(np.ones((9, 4))).pca_
+    assert_allclose(pca.explained_variance_ratio_, 0)
+    assert np.isfinite(pca.components_).all()
 
 
 @pytest.mark.parametrize("pca", [CappedPCA(n_components=4), BalancedPCA(n_components=4)])

@@ -65,6 +65,21 @@ def test_contrast_does_not_matter():
     assert_array_equal(lbp_codes(images), lbp_codes(images * 2))
 
 
+@pytest.mark.parametrize("radius", [1, 1.5, 2.0, 3.3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_features_of_mirror_images_are_rearranged(radius, dtype):
+    images = _images(n=20, shape=(21, 24)) / (1 if dtype == np.uint8 else 255)
+    images = images.astype(dtype)
+    lbp = LBPExtractor(radius=radius, grid=(4, 3)).fit(images)
+    expected = lbp.transform(images[:, :, ::-1])
+    assert_array_equal(lbp._mirrored(lbp.transform(images)), expected)
+
+
+def test_cells_that_leave_columns_out_cannot_be_mirrored():
+    lbp = LBPExtractor(grid=(4, 5)).fit(_images(shape=(24, 24)))
+    assert lbp._mirrored(lbp.transform(_images(shape=(24, 24)))) is None
+
+
 def test_names_follow_the_columns():
     names = LBPExtractor(grid=(2, 3)).fit(_images()).get_feature_names_out()
     assert names.shape == (2 * 3 * 59,)

@@ -10,6 +10,7 @@ from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
 
 from fer_sklearn.features import CappedPCA, HOGExtractor
@@ -64,6 +65,33 @@ def test_predict_follows_the_decision_function(faces, features):
     distances = classifier.decision_function(X)
     assert distances.shape == (70, 7)
     assert_array_equal(classifier.predict(X), classifier.classes_[distances.argmax(1)])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 7])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_it_predicts_as_scikit_learn_does(n_classes, dtype, monkeypatch):
+    # Several chunks, and the last of them is incomplete.
+    monkeypatch.setattr("fer_sklearn.svm._hog_svm._MAX_KERNEL", 2000)
+    rng = np.random.default_rng(n_classes)
+    X, y = rng.normal(size=(300, 12)).astype(dtype), rng.integers(0, n_classes, 300)
+    X[np.arange(300), y] += 1
+    weight = rng.uniform(0.5, 2, 200)
+    fitted = HOGSVMClassifier(class_weight={0: 2.0}, gamma=0.05).fit(X[:200], y[:200], weight)
+    theirs = SVC(C=5.0, gamma=0.05, class_weight={0: 2.0}, break_ties=True)
+    theirs.fit(X[:200], y[:200], weight)
+    expected = theirs.decision_function(X[200:])
+    assert_allclose(fitted.decision_function(X[200:]), expected, rtol=0, atol=1e-10)
+    assert_array_equal(fitted.predict(X[200:]), theirs.predict(X[200:]))
+
+
+def test_features_far_from_zero_lose_no_precision():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 100)
+    X = rng.normal(1e5, 1, (100, 6))
+    X[np.arange(100), y] += 2
+    fitted = HOGSVMClassifier(gamma=0.2).fit(X, y)
+    expected = SVC(C=5.0, gamma=0.2).fit(X, y).decision_function(X)
+    assert_allclose(fitted.decision_function(X), expected, rtol=0, atol=1e-10)
 
 
 def test_probabilities_are_calibrated_on_request(features):
