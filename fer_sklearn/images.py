@@ -169,7 +169,7 @@ def as_photo_list(
         array of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w). A single path or photo is
         refused, because it is not a batch.
     name : str
-        What error messages call `X`.
+        Name of `X` in error messages.
     known, owner, labelled
         What flattened images are, as in :func:`~fer_sklearn._utils.pixels.split_batch`.
 
@@ -247,7 +247,7 @@ def decode_gray(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Pixe
     data : bytes
         Contents of an image file.
     name : str
-        What error messages call it.
+        Its name in error messages.
     max_pixels : int, default=80_000_000
         Larger images are refused before they are decoded.
 

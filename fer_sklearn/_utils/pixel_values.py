@@ -59,7 +59,7 @@ def to_pixels(array: ArrayLike, *, name: str = "array", is_batch: bool = False) 
     array : array-like of any shape
         In any byte order.
     name : str, default="array"
-        What error messages call it.
+        Its name in error messages.
     is_batch : bool, default=False
         Whether the first axis counts images, which error messages then name.
 
@@ -108,7 +108,7 @@ def to_uint8(array: ArrayLike, *, name: str = "array", is_batch: bool = False) -
     ----------
     array : array-like of any shape
     name : str, default="array"
-        What error messages call it.
+        Its name in error messages.
     is_batch : bool, default=False
         Whether the first axis counts images, which error messages then name.
 
@@ -200,9 +200,9 @@ def to_unit_floats(pixels: PixelArray) -> PixelArray:
 def check_pixel_range(pixels: PixelArray, fitted: tuple[float, float], name: str) -> None:
     """Raise if `pixels` cannot have the scale of the pixels that an estimator was fitted on.
 
-    Networks take float pixels as they are, and integers divided by 255. What was seen in `fit`
-    tells [0, 1], [-1, 1] (as well as standardised pixels, which have no limits) and floats in
-    0..255 apart.
+    Networks take float pixels as they are, and integers divided by 255. The range seen in `fit`
+    shows whether the scale is [0, 1], [-1, 1] (or standardised pixels, which have no limits) or
+    floats in 0..255.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def _contradicts(low, high, fitted_low, fitted_high):
         return (low >= 0 and high > 0) or (within_one and beyond_one)
     if fitted_high <= 1 + _RANGE_SLACK:  # [0, 1]
         return low < -_RANGE_SLACK or high > 1 + _RANGE_SLACK
-    # [0, 255], unless they are no pixels.
+    # [0, 255], unless they are not pixels.
     return fitted_high > _BYTES and high <= 1 + _RANGE_SLACK and (low < 0 or high > 0)
 
 

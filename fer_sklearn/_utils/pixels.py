@@ -9,7 +9,7 @@ estimators. These are accepted in three equivalent forms, and returned as ``(n, 
 ``(n, h * w)``        flattened images: of the fitted size, and squares in `fit`
 ====================  ==========================================================
 
-One image without the batch axis is refused, because its rows would be taken for images.
+One image without the batch axis is rejected, because its rows would be treated as images.
 
 Images are checked once. An estimator that calls another one with images that are already checked
 uses methods for checked pixels, such as ``PredictionMixin._checked_proba``. Photos are checked by
@@ -230,9 +230,9 @@ def flat_image_shape(
 ) -> tuple[int, int]:
     """Return height and width of the images that are the rows of a two-dimensional array.
 
-    An array ``(h, w)`` may also be one grey image, whose batch axis was forgotten. Its rows
-    would be taken for images, and each would get an answer. So rows must have a length that is
-    known; where none is, in `fit` and in functions, they must be squares.
+    An array ``(h, w)`` may also be one grey image without its batch axis, whose rows would then be
+    treated as images. So rows must have a known length or, where none is known, as in `fit` and in
+    functions, be squares.
 
     Parameters
     ----------
@@ -246,7 +246,7 @@ def flat_image_shape(
     labelled : bool, default=False
         Whether the rows have labels, so that they are not one image.
     name : str
-        What error messages call the array.
+        Name of the array in error messages.
 
     Returns
     -------
@@ -255,7 +255,7 @@ def flat_image_shape(
     Raises
     ------
     ValueError
-        If rows of that length are no images, or the array may be one image.
+        If rows of that length are not images, or the array may be one image.
     """
     n_rows, n_pixels = shape
     one_image = f"[{name}] or {name}[np.newaxis]"
@@ -280,7 +280,7 @@ def flat_image_shape(
         if n_pixels < _LEAST_PIXELS:
             return 1, n_pixels
         raise ValueError(
-            f"{name} has shape {shape}, and rows of {n_pixels} pixels are no square images. Pass "
+            f"{name} has shape {shape}, and rows of {n_pixels} pixels are not square images. Pass "
             f"{name}.reshape(-1, height, width) for flattened images of another shape, and "
             f"{one_image} for one image."
         )
@@ -336,7 +336,7 @@ def split_batch(
     X : list, object array, Series, table or ndarray
         As in :func:`fer_sklearn.images.as_photo_list`.
     name : str
-        What error messages call `X`.
+        Name of `X` in error messages.
     known, owner, labelled
         What flattened images are, as in :func:`flat_image_shape`.
 
