@@ -95,7 +95,8 @@ def make_hog_svm_pipeline(
     -------
     sklearn.pipeline.Pipeline
         Steps ``crop`` (with `crop_faces`), ``resize``, ``hog``, ``pca`` and ``classifier``. Set
-        their parameters as ``hog__pixels_per_cell`` or ``pca__n_components``, for example.
+        their parameters as ``hog__pixels_per_cell`` or ``pca__n_components``, for example. To
+        learn people's votes, call ``fit(X, y, classifier__soft_targets=…)``.
 
     Examples
     --------
@@ -147,7 +148,8 @@ def make_descriptor_svm_pipeline(
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``crop`` (with `crop_faces`), ``resize``, ``features`` and ``classifier``.
+        Steps ``crop`` (with `crop_faces`), ``resize``, ``features`` and ``classifier``. To learn
+        people's votes, call ``fit(X, y, classifier__soft_targets=…)``.
 
     Examples
     --------

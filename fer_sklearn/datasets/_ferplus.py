@@ -94,25 +94,49 @@ def _vote_columns(path: Path, header: Sequence[str]) -> list[str]:
     return [by_name[name] for name in FERPLUS_COLUMNS]
 
 
-def vote_distributions(votes: ArrayLike) -> FloatArray:
+def vote_distributions(
+    votes: ArrayLike, *, labels: Sequence[str] = FERPLUS_COLUMNS[:N_VOTED_EMOTIONS]
+) -> FloatArray:
     """Return the fraction of votes for each emotion.
 
-    Single votes are dropped. Images with most votes for "unknown" or "not a face" have no
-    distribution.
+    Single votes are dropped, and those for other emotions than `labels`. Images with most votes
+    for something else, such as "unknown" or "not a face", have no distribution.
 
     Parameters
     ----------
     votes : array-like of shape (n, 10)
         As :func:`load_ferplus` returns them.
+    labels : sequence of str, default=FERPLUS_COLUMNS[:8]
+        Emotions to return the fractions of, in this order. Sorted ones, such as
+        ``fer_sklearn.emotions.EMOTIONS``, give the soft targets of a classifier of these labels.
 
     Returns
     -------
-    ndarray of shape (n, 8), float64
-        Fractions, in the order of ``fer_sklearn.emotions.FERPLUS_COLUMNS``. Rows sum to 1, or are
-        all zero.
+    ndarray of shape (n, n_labels), float64
+        Fractions. Rows sum to 1, or are all zero.
+
+    Raises
+    ------
+    ValueError
+        If a label is not one of FER+'s eight emotions.
+
+    Examples
+    --------
+    >>> from fer_sklearn.emotions import EMOTIONS
+    >>> votes = [[5, 0, 0, 3, 1, 0, 0, 1, 0, 0], [1, 0, 0, 0, 0, 0, 0, 2, 7, 0]]
+    >>> vote_distributions(votes, labels=EMOTIONS)
+    array([[0.   , 0.   , 0.   , 0.   , 0.625, 0.375, 0.   ],
+           [0.   , 0.   , 0.   , 0.   , 0.   , 0.   , 0.   ]])
     """
+    known = FERPLUS_COLUMNS[:N_VOTED_EMOTIONS]
+    wrong = [label for label in labels if label not in known]
+    if wrong:
+        raise ValueError(
+            f"labels has {wrong[0]!r}; expected some of {', '.join(known)}."
+            f"{suggestion(wrong[0], known)}"
+        )
     kept = without_single_votes(votes)
-    emotions = kept[:, :N_VOTED_EMOTIONS]
+    emotions = kept[:, [known.index(label) for label in labels]]
     is_face = (emotions.max(axis=1) == kept.max(axis=1)) & (kept.max(axis=1) > 0)
     totals = np.maximum(emotions.sum(axis=1, keepdims=True), 1)
     return emotions / totals * is_face[:, np.newaxis]

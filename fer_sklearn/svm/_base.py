@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._utils.compat import Interval, StrOptions, check_sample_weight
 from .._utils.cross_validation import digest_rows
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray
+from .._utils.validation import check_soft_targets
 
 __all__ = ["BaseSVM", "gaussian_kernel"]
 
@@ -70,16 +71,23 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         return self._calibrated_probabilities(features)
 
     def _check_training_data(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, *, fill_weight: bool
-    ) -> tuple[FloatArray, IntArray, FloatArray | None]:
-        """Set `classes_`; return features, positions of labels in it, and weights, all above 0.
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        soft_targets: ArrayLike | None,
+        *,
+        fill_weight: bool,
+    ) -> tuple[FloatArray, IntArray, FloatArray | None, FloatArray | None]:
+        """Set `classes_`; return features, positions of labels in it, weights and soft targets.
 
-        With `fill_weight`, weights are ones if `sample_weight` is None.
+        Samples without weight are left out. With `fill_weight`, weights are ones if
+        `sample_weight` is None.
         """
         _check_is_2d(X, type(self).__name__)
         features, labels = validate_data(self, X, y, dtype=[np.float32, np.float64])
         check_classification_targets(labels)
-        weight = None
+        counted, weight = np.ones(len(labels), bool), None
         if sample_weight is not None or fill_weight:
             weight = check_sample_weight(sample_weight, features, ensure_non_negative=True)
             counted = weight > 0
@@ -92,7 +100,10 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
                 f"y has one class, {self.classes_.tolist()[0]!r}; expected two classes or more. "
                 f"Check the labels, and that the subset you fit on is shuffled or stratified."
             )
-        return features, codes, weight
+        targets = None
+        if soft_targets is not None:
+            targets = check_soft_targets(soft_targets, len(counted), self.classes_)[counted]
+        return features, codes, weight, targets
 
     def _check_features(self, X: ArrayLike) -> FloatArray:
         """Return the features of a fitted classifier's `predict`, checked."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from sklearn import config_context
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -201,7 +201,11 @@ class HOGSVMClassifier(BaseSVM):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        soft_targets: ArrayLike | None = None,
     ) -> HOGSVMClassifier:
         """Fit the SVM.
 
@@ -213,6 +217,12 @@ class HOGSVMClassifier(BaseSVM):
             Labels, strings or numbers, of two classes or more.
         sample_weight : array-like of shape (n_samples,), default=None
             Per-sample weights, at least 0; not used when fitting the principal components.
+        soft_targets : array-like of shape (n_samples, n_classes), default=None
+            Probabilities to learn instead of `y`, such as fractions of people's votes, in the
+            order of the sorted labels. `y` then only provides the classes.
+            An SVM learns labels, so each sample is taken once for each label whose probability is
+            above 0, with the probability as its weight. Training time grows with the square of
+            their number: set small probabilities to 0 first.
 
         Returns
         -------
@@ -222,20 +232,30 @@ class HOGSVMClassifier(BaseSVM):
         Raises
         ------
         ValueError
-            If `X` is not two-dimensional, if `y` has a single class, or if `probability` is set
-            and a class has a single sample.
+            If `X` is not two-dimensional, if `y` has a single class, if `probability` is set and a
+            class has a single sample, or if `soft_targets` are not probabilities of the sorted
+            labels or are 0 throughout for one of them.
         """
         # The SVM gets positions of labels, which CalibratedClassifierCV passes on unchanged.
-        features, codes, weight = self._check_training_data(X, y, sample_weight, fill_weight=False)
+        features, codes, weight, soft = self._check_training_data(
+            X, y, sample_weight, soft_targets, fill_weight=False
+        )
+        if soft is not None:
+            _check_each_class_has_weight(soft, self.classes_)
         if self.probability:
-            _check_calibratable(np.bincount(codes), self.classes_)
+            counts = np.bincount(codes) if soft is None else np.count_nonzero(soft, axis=0)
+            _check_calibratable(counts, self.classes_)
         random_state = check_random_state(self.random_state)
         self.pca_ = make_pca(features.shape, self.n_components, random_state)
         if self.pca_ is not None:
             features = self.pca_.fit_transform(features)
         svm = self._make_svm(features, weight, random_state)
+        sample = np.arange(len(codes))
+        if soft is not None:
+            sample, codes = np.nonzero(soft)
+            features, weight = features[sample], _weights_of_labels(soft, weight)
         if self.probability:
-            self.calibrator_ = _make_calibrator(svm, codes, random_state)
+            self.calibrator_ = _make_calibrator(svm, codes, sample, random_state)
             # Weights go to an SVM made here, which requests nothing from the caller.
             with config_context(enable_metadata_routing=False):
                 self.calibrator_.fit(features, codes, sample_weight=weight)
@@ -320,6 +340,21 @@ class HOGSVMClassifier(BaseSVM):
         return {i: self.class_weight.get(label, 1.0) for i, label in enumerate(labels)}
 
 
+def _weights_of_labels(soft: FloatArray, sample_weight: FloatArray | None) -> FloatArray:
+    """Return the weight of each label of each sample, of those above 0, row by row."""
+    weights = soft if sample_weight is None else soft * sample_weight[:, np.newaxis]
+    return weights[soft > 0]
+
+
+def _check_each_class_has_weight(soft: FloatArray, classes: LabelArray) -> None:
+    empty = ~soft.any(axis=0)
+    if empty.any():
+        raise ValueError(
+            f"soft_targets are 0 throughout for class {classes[empty].tolist()[0]!r}, which y has. "
+            f"Relabel its samples in y, and drop that column."
+        )
+
+
 def _check_calibratable(counts: IntArray, classes: LabelArray) -> None:
     if min(counts) < 2:
         rarest = classes.tolist()[np.argmin(counts)]
@@ -331,13 +366,17 @@ def _check_calibratable(counts: IntArray, classes: LabelArray) -> None:
 
 
 def _make_calibrator(
-    svm: SVC | LinearSVC, codes: IntArray, random_state: np.random.RandomState
+    svm: SVC | LinearSVC,
+    codes: IntArray,
+    sample: IntArray,
+    random_state: np.random.RandomState,
 ) -> CalibratedClassifierCV:
-    smallest = np.unique(codes, return_counts=True)[1].min()
-    folds = StratifiedKFold(
-        int(min(_CALIBRATION_FOLDS, smallest)),
-        shuffle=True,
-        random_state=random_state.randint(np.iinfo(np.int32).max),
-    )
+    """Return a calibrator whose folds keep the rows of a sample together."""
+    n_folds = int(min(_CALIBRATION_FOLDS, np.bincount(codes).min()))
+    seed = random_state.randint(np.iinfo(np.int32).max)
+    folds: Any = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    if len(sample) > len(np.unique(sample)):
+        grouped = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+        folds = list(grouped.split(codes, codes, sample))
     # Without an ensemble the SVM is fitted once more, on all samples, and kept.
     return CalibratedClassifierCV(svm, method="sigmoid", ensemble=False, cv=folds)

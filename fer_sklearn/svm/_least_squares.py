@@ -12,7 +12,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.class_weight import compute_class_weight
 
 from .._utils.compat import fit_context
-from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, RandomState
+from .._utils.typing import ArrayLike, FloatArray, LabelArray, RandomState
 from ..features import make_pca
 from ._base import BaseSVM, gaussian_kernel
 
@@ -28,7 +28,8 @@ class LSSVMClassifier(BaseSVM):
     """Classify features with a least-squares SVM with a Gaussian kernel.
 
     Squared errors instead of the hinge loss turn training into one system of linear equations,
-    solved with a single Cholesky factorisation for all classes. With `flip_invariant`, the kernel
+    solved with a single Cholesky factorisation for all classes. It can learn probabilities, such as
+    fractions of people's votes, as well as labels. With `flip_invariant`, the kernel
     is averaged over both faces and their mirror images, which is equivalent to training on a
     mirrored copy of each image and averaging over both in `predict`. An ordinary SVM would have to
     be trained on twice as many images.
@@ -74,7 +75,7 @@ class LSSVMClassifier(BaseSVM):
     dual_coef_ : ndarray of shape (n_samples, n_classes)
         Coefficient of each training sample.
     intercept_ : ndarray of shape (n_classes,)
-        Fraction of each class in the training data.
+        Fraction of each class in the training data, or mean of the soft targets.
     temperature_ : float or None
         Divisor of the decision values before the softmax; None if `probability` was False.
     n_features_in_ : int
@@ -131,7 +132,11 @@ class LSSVMClassifier(BaseSVM):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        soft_targets: ArrayLike | None = None,
     ) -> LSSVMClassifier:
         """Fit the SVM.
 
@@ -143,6 +148,10 @@ class LSSVMClassifier(BaseSVM):
             Labels, strings or numbers, of two classes or more.
         sample_weight : array-like of shape (n_samples,), default=None
             Per-sample weights, at least 0; not used when fitting the principal components.
+        soft_targets : array-like of shape (n_samples, n_classes), default=None
+            Probabilities to learn instead of `y`, such as fractions of people's votes, in the
+            order of the sorted labels. `y` then only provides the classes,
+            and selects each image's `class_weight`.
 
         Returns
         -------
@@ -153,9 +162,12 @@ class LSSVMClassifier(BaseSVM):
         ------
         ValueError
             If `X` is not two-dimensional, if `y` has a single class, if `flip_invariant` is set
-            and the number of columns is odd, or if the equations cannot be solved at this `C`.
+            and the number of columns is odd, if `soft_targets` are not probabilities of the
+            sorted labels, or if the equations cannot be solved at this `C`.
         """
-        features, codes, weight = self._check_training_data(X, y, sample_weight, fill_weight=True)
+        features, codes, weight, soft = self._check_training_data(
+            X, y, sample_weight, soft_targets, fill_weight=True
+        )
         assert weight is not None
         sides = self._fit_sides(features)
         self.gamma_ = self._kernel_coefficient(np.vstack(sides), np.tile(weight, len(sides)))
@@ -165,15 +177,16 @@ class LSSVMClassifier(BaseSVM):
             y=self.classes_[codes],
             sample_weight=weight,
         ).take(codes)
-        targets = np.eye(len(self.classes_), dtype=features.dtype)[codes]
+        targets = np.eye(len(self.classes_))[codes] if soft is None else soft
+        targets = targets.astype(features.dtype)
         self.intercept_ = np.average(targets, axis=0, weights=weight).astype(targets.dtype)
-        targets -= self.intercept_
+        centred = targets - self.intercept_
         factor = self._factor(sides, weight)
-        self.dual_coef_ = factor.solve(targets)
+        self.dual_coef_ = factor.solve(centred)
         self.temperature_: float | None = None
         if self.probability:
-            left_out = targets - self.dual_coef_ / factor.inverse_diagonal()[:, np.newaxis]
-            self.temperature_ = _temperature(left_out + self.intercept_, codes, weight)
+            left_out = centred - self.dual_coef_ / factor.inverse_diagonal()[:, np.newaxis]
+            self.temperature_ = _temperature(left_out + self.intercept_, targets, weight)
         self.X_fit_ = sides
         return self
 
@@ -263,12 +276,12 @@ class LSSVMClassifier(BaseSVM):
         return scores
 
 
-def _temperature(scores: FloatArray, codes: IntArray, weight: FloatArray) -> float:
-    """Return the divisor of the scores that maximises the likelihood of the labels."""
+def _temperature(scores: FloatArray, targets: FloatArray, weight: FloatArray) -> float:
+    """Return the divisor of the scores that maximises the likelihood of the targets."""
 
     def loss(log_temperature: float) -> float:
         likelihood = log_softmax(scores / math.exp(log_temperature), axis=1)
-        return -np.average(likelihood[np.arange(len(codes)), codes], weights=weight)
+        return -np.average((targets * likelihood).sum(axis=1), weights=weight)
 
     return math.exp(minimize_scalar(loss, bounds=(-7, 3), method="bounded").x)
 

@@ -10,7 +10,7 @@ from fer_sklearn.datasets import (
     vote_distributions,
     votes_to_soft_targets,
 )
-from fer_sklearn.emotions import FERPLUS_COLUMNS
+from fer_sklearn.emotions import EMOTIONS, FERPLUS_COLUMNS
 from fer_sklearn.exceptions import DatasetFormatError
 from fer_sklearn.images import write_image
 
@@ -86,6 +86,22 @@ def test_distributions_leave_out_single_votes_and_non_faces():
     assert fractions.shape == (3, 8)
     assert fractions[0, [happy, neutral]].tolist() == pytest.approx([2 / 3, 1 / 3])
     assert fractions.sum(axis=1).tolist() == [1, 0, 0]
+
+
+def test_distributions_over_some_labels_are_soft_targets_of_these():
+    votes = [
+        votes_for(happy=5, sad=3, contempt=2),
+        votes_for(happy=3, contempt=7),  # most people see none of the labels
+        votes_for(sad=4, fear=4, neutral=2),
+    ]
+    fractions = vote_distributions(votes, labels=EMOTIONS)
+    assert fractions.shape == (3, 7)
+    by_label = dict(zip(EMOTIONS, fractions.T.tolist(), strict=True))
+    assert by_label["happy"] == pytest.approx([5 / 8, 0, 0])
+    assert by_label["sad"] == pytest.approx([3 / 8, 0, 0.4])
+    assert by_label["neutral"] == pytest.approx([0, 0, 0.2])
+    with pytest.raises(ValueError, match=r"labels has 'sadd'; .* Did you mean 'sad'"):
+        vote_distributions(votes, labels=["happy", "sadd"])
 
 
 def test_soft_targets_learn_which_label_goes_with_which_votes():

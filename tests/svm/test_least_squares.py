@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.kernel_ridge import KernelRidge
 
 from fer_sklearn.features import HOGExtractor, MirroredFeatures
-from fer_sklearn.svm import LSSVMClassifier
+from fer_sklearn.svm import HOGSVMClassifier, LSSVMClassifier
 
 
 def _clusters(n=90, n_features=6, n_classes=3, seed=0):
@@ -30,6 +30,66 @@ def test_solves_kernel_ridge_regression_on_centred_labels():
     assert_allclose(
         classifier.decision_function(X), expected.predict(X) + np.eye(3)[y].mean(0), atol=1e-9
     )
+
+
+def _votes(y, n_classes=3, seed=0):
+    """Probabilities of the labels, most of the time highest for y."""
+    soft = np.random.default_rng(seed).dirichlet(np.ones(n_classes), len(y)) / 2
+    soft[np.arange(len(y)), y] += 0.5
+    return soft
+
+
+def test_soft_targets_are_regressed_on():
+    X, y = _clusters()
+    soft, weight = _votes(y), np.random.default_rng(1).uniform(0.5, 2, len(y))
+    classifier = LSSVMClassifier(C=4.0, gamma=0.3).fit(X, y, weight, soft_targets=soft)
+    centre = np.average(soft, axis=0, weights=weight)
+    expected = KernelRidge(alpha=1 / 4, kernel="rbf", gamma=0.3)
+    expected.fit(X, soft - centre, sample_weight=weight)
+    # check_soft_targets returns float32.
+    assert_allclose(classifier.decision_function(X), expected.predict(X) + centre, atol=1e-6)
+
+
+def test_soft_targets_that_are_certain_are_labels():
+    X, y = _clusters()
+    names = np.array(["happy", "angry", "sad"])[y]
+    order = np.argsort(["happy", "angry", "sad"])
+    classifier = LSSVMClassifier(probability=True, class_weight={"sad": 2.0})
+    plain = clone(classifier).fit(X, names)
+    soft = clone(classifier).fit(X, names, soft_targets=np.eye(3)[y][:, order])
+    assert_allclose(soft.predict_proba(X), plain.predict_proba(X), atol=1e-12)
+
+
+def test_soft_targets_of_samples_without_weight_are_left_out():
+    X, y = _clusters()
+    soft, counted = _votes(y), np.arange(len(y)) % 3 > 0
+    weighted = LSSVMClassifier().fit(X, y, sample_weight=counted, soft_targets=soft)
+    dropped = LSSVMClassifier().fit(X[counted], y[counted], soft_targets=soft[counted])
+    assert_allclose(weighted.decision_function(X), dropped.decision_function(X), atol=1e-9)
+
+
+def test_probabilities_learned_from_votes_are_those_of_the_votes():
+    X, y = _clusters(n=400)
+    # People see the second class in a third of what is labelled as the first.
+    soft = np.eye(3)[y]
+    soft[y == 0] = [2 / 3, 1 / 3, 0]
+    classifier = LSSVMClassifier(probability=True).fit(X, y, soft_targets=soft)
+    new, _ = _clusters(n=600, seed=1)
+    assert_allclose(classifier.predict_proba(new).mean(0), soft.mean(0), atol=0.04)
+
+
+@pytest.mark.parametrize("classifier", [LSSVMClassifier(), HOGSVMClassifier()])
+@pytest.mark.parametrize(
+    ("soft", "message"),
+    [
+        (np.full((90, 4), 0.25), r"soft_targets has shape \(90, 4\); expected \(90, 3\)"),
+        (np.full((89, 3), 1 / 3), r"soft_targets has shape \(89, 3\); expected \(90, 3\)"),
+        (np.full((90, 3), 0.5), "90 row.s., the first 0, that are not probabilities"),
+    ],
+)
+def test_wrong_soft_targets_are_refused(classifier, soft, message):
+    with pytest.raises(ValueError, match=message):
+        classifier.fit(*_clusters(), soft_targets=soft)
 
 
 def test_mirrored_training_is_training_on_mirrored_copies():

@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
 
 from fer_sklearn.features import CappedPCA, HOGExtractor
-from fer_sklearn.pipelines import make_hog_svm_pipeline
+from fer_sklearn.pipelines import make_descriptor_svm_pipeline, make_hog_svm_pipeline
 from fer_sklearn.preprocessing import GrayscaleResizer
 from fer_sklearn.svm import HOGSVMClassifier, LSSVMClassifier
 
@@ -201,6 +201,70 @@ def test_it_pickles(features):
     classifier = HOGSVMClassifier(probability=True, random_state=0).fit(X, y)
     copy = pickle.loads(pickle.dumps(classifier))
     assert_array_equal(copy.predict_proba(X), classifier.predict_proba(X))
+
+
+@pytest.fixture(scope="module")
+def votes():
+    """Features, labels, probabilities of the labels, and copies of the samples that stand for them.
+
+    The copies are a sample per label with a probability, weighted with it."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(150, 5)), rng.integers(0, 3, 150)
+    X[np.arange(150), y] += 1
+    soft = np.eye(3)[y]
+    unsure = rng.random(150) < 0.4
+    soft[unsure] = 0.7 * soft[unsure] + 0.3 * np.eye(3)[(y[unsure] + 1) % 3]
+    rows, labels = np.nonzero(soft)
+    return X, y, soft, (X[rows], labels, soft[rows, labels].astype(np.float32))
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+def test_soft_targets_are_weighted_copies(votes, kernel):
+    X, y, soft, copies = votes
+    classifier = HOGSVMClassifier(kernel=kernel, gamma=0.1)
+    classifier.fit(X, y, soft_targets=soft)
+    expected = clone(classifier).fit(*copies)
+    assert_allclose(classifier.decision_function(X), expected.decision_function(X), atol=1e-6)
+    assert np.mean(classifier.predict(X) != clone(classifier).fit(X, y).predict(X)) > 0
+    weight = np.where(y == 0, 2.0, 1.0)
+    weighted = clone(classifier).fit(X, y, weight, soft_targets=soft)
+    rows = np.nonzero(soft)[0]
+    expected.fit(*copies[:2], copies[2] * weight[rows])
+    assert_allclose(weighted.decision_function(X), expected.decision_function(X), atol=1e-6)
+
+
+def test_soft_targets_scale_the_kernel_as_the_samples_do(votes):
+    X, y, soft, _ = votes
+    plain = HOGSVMClassifier(gamma="scale").fit(X, y).svm_.gamma
+    assert HOGSVMClassifier(gamma="scale").fit(X, y, soft_targets=soft).svm_.gamma == plain
+
+
+def test_calibration_keeps_the_copies_of_a_sample_together(votes):
+    X, y, soft, _ = votes
+    classifier = HOGSVMClassifier(probability=True, random_state=0).fit(X, y, soft_targets=soft)
+    assert_allclose(classifier.predict_proba(X).mean(0), soft.mean(0), atol=0.05)
+    rows = np.nonzero(soft)[0]
+    for train, test in classifier.calibrator_.cv:
+        assert not set(rows[train]) & set(rows[test])
+
+
+def test_a_class_without_a_vote_is_refused(votes):
+    X, y, _, _ = votes
+    without = np.eye(3)[np.where(y == 2, 0, y)]
+    with pytest.raises(ValueError, match="soft_targets are 0 throughout for class 2, which y has"):
+        HOGSVMClassifier().fit(X, y, soft_targets=without)
+
+
+@pytest.mark.parametrize("make", [make_hog_svm_pipeline, make_descriptor_svm_pipeline])
+def test_pipelines_pass_soft_targets_on(faces, make):
+    X, y = faces
+    names = sorted(set(y))
+    # What was labelled as the first emotion, people see as the second.
+    seen = np.where(y == names[0], names[1], y)
+    soft = (seen[:, np.newaxis] == names) * 0.9 + (y[:, np.newaxis] == names) * 0.1
+    pipeline = make().fit(X, y, classifier__soft_targets=soft)
+    assert pipeline["classifier"].classes_.tolist() == names
+    assert np.mean(pipeline.predict(X) == seen) > 0.9
 
 
 def test_a_pipeline_is_cross_validated_and_tuned(faces):
