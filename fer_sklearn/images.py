@@ -334,6 +334,10 @@ def on_white(image: Image.Image) -> PixelArray:
 def resize(image: PixelArray, size: tuple[int, int]) -> PixelArray:
     """Scale an image, averaging areas to shrink it and interpolating (cubic) to enlarge it.
 
+    A side that shrinks is averaged even if the other one grows, which would otherwise leave
+    stripes (aliases) of fine patterns. The loaders, the transformers, the graphs of exported
+    models and the web page scale in this way.
+
     Parameters
     ----------
     image : ndarray of shape (h, w) or (h, w, 3), uint8
@@ -350,9 +354,15 @@ def resize(image: PixelArray, size: tuple[int, int]) -> PixelArray:
     height, width = size
     if image.shape == size:
         return image
-    shrinks = height <= image.shape[0] and width <= image.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return cv2.resize(image, (width, height), interpolation=how)
+    least = min(height, image.shape[0]), min(width, image.shape[1])
+    if least == size:
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    if least == image.shape[:2]:
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    # One side shrinks and the other grows. Floats are rounded once, at the end.
+    averaged = cv2.resize(image.astype(np.float32), least[::-1], interpolation=cv2.INTER_AREA)
+    scaled = cv2.resize(averaged, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 def subsample(image: PixelArray, scale: float) -> PixelArray:
@@ -557,4 +567,6 @@ def _is_plain(data, name, max_pixels):
         # Without these chunks there is neither transparency nor an orientation.
         return width * height <= max_pixels and b"tRNS" not in data and b"eXIf" not in data
     image = _open(data, name, max_pixels)
-    return image.format == "JPEG" and image.mode in ("L", "RGB")
+    # OpenCV takes the grey of a JPEG in colour from the file, which differs by some levels from the
+    # grey of its decoded colours that every other step computes.
+    return image.format == "JPEG" and image.mode == "L"

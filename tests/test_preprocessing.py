@@ -10,8 +10,10 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
+from fer_sklearn.datasets import load_image_folder
 from fer_sklearn.exceptions import ImageReadError
 from fer_sklearn.features import HOGExtractor
+from fer_sklearn.images import read_image
 from fer_sklearn.preprocessing import GrayscaleResizer, PixelNormalizer
 
 METHODS = ["unit", "standard", "equalize", "clahe"]
@@ -33,6 +35,37 @@ def test_shrinking_averages_areas():
     photo = np.array([[0, 100], [100, 200]], np.uint8).repeat(24, 0).repeat(24, 1)
     noisy = photo + (np.indices((48, 48)).sum(0) % 2 * 10).astype(np.uint8)
     assert GrayscaleResizer(size=2).transform([noisy])[0].tolist() == [[5, 105], [105, 205]]
+
+
+def test_a_side_that_shrinks_is_averaged_even_if_the_other_grows():
+    stripes = np.zeros((30, 200), np.uint8)
+    stripes[:, ::2] = 200
+    for photo in (stripes, stripes.T):
+        resized = GrayscaleResizer(size=50).transform([photo])[0]
+        assert_array_equal(resized, np.full((50, 50), 100))
+
+
+def test_a_side_that_stays_is_not_changed(colours):
+    gray = cv2.cvtColor(colours[0], cv2.COLOR_RGB2GRAY)  # 60 × 80
+    for size, how in (((60, 90), cv2.INTER_CUBIC), ((60, 40), cv2.INTER_AREA)):
+        expected = cv2.resize(gray, size[::-1], interpolation=how)
+        assert_array_equal(GrayscaleResizer(size=size).transform([gray])[0], expected)
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (60, 60), (48, 30), (30, 80), (48, 48), (200, 100)])
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_loader_and_resizer_give_the_same_pixels(tmp_path, shape, suffix, channels):
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, channels), dtype=np.uint8)
+    smooth = cv2.GaussianBlur(noise, (5, 5), 2).reshape(*shape, channels)
+    path = tmp_path / "happy" / f"face.{suffix}"
+    path.parent.mkdir()
+    Image.fromarray(smooth.squeeze()).save(path)
+    expected = GrayscaleResizer(48).transform([path])
+    assert_array_equal(load_image_folder(tmp_path, size=48).images, expected)
+    assert_array_equal(GrayscaleResizer(48).transform([read_image(path)]), expected)
+    photo = load_image_folder(tmp_path, size=None).images
+    assert_array_equal(GrayscaleResizer(48).transform(photo), expected)
 
 
 def test_enlarging_interpolates_by_cubics(colours):

@@ -285,21 +285,22 @@ def _normalized(pixels, method):
 
 def _scaled(images, size):
     """Scale (n, h, w) to whole levels of grey, by area or cubic interpolation like OpenCV."""
-    known, (height, width) = images.shape[1:], size
+    known, width = images.shape[1:], size[1]
     now = [fixed or ops.shape(images)[1:][axis] for axis, fixed in enumerate(known)]
     # Sums of areas are integers, exact in float32, until they are divided by the whole area.
-    area = ops.cast(now[0], "float32") * ops.cast(now[1], "float32")
-    if None in known:
-        shrinks = ops.logical_and(now[0] >= height, now[1] >= width)
-        rows, columns = (
-            ops.where(shrinks, _areas(n, target), _cubics(n, target))
-            for n, target in zip(now, size, strict=True)
-        )
-        divisor = ops.where(shrinks, area, ops.ones_like(area))
-    else:
-        shrinks = now[0] >= height and now[1] >= width
-        how, divisor = (_areas, area) if shrinks else (_cubics, 1.0)
-        rows, columns = (how(n, target) for n, target in zip(now, size, strict=True))
+    divisor, matrices = 1.0, []
+    for n, target, fixed in zip(now, size, known, strict=True):
+        side = ops.cast(n, "float32")
+        if fixed is None:
+            shrinks = n >= target
+            matrices.append(ops.where(shrinks, _areas(n, target), _cubics(n, target)))
+            divisor = divisor * ops.where(shrinks, side, ops.ones_like(side))
+        elif n >= target:
+            matrices.append(_areas(n, target))
+            divisor = divisor * side
+        else:
+            matrices.append(_cubics(n, target))
+    rows, columns = matrices
     # Products of plain matrices, since not every runtime supports products of stacks.
     for n, target, matrix in zip(now[::-1], size[::-1], (columns, rows), strict=True):
         lines = ops.matmul(ops.reshape(images, (-1, n)), matrix)

@@ -24,7 +24,7 @@ __all__ = ["describe", "describe_files", "write_json"]
 
 _STEPS = {
     "gray": "(9798 red + 19235 green + 3735 blue + 16384) / 32768, rounded down (ITU-R BT.601)",
-    "resize": "areas averaged where both sides shrink, else cubics (slope -0.75), rounded",
+    "resize": "areas averaged along sides that shrink, cubics (slope -0.75) along others, rounded",
 }
 _NORMALIZE = {
     "unit": "pixels / 255",

@@ -51,7 +51,13 @@ def read_metadata(path):
 # The graph.
 
 
-@pytest.mark.parametrize("size", [(48, 48), (96, 96), (100, 90), (30, 30), (131, 170), (192, 96)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        *[(48, 48), (96, 96), (100, 90), (30, 30), (131, 170), (192, 96)],
+        *[(48, 30), (30, 48), (131, 40), (30, 100)],  # a side that shrinks or stays, one that grows
+    ],
+)
 def test_graph_preprocesses_faces_of_any_size_like_the_pipeline(tiny, faces, size):
     parts = take_apart(tiny)
     rgb = np.stack([resize(face, size) for face in faces[0][:8]])

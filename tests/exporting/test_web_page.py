@@ -101,12 +101,13 @@ def _images():
     astronaut = data.astronaut()
     cut = [astronaut[20 : 20 + side, 120 : 120 + side] for side in range(150, 400, 50)]
     shrunk = [cv2.resize(astronaut, (side, side - 20)) for side in range(200, 480, 60)]
-    return [*drawn, *enlarged, *cut, *shrunk]
+    wide = [astronaut[60:110, 120:220], astronaut[60:180, 160:200]]
+    return [*drawn, *enlarged, *cut, *shrunk, *wide]
 
 
-def test_page_matches_python_on_the_astronaut_and_32_faces(opened, server, pretrained):
+def test_page_matches_python_on_the_astronaut_and_34_faces(opened, server, pretrained):
     images = [data.astronaut(), *_images()]
-    assert len(images) == 33
+    assert len(images) == 35
     page = opened(server.url)
     shown = read(page, as_files(images))
     reader = FaceReader(pretrained)
@@ -120,7 +121,7 @@ def test_page_matches_python_on_the_astronaut_and_32_faces(opened, server, pretr
         found_faces += record["faces"]
         cuts += reader.crop(image, found) or [FaceCropper(detector=[None]).transform([image])[0]]
     labels, probabilities = reader.predict(cuts)
-    assert len(found_faces) == len(cuts) >= 33
+    assert len(found_faces) == len(cuts) >= 35
     assert sum(face["whole"] for face in found_faces) < 20
     assert [face["label"] for face in found_faces] == labels.tolist()
     # OpenCV.js rounds a few pixels of enlarged crops differently from OpenCV.

@@ -70,7 +70,7 @@ export function toGray(matrix) {
   return gray;
 }
 
-/** Scale a matrix, by area interpolation to shrink it, else by cubic interpolation. */
+/** Scale a matrix: areas are averaged along sides that shrink, others interpolated by cubics. */
 export function resize(matrix, height, width) {
   if (matrix.rows === height && matrix.cols === width) return matrix;
   const scaled = kept(new cv.Mat(height, width, matrix.type()));
@@ -80,11 +80,11 @@ export function resize(matrix, height, width) {
   return scaled;
 }
 
-/** Cubic interpolation. OpenCV.js rounds the weights, which OpenCV for Python does not. */
+/** Interpolation. OpenCV.js rounds the weights of cubics, which OpenCV for Python does not. */
 function interpolate(from, to) {
   const channels = from.channels();
-  const columns = cubics(from.cols, to.cols);
-  const rows = cubics(from.rows, to.rows);
+  const columns = weights(from.cols, to.cols);
+  const rows = weights(from.rows, to.rows);
   const across = new Float64Array(from.rows * to.cols * channels);
   const width = to.cols * channels;
   for (let y = 0; y < from.rows; y++) {
@@ -105,7 +105,25 @@ function interpolate(from, to) {
   }
 }
 
-/** For each pixel of the result, four source pixels and their weights (Keys 1981). */
+/** For each pixel of the result, source pixels and their weights. */
+function weights(n, target) {
+  return n > target ? areas(n, target) : cubics(n, target);
+}
+
+/** Weights of the source pixels that a pixel of the result covers. */
+function areas(n, target) {
+  const scale = n / target;
+  return Array.from({ length: target }, (_, index) => {
+    const [start, end] = [index * scale, Math.min((index + 1) * scale, n)];
+    const first = Math.floor(start);
+    return Array.from({ length: Math.ceil(end) - first }, (_, offset) => {
+      const place = first + offset;
+      return [place, (Math.min(end, place + 1) - Math.max(start, place)) / scale];
+    });
+  });
+}
+
+/** Four source pixels and their weights (Keys 1981). */
 function cubics(n, target) {
   return Array.from({ length: target }, (_, index) => {
     const centre = (index + 0.5) * n / target - 0.5;
