@@ -1,14 +1,108 @@
-"""Atomic writing of files, the folder of downloads, and whether output goes to a terminal."""
+"""Reading and writing of files, the folder of downloads, and what a terminal is."""
 
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-__all__ = ["atomic_replace_dir", "atomic_write", "check_writable", "data_home", "is_terminal"]
+__all__ = [
+    "MAX_BYTES",
+    "NotAFileError",
+    "atomic_replace_dir",
+    "atomic_write",
+    "check_writable",
+    "data_home",
+    "is_terminal",
+    "read_regular_file",
+    "read_stream",
+]
+
+#: Larger files are refused before they are read: they are no photos. Eighty megapixels of raw
+#: colours with 16 bits take less.
+MAX_BYTES = 2**29
+_BLOCK = 2**20
+_KINDS = (
+    (stat.S_ISDIR, "this is a folder"),
+    (stat.S_ISFIFO, "this is a pipe, which may never end"),
+    (stat.S_ISSOCK, "this is a socket"),
+    (stat.S_ISCHR, "this is a device"),
+    (stat.S_ISBLK, "this is a device"),
+)
+
+
+class NotAFileError(OSError):
+    """What a path names is no file that can be read whole; the message says what it is."""
+
+
+def read_regular_file(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Read a file whole. Neither pipes and devices nor huge files can make this hang.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Links are followed.
+    max_bytes : int, default=MAX_BYTES
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    NotAFileError
+        If it is no regular file, or has more than `max_bytes`.
+    OSError
+        If it does not exist, may not be read, or cannot.
+    """
+    _check_kind(os.stat(path), max_bytes)  # opening some devices has effects
+    # A pipe that took the file's place meanwhile is opened without waiting for its writer.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    with open(descriptor, "rb", buffering=0) as file:
+        _check_kind(os.fstat(descriptor), max_bytes)
+        return read_stream(file, max_bytes=max_bytes)
+
+
+def read_stream(file: IO[bytes], *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Read what is left of a stream.
+
+    Parameters
+    ----------
+    file : file object
+        Its ``read`` takes a size, and may return less.
+    max_bytes : int, default=MAX_BYTES
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    NotAFileError
+        If it has more than `max_bytes`.
+    """
+    blocks, n_bytes = [], 0
+    while block := file.read(_BLOCK):
+        blocks.append(block)
+        n_bytes += len(block)
+        if n_bytes > max_bytes:
+            raise NotAFileError(f"it has more than {max_bytes:,} bytes")
+    return b"".join(blocks)
+
+
+# Windows would translate the ends of lines.
+_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def _check_kind(status, max_bytes):
+    for is_kind, what in _KINDS:
+        if is_kind(status.st_mode):
+            raise NotAFileError(what)
+    if status.st_size > max_bytes:
+        raise NotAFileError(f"it has {status.st_size:,} bytes, more than {max_bytes:,}")
 
 
 @contextmanager

@@ -1,0 +1,350 @@
+"""Contents of image files: which formats are read, and how damage is told.
+
+Pillow decodes them. It is told the format that the first bytes show, since left to itself it
+starts Ghostscript for an EPS file of any name.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from importlib import import_module
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, features
+
+from ..exceptions import ImageReadError
+from .pixel_values import to_uint8
+from .typing import PixelArray
+
+__all__ = ["decode_image", "image_format", "image_to_array", "is_gray_png", "on_white"]
+
+# Pillow's name of a format, by the first bytes of a file.
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    *((start, "TIFF") for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    *((start, "JPEG2000") for start in (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")),
+)
+_PNM = re.compile(rb"P[1-6]\s")
+# The kinds of files in boxes, as MP4 is too: photos of iPhones, and AVIF.
+_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIF"),
+    **dict.fromkeys((b"mif1", b"msf1"), "HEIF"),
+}
+_PLUGINS = {
+    **{name: f"{name.title()}ImagePlugin" for name in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM")},
+    **{"WEBP": "WebPImagePlugin", "AVIF": "AvifImagePlugin", "JPEG2000": "Jpeg2KImagePlugin"},
+}
+# What Pillow may have been built without.
+_CODECS = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}
+_EXPECTED = "PNG, JPEG, WebP, AVIF, HEIC, TIFF, BMP, GIF, JPEG 2000 or PNM"
+
+# Tags of TIFF: which end of the range is black, and the bits of each channel.
+_PHOTOMETRIC, _WHITE_IS_ZERO, _BITS_PER_SAMPLE = 262, 0, 258
+# If all bytes of colours are below this, they may be the upper bytes of 10 or 12 bits.
+_DARK = 16
+
+# These two bytes of its first chunk mark an 8-bit grey PNG.
+_GRAY8 = b"\x08\x00"
+
+# The end of the entropy-coded data of a JPEG file: a marker other than stuffing and restarts.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_END, _SCAN, _RESTARTS = 0xD9, 0xDA, 0xDD
+_SEQUENTIAL, _OTHER_FRAMES = (0xC0, 0xC1), range(0xC2, 0xD0)
+# Tables come between scans; anything else is not a marker, but damage.
+_BETWEEN_SCANS = (_SCAN, 0xC4, 0xDB, 0xDC, _RESTARTS, *range(0xE0, 0xF0), 0xFE)
+# What follows the data is padding of this length, and is read in small pieces from here on, so
+# that it shows where libjpeg stopped: at most so many bytes before or after the end of intact data.
+_PADDING, _NEAR, _PIECE, _SLACK = 8192, 512, 4, 12
+
+
+def image_format(data: bytes) -> str | None:
+    """Return Pillow's name of the format of an image file, by its content; None if it is unknown.
+
+    Parameters
+    ----------
+    data : bytes
+        At least the first 64 bytes.
+    """
+    for start, name in _SIGNATURES:
+        if data.startswith(start):
+            return name
+    if _PNM.match(data):
+        return "PPM"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":
+        brands = [data[8:12], *(data[i : i + 4] for i in range(16, 64, 4))]
+        return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
+    return None
+
+
+def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
+    """Decode the contents of an image file as :func:`~fer_sklearn.read_image` describes.
+
+    Parameters
+    ----------
+    data : bytes
+    name : str
+        What error messages call it.
+    max_pixels : int
+        Larger images are refused when their header was read.
+
+    Returns
+    -------
+    ndarray of shape (h, w) or (h, w, 3), uint8
+        Grey or RGB.
+
+    Raises
+    ------
+    ImageReadError
+        Whatever a decoder raises.
+    """
+    form = image_format(data)
+    if form is None:
+        if not data:
+            raise _damaged(name, "0 bytes")
+        raise ImageReadError(
+            f"{name}: not an image in a known format; its first bytes are {data[:8]!r}. "
+            f"Expected {_EXPECTED}."
+        )
+    scan = _whole_scan(data, name) if form == "JPEG" else None
+    # Decoders raise many kinds of errors for damaged data, MemoryError among them.
+    try:
+        image = _open(data if scan is None else scan, form, name)
+        _check_size(image, name, max_pixels)
+        image.load()
+        pixels = image_to_array(image, in_place=True)
+    except ImageReadError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageReadError(f"{name}: the image is too large to be read ({error}).") from error
+    except PixelRangeError as error:
+        raise ImageReadError(f"{name}: {error}") from error
+    except Exception as error:
+        raise _damaged(name, error) from error
+    if scan is not None and not scan.ends_well():
+        raise _damaged(name, "some of its data was changed")
+    return _deep_colors(data) if _is_dark(pixels) and _has_deep_colors(image, data) else pixels
+
+
+def is_gray_png(data: bytes, max_pixels: int) -> bool:
+    """Return whether OpenCV reads this file as :func:`decode_image` would: 8-bit grey PNG."""
+    if image_format(data) != "PNG" or data[24:26] != _GRAY8:
+        return False
+    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    # Without these chunks there is neither transparency nor an orientation.
+    return width * height <= max_pixels and b"tRNS" not in data and b"eXIf" not in data
+
+
+class PixelRangeError(ValueError):
+    """An intact image, whose pixels lie outside every known range."""
+
+
+def image_to_array(image: Image.Image, *, in_place: bool = False) -> PixelArray:
+    """Convert a Pillow image of any mode to pixels, turned as its EXIF data says.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+    in_place : bool, default=False
+        Whether it may be turned itself, which takes less memory.
+
+    Returns
+    -------
+    ndarray of shape (h, w) or (h, w, 3), uint8
+        Grey or RGB.
+
+    Raises
+    ------
+    PixelRangeError
+        If its pixels lie outside every known range.
+    """
+    image = _upright(image, in_place)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_numbers(image)
+    if image.has_transparency_data:
+        grey = image.mode in ("L", "LA", "La")
+        pixels = on_white(image.convert("RGBA"))
+        return pixels[..., 0].copy() if grey else pixels
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return np.array(image)
+
+
+def on_white(image: Image.Image) -> PixelArray:
+    """Composite an RGBA image on white.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image of mode "RGBA"
+
+    Returns
+    -------
+    ndarray of shape (h, w, 3), uint8
+    """
+    background = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    background.alpha_composite(image)
+    return np.array(background.convert("RGB"))
+
+
+def _open(data, form, name):
+    """Read only the header."""
+    if form == "HEIF":
+        return _open_heif(data, name)
+    codec = _CODECS.get(form)
+    if codec is not None and not features.check(codec):
+        raise ImageReadError(
+            f"{name}: this Pillow was built without {form}. Type: pip install --upgrade pillow"
+        )
+    import_module(f"PIL.{_PLUGINS[form]}")
+    return Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=[form])
+
+
+def _open_heif(data, name):
+    try:
+        import pillow_heif
+    except ModuleNotFoundError:
+        raise ImageReadError(
+            f"{name}: HEIC needs the package 'pillow-heif', which is not installed. "
+            f"Type: pip install 'fer_sklearn[heic]', or convert the photo to JPEG."
+        ) from None
+    return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True).to_pillow()
+
+
+def _check_size(image, name, max_pixels):
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageReadError(
+            f"{name}: the image has {width}×{height} = {width * height} pixels, more than "
+            f"max_pixels={max_pixels}. Shrink it, or pass a larger max_pixels to read_image."
+        )
+
+
+def _damaged(name, reason):
+    reason = reason if isinstance(reason, str) else str(reason) or type(reason).__name__
+    return ImageReadError(
+        f"{name}: the image is truncated or damaged ({reason}). Copy or download it again."
+    )
+
+
+def _upright(image, in_place):
+    try:
+        turned = ImageOps.exif_transpose(image, in_place=in_place)
+    except Exception:  # damaged EXIF data; other programs show such a photo as it is
+        return image
+    return image if turned is None else turned
+
+
+def _from_numbers(image):
+    """Convert 16-bit, 32-bit and float images, whose white may be anything."""
+    pixels = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    if pixels.dtype.kind in "iu" and pixels.min() >= 0 and pixels.max() < 2**16:
+        # Pillow reads some 16-bit files into 32 bits.
+        pixels = pixels.astype(np.uint16)
+    try:
+        pixels = to_uint8(pixels)
+    except ValueError as error:
+        raise PixelRangeError(error) from None
+    return 255 - pixels if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else pixels
+
+
+def _is_dark(pixels):
+    return pixels.ndim == 3 and pixels.max() < _DARK
+
+
+def _has_deep_colors(image, data):
+    """Return whether a colour image has 16 bits per channel, of which Pillow drops the lower 8."""
+    if image.format == "PNG":
+        return data[24] == 16
+    return getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))[0] == 16
+
+
+def _deep_colors(data):
+    """Decode 16-bit colours, of which few bits are used."""
+    import cv2
+
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+    return to_uint8(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+class _Scan(io.BytesIO):
+    """A JPEG file with one scan, to be read by Pillow, which shows where its decoder stops.
+
+    libjpeg decodes data that was damaged in the middle without a word. But from there on it
+    counts wrongly, and it needs more or less data for the whole image than there is.
+    """
+
+    def __init__(self, data: bytes, start: int, end: int) -> None:
+        super().__init__(data[:end] + bytes(_PADDING) + bytes((0xFF, _END)))
+        self._pieces_from, self._end = max(start, end - _NEAR), end
+        self._rest = data[end - _NEAR : end]
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        position = self.tell()
+        if position < self._pieces_from:
+            left = self._pieces_from - position
+            size = left if size is None or size < 0 else min(size, left)
+        elif position < self._end + _NEAR:
+            size = _PIECE
+        return super().read(size)
+
+    def ends_well(self) -> bool:
+        """Return whether the decoder needed about as much data as there is."""
+        distance = self._end - self.tell()
+        if distance > _SLACK and len(set(self._rest[-min(distance, len(self._rest)) + 1 :])) == 1:
+            return True  # some cameras fill up their files
+        return abs(distance) <= _SLACK
+
+
+class _Segment(NamedTuple):
+    """A part of a JPEG file: its marker, and where its contents start and end."""
+
+    marker: int
+    start: int
+    end: int
+
+
+def _segments(data):
+    """Yield the segments of a JPEG file up to its first scan."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # filling
+            position += 1
+            continue
+        start = position + 2
+        position = start + int.from_bytes(data[start : start + 2], "big")
+        yield _Segment(marker, start + 2, position)
+        if marker == _SCAN:
+            return
+
+
+def _whole_scan(data, name):
+    """Return the file if the end of its data can be checked, else None.
+
+    Not so with restarts, where libjpeg counts anew, nor if there are several scans.
+    """
+    is_sequential = False
+    for marker, start, end in _segments(data):
+        if marker == _RESTARTS and any(data[start : start + 2]):
+            return None
+        if marker in _SEQUENTIAL:
+            is_sequential = True
+        elif marker in _OTHER_FRAMES and marker not in (0xC4, 0xC8, 0xCC):
+            return None
+        elif marker == _SCAN:
+            found = _MARKER.search(data, end) if is_sequential else None
+            if found is None:
+                return None  # Pillow says that it is truncated
+            following = data[found.start() + 1]
+            if following not in (_END, *_BETWEEN_SCANS):
+                raise _damaged(name, "some of its data was changed")
+            return _Scan(data, end, found.start()) if following == _END else None
+    return None
