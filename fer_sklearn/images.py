@@ -5,16 +5,24 @@ Photos are read as RGB or grey uint8 arrays, regardless of the format of the fil
 
 from __future__ import annotations
 
-import io
+import base64
 import os
+import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from ._utils.files import atomic_write, check_writable
+from ._utils.files import (
+    NotAFileError,
+    atomic_write,
+    check_writable,
+    read_regular_file,
+    read_stream,
+)
+from ._utils.image_files import decode_image, image_format, image_to_array, is_gray_png, on_white
 from ._utils.pixel_values import to_uint8
 from ._utils.pixels import KnownShapes, split_batch
 from ._utils.typing import ArrayLike, ImageLike, ImagesLike, PathLike, PixelArray, Readable
@@ -32,7 +40,11 @@ __all__ = [
 ]
 
 #: Suffixes of the files in a folder or an archive that are read as images.
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".webp", ".avif", ".heic", ".heif"),
+    *(".tif", ".tiff", ".bmp", ".gif", ".jp2", ".j2k", ".jpf", ".jpx", ".apng"),
+    *(".pgm", ".ppm", ".pbm", ".pnm"),
+)
 
 #: Larger images are rejected before they are decoded: they are hardly photos, and may be an attack.
 MAX_PIXELS = 80_000_000
@@ -43,9 +55,13 @@ _FORMATS = {
     **{".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"},
 }
 _OPAQUE_FORMATS = ("JPEG", "BMP")
-_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-# These two bytes of its first chunk mark an 8-bit grey PNG.
-_PNG_SIGNATURE, _PNG_GRAY8 = b"\x89PNG\r\n\x1a\n", b"\x08\x00"
+# Of a longer name, error messages show the beginning.
+_LONGEST_NAME = 200
+# Text that is no path: the address of a file, and the contents of one. The latter start as each
+# format does in base64, and are longer than most paths.
+_ADDRESS = re.compile(r"(?!data:)[A-Za-z][A-Za-z0-9+.-]+:/")
+_DATA_URI = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
+_BASE64 = re.compile(r"(/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkqA|TU0AK|AAAA.{4}Z0eX|Qk[0-3])[\w+/=\s-]{90,}")
 
 
 def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
@@ -53,7 +69,7 @@ def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
 
     Parameters
     ----------
-    item : str, path-like, bytes, file object, or array-like
+    item : str, path-like, bytes, file object, Pillow image, or array-like
         A file, its contents, or pixels of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) and
         any dtype that :func:`to_uint8` takes. Transparency is composited on white.
     name : str
@@ -75,11 +91,12 @@ def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
     """
     if isinstance(item, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(item, "read"):
         return read_image(item)  # type: ignore[arg-type]
+    if isinstance(item, Image.Image):
+        return _from_pillow(item, name)
     if not isinstance(item, (np.ndarray, list, tuple)):
         raise TypeError(
             f"{name} is a {type(item).__name__}; expected a path or an array (h, w), "
-            f"(h, w, 3) or (h, w, 4), or the bytes of a file, or a file object. Pass a Pillow "
-            f"image as np.asarray(image.convert('RGB'))."
+            f"(h, w, 3) or (h, w, 4), or the bytes of a file, a file object or a Pillow image."
         )
     pixels = np.asarray(item)
     if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,), (4,)):
@@ -95,6 +112,19 @@ def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         return on_white(Image.fromarray(pixels))
     return pixels
+
+
+def _from_pillow(image, name):
+    """Convert a Pillow image, which may not have been decoded yet."""
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageReadError(
+            f"{name}: the image has {image.width}×{image.height} pixels, more than {MAX_PIXELS}. "
+            f"Shrink it."
+        )
+    try:
+        return image_to_array(image)
+    except Exception as error:
+        raise ImageReadError(f"{name}: the image is truncated or damaged ({error}).") from error
 
 
 class Photos:
@@ -204,7 +234,8 @@ def read_image(source: PathLike | bytes | Readable, *, max_pixels: int = MAX_PIX
     Parameters
     ----------
     source : str, path-like, bytes or file object
-        The name of a file, its contents, or an object whose ``read`` returns them.
+        The name of a file, its contents, also as a data URI or as text in base64, or an object
+        whose ``read`` returns them, which is read from its start if it can be.
     max_pixels : int, default=80_000_000
         Larger images are rejected after reading the header, before anything is decoded.
 
@@ -233,7 +264,7 @@ def read_image(source: PathLike | bytes | Readable, *, max_pixels: int = MAX_PIX
     np.uint8(255)
     """
     data, name = _read_bytes(source)
-    return _decode(data, name, max_pixels)
+    return decode_image(data, name, max_pixels)
 
 
 def decode_gray(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> PixelArray:
@@ -262,11 +293,11 @@ def decode_gray(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Pixe
     """
     import cv2
 
-    if _is_plain(data, name, max_pixels):
+    if is_gray_png(data, max_pixels):
         gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
         if gray is not None:
             return gray
-    return to_gray(_decode(data, name, max_pixels))
+    return to_gray(decode_image(data, name, max_pixels))
 
 
 def decode_color(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> PixelArray:
@@ -277,7 +308,7 @@ def decode_color(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Pix
     ndarray of shape (h, w, 3), uint8
         Three equal channels if the image is grey.
     """
-    image = _decode(data, name, max_pixels)
+    image = decode_image(data, name, max_pixels)
     return image if image.ndim == 3 else np.repeat(image[..., np.newaxis], 3, axis=2)
 
 
@@ -313,22 +344,6 @@ def to_gray(image: PixelArray) -> PixelArray:
     import cv2
 
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-
-
-def on_white(image: Image.Image) -> PixelArray:
-    """Composite an RGBA image on white.
-
-    Parameters
-    ----------
-    image : PIL.Image.Image of mode "RGBA"
-
-    Returns
-    -------
-    ndarray of shape (h, w, 3), uint8
-    """
-    background = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    background.alpha_composite(image)
-    return np.array(background.convert("RGB"))
 
 
 def resize(image: PixelArray, size: tuple[int, int]) -> PixelArray:
@@ -469,104 +484,93 @@ def write_image(path: PathLike, array: ArrayLike) -> None:
         image.save(file, format=form, quality=95)
 
 
+def text_contents(text: str) -> bytes | None:
+    """Return the contents of the image file that a data URI or text in base64 holds.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    bytes or None
+        None if it is neither, and therefore a path.
+
+    Raises
+    ------
+    ImageReadError
+        If it is one, but damaged.
+    """
+    uri = _DATA_URI.match(text)
+    if uri is None and not _BASE64.match(text):
+        return None
+    encoded = re.sub(r"\s", "", unquote(text[uri.end() :]) if uri else text)
+    encoded = encoded.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
+    try:
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except ValueError as error:
+        raise ImageReadError(
+            f"the image: the text {text[:30]!r}… is no valid base64 ({error})."
+        ) from None
+
+
 def _read_bytes(source):
     """Return the contents of `source`, and what to call it."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source), "the image"
     if hasattr(source, "read"):
         name = getattr(source, "name", None)
-        return source.read(), name if isinstance(name, str) else "the image"
+        name = name if isinstance(name, str) else "the image"
+        return _read_file_object(source, name), name
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(
             f"source is a {type(source).__name__}; expected a path, bytes or a file object."
         )
-    name = os.fspath(source)
+    name = os.fsdecode(source)
+    contents = text_contents(name) if isinstance(source, str) else None
+    if contents is not None:
+        return contents, "the image"
+    if _ADDRESS.match(name):
+        raise ImageReadError(
+            f"{_shortened(name)}: this is an address, and nothing is downloaded. Download the "
+            f"photo and pass its path, or its contents: urllib.request.urlopen(address).read()."
+        )
+    return _read_path(source, name)
+
+
+def _read_path(path, name):
     try:
-        return Path(source).read_bytes(), name
+        return read_regular_file(path, is_wanted=image_format), name
     except FileNotFoundError:
         raise ImageReadError(
             f"{name}: there is no such file. Check the path (the current folder is {os.getcwd()})."
         ) from None
-    except IsADirectoryError:
-        raise ImageReadError(
-            f"{name}: this is a folder, not an image file. load_image_folder reads folders."
-        ) from None
-    except OSError as error:
-        raise ImageReadError(f"{name}: cannot be read ({error.strerror}).") from error
+    except NotAFileError as error:
+        remedy = " load_image_folder reads folders." if os.path.isdir(path) else ""
+        raise ImageReadError(f"{name}: {error}, not an image file.{remedy}") from None
+    except (OSError, ValueError) as error:  # such as a name that is too long, or contains NUL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ImageReadError(f"{_shortened(name)}: cannot be read ({reason}).") from error
 
 
-def _decode(data, name, max_pixels):
-    image = _open(data, name, max_pixels)
-    # Pillow's decoders raise many kinds of errors for damaged data; all mean the same.
+def _read_file_object(file, name):
+    """Read a file object from its start, wherever it stands."""
     try:
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise _damaged(name, error) from error
-    try:
-        return _to_array(image)
-    except ValueError as error:
-        raise ImageReadError(f"{name}: {error}") from error
-
-
-def _open(data, name, max_pixels):
-    """Read only the header, and reject images that are too large."""
-    try:
-        image = Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError as error:
-        raise ImageReadError(f"{name}: the image is too large to be read ({error}).") from error
-    except UnidentifiedImageError:
-        if not data or data.startswith(_SIGNATURES):
-            raise _damaged(name, f"{len(data)} bytes") from None
+        if hasattr(file, "seek") and getattr(file, "seekable", lambda: True)():
+            file.seek(0)
+        data = read_stream(file, is_wanted=image_format)
+    except NotAFileError as error:
+        raise ImageReadError(f"{name}: {error}, not an image file.") from None
+    except (OSError, ValueError) as error:
+        raise ImageReadError(f"{name}: the file object cannot be read ({error}).") from error
+    if not data:
         raise ImageReadError(
-            f"{name}: not an image in a known format; its first bytes are {data[:8]!r}. "
-            f"Expected PNG, JPEG, BMP, TIFF, WebP or GIF."
-        ) from None
-    except OSError as error:
-        raise _damaged(name, error) from error
-    width, height = image.size
-    if width * height > max_pixels:
-        raise ImageReadError(
-            f"{name}: the image has {width}×{height} = {width * height} pixels, more than "
-            f"max_pixels={max_pixels}. Shrink it, or pass a larger max_pixels to read_image."
+            f"{name}: the file object is empty, or was read to its end and cannot be read again. "
+            f"Open it anew."
         )
-    return image
+    return data
 
 
-def _damaged(name, reason):
-    return ImageReadError(
-        f"{name}: the image is truncated or damaged ({reason}). Copy or download it again."
-    )
-
-
-def _to_array(image):
-    """Convert a loaded Pillow image of any mode to a grey or RGB array."""
-    if image.mode.startswith("I"):
-        pixels = np.asarray(image)
-        # Pillow reads some 16-bit files into 32 bits.
-        is_16_bit = pixels.min() >= 0 and pixels.max() < 2**16
-        return to_uint8(pixels.astype(np.uint16) if is_16_bit else pixels)
-    if image.mode == "F":
-        return to_uint8(np.asarray(image))
-    if image.has_transparency_data:
-        grey = image.mode in ("L", "LA", "La")
-        pixels = on_white(image.convert("RGBA"))
-        return pixels[..., 0].copy() if grey else pixels
-    if image.mode not in ("L", "RGB"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    return np.array(image)
-
-
-def _is_plain(data, name, max_pixels):
-    """Return whether OpenCV reads this image as read_image would; check its size."""
-    if data[:8] == _PNG_SIGNATURE and data[24:26] == _PNG_GRAY8:
-        width = int.from_bytes(data[16:20], "big")
-        height = int.from_bytes(data[20:24], "big")
-        # Without these chunks there is neither transparency nor an orientation.
-        return width * height <= max_pixels and b"tRNS" not in data and b"eXIf" not in data
-    image = _open(data, name, max_pixels)
-    # OpenCV takes the grey of a JPEG in colour from the file, which differs by some levels from the
-    # grey of its decoded colours that every other step computes.
-    return image.format == "JPEG" and image.mode == "L"
+def _shortened(name):
+    """Return a name that is not too long for a message."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"

@@ -1,13 +1,18 @@
 """Reading and writing of files, the folder of downloads, and what a terminal is."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .typing import Readable
 
 __all__ = [
     "MAX_BYTES",
@@ -38,7 +43,12 @@ class NotAFileError(OSError):
     """What a path names is no file that can be read whole; the message says what it is."""
 
 
-def read_regular_file(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) -> bytes:
+def read_regular_file(
+    path: str | os.PathLike,
+    *,
+    max_bytes: int = MAX_BYTES,
+    is_wanted: Callable[[bytes], object] | None = None,
+) -> bytes:
     """Read a file whole. Neither pipes and devices nor huge files can make this hang.
 
     Parameters
@@ -46,6 +56,8 @@ def read_regular_file(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) ->
     path : str or path-like
         Links are followed.
     max_bytes : int, default=MAX_BYTES
+    is_wanted : callable or None, default=None
+        Called with the first megabyte; unless it returns something true, no more is read.
 
     Returns
     -------
@@ -63,17 +75,23 @@ def read_regular_file(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) ->
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
     with open(descriptor, "rb", buffering=0) as file:
         _check_kind(os.fstat(descriptor), max_bytes)
-        return read_stream(file, max_bytes=max_bytes)
+        return read_stream(file, max_bytes=max_bytes, is_wanted=is_wanted)
 
 
-def read_stream(file: IO[bytes], *, max_bytes: int = MAX_BYTES) -> bytes:
+def read_stream(
+    file: Readable,
+    *,
+    max_bytes: int = MAX_BYTES,
+    is_wanted: Callable[[bytes], object] | None = None,
+) -> bytes:
     """Read what is left of a stream.
 
     Parameters
     ----------
     file : file object
         Its ``read`` takes a size, and may return less.
-    max_bytes : int, default=MAX_BYTES
+    max_bytes, is_wanted
+        As in :func:`read_regular_file`.
 
     Returns
     -------
@@ -86,10 +104,14 @@ def read_stream(file: IO[bytes], *, max_bytes: int = MAX_BYTES) -> bytes:
     """
     blocks, n_bytes = [], 0
     while block := file.read(_BLOCK):
+        if isinstance(block, str):
+            raise NotAFileError("this is a file that was opened as text")
         blocks.append(block)
         n_bytes += len(block)
         if n_bytes > max_bytes:
             raise NotAFileError(f"it has more than {max_bytes:,} bytes")
+        if len(blocks) == 1 and is_wanted is not None and not is_wanted(block):
+            break
     return b"".join(blocks)
 
 
