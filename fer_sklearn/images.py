@@ -61,7 +61,9 @@ _LONGEST_NAME = 200
 # format does in base64, and are longer than most paths.
 _ADDRESS = re.compile(r"(?!data:)[A-Za-z][A-Za-z0-9+.-]+:/")
 _DATA_URI = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
-_BASE64 = re.compile(r"(/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkqA|TU0AK|AAAA.{4}Z0eX|Qk[0-3])[\w+/=\s-]{90,}")
+_BASE64 = re.compile(
+    r"(/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkqA|TU0AK|AAAA.[GWm2]Z0eX|Qk[0-3])[\w+/=\s-]{90,}"
+)
 
 
 def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:

@@ -67,7 +67,10 @@ LAZY = {"cv2", "matplotlib"}
 # and the rows. These files import no slow library; the estimators are elsewhere.
 ROAD = (
     *("exceptions.py", "emotions.py", "images.py", "weights.py"),
-    *(f"_utils/{name}.py" for name in ("files", "litert", "optional", "pixel_values")),
+    *(
+        f"_utils/{name}.py"
+        for name in ("files", "image_files", "litert", "optional", "pixel_values")
+    ),
     *(f"_utils/{name}.py" for name in ("tables", "typing", "validation")),
     *(f"faces/{name}.py" for name in ("__init__", "_crop", "_detect", "_faces", "_haar", "_yunet")),
     *(f"photos/{name}.py" for name in ("_recognize", "_rows", "_sources")),

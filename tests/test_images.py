@@ -1,6 +1,8 @@
+import base64
 import io
 import re
 import zlib
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 
 from fer_sklearn.exceptions import ImageReadError
 from fer_sklearn.images import (
+    as_photo,
     decode_color,
     decode_gray,
     read_image,
@@ -152,6 +155,112 @@ def test_truncated_grey_png_is_not_half_an_image():
     data = encoded(np.resize(GRAY, (48, 48)))
     with pytest.raises(ImageReadError, match=r"^zip/1\.png: the image is truncated or damaged"):
         decode_gray(data[: len(data) // 2], "zip/1.png")
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "DATA:;base64,"])
+def test_text_may_hold_a_photo(prefix):
+    text = base64.b64encode(encoded(np.resize(RGB, (9, 9, 3)))).decode()
+    expected = np.resize(RGB, (9, 9, 3))
+    broken = f"{text[:30]}\n{text[30:]}"
+    for each in (text, text.rstrip("="), broken, text.replace("+", "-").replace("/", "_")):
+        np.testing.assert_array_equal(read_image(prefix + each), expected)
+    np.testing.assert_array_equal(read_image(f"data:image/png;base64,{quote(text)}"), expected)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF"])
+def test_text_of_any_format_is_known(format):
+    text = base64.b64encode(encoded(np.resize(RGB, (48, 48, 3)), format)).decode()
+    assert read_image(text).shape == (48, 48, 3)
+
+
+def test_damaged_text_is_said_in_a_few_words():
+    with pytest.raises(ImageReadError, match=r"the text 'data:image/png;base64,iVBOR.*base64") as e:
+        read_image("data:image/png;base64,iVBOR" + "ä" * 10_000)
+    assert len(str(e.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "address", ["https://example.org/a.jpg?x=[1]", "http:/a.org/b.png", "s3://b/a.jpg", "file:///a"]
+)
+def test_nothing_is_downloaded(address):
+    with pytest.raises(ImageReadError, match=r"this is an address.*urlopen\(address\)\.read\(\)"):
+        read_image(address)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("a\0b.jpg", r"embedded null byte"),
+        ("a" * 5000, r"File name too long"),
+        ("\ud800.jpg", r"surrogates not allowed"),
+    ],
+)
+def test_impossible_paths(path, reason):
+    with pytest.raises(ImageReadError, match=rf"cannot be read \(.*{reason}") as e:
+        read_image(path)
+    assert len(str(e.value)) < 400
+
+
+def test_file_objects_are_read_from_their_start():
+    file = io.BytesIO()
+    Image.fromarray(RGB).save(file, "PNG")  # leaves it at its end
+    for _ in range(2):
+        np.testing.assert_array_equal(read_image(file), RGB)
+
+
+class Pipe:
+    """A file object that cannot be rewound, and returns a few bytes at a time."""
+
+    def __init__(self, data):
+        self._file = io.BytesIO(data)
+
+    def read(self, size=-1):
+        return self._file.read(min(size, 7))
+
+
+def test_a_stream_is_read_once():
+    pipe = Pipe(encoded(RGB))
+    np.testing.assert_array_equal(read_image(pipe), RGB)
+    with pytest.raises(ImageReadError, match="was read to its end and cannot be read again"):
+        read_image(pipe)
+
+
+def test_a_file_that_was_opened_as_text(tmp_path):
+    (tmp_path / "a.png").write_text("text")
+    with (
+        open(tmp_path / "a.png") as file,
+        pytest.raises(ImageReadError, match=r"a\.png: this is a file that was opened as text"),
+    ):
+        read_image(file)
+
+
+def test_a_closed_file():
+    file = io.BytesIO(encoded(RGB))
+    file.close()
+    with pytest.raises(ImageReadError, match="the file object cannot be read"):
+        read_image(file)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "CMYK", "1", "I;16", "F", "HSV"])
+def test_pillow_images_are_photos(mode):
+    image = Image.fromarray(RGB)
+    image = Image.fromarray(GRAY.astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
+    assert as_photo(image).shape[:2] == (6, 5)
+    turned = Image.open(io.BytesIO(encoded(RGB, exif=_turned())))
+    np.testing.assert_array_equal(as_photo(turned), np.rot90(RGB, -1))
+    assert turned.size == (5, 6)  # as it was
+
+
+def _turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def test_a_damaged_pillow_image():
+    image = Image.open(io.BytesIO(encoded(np.resize(RGB, (90, 90, 3)))[:300]))
+    with pytest.raises(ImageReadError, match="photo: the image is truncated or damaged"):
+        as_photo(image)
 
 
 def test_not_an_image():

@@ -30,6 +30,8 @@ __all__ = [
 #: colours with 16 bits take less.
 MAX_BYTES = 2**29
 _BLOCK = 2**20
+# What a file is shows in so many bytes, which a stream may give in several parts.
+_HEAD = 64
 _KINDS = (
     (stat.S_ISDIR, "this is a folder"),
     (stat.S_ISFIFO, "this is a pipe, which may never end"),
@@ -57,7 +59,7 @@ def read_regular_file(
         Links are followed.
     max_bytes : int, default=MAX_BYTES
     is_wanted : callable or None, default=None
-        Called with the first megabyte; unless it returns something true, no more is read.
+        Called with the first bytes; unless it returns something true, no more are read.
 
     Returns
     -------
@@ -110,8 +112,10 @@ def read_stream(
         n_bytes += len(block)
         if n_bytes > max_bytes:
             raise NotAFileError(f"it has more than {max_bytes:,} bytes")
-        if len(blocks) == 1 and is_wanted is not None and not is_wanted(block):
-            break
+        if is_wanted is not None and n_bytes >= _HEAD:
+            if not is_wanted(b"".join(blocks)):
+                break
+            is_wanted = None
     return b"".join(blocks)
 
 

@@ -79,8 +79,11 @@ def image_format(data: bytes) -> str | None:
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp":
-        brands = [data[8:12], *(data[i : i + 4] for i in range(16, 64, 4))]
-        return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
+        end = min(int.from_bytes(data[:4], "big"), 64)
+        brands = {data[8:12], *(data[i : i + 4] for i in range(16, end, 4))}
+        found = {_BRANDS[brand] for brand in brands if brand in _BRANDS}
+        # AVIF files state the brand that both are based on, too.
+        return min(found, default=None)
     return None
 
 
@@ -130,7 +133,9 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
         raise _damaged(name, error) from error
     if scan is not None and not scan.ends_well():
         raise _damaged(name, "some of its data was changed")
-    return _deep_colors(data) if _is_dark(pixels) and _has_deep_colors(image, data) else pixels
+    if pixels.ndim == 3 and pixels.max() < _DARK and _has_deep_colors(image, data):
+        return _deep_colors(pixels, data)
+    return pixels
 
 
 def is_gray_png(data: bytes, max_pixels: int) -> bool:
@@ -255,10 +260,6 @@ def _from_numbers(image):
     return 255 - pixels if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else pixels
 
 
-def _is_dark(pixels):
-    return pixels.ndim == 3 and pixels.max() < _DARK
-
-
 def _has_deep_colors(image, data):
     """Return whether a colour image has 16 bits per channel, of which Pillow drops the lower 8."""
     if image.format == "PNG":
@@ -266,12 +267,13 @@ def _has_deep_colors(image, data):
     return getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))[0] == 16
 
 
-def _deep_colors(data):
-    """Decode 16-bit colours, of which few bits are used."""
+def _deep_colors(pixels, data):
+    """Decode 16-bit colours, of which few bits are used, again."""
     import cv2
 
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
-    return to_uint8(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return pixels if decoded is None else to_uint8(decoded[..., ::-1])
 
 
 class _Scan(io.BytesIO):

@@ -15,6 +15,8 @@ from typing import IO, Any, Literal, TypeAlias, overload
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._utils.files import NotAFileError, read_regular_file
+from .._utils.image_files import image_format
 from .._utils.typing import LabelArray, PathLike, PixelArray, Size
 from .._utils.validation import check_choice
 from ..emotions import EMOTIONS, canonical_emotion
@@ -313,11 +315,12 @@ class FolderSource:
     def read(self, name: str) -> bytes:
         """Return the contents of a file."""
         try:
-            return (self.path / name).read_bytes()
-        except OSError as error:
-            raise ImageReadError(
-                f"{self.describe(name)}: cannot be read ({error.strerror})."
-            ) from error
+            return read_regular_file(self.path / name, is_wanted=image_format)
+        except NotAFileError as error:
+            raise ImageReadError(f"{self.describe(name)}: {error}, not an image file.") from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ImageReadError(f"{self.describe(name)}: cannot be read ({reason}).") from error
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading bytes."""

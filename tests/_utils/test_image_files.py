@@ -1,0 +1,280 @@
+"""Image files of every format, damaged ones, and paths that are no files."""
+
+import io
+import os
+import resource
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_sklearn._utils.image_files import decode_image, image_format
+from fer_sklearn.exceptions import ImageReadError
+from fer_sklearn.images import IMAGE_SUFFIXES, decode_gray, is_image_file, read_image
+
+SMOOTH = np.add.outer(np.arange(60), 2 * np.arange(90)).astype(np.uint8)
+COLOURS = np.dstack([SMOOTH, SMOOTH.T[:60, :60].repeat(2, axis=1)[:, :90], 255 - SMOOTH])
+
+
+def encoded(array, format="PNG", **options):
+    file = io.BytesIO()
+    image = array if isinstance(array, Image.Image) else Image.fromarray(array)
+    image.save(file, format=format, **options)
+    return file.getvalue()
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+# Formats
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM"])
+@pytest.mark.parametrize("pixels", [SMOOTH, COLOURS], ids=["grey", "colours"])
+def test_formats_are_known_by_their_content(format, pixels, tmp_path):
+    data = encoded(pixels, format)
+    assert image_format(data[:64]) == format
+    path = tmp_path / "photo"  # without a suffix
+    path.write_bytes(data)
+    expected = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+    found = read_image(path)
+    found = found if found.ndim == 3 else np.repeat(found[..., None], 3, axis=2)
+    assert np.abs(found.astype(int) - expected).mean() < 6
+
+
+def test_jpeg_2000_and_photos_in_pairs():
+    assert read_image(encoded(COLOURS, "JPEG2000")).shape == COLOURS.shape
+    pair = encoded(COLOURS, "MPO", save_all=True, append_images=[Image.fromarray(255 - COLOURS)])
+    assert np.abs(read_image(pair).astype(int) - COLOURS).mean() < 6
+
+
+def test_only_the_first_page_is_read():
+    pages = encoded(SMOOTH, "TIFF", save_all=True, append_images=[Image.fromarray(255 - SMOOTH)])
+    np.testing.assert_array_equal(read_image(pages), SMOOTH)
+
+
+def test_no_other_program_is_started(tmp_path, monkeypatch):
+    """Pillow runs Ghostscript for EPS, whatever a file is called."""
+    mark = tmp_path / "was started"
+    program = tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch '{mark}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(encoded(COLOURS, "EPS"))
+    with pytest.raises(ImageReadError, match="not an image in a known format"):
+        read_image(path)
+    assert not mark.exists()
+
+
+def test_a_missing_codec_is_named(monkeypatch):
+    monkeypatch.setattr("PIL.features.check", lambda name: False)
+    with pytest.raises(ImageReadError, match=r"without AVIF\. Type: pip install --upgrade pillow"):
+        read_image(encoded(SMOOTH, "AVIF"))
+
+
+def test_heic_needs_an_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    data = b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(100)
+    assert image_format(data) == "HEIF"
+    with pytest.raises(ImageReadError, match=r"HEIC needs .*pip install 'fer_sklearn\[heic\]'"):
+        read_image(data)
+
+
+def test_heic_is_read():
+    pillow_heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(COLOURS)).save(file, quality=95)
+    assert np.abs(read_image(file.getvalue()).astype(int) - COLOURS).mean() < 6
+
+
+def test_avif_that_says_what_it_is_based_on():
+    assert image_format(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf") == "AVIF"
+    assert image_format(b"\0\0\0\x1cftypisom\0\0\0\0isomavc1mp41") is None  # a video
+
+
+def test_files_of_folders_are_chosen_by_their_names():
+    assert all(is_image_file(f"a/b{suffix.upper()}") for suffix in IMAGE_SUFFIXES)
+    assert not any(map(is_image_file, ("a.txt", ".hidden.jpg", "._photo.jpg", "jpg", "a.jpg.part")))
+
+
+# Depth and colours
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+@pytest.mark.parametrize("white", [255, 1023, 4095, 65535])
+def test_grey_of_any_depth_is_as_bright_as_it_is_meant(dtype, white):
+    deep = (SMOOTH.astype(np.float64) / 255 * white).round().astype(dtype)
+    deep[0, 0] = white
+    seen = read_image(encoded(deep, "TIFF"))
+    np.testing.assert_allclose(seen[1:].astype(int), SMOOTH[1:], atol=1)
+
+
+def test_white_may_be_zero():
+    deep = (SMOOTH.astype(np.uint16) * 257)[1:]
+    deep[0, 0] = 65535
+    data = encoded(deep, "TIFF", tiffinfo={262: 0})
+    np.testing.assert_array_equal(read_image(data)[1:], 255 - SMOOTH[2:])
+
+
+def png_16(colours):
+    """Write colours of 16 bits, which Pillow cannot."""
+    height, width, _ = colours.shape
+
+    def chunk(kind, data):
+        sum_ = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", sum_)
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colours)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("white", [1023, 4095, 65535])
+def test_colours_of_16_bits_of_which_few_are_used(white):
+    deep = (COLOURS.astype(np.float64) / 255 * white).round().astype(np.uint16)
+    np.testing.assert_allclose(read_image(png_16(deep)).astype(int), COLOURS, atol=1)
+
+
+def test_a_dark_photo_stays_dark():
+    np.testing.assert_array_equal(read_image(encoded(COLOURS // 32)), COLOURS // 32)
+
+
+@pytest.mark.parametrize("value", [b"\xff" * 40, b"Exif\0\0MM\0*\xff\xff\xff\xff"])
+def test_damaged_exif_data_does_not_hide_the_photo(value):
+    data = encoded(COLOURS, "JPEG", exif=value)
+    np.testing.assert_array_equal(read_image(data), read_image(encoded(COLOURS, "JPEG")))
+
+
+# Damage
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(MemoryError(), AssertionError(), RecursionError("deep"), struct.error("unpack")),
+        *(KeyError("x"), RuntimeError("no item"), ZeroDivisionError(), SyntaxError("not a TIFF")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("step", ["open", "convert"])
+def test_whatever_a_decoder_raises_is_a_damaged_image(error, step, monkeypatch):
+    def fail(*args, **kwargs):
+        raise error
+
+    where = {"open": "PIL.Image.open", "convert": "fer_sklearn._utils.image_files.image_to_array"}
+    monkeypatch.setattr(where[step], fail)
+    said = str(error) or type(error).__name__
+    message = rf"^photo: the image is truncated or damaged \({said}\)\. Copy or download"
+    with pytest.raises(ImageReadError, match=message):
+        decode_image(encoded(SMOOTH), "photo", 10**6)
+
+
+@pytest.mark.parametrize("read", [read_image, lambda data: decode_gray(data, "x")])
+@pytest.mark.parametrize("pixels", [SMOOTH.repeat(4, 0).repeat(4, 1), noise(200, 300, 3)])
+def test_a_jpeg_that_was_changed_in_the_middle_is_refused(read, pixels):
+    data = bytearray(encoded(pixels, "JPEG", quality=90))
+    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
+    with pytest.raises(ImageReadError, match="damaged"):
+        read(bytes(data))
+
+
+def test_most_changes_of_a_jpeg_are_found():
+    data, rng, found = encoded(noise(200, 300, 3), "JPEG"), np.random.default_rng(0), 0
+    for _ in range(60):
+        changed = bytearray(data)
+        start, length = rng.integers(len(data) // 4, len(data) - 100), rng.integers(2, 80)
+        changed[start : start + length] = rng.integers(0, 255, length, np.uint8).tobytes()
+        try:
+            read_image(bytes(changed))
+        except ImageReadError:
+            found += 1
+    assert found > 45
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (48, 48), (333, 251), (200, 300, 3)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"quality": quality} for quality in (1, 50, 100)),
+        *({"subsampling": name} for name in ("4:4:4", "4:2:2", "4:2:0")),
+        *({"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}),
+        *({"keep_rgb": True}, {"restart_marker_blocks": 3}, {"comment": b"\xff\xd9\xff\xda"}),
+    ],
+    ids=str,
+)
+def test_every_intact_jpeg_is_read(shape, options):
+    for pixels in (noise(*shape), np.full(shape, 7, np.uint8)):
+        assert read_image(encoded(pixels, "JPEG", **options)).shape == shape
+
+
+def test_bytes_around_the_data_of_a_jpeg_are_no_damage():
+    data = encoded(SMOOTH, "JPEG")
+    expected = read_image(data)
+    filled = data[:-2] + b"\0" * 300 + data[-2:]
+    for changed in (data + b"more", data + data, filled, b"\xff\xd8\xff\xff" + data[3:]):
+        np.testing.assert_array_equal(read_image(changed), expected)
+
+
+def test_a_jpeg_without_its_end_is_truncated():
+    with pytest.raises(ImageReadError, match="truncated"):
+        read_image(encoded(SMOOTH, "JPEG")[:-60])
+
+
+# What is no file
+
+
+@pytest.fixture
+def few_resources():
+    """Let a test fail, rather than the machine, that reads too much or waits for ever."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.timeout(30)
+def test_pipes_devices_and_huge_files_are_refused(tmp_path, few_resources):
+    os.mkfifo(tmp_path / "pipe.png")
+    os.symlink("/dev/zero", tmp_path / "zero.png")
+    os.symlink("loop.png", tmp_path / "loop.png")
+    with open(tmp_path / "sparse.png", "wb") as file:
+        file.truncate(20 << 30)
+    with open(tmp_path / "zeros.png", "wb") as file:
+        file.truncate(1 << 28)
+    reasons = {
+        "pipe.png": "this is a pipe, which may never end, not an image file",
+        "zero.png": "this is a device, not an image file",
+        "loop.png": "cannot be read",
+        "sparse.png": r"it has 21,474,836,480 bytes, more than 536,870,912, not an image file",
+        "zeros.png": "not an image in a known format",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(ImageReadError, match=rf"{name}: {reason}"):
+            read_image(tmp_path / name)
+    with open("/dev/zero", "rb") as file, pytest.raises(ImageReadError, match="known format"):
+        read_image(file)
+
+
+def test_a_file_that_is_no_image_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "zeros.png"
+    with open(path, "wb") as file:
+        file.truncate(1 << 28)
+    code = (
+        "import resource\nfrom fer_sklearn.images import read_image\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"try:\n    read_image({str(path)!r})\nexcept ValueError:\n    pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 50_000
