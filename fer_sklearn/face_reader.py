@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from ._utils.pixel_values import normalize_pixels
 from ._utils.typing import Estimator, FloatArray, LabelArray, PixelArray
 from ._utils.validation import check_pair
 from .faces import Faces, crop_face
-from .faces._detect import Detector, detect_in_pixels
+from .faces._detect import Detector, detect_in_pixels, is_boxes, resolve_detector
 from .images import resize, to_gray
 from .weights import LABEL_SETS, WeightsNetwork, split_name
 
@@ -150,6 +151,41 @@ class FaceReader:
         y_proba = np.asarray(self._classifier.predict_proba(crops), np.float64)
         return np.array(self.classes)[y_proba.argmax(axis=1)], y_proba
 
+    def provenance(self) -> dict[str, str]:
+        """Return what makes the results: enough to make the same ones again.
+
+        Returns
+        -------
+        dict of str to str
+            The version of this package and of what computes; the network, its checksum and whose
+            labels it predicts, or the type of the estimator; the detector, and how faces are
+            framed.
+        """
+        from . import __version__
+
+        known = {"fer_sklearn": __version__}
+        if isinstance(self._classifier, _BundledClassifier):
+            known |= self._classifier.provenance()
+        else:
+            steps = getattr(self._classifier, "steps", [("classifier", self._classifier)])
+            known["model"] = ", ".join(type(step).__name__ for _, step in steps)
+        detector = self._detector
+        known["detector"] = repr(detector if is_boxes(detector) else resolve_detector(detector))
+        known["framing"] = ", ".join(
+            f"{name}={value!r}"
+            for name, value in self._cropping._asdict().items()
+            if name != "detector"
+        )
+        packages = ("numpy", "opencv-python-headless", "pillow", "ai-edge-litert")
+        return known | {name: _version(name) for name in packages}
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
 
 def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:
     """Return `estimator` if it detects faces itself, else a :class:`FaceReader` around it.
@@ -185,10 +221,20 @@ class _BundledClassifier:
     """
 
     def __init__(self, name: str) -> None:
+        self._name = split_name(name)[0]
         self._network = WeightsNetwork(name)
         self.classes_ = np.array(self._network.description["classes"])
         height, width = self._network.description["image_shape"]
         self.image_shape_ = (height, width)
+
+    def provenance(self) -> dict[str, str]:
+        """Return which network this is."""
+        description = self._network.description
+        return {
+            "model": str(self._name),
+            "model_sha256": description["sha256"]["litert"],
+            "labels": description.get("labels", "of the file"),
+        }
 
     def predict_proba(self, images: Sequence[PixelArray]) -> FloatArray:
         """Predict the probability of each label.

@@ -486,26 +486,23 @@ def write_image(path: PathLike, array: ArrayLike) -> None:
         image.save(file, format=form, quality=95)
 
 
-def text_contents(text: str) -> bytes | None:
-    """Return the contents of the image file that a data URI or text in base64 holds.
+def is_text_contents(text: str) -> bool:
+    """Return whether text is no path, but the contents of an image: a data URI, or base64."""
+    return bool(_DATA_URI.match(text) or _BASE64.match(text))
 
-    Parameters
-    ----------
-    text : str
 
-    Returns
-    -------
-    bytes or None
-        None if it is neither, and therefore a path.
+def is_address(path: str) -> bool:
+    """Return whether text is no path, but an address, such as ``"https://…"``."""
+    return bool(_ADDRESS.match(path))
 
-    Raises
-    ------
-    ImageReadError
-        If it is one, but damaged.
-    """
+
+def read_contents(source: PathLike | bytes | Readable) -> bytes:
+    """Return the undecoded contents of what :func:`read_image` takes; errors are the same."""
+    return _read_bytes(source)[0]
+
+
+def _decode_text(text):
     uri = _DATA_URI.match(text)
-    if uri is None and not _BASE64.match(text):
-        return None
     encoded = re.sub(r"\s", "", unquote(text[uri.end() :]) if uri else text)
     encoded = encoded.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
     try:
@@ -529,10 +526,9 @@ def _read_bytes(source):
             f"source is a {type(source).__name__}; expected a path, bytes or a file object."
         )
     name = os.fsdecode(source)
-    contents = text_contents(name) if isinstance(source, str) else None
-    if contents is not None:
-        return contents, "the image"
-    if _ADDRESS.match(name):
+    if isinstance(source, str) and is_text_contents(source):
+        return _decode_text(source), "the image"
+    if is_address(name):
         raise ImageReadError(
             f"{_shortened(name)}: this is an address, and nothing is downloaded. Download the "
             f"photo and pass its path, or its contents: urllib.request.urlopen(address).read()."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -22,6 +23,7 @@ __all__ = [
     "check_writable",
     "data_home",
     "is_terminal",
+    "locked",
     "read_regular_file",
     "read_stream",
 ]
@@ -32,6 +34,8 @@ MAX_BYTES = 2**29
 _BLOCK = 2**20
 # What a file is shows in so many bytes, which a stream may give in several parts.
 _HEAD = 64
+# Beyond what a lock file contains.
+_FAR = 2**16
 _KINDS = (
     (stat.S_ISDIR, "this is a folder"),
     (stat.S_ISFIFO, "this is a pipe, which may never end"),
@@ -289,3 +293,75 @@ def is_terminal(stream: IO | None) -> bool:
         return stream is not None and stream.isatty()
     except ValueError:  # closed
         return False
+
+
+@contextmanager
+def locked(path: str | os.PathLike) -> Iterator[None]:
+    """Keep other processes and threads from writing the same file.
+
+    The lock is held by the operating system, so that it ends with this process, however that ends.
+    ``.<name>.lock`` beside the file names the process, and is left behind only by one that was
+    killed. Where the file system has no locks, nothing is locked.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, which need not exist.
+
+    Raises
+    ------
+    BlockingIOError
+        If another one holds the lock.
+    """
+    path = Path(os.path.realpath(path))
+    name = path.with_name(f".{path.name}.lock")
+    while True:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+        try:
+            if not _lock(descriptor):
+                owner = os.read(descriptor, 20).decode("ascii", "replace") or "unknown"
+                raise BlockingIOError(
+                    f"{str(path)!r} is being written by process {owner}. Wait until it has ended, "
+                    f"or choose another file."
+                )
+            # The owner before may have removed the file after it was opened here.
+            if not os.path.exists(name) or not os.path.samestat(
+                os.fstat(descriptor), os.stat(name)
+            ):
+                continue
+            os.truncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode("ascii"))
+            try:
+                yield
+            finally:
+                if os.name != "nt":  # where open files cannot be removed
+                    name.unlink(missing_ok=True)
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor):
+    """Lock an open file; return False if another one has."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        return _lock_on_windows(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EAGAIN)
+    return True
+
+
+def _lock_on_windows(descriptor):
+    import msvcrt
+
+    try:
+        os.lseek(descriptor, _FAR, os.SEEK_SET)  # a byte that is locked cannot be read
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    except OSError:
+        return False
+    finally:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    return True

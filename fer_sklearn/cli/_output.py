@@ -115,6 +115,11 @@ def _cell(value):
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
+def _printable(text):
+    """Return text without line breaks and other characters that move what follows."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _max_width():
     """Return the width of the terminal, or None if the output is not one."""
     return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
@@ -198,7 +203,7 @@ class _TablePrinter(_Printer):
         emotion = row["emotion"]
         probability = None if emotion is None else row.get(emotion)
         values = (row["source"], row["face"], emotion, probability, row["status"])
-        cells = [_cell(value) for value in values]
+        cells = [_printable(_cell(value)) for value in values]
         if not self._is_cut:
             self._widths[0] = max(self._widths[0], len(cells[0]))
         if not self._has_header:
@@ -218,7 +223,6 @@ class _CSVPrinter(_Printer):
     """Print comma-separated values below a header."""
 
     def __init__(self, classes, longest):
-        self._writer = csv.writer(sys.stdout, lineterminator="\n")
         self._has_header = False
 
     def write(self, row):
@@ -227,9 +231,15 @@ class _CSVPrinter(_Printer):
 
         if not self._has_header:
             self._has_header = True
-            self._writer.writerow(row)
-        self._writer.writerow(rounded(row).values())
+            self._print(row)
+        self._print(rounded(row).values())
         sys.stdout.flush()
+
+    def _print(self, values):
+        buffer = io.StringIO()
+        # Only characters of the line terminator are quoted, and names may contain both.
+        csv.writer(buffer, lineterminator="\r\n").writerow(values)
+        sys.stdout.write(buffer.getvalue().removesuffix("\r\n") + "\n")
 
 
 class _JSONPrinter(_Printer):

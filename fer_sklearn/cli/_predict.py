@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import time
 from itertools import islice
 from typing import Any
 
@@ -77,6 +78,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="also write each photo to this folder, with boxes, emotions and probabilities",
     )
     parser.add_argument(
+        "--provenance",
+        action="store_true",
+        help="also say what made the results: versions, network, detector, framing and labels; "
+        "beside a .csv file, this is in FILE.provenance.json",
+    )
+    parser.add_argument(
         "--force", action="store_true", help="start over if the file of --output exists"
     )
     parser.set_defaults(run=run)
@@ -95,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error(
             "argument --format: only for printing; the suffix of --output determines its format"
         )
-    options = {"annotate": args.annotate, "crop_faces": args.crop_faces}
+    names = ("annotate", "crop_faces", "provenance")
+    options = {name: getattr(args, name) for name in names}
     summary = (_write if args.output else _print)(args, images, _reader(args), options)
     if summary.no_face * 2 > summary.photos and args.crop_faces:
         note(
@@ -139,11 +147,7 @@ def _write(args, images, reader, options):
         )
     except ValueError as error:
         raise CommandError(str(error).replace("pass overwrite=True", "add --force")) from error
-    resumed = f", {summary.n_resumed:,} of them by an earlier run" if summary.n_resumed else ""
-    note(
-        f"Written to {args.output}: {summary.photos:,} photo(s){resumed}; {summary.faces:,} "
-        f"face(s); {summary.no_face:,} photo(s) without a face."
-    )
+    note(f"Written to {args.output}: {summary}")
     return summary
 
 
@@ -151,7 +155,7 @@ def _print(args, images, reader, options):
     """Print rows as they are computed; return the summary."""
     from ..photos import PhotoSummary, iter_photo_rows, iter_sources
 
-    summary = PhotoSummary()
+    summary, start = PhotoSummary(), time.monotonic()
 
     def count(photo):
         _warn(photo)
@@ -165,6 +169,9 @@ def _print(args, images, reader, options):
     for row in iter_photo_rows(images, reader, on_photo=count, progress=is_shown, **options):
         printer.write(row)
     printer.close()
+    summary.seconds = time.monotonic() - start
+    if summary.photos > 1:
+        note(summary)
     return summary
 
 

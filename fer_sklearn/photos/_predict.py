@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, nullcontext
 from numbers import Integral
@@ -14,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from .._utils.files import is_terminal
 from .._utils.litert import count_processors
-from .._utils.tables import row_columns
+from .._utils.tables import Column, row_columns
 from .._utils.typing import Estimator, ImageLike, ImagesLike, PathLike
+from .._utils.validation import check_choice
 from ..face_reader import FaceReader, as_face_reader
 from ._recognize import PhotoResult, iter_photo_batches
-from ._rows import PhotoSummary, RowFile, check_output
+from ._rows import NO_FACE, UNREADABLE, PhotoSummary, RowFile, check_output
 from ._sources import (
     PhotoSource,
+    as_path_table,
     batch_items,
     count_sources,
     fixed_root,
@@ -46,10 +50,12 @@ def predict_photos(
     *,
     detector: str | Callable | None = None,
     crop_faces: bool = True,
+    on_error: str = "row",
     output: PathLike | None = None,
     overwrite: bool = False,
     annotate: PathLike | None = None,
     on_photo: Callable[[PhotoResult], object] | None = None,
+    provenance: bool = False,
     batch_size: int = 64,
     n_jobs: int = -1,
     progress: bool | None = None,
@@ -58,11 +64,14 @@ def predict_photos(
 
     Parameters
     ----------
-    images : path, array, bytes, file object, or iterable of these
+    images : path, array, bytes, file object, Pillow image, or iterable of these
         The path of a folder stands for the photos in it and in its subfolders, sorted by name;
-        a pattern such as ``"photos/**/*.jpg"`` stands for the photos that match it. A list, a
-        generator or a stack of shape ``(n, h, w[, 3])`` may be of any length: only a few photos
-        are in memory at a time.
+        a pattern such as ``"photos/**/*.jpg"`` stands for the photos that match it. Text may also
+        be the contents of a photo, as a data URI or in base64. A list, a generator, a Series or a
+        stack of shape ``(n, h, w[, 3])`` may be of any length: only a few photos are in memory at
+        a time. Of a table (pandas or polars) with the paths in a column ``path``, ``file``,
+        ``filename``, ``image``, ``photo`` or ``source``, the other columns are joined to the
+        result, unless `output` is given.
     estimator : fitted pipeline or classifier, str, FaceReader or None, default=None
         As in :class:`~fer_sklearn.FaceReader`: a string names a bundled network, such as
         ``"tiny"``. If None, the bundled pretrained model.
@@ -72,6 +81,8 @@ def predict_photos(
         several threads, unless ``n_jobs=1``.
     crop_faces : bool, default=True
         Whether to find faces. If False, every photo is treated as one face, as in FER2013.
+    on_error : {"row", "raise"}, default="row"
+        Whether a photo that cannot be read gets a row that says why, or ends the call.
     output : path or None, default=None
         File to which rows are written as they are computed: ``.csv``, ``.jsonl`` (one JSON
         object per line) or ``.parquet`` (needs ``pip install 'fer_sklearn[parquet]'``). If the
@@ -86,6 +97,12 @@ def predict_photos(
     on_photo : callable or None, default=None
         Called with the :class:`~fer_sklearn.photos.PhotoResult` of each photo, in order, once
         its rows are written to `output` and its annotated copy to `annotate`.
+    provenance : bool, default=False
+        Whether to say what made the results: the versions of the package, the network and the
+        detector, the labels and how faces are framed. A table gets a column ``provenance`` with
+        JSON, and the same as a dictionary in its ``attrs``. A JSON Lines file begins with a line
+        ``{"provenance": …}``, a Parquet file has it in its metadata, and beside a CSV file
+        ``emotions.csv`` stands ``emotions.csv.provenance.json``. A call that resumes compares it.
     batch_size : int, default=64
         Number of faces to classify at once.
     n_jobs : int, default=-1
@@ -112,8 +129,8 @@ def predict_photos(
 
         With `output`, the same rows are in the file, with boxes rounded to 2 digits, scores to
         4 and probabilities to 6, and a summary is returned: the number of ``photos``,
-        ``faces``, photos with ``no_face``, ``unreadable`` photos, and ``n_resumed`` photos that
-        an earlier call had written.
+        ``faces``, photos with ``no_face``, ``unreadable`` photos, ``n_resumed`` photos that an
+        earlier call had written, and ``seconds``.
 
     Raises
     ------
@@ -121,7 +138,9 @@ def predict_photos(
         If `output` contains other photos or the results of another model, or if `annotate` lies
         in a folder whose photos are read.
     OSError
-        If `output` or `annotate` cannot be written.
+        If `output` or `annotate` cannot be written, or another process writes to `output`.
+    ImageReadError
+        With ``on_error="raise"``, if a photo cannot be read.
 
     See Also
     --------
@@ -142,20 +161,29 @@ def predict_photos(
     0          [0]     0   happy                                ok
     1  no-such.jpg  <NA>    <NA>  unreadable: there is no such file
     """
-    folder = _check_outputs(images, output, annotate)
-    options = {"crop_faces": crop_faces, **_check_numbers(batch_size, n_jobs)}
-    reader = as_face_reader(estimator, detector)
-    columns = row_columns(reader.classes)
-    sources = iter_sources(images) if folder is None else folder.sources()
-    with _progress_bar(images, progress) as bar:
+    run = _Run(
+        images,
+        estimator,
+        detector,
+        crop_faces=crop_faces,
+        on_error=on_error,
+        output=output,
+        annotate=annotate,
+        on_photo=on_photo,
+        provenance=provenance,
+        batch_size=batch_size,
+        n_jobs=n_jobs,
+    )
+    with run.progress_bar(progress) as bar:
         if output is None:
-            return _to_frame(_photo_rows(sources, reader, options, folder, on_photo, bar), columns)
-        with RowFile(output, columns, overwrite=overwrite) as file:
-            sources = file.resume(sources)
+            return run.to_frame(bar)
+        made_by = run.made_by if provenance else None
+        with RowFile(output, run.columns, overwrite=overwrite, provenance=made_by) as file:
+            sources = file.resume(run.sources)
             bar.update(file.summary.n_resumed)
-            for results in _recognized(sources, reader, options, folder):
+            for results in run.batches(sources):
                 file.write([result.rows() for result in results])
-                _report(results, on_photo, bar)
+                run.report(results, bar)
     return file.summary
 
 
@@ -165,8 +193,10 @@ def iter_photo_rows(
     *,
     detector: str | Callable | None = None,
     crop_faces: bool = True,
+    on_error: str = "row",
     annotate: PathLike | None = None,
     on_photo: Callable[[PhotoResult], object] | None = None,
+    provenance: bool = False,
     batch_size: int = 64,
     n_jobs: int = -1,
     progress: bool = False,
@@ -175,11 +205,13 @@ def iter_photo_rows(
 
     Parameters
     ----------
-    images, estimator, detector, crop_faces, annotate, batch_size, n_jobs
-        As in :func:`predict_photos`.
+    images, estimator, detector, crop_faces, on_error, annotate, batch_size, n_jobs
+        As in :func:`predict_photos`; a table must be passed as its column of paths.
     on_photo : callable or None, default=None
         Called with the :class:`~fer_sklearn.photos.PhotoResult` of each photo before its rows
         are yielded.
+    provenance : bool, default=False
+        Whether rows say what made them, in JSON.
     progress : bool, default=False
         Whether to show a progress bar on stderr.
 
@@ -197,12 +229,24 @@ def iter_photo_rows(
     ...     print(row["source"], row["emotion"], row["status"])
     [0] happy ok
     """
-    folder = _check_outputs(images, None, annotate)
-    options = {"crop_faces": crop_faces, **_check_numbers(batch_size, n_jobs)}
-    reader = as_face_reader(estimator, detector)
-    row_columns(reader.classes)
-    sources = iter_sources(images) if folder is None else folder.sources()
-    return _iter_rows(images, progress, sources, reader, options, folder, on_photo)
+    run = _Run(
+        images,
+        estimator,
+        detector,
+        crop_faces=crop_faces,
+        on_error=on_error,
+        annotate=annotate,
+        on_photo=on_photo,
+        provenance=provenance,
+        batch_size=batch_size,
+        n_jobs=n_jobs,
+    )
+    if run.table is not None:
+        raise TypeError(
+            "images is a table, whose columns predict_photos joins to the results; expected "
+            "photos. Pass its column of paths."
+        )
+    return run.iter_rows(progress)
 
 
 def check_photo_outputs(
@@ -237,38 +281,160 @@ def _check_outputs(images, output, annotate):
     return None if annotate is None else AnnotatedFolder(annotate, images)
 
 
-def _iter_rows(images, progress, sources, reader, options, folder, on_photo):
-    with _progress_bar(images, progress) as bar:
-        for rows in _photo_rows(sources, reader, options, folder, on_photo, bar):
-            yield from rows
+class _Run:
+    """One call of `predict_photos` or `iter_photo_rows`, whose parameters it checks."""
 
+    def __init__(
+        self,
+        images,
+        estimator,
+        detector,
+        *,
+        crop_faces,
+        on_error,
+        annotate,
+        on_photo,
+        provenance,
+        batch_size,
+        n_jobs,
+        output=None,
+    ):
+        check_choice("on_error", on_error, ("row", "raise"))
+        self.table = as_path_table(images)
+        if self.table is not None:
+            images = self.table.paths
+            if output is not None:
+                raise ValueError(
+                    "output is given, but images is a table, whose columns are only joined to a "
+                    "table that is returned. Pass its column of paths, and join the file's rows by "
+                    "their column 'source'."
+                )
+        self._images, self._on_photo = images, on_photo
+        self._n_faces, self._counts = 0, Counter[str]()
+        self._folder = _check_outputs(images, output, annotate)
+        options = _check_numbers(batch_size, n_jobs)
+        self._reader = as_face_reader(estimator, detector)
+        self.columns = row_columns(self._reader.classes)
+        self._options = options | {
+            "crop_faces": crop_faces,
+            "on_error": on_error,
+            "keep_photos": self._folder is not None,
+        }
+        if provenance:
+            self.made_by = _made_by(self._reader, crop_faces)
+            self._more = {"provenance": json.dumps(self.made_by, ensure_ascii=False)}
+        else:
+            self._more = {}
 
-def _photo_rows(sources, reader, options, folder, on_photo, bar):
-    """Yield the rows of each photo."""
-    for results in _recognized(sources, reader, options, folder):
+    @property
+    def sources(self):
+        """The photos to read."""
+        return iter_sources(self._images) if self._folder is None else self._folder.sources()
+
+    def batches(self, sources):
+        """Yield the results of each batch, once annotated; closing it stops the threads."""
+        with closing(iter_photo_batches(sources, self._reader, **self._options)) as batches:
+            for results in batches:
+                if self._folder is not None:
+                    for result in results:
+                        self._folder.write(result)
+                yield results
+
+    def report(self, results, bar):
+        """Pass results to the callback and the progress bar."""
         for result in results:
-            _report([result], on_photo, bar)
-            yield result.rows()
+            if self._on_photo is not None:
+                self._on_photo(result)
+            self._counts[result.status.partition(":")[0]] += 1
+            self._n_faces += len(result.boxes)
+        bar.set_postfix_str(
+            f"{self._n_faces:,} face(s), {self._counts[NO_FACE]:,} without, "
+            f"{self._counts[UNREADABLE]:,} unreadable",
+            refresh=False,
+        )
+        bar.update(len(results))
+
+    def iter_rows(self, progress):
+        """Yield all rows."""
+        with self.progress_bar(progress) as bar:
+            for _, row in self._rows(bar):
+                yield row
+
+    def to_frame(self, bar):
+        """Collect all rows by column, which takes a fraction of the memory of dictionaries."""
+        columns = self.columns | {name: Column(str) for name in self._more}
+        collected: dict[str, list] = {name: [] for name in columns}
+        positions = []
+        for position, row in self._rows(bar):
+            positions.append(position)
+            for name, values in collected.items():
+                values.append(row[name])
+        import pandas as pd  # at the end: nothing before needs it
+
+        types = {int: "Int64", float: "float64", str: "string"}
+        frame = pd.DataFrame(
+            {
+                name: pd.Series(values, dtype=types[columns[name].type])
+                for name, values in collected.items()
+            }
+        )
+        if self._more:
+            frame.attrs["provenance"] = self.made_by
+        return frame if self.table is None else _joined(frame, self.table, positions)
+
+    def _rows(self, bar):
+        """Yield the position of each photo's item, and each row."""
+        for results in self.batches(self.sources):
+            for result in results:
+                self.report([result], bar)
+                for row in result.rows():
+                    yield result.source.position, row | self._more
+
+    def progress_bar(self, shown):
+        """Return a bar on stderr that counts photos; if `shown` is None, visible on a terminal."""
+        if not (is_terminal(sys.stderr) if shown is None else shown):
+            return nullcontext(_NoBar())
+        from tqdm import tqdm
+
+        total = count_sources(self._images)
+        return tqdm(total=total, unit="photo", file=sys.stderr, dynamic_ncols=True)
 
 
-def _recognized(sources, reader, options, folder):
-    """Yield the results of each batch, once annotated; closing it stops the threads."""
-    keep_photos = folder is not None
-    with closing(
-        iter_photo_batches(sources, reader, keep_photos=keep_photos, **options)
-    ) as batches:
-        for results in batches:
-            if folder is not None:
-                for result in results:
-                    folder.write(result)
-            yield results
+class _NoBar:
+    """What is updated where no progress bar is shown."""
+
+    def update(self, n: int) -> None:
+        """Do nothing."""
+
+    def set_postfix_str(self, text: str, *, refresh: bool) -> None:
+        """Do nothing."""
 
 
-def _report(results, on_photo, bar):
-    if on_photo is not None:
-        for result in results:
-            on_photo(result)
-    bar.update(len(results))
+def _made_by(reader, crop_faces):
+    """Return what made the rows."""
+    known = reader.provenance() if hasattr(reader, "provenance") else {"model": repr(reader)}
+    if not crop_faces:
+        known |= {"detector": "none", "framing": "none"}
+    return known
+
+
+def _joined(frame, table, positions):
+    """Append the other columns of the table that has the paths."""
+    import pandas as pd
+
+    others = [name for name in table.table.columns if name != table.column]
+    clashes = [name for name in others if name in frame]
+    if clashes:
+        raise ValueError(
+            f"images has the column(s) {', '.join(map(repr, clashes))}, as the result has; "
+            f"expected other names. Rename them."
+        )
+    values = {name: list(table.table[name]) for name in others}
+    if hasattr(table.table, "iloc"):  # pandas: dtypes are kept
+        more = table.table[others].iloc[positions].reset_index(drop=True)
+    else:
+        more = pd.DataFrame({name: [each[i] for i in positions] for name, each in values.items()})
+    return pd.concat([frame, more], axis=1)
 
 
 def _check_numbers(batch_size, n_jobs):
@@ -280,41 +446,6 @@ def _check_numbers(batch_size, n_jobs):
     # Negative numbers count from all processors, as joblib's do.
     n_threads = n_jobs if n_jobs > 0 else max(1, count_processors() + 1 + n_jobs)
     return {"batch_size": int(batch_size), "n_threads": int(n_threads)}
-
-
-def _progress_bar(images, shown):
-    """Return a bar on stderr that counts photos; if `shown` is None, visible on a terminal."""
-    if not (is_terminal(sys.stderr) if shown is None else shown):
-        return nullcontext(_NoBar())
-    from tqdm import tqdm
-
-    total = count_sources(images)
-    return tqdm(total=total, unit="photo", file=sys.stderr, dynamic_ncols=True)
-
-
-class _NoBar:
-    """What is updated where no progress bar is shown."""
-
-    def update(self, n: int) -> None:
-        """Do nothing."""
-
-
-def _to_frame(photos, columns):
-    """Collect rows by column, which takes a fraction of the memory of dictionaries."""
-    import pandas as pd
-
-    collected: dict[str, list] = {name: [] for name in columns}
-    for rows in photos:
-        for row in rows:
-            for name, values in collected.items():
-                values.append(row[name])
-    types = {int: "Int64", float: "float64", str: "string"}
-    return pd.DataFrame(
-        {
-            name: pd.Series(values, dtype=types[columns[name].type])
-            for name, values in collected.items()
-        }
-    )
 
 
 class AnnotatedFolder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -14,12 +13,14 @@ import numpy as np
 
 from .._utils.tables import row_columns
 from .._utils.typing import FloatArray, LabelArray, PixelArray
+from ..exceptions import ImageReadError
 from ..images import as_photo
 from ._rows import NO_FACE, OK, UNREADABLE
-from ._sources import PhotoSource
+from ._sources import PhotoSource, reason_of
 
 __all__ = ["PhotoResult", "iter_photo_batches"]
 
+_UNREADABLE = f"{UNREADABLE}: "
 _BOX = ("left", "top", "width", "height")
 # A batch that is not full is classified anyway once it holds this many bytes, or has waited this
 # many seconds: photos may be large and slow, and the first results should not wait for all.
@@ -108,6 +109,7 @@ def iter_photo_batches(
     batch_size: int = 64,
     n_threads: int = 1,
     keep_photos: bool = False,
+    on_error: str = "row",
 ) -> Generator[list[PhotoResult], None, None]:
     """Read photos, find their faces and classify them.
 
@@ -124,15 +126,26 @@ def iter_photo_batches(
         Threads that read photos and find faces. If 1, the calling thread does.
     keep_photos : bool, default=False
         Whether results contain the pixels of their photo.
+    on_error : {"row", "raise"}, default="row"
+        Whether a photo that cannot be read gets a result that says so, or raises.
 
     Yields
     ------
     list of PhotoResult
         The photos of one batch. In total, one result per source, in the order of `sources`.
+
+    Raises
+    ------
+    ImageReadError
+        With ``on_error="raise"``.
     """
+    import cv2  # noqa: F401 - before threads do, which would see it half imported
 
     def detect(source):
-        return _detect(source, reader, crop_faces, keep_photos)
+        detected = _detect(source, reader, crop_faces, keep_photos)
+        if on_error == "raise" and detected.status.startswith(UNREADABLE):
+            raise ImageReadError(f"{source.name}: {detected.status.removeprefix(_UNREADABLE)}.")
+        return detected
 
     ahead = _AHEAD if crop_faces and not keep_photos else _AHEAD_WHOLE
     waiting, n_faces, n_bytes, start = [], 0, 0, time.monotonic()
@@ -173,17 +186,20 @@ def _detect(source, reader, crop_faces, keep_photos):
     """Read one photo, find its faces and crop them."""
 
     def unreadable(reason):
-        status = f"{UNREADABLE}: {reason}"
+        status = f"{_UNREADABLE}{reason}"
         return _Detected(source, status, np.empty((0, 4)), np.empty(0), [], None)
 
     if source.problem:
         return unreadable(source.problem)
+    names = [source.name, *([source.item] if isinstance(source.item, str) else [])]
     try:
         photo = as_photo(source.item, name=source.name)
-    except (ValueError, TypeError, OSError) as error:
-        return unreadable(_reason(error, source))
+    except Exception as error:  # whatever an object of the user's own raises
+        return unreadable(reason_of(error, *names))
     try:
         boxes, scores, crops = _find_faces(photo, reader) if crop_faces else _whole(photo)
+    except (MemoryError, RecursionError) as error:
+        return unreadable(f"too large to be searched ({type(error).__name__})")
     except Exception as error:
         error.add_note(f"It happened in the photo {source.name}.")
         raise
@@ -201,15 +217,6 @@ def _find_faces(photo, reader):
 def _whole(photo):
     height, width = photo.shape[:2]
     return np.array([[0.0, 0.0, width, height]]), np.array([np.nan]), [photo]
-
-
-def _reason(error, source):
-    """Return the first sentence of an error without the photo's name, which the row has."""
-    text = " ".join(str(error).split())
-    name = source.item if isinstance(source.item, str) else source.name
-    for prefix in (f"{name}:", "the image:", name):
-        text = text.removeprefix(prefix).lstrip()
-    return re.split(r"\. (?=[A-Z])", text)[0].rstrip(".") or type(error).__name__
 
 
 def _classify(detected, reader, batch_size):

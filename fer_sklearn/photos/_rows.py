@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
-from .._utils.files import atomic_write, check_writable
+from .._utils.files import atomic_write, check_writable, locked
 from .._utils.optional import import_optional
 from .._utils.tables import Column, rounded
 from .._utils.typing import PathLike
@@ -37,6 +39,8 @@ OUTPUT_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _NOISE = 0.02
 # Rows of a Parquet row group: a few megabytes.
 _ROWS_AT_ONCE = 16_384
+# Characters that JSON need not escape, but at which many programs end a line.
+_LINE_BREAKS = {ord(character): rf"\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 _PARQUET_TYPES = {str: "string", int: "int32", float: "float64"}
 
 
@@ -58,6 +62,8 @@ class PhotoSummary:
         Photos that could not be read.
     n_resumed : int, default=0
         Photos that an earlier run wrote.
+    seconds : float, default=0.0
+        Time that this run took.
     """
 
     output: Path | None = None
@@ -66,6 +72,15 @@ class PhotoSummary:
     no_face: int = 0
     unreadable: int = 0
     n_resumed: int = 0
+    seconds: float = field(default=0.0, compare=False)
+
+    def __str__(self) -> str:
+        """Return the numbers as a line."""
+        resumed = f", {self.n_resumed:,} of them by an earlier run" if self.n_resumed else ""
+        return (
+            f"{self.photos:,} photo(s){resumed}; {self.faces:,} face(s); {self.no_face:,} photo(s) "
+            f"without a face, {self.unreadable:,} unreadable; {self.seconds:.1f} s"
+        )
 
     def count(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add one photo.
@@ -98,6 +113,8 @@ class RowFile:
         The columns of the rows.
     overwrite : bool, default=False
         Whether to start over if the file exists.
+    provenance : dict or None, default=None
+        What makes the rows, to be kept in or beside the file.
 
     Attributes
     ----------
@@ -111,17 +128,29 @@ class RowFile:
     ValueError
         If the suffix is unknown.
     OSError
-        If the file cannot be written.
+        If the file cannot be written, or another process is writing it.
     MissingExtraError
         For Parquet without pyarrow.
     """
 
-    def __init__(self, path: PathLike, columns: Mapping[str, Column], *, overwrite: bool = False):
+    def __init__(
+        self,
+        path: PathLike,
+        columns: Mapping[str, Column],
+        *,
+        overwrite: bool = False,
+        provenance: Mapping[str, str] | None = None,
+    ):
         self.path = check_output(path)
         self.summary = PhotoSummary(self.path)
+        self._start = time.monotonic()
         suffix = self.path.suffix.lower()
-        self._columns = columns
-        self._lines = CSVLines(columns) if suffix == ".csv" else JSONLines(columns)
+        self._columns, self._provenance = columns, provenance
+        self._lines: CSVLines | JSONLines
+        if suffix == ".csv":
+            self._lines = CSVLines(columns)
+        else:
+            self._lines = JSONLines(columns, provenance)
         self._is_parquet = suffix == ".parquet"
         self.lines_path = (
             self.path.with_name(f"{self.path.name}.partial") if self._is_parquet else self.path
@@ -130,12 +159,21 @@ class RowFile:
         self._end = 0
         self._last_rows: list[dict[str, Any]] = []
         self._has_begun = False
-        self._file = self._open(overwrite)
+        self._stack = ExitStack()
+        with self._stack:
+            self._stack.enter_context(locked(self.path))
+            self._file = self._open(overwrite)
+            self._stack = self._stack.pop_all()
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, traceback):
+        with self._stack:
+            self._close(kind, error)
+        self.summary.seconds = time.monotonic() - self._start
+
+    def _close(self, kind, error):
         with self._file:
             if kind is None:
                 self._begin()
@@ -170,6 +208,7 @@ class RowFile:
         """
         sources = iter(sources)
         last = None
+        self._check_provenance()
         try:
             for start, rows in self._photos():
                 if last:
@@ -225,11 +264,36 @@ class RowFile:
         if rows:
             yield start, rows
 
+    @property
+    def _beside(self):
+        """Where the provenance of a CSV file is: not in it, since few programs skip comments."""
+        return self.path.with_name(f"{self.path.name}.provenance.json")
+
+    def _check_provenance(self):
+        """Raise if other networks, detectors or versions made the rows that are there."""
+        if self._provenance is None or not self.lines_path.stat().st_size:
+            return
+        if isinstance(self._lines, JSONLines):
+            self._file.seek(0)
+            known = _provenance_line(self._file.readline())
+        else:
+            known = _read_json(self._beside)
+        if known != dict(self._provenance):
+            known = known or {}
+            changed = [k for k, v in self._provenance.items() if known.get(k) != v]
+            raise self._mismatch(
+                f"was made by something else, or does not say by what: "
+                f"{', '.join(changed or known)} differ"
+            )
+
     def _begin(self):
         """Cut off the rows that are written again, and write the header of a new file."""
         if self._has_begun:
             return
         self._has_begun = True
+        if self._provenance is not None and isinstance(self._lines, CSVLines):
+            with atomic_write(self._beside, encoding="utf-8") as file:
+                json.dump(self._provenance, file, ensure_ascii=False, indent=2)
         self._last_rows = []
         self._file.seek(self._end)
         self._file.truncate()
@@ -375,8 +439,9 @@ class CSVLines:
 
     def _line(self, values):
         buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerow(values)
-        return buffer.getvalue().encode("utf-8")
+        # Only characters of the line terminator are quoted, and names may contain both.
+        csv.writer(buffer, lineterminator="\r\n").writerow(values)
+        return buffer.getvalue().removesuffix("\r\n").encode("utf-8") + b"\n"
 
     def _typed(self, record, number):
         """Convert the fields of a line to the types of their columns."""
@@ -395,16 +460,19 @@ class JSONLines:
     Parameters
     ----------
     columns : dict of str to Column
+    provenance : dict or None, default=None
+        The first line says what made the rows.
     """
 
-    header = b""
-
-    def __init__(self, columns: Mapping[str, Column]):
+    def __init__(
+        self, columns: Mapping[str, Column], provenance: Mapping[str, str] | None = None
+    ) -> None:
         self.columns = columns
+        self.header = b"" if provenance is None else _json_line({"provenance": dict(provenance)})
 
     def encode(self, row: Mapping[str, Any]) -> bytes:
         """Return a row as bytes."""
-        return json.dumps(rounded(row), ensure_ascii=False).encode("utf-8") + b"\n"
+        return _json_line(rounded(row))
 
     def read(self, file: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the byte offset and the content of every complete row."""
@@ -417,13 +485,39 @@ class JSONLines:
                 row = None
             if not isinstance(row, dict):
                 raise DamagedFileError(f"has an invalid row in line {number}")
+            if number == 1 and list(row) == ["provenance"]:
+                start = lines.end
+                continue
             if list(row) != list(self.columns):
                 raise DamagedFileError(_other_columns(row, self.columns))
             yield start, row
             start = lines.end
-        first = b'{"source": '
-        if not lines.rest.startswith(first) and not first.startswith(lines.rest):
+        starts = (b'{"source": ', b'{"provenance": ')
+        if not any(
+            lines.rest.startswith(first) or first.startswith(lines.rest) for first in starts
+        ):
             raise DamagedFileError("ends in a line that is not a row of this table")
+
+
+def _json_line(content):
+    text = json.dumps(content, ensure_ascii=False).translate(_LINE_BREAKS)
+    return text.encode("utf-8") + b"\n"
+
+
+def _provenance_line(line):
+    """Return what made the rows of a JSON Lines file, if its first line says so."""
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return None
+    return content.get("provenance") if isinstance(content, dict) else None
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _other_columns(found, expected):
@@ -447,6 +541,9 @@ def lines_to_parquet(lines_path: Path, path: Path, columns: Mapping[str, Column]
 
     schema = pa.schema([(name, _PARQUET_TYPES[column.type]) for name, column in columns.items()])
     with open(lines_path, "rb") as lines, atomic_write(path) as file:
+        if made_by := _provenance_line(lines.readline()):
+            schema = schema.with_metadata({"provenance": json.dumps(made_by, ensure_ascii=False)})
+        lines.seek(0)
         rows = (row for _, row in JSONLines(columns).read(lines))
         with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
             while batch := list(islice(rows, _ROWS_AT_ONCE)):
@@ -476,7 +573,10 @@ def parquet_to_lines(path: Path, lines_path: Path, columns: Mapping[str, Column]
     with table:
         if table.schema_arrow.names != list(columns):
             raise DamagedFileError(_other_columns(table.schema_arrow.names, columns))
-        encode = JSONLines(columns).encode
+        made_by = (table.schema_arrow.metadata or {}).get(b"provenance")
+        written = JSONLines(columns, None if made_by is None else json.loads(made_by))
+        encode = written.encode
         with atomic_write(lines_path) as file:
+            file.write(written.header)
             for batch in table.iter_batches(_ROWS_AT_ONCE):
                 file.writelines(map(encode, batch.to_pylist()))

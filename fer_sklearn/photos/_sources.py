@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
+from .._utils.image_files import image_format
 from .._utils.typing import ImageLike, ImagesLike
-from ..images import is_image_file, to_uint8
+from ..images import (
+    is_address,
+    is_image_file,
+    is_text_contents,
+    read_contents,
+    to_uint8,
+)
 
 __all__ = [
+    "PathTable",
     "PhotoSource",
+    "as_path_table",
     "batch_items",
     "count_sources",
     "fixed_root",
     "is_path",
     "is_pattern",
     "iter_sources",
+    "reason_of",
 ]
 
+#: Names of the column of a table that has the paths of photos.
+PATH_COLUMNS = ("path", "file", "filename", "image", "photo", "source")
+# Photos in formats that are not read: they get a row that says so.
+_OTHER_FORMATS = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw"),
+    *(".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srf", ".srw", ".x3f"),
+    *(".jxl", ".jxr", ".psd", ".tga"),
+)
 _EMPTY_FOLDER = "there is no photo in this folder"
 _NO_MATCH = "there is no such file, and no photo matches it as a pattern"
 
@@ -42,12 +64,15 @@ class PhotoSource:
         Empty otherwise.
     problem : str, default=""
         Why there is nothing to read. Empty otherwise.
+    position : int, default=0
+        Position of the item, such as a folder, that stands for this photo.
     """
 
     name: str
     item: Any = None
     folder: str = ""
     problem: str = ""
+    position: int = 0
 
 
 def iter_sources(
@@ -57,12 +82,14 @@ def iter_sources(
 
     Parameters
     ----------
-    images : path, bytes, file object, array, or iterable of these
+    images : path, bytes, file object, Pillow image, array, or iterable of these
         The path of a folder stands for the photos in it and in its subfolders, sorted by name
-        and without hidden ones; a pattern such as ``"photos/**/*.jpg"`` stands for the photos
-        that match it. A path that stands for no photo is one source with a `problem`. An array
-        is one photo, of shape (h, w) or (h, w, 3 | 4), or a stack of shape (n, h, w) or
-        (n, h, w, c); the pixel range of a stack is checked as a whole.
+        and without hidden ones; each folder is read once, even if several links lead to it. A
+        pattern such as ``"photos/**/*.jpg"`` stands for the photos that match it. A path that
+        stands for no photo is one source with a `problem`. Text may also be the contents of a
+        photo, as a data URI or in base64. An array is one photo, of shape (h, w) or
+        (h, w, 3 | 4), or a stack of shape (n, h, w) or (n, h, w, c); the pixel range of a stack
+        is checked as a whole.
 
     Yields
     ------
@@ -84,13 +111,9 @@ def iter_sources(
     # An iterator may reuse the array that it yields, as video readers do.
     copies = isinstance(images, Iterator)
     for position, item in enumerate(batch_items(images)):
-        if is_path(item):
-            yield from _of_path(os.fsdecode(item))
-        elif hasattr(item, "read"):
-            yield _of_file(item, position)
-        else:
-            copied = copies and isinstance(item, np.ndarray)
-            yield PhotoSource(f"[{position}]", item.copy() if copied else item)
+        copied = copies and isinstance(item, np.ndarray)
+        for source in _of_item(item.copy() if copied else item, f"[{position}]"):
+            yield replace(source, position=position)
 
 
 def count_sources(images: ImageLike | ImagesLike | Iterable[ImageLike]) -> int | None:
@@ -103,9 +126,37 @@ def count_sources(images: ImageLike | ImagesLike | Iterable[ImageLike]) -> int |
     )
 
 
+class PathTable(NamedTuple):
+    """A table with a column of paths."""
+
+    paths: list[Any]
+    table: Any
+    column: str
+
+
+def as_path_table(images: Any) -> PathTable | None:
+    """Return a pandas or polars DataFrame as paths and the table; None for anything else.
+
+    Raises
+    ------
+    ValueError
+        If it has no column with one of :data:`PATH_COLUMNS` as its name, or several.
+    """
+    if not hasattr(images, "columns") or not hasattr(images, "__getitem__"):
+        return None
+    found = [name for name in PATH_COLUMNS if name in images.columns]
+    if len(found) != 1 and "path" not in found:
+        expected = ", ".join(map(repr, PATH_COLUMNS))
+        raise ValueError(
+            f"images is a table with the columns {', '.join(map(repr, images.columns))}; expected "
+            f"one column of paths named {expected}. Rename it, or pass that column alone."
+        )
+    return PathTable(list(images[found[0]]), images, found[0])
+
+
 def is_pattern(path: str) -> bool:
     """Return whether a path is a pattern: it has wildcards, and no file or folder has its name."""
-    return glob.has_magic(path) and not os.path.lexists(path)
+    return glob.has_magic(path) and not os.path.lexists(path) and not is_address(path)
 
 
 def fixed_root(pattern: str) -> str:
@@ -117,24 +168,30 @@ def fixed_root(pattern: str) -> str:
 
 
 def is_path(item: Any) -> bool:
-    """Return whether an item of a batch is a path."""
-    return isinstance(item, (str, os.PathLike))
+    """Return whether an item of a batch is a path, and not the contents of a photo as text."""
+    if isinstance(item, str):
+        return not is_text_contents(item)
+    return isinstance(item, os.PathLike)
 
 
 def batch_items(images: Any) -> Any:
     """Return the items of a batch; a single photo, path or folder is a batch of one."""
-    if is_path(images) or isinstance(images, (bytes, bytearray, memoryview)):
+    if isinstance(images, (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)):
         return [images]
     if hasattr(images, "read"):
         return [images]
+    if isinstance(images, np.ndarray) and images.ndim == 0:
+        return [images.item()]
     if isinstance(images, np.ndarray) and images.dtype.kind not in "OUS":
         return _of_array(images)
+    is_series = hasattr(images, "to_numpy") and getattr(images, "ndim", 1) == 1
     # Iterating over a mapping or a table yields the names of its columns.
-    if not hasattr(images, "__iter__") or hasattr(images, "keys"):
+    if not hasattr(images, "__iter__") or (
+        not is_series and (hasattr(images, "keys") or hasattr(images, "columns"))
+    ):
         raise TypeError(
             f"images is a {type(images).__name__}; expected a path, a folder, a pattern, an "
-            f"array, or an iterable of these. Pass the column of paths of a table as a list, and a "
-            f"Pillow image as np.asarray(image.convert('RGB'))."
+            f"array, a Pillow image, a table with a column of paths, or an iterable of these."
         )
     return images
 
@@ -151,41 +208,35 @@ def _of_array(images):
     return to_uint8(images)
 
 
-def _of_file(file, position):
-    name = getattr(file, "name", None)
-    name = _printable(name) if isinstance(name, str) else f"[{position}]"
+def reason_of(error: BaseException, *names: str) -> str:
+    """Return the first sentence of an error without the names of its photo, which rows have."""
+    text = " ".join(str(error).split())
+    for name in names:
+        for prefix in (f"{name}:", "the image:", name):
+            text = text.removeprefix(prefix).lstrip()
+    return re.split(r"\. (?=[A-Z])", text)[0].rstrip(".") or type(error).__name__
+
+
+def _of_item(item, name):
+    if is_path(item):
+        return _of_path(os.fsdecode(item))
+    if hasattr(item, "read") and isinstance(known := getattr(item, "name", None), str):
+        name = _printable(known)
+    if not hasattr(item, "read") and not isinstance(item, str):
+        return [PhotoSource(name, item)]
+    # Files are read here, since threads would disturb each other if one is passed twice.
     try:
-        return PhotoSource(name, file.read())
-    except OSError as error:
-        return PhotoSource(name, problem=f"cannot be read ({error.strerror})")
+        return [PhotoSource(name, read_contents(item))]
+    except Exception as error:  # of any kind, if the file object is the user's own
+        return [PhotoSource(name, problem=reason_of(error, getattr(item, "name", name)))]
 
 
 def _of_path(path):
     if os.path.isdir(path):
-        return _of_folder(path)
+        return _or_problem(_walk(path, path, set()), path, _EMPTY_FOLDER)
     if is_pattern(path):
-        return _of_pattern(path)
+        return _or_problem(_of_pattern(path), path, _NO_MATCH)
     return iter([PhotoSource(_printable(path), path)])
-
-
-def _of_folder(folder):
-    yield from _or_problem(_walk(folder, folder, ()), folder, _EMPTY_FOLDER)
-
-
-def _of_pattern(pattern):
-    root = fixed_root(pattern)
-    found = sorted(glob.iglob(pattern, recursive=True), key=lambda path: path.split(os.sep))
-    # "**" matches the contents of folders too; each photo is read once.
-    folders = "**" not in pattern
-    yield from _or_problem(_of_matches(found, root, folders), pattern, _NO_MATCH)
-
-
-def _of_matches(found, root, folders):
-    for path in found:
-        if os.path.isdir(path):
-            yield from _walk(path, root, ()) if folders else ()
-        elif is_image_file(path):
-            yield PhotoSource(_printable(path), path, root)
 
 
 def _or_problem(sources, path, problem):
@@ -194,31 +245,107 @@ def _or_problem(sources, path, problem):
     yield from sources
 
 
-def _walk(folder, root, around):
-    """Yield the photos of a folder and its subfolders; `around` breaks cycles of links."""
+def _of_pattern(pattern):
+    """Yield the photos that match a pattern, and those in matching folders, each once."""
+    parts = pattern.split(os.sep)
+    root = fixed_root(pattern)
+    if "**" not in parts:
+        for path in sorted(glob.iglob(pattern), key=lambda path: path.split(os.sep)):
+            if os.path.isdir(path):
+                yield from _walk(path, root, set())
+            elif _is_photo(path):
+                yield _of_file(path, root)
+        return
+    # glob would follow links that lead in circles dozens of times.
+    n_before = parts.index("**")
+    before = os.sep.join(parts[:n_before])
+    visited: set[tuple[int, int]] = set()
+    if pattern.startswith(os.sep) and not before:
+        before = os.sep
+    for folder in sorted(glob.iglob(before)) if glob.has_magic(before) else [before]:
+        if not os.path.isdir(folder or os.curdir):
+            continue
+        for source in _walk(folder, root, visited):
+            below = (source.item or folder)[len(folder) :].strip(os.sep).split(os.sep)
+            if not source.item or _matches(below, parts[n_before:]):
+                yield source
+
+
+def _matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Return whether a path matches a pattern; ``**`` stands for any number of folders."""
+    if not patterns:
+        return not parts
+    if patterns[0] != "**":
+        matches = bool(parts) and fnmatch.fnmatch(parts[0], patterns[0])
+        return matches and _matches(parts[1:], patterns[1:])
+    if len(patterns) == 1:
+        return True
+    return any(_matches(parts[start:], patterns[1:]) for start in range(len(parts)))
+
+
+def _walk(folder, root, visited):
+    """Yield the photos of a folder and its subfolders; each folder is `visited` once.
+
+    Links may lead in circles, and folders may be nested more deeply than functions can be.
+    """
+    pending = [(folder, True)]
+    while pending:
+        path, is_folder = pending.pop()
+        if not is_folder:
+            yield _of_file(path, root)
+            continue
+        try:
+            names = _entries(path or os.curdir, visited)
+        except OSError as error:
+            problem = f"the folder cannot be read ({error.strerror})"
+            yield PhotoSource(_printable(path), problem=problem)
+            continue
+        pending += [(os.path.join(path, name), nested) for name, nested in reversed(names)]
+
+
+def _entries(folder, visited):
+    """Return the names of photos and folders in a folder, and which of them are folders."""
+    status = os.stat(folder)
+    identity = (status.st_dev, status.st_ino)
+    if identity in visited:
+        return []
+    visited.add(identity)
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                is_folder = entry.is_dir()
+            except OSError:  # a link that leads to itself
+                is_folder = False
+            if not entry.name.startswith(".") and (is_folder or _is_photo(entry.path)):
+                found.append((entry.name, is_folder))
+    return sorted(found)
+
+
+def _is_photo(path):
+    """Return whether a file of a folder gets a row: by its suffix or, without one, its content."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix:
+        return is_image_file(path) or suffix in _OTHER_FORMATS
     try:
-        inode = os.stat(folder)
-        with os.scandir(folder) as entries:
-            names = [
-                (entry.name, entry.is_dir())
-                for entry in entries
-                if not entry.name.startswith(".") and (entry.is_dir() or is_image_file(entry.name))
-            ]
-    except OSError as error:
-        problem = f"the folder cannot be read ({error.strerror})"
-        yield PhotoSource(_printable(folder), problem=problem)
-        return
-    identity = (inode.st_dev, inode.st_ino)
-    if identity in around:
-        return
-    for name, is_folder in sorted(names):
-        path = os.path.join(folder, name)
-        if is_folder:
-            yield from _walk(path, root, (*around, identity))
-        else:
-            yield PhotoSource(_printable(path), path, root)
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            return image_format(file.read(64)) is not None
+    except OSError:
+        return False
+
+
+def _of_file(path, root):
+    suffix = os.path.splitext(path)[1].lower()
+    problem = f"{suffix} files are not read; convert it to JPEG" if suffix in _OTHER_FORMATS else ""
+    return PhotoSource(_printable(path), path, root, problem)
 
 
 def _printable(path):
     """Return a path as text that every file format can store, even if its bytes are not text."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        data = os.fsencode(path)
+    except UnicodeEncodeError:  # half a character, from elsewhere than the file system
+        data = path.encode("utf-8", "backslashreplace")
+    return data.decode("utf-8", "backslashreplace")

@@ -1,7 +1,10 @@
 """`fer-sklearn predict`."""
 
+import csv
+import io
 import json
 import os
+import re
 import sys
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 from photo_reader import COLUMNS, Reader, photo
 from running import csv_rows, run, usage_error
 
-from fer_sklearn import load_pretrained
+from fer_sklearn import __version__, load_pretrained
 from fer_sklearn.cli import _predict
 from fer_sklearn.images import read_image, write_image
 
@@ -42,7 +45,9 @@ def test_a_table_has_one_row_per_face(album, capsys):
         "album/sub/a.png     –  –                  –  no face\n"
         "b.png               0  sad            1.000  ok\n"
     )
-    assert err == ""
+    assert err.startswith("3 photo(s); 3 face(s); 1 photo(s) without a face, 0 unreadable; ")
+    assert run("predict", "b.png") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_paths_are_cut_to_the_terminal_only(album, capsys, monkeypatch):
@@ -81,6 +86,27 @@ def test_a_quoted_pattern_is_expanded(album, capsys):
     assert sorted({row["source"] for row in rows}) == ["album/a.png", "album/sub/a.png"]
 
 
+def test_names_with_line_breaks_keep_to_their_row(album, capsys):
+    os.rename("b.png", "b\r\n\t.png")
+    assert run("predict", "b\r\n\t.png") == 0
+    assert capsys.readouterr().out.splitlines()[2].startswith(r"b\r\n\t.png")
+    assert run("predict", "b\r\n\t.png", "--format", "csv") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out, newline=""))
+    assert row["source"] == "b\r\n\t.png"
+
+
+def test_results_may_say_what_made_them(tmp_path, capsys):
+    write_image(tmp_path / "a.png", np.zeros((48, 48), np.uint8))
+    arguments = ["predict", tmp_path / "a.png", "--model", "tiny", "--no-crop-faces"]
+    assert run(*arguments, "--provenance", "--format", "jsonl") == 0
+    made_by = json.loads(json.loads(capsys.readouterr().out)["provenance"])
+    assert (made_by["model"], made_by["labels"]) == ("tiny", "people")
+    assert (made_by["fer_sklearn"], made_by["detector"]) == (__version__, "none")
+    assert len(made_by["model_sha256"]) == 64
+    assert run(*arguments, "--provenance", "-o", tmp_path / "rows.csv") == 0
+    assert json.loads((tmp_path / "rows.csv.provenance.json").read_text()) == made_by
+
+
 def test_photos_of_cropped_faces_get_a_hint(album, capsys):
     assert run("predict", "album/sub") == 0
     assert capsys.readouterr().err == (
@@ -99,7 +125,9 @@ def test_each_failure_is_one_line_and_does_not_stop_the_rest(album, capsys):
     assert run("predict", "empty", "text.jpg", "no.png", "*.tif", "b.png", "--format", "csv") == 1
     out, err = capsys.readouterr()
     assert [row["status"].partition(":")[0] for row in csv_rows(out)] == ["unreadable"] * 4 + ["ok"]
-    assert err.splitlines() == [
+    lines = err.splitlines()
+    assert lines.pop(4).startswith("5 photo(s); 1 face(s); 0 photo(s) without a face, 4 unreadable")
+    assert lines == [
         "fer-sklearn: warning: empty: there is no photo in this folder",
         "fer-sklearn: warning: text.jpg: not an image in a known format; its first bytes are "
         "b'a text'",
@@ -154,13 +182,16 @@ def test_contradictory_options_are_usage_errors(album, capsys):
 
 def test_a_file_is_written_and_resumed(album, capsys):
     assert run("predict", "b.png", "--output", "rows.csv") == 0
-    assert capsys.readouterr() == (
-        "",
-        "Written to rows.csv: 1 photo(s); 1 face(s); 0 photo(s) without a face.\n",
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(
+        r"Written to rows\.csv: 1 photo\(s\); 1 face\(s\); 0 photo\(s\) without a face, 0 "
+        r"unreadable; \d\.\d s\n",
+        err,
     )
     assert run("predict", "b.png", "album", "no.png", "-o", "rows.csv") == 1
     _, err = capsys.readouterr()
-    assert "Written to rows.csv: 4 photo(s); 3 face(s); 1 photo(s) without a face." in err
+    assert "Written to rows.csv: 4 photo(s); 3 face(s); 1 photo(s) without a face, 1 unread" in err
     assert run("predict", "b.png", "album", "no.png", "-o", "rows.csv") == 1
     _, err = capsys.readouterr()
     assert "Written to rows.csv: 4 photo(s), 3 of them by an earlier run; 3 face(s); 1" in err

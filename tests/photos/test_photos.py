@@ -1,14 +1,20 @@
 """Rows of photos: order, status, batches, threads, and kinds of input."""
 
+import base64
 import io
 import os
+import pathlib
+import subprocess
 import threading
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from photo_reader import COLUMNS, Reader, photo
+from PIL import Image
 
+from fer_sklearn.exceptions import ImageReadError
 from fer_sklearn.images import write_image
 from fer_sklearn.photos import _recognize, iter_photo_rows, predict_photos
 from fer_sklearn.photos._sources import count_sources, iter_sources
@@ -240,6 +246,53 @@ def test_unreadable_photos_get_a_row_and_do_not_stop_the_rest(tmp_path, monkeypa
     )
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_unreadable_photo_may_end_the_call(tmp_path, n_jobs):
+    images = [photo(), "no.jpg", photo()]
+    with pytest.raises(ImageReadError, match=r"^no\.jpg: there is no such file\.$"):
+        rows_of(images, on_error="raise", n_jobs=n_jobs)
+    with pytest.raises(ImageReadError, match=r"there is no photo in this folder"):
+        predict_photos(str(tmp_path), Reader(), on_error="raise")
+    with pytest.raises(ValueError, match=r"on_error='rise' is unknown.*Did you mean 'raise'\?"):
+        rows_of(images, on_error="rise")
+
+
+class Hostile:
+    """An object that raises whatever is asked of it."""
+
+    name = "hostile.jpg"
+
+    def read(self, size=-1):
+        raise RuntimeError("no.")
+
+
+def test_what_objects_of_the_user_raise_costs_them_one_row():
+    class Item:
+        def __array__(self, dtype=None, copy=None):
+            raise RecursionError
+
+        def __fspath__(self):
+            return "a.png"
+
+    status = [row["status"] for row in rows_of([Hostile(), Item(), photo()])]
+    assert status[0] == "unreadable: no"
+    assert status[1:] == ["unreadable: there is no such file", "ok"]
+
+
+def test_a_photo_that_is_too_large_to_be_searched_costs_one_row():
+    reader = Reader()
+    plain = reader.detect
+
+    def detect(pixels):
+        if pixels[0, 1] == 7:
+            raise MemoryError
+        return plain(pixels)
+
+    reader.detect = detect
+    status = [row["status"] for row in rows_of([photo(1, 7), photo()], reader)]
+    assert status == ["unreadable: too large to be searched (MemoryError)", "ok"]
+
+
 # Kinds of input
 
 
@@ -255,6 +308,67 @@ def test_a_folder_that_links_to_itself_is_read_once(album):
     assert len(names("album")) == 4
 
 
+def test_folders_that_link_to_each_other_are_read_once(album):
+    for i in range(12):
+        os.makedirs(f"album/f{i}")
+        write_image(f"album/f{i}/x.png", photo())
+    for i in range(12):
+        for j in range(12):
+            os.symlink(album / f"album/f{j}", f"album/f{i}/to{j}")
+    assert len(names("album")) == 4 + 12
+    assert len(names("album/**/*.png")) == 3 + 12
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "problem"),
+    [("a", 1500, ""), ("a" * 200, 30, "the folder cannot be read (File name too long)")],
+)
+def test_folders_may_be_nested_deeply(album, name, depth, problem):
+    data = (album / "album/b.png").read_bytes()
+    os.chdir("empty")
+    for _ in range(depth):
+        os.mkdir(name)
+        os.chdir(name)
+    pathlib.Path("x.png").write_bytes(data)
+    os.chdir(album)
+    try:
+        assert list(problems("empty").values()) == [problem]
+    finally:  # Python's own way to remove them is not made for this
+        subprocess.run(["rm", "-r", "empty"], check=True)
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_file_in_a_folder_gets_its_row(album):
+    os.mkfifo("album/a/pipe.jpg")
+    os.mkfifo("album/a/pipe")
+    os.symlink("/dev/zero", "album/a/zero.png")
+    os.symlink("nowhere", "album/a/broken.png")
+    os.symlink("loop.png", "album/a/loop.png")
+    with open("album/a/sparse.png", "wb") as file:
+        file.truncate(20 << 30)
+    status = {row["source"]: row["status"] for row in rows_of("album/a")}
+    assert {os.path.basename(name): text for name, text in status.items() if text != "ok"} == {
+        "pipe.jpg": "unreadable: this is a pipe, which may never end, not an image file",
+        "zero.png": "unreadable: this is a device, not an image file",
+        "broken.png": "unreadable: there is no such file",
+        "loop.png": "unreadable: cannot be read (Too many levels of symbolic links)",
+        "sparse.png": "unreadable: it has 21,474,836,480 bytes, more than 536,870,912, not an "
+        "image file",
+    }
+    assert len(status) == 3 + 5
+
+
+def test_photos_are_known_by_suffix_or_content(album):
+    data = (album / "album/b.png").read_bytes()
+    for name in ("scan", "text", "a.jfif", "b.JPE", "c.avif", "d.heic", "e.nef", "f.svg"):
+        (album / "empty" / name).write_bytes(data if name != "text" else b"a text")
+    status = {row["source"]: row["status"] for row in rows_of("empty")}
+    read = ("a.jfif", "b.JPE", "c.avif", "d.heic", "scan")
+    assert status == {f"empty/{name}": "ok" for name in read} | {
+        "empty/e.nef": "unreadable: .nef files are not read; convert it to JPEG"
+    }
+
+
 def test_a_linked_folder_is_read(album):
     os.symlink(album / "album", "empty/linked")
     assert len(names("empty")) == 4
@@ -266,12 +380,24 @@ def test_a_linked_folder_is_read(album):
         ("album/*.png", ["album/b.png"]),
         ("album/**/*.png", ["album/a/10.png", "album/a/2.png", "album/b.png"]),
         ("album/**", ["album/a/10.png", "album/a/2.png", "album/a/c/x.PNG", "album/b.png"]),
+        ("**/b.png", ["album/b.png"]),
+        ("a*/**/2.png", ["album/a/2.png"]),
+        ("album/**/c/*", ["album/a/c/x.PNG"]),
+        ("album/**/**/*.png", ["album/a/10.png", "album/a/2.png", "album/b.png"]),
         ("album/[ab]*", ["album/a/10.png", "album/a/2.png", "album/a/c/x.PNG", "album/b.png"]),
     ],
 )
 def test_a_pattern_selects_matching_photos(album, pattern, expected):
     assert names(pattern) == expected
     assert count_sources([pattern, "album/b.png"]) == len(expected) + 1
+
+
+def test_patterns_without_matches(album):
+    missing = "there is no such file, and no photo matches it as a pattern"
+    for pattern in ("album/**/*.tif", "no/**/*.png", "album/b.png/**", "*.png"):
+        assert problems(pattern) == {pattern: missing}
+    pattern = f"{album}/**/2.png"
+    assert names(pattern) == [f"{album}/album/a/2.png"]
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_a_file(album):
@@ -301,10 +427,96 @@ def test_photos_come_in_every_form(album):
     assert {row["status"] for row in rows} == {"ok"}
 
 
+def test_a_file_object_may_be_passed_twice(album):
+    file = io.BytesIO((album / "album/b.png").read_bytes())
+    file.read()
+    assert [row["status"] for row in rows_of([file, file, file], n_jobs=2)] == ["ok"] * 3
+
+
+def test_contents_may_be_text(album):
+    text = base64.b64encode((album / "album/b.png").read_bytes()).decode()
+    text += " " * 90  # even a tiny photo is longer than most paths
+    for images in (text, [text], [f"data:image/png;base64,{text}"], pd.Series([text])):
+        (row,) = rows_of(images)
+        assert (row["source"], row["status"]) == ("[0]", "ok")
+    (row,) = rows_of("data:image/png;base64,iVBOR!")
+    assert row["source"] == "[0]"
+    assert row["status"].startswith("unreadable: the text 'data:image/png;base64,iVBOR!'… is no")
+
+
+def test_addresses_are_refused_with_the_remedy():
+    for address in ("https://example.org/a.jpg?size=[1]*", pathlib.PurePosixPath("s3://b/a.jpg")):
+        (row,) = rows_of(address)
+        assert row["source"] == str(address)
+        assert row["status"] == "unreadable: this is an address, and nothing is downloaded"
+
+
+def test_a_name_that_no_file_can_have():
+    images = ["a\0b.jpg", "b" * 300 + ".jpg", "\ud800.jpg", pathlib.Path("c\udcff.jpg")]
+    rows = rows_of(images)
+    assert [row["source"] for row in rows] == [images[0], images[1], r"\ud800.jpg", r"c\xff.jpg"]
+    reasons = ("embedded null byte", "File name too long", "surrogates not allowed", "no such file")
+    for row, reason in zip(rows, reasons, strict=True):
+        assert reason in row["status"]
+
+
+def test_pillow_images_are_photos():
+    image = Image.fromarray(photo())
+    assert [row["status"] for row in rows_of(image)] == ["ok"]
+    assert [row["source"] for row in rows_of([image, image.convert("L")])] == ["[0]", "[1]"]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_column_of_paths_is_a_list(album, library):
+    column = pytest.importorskip(library).Series(["album/b.png", "no.jpg"])
+    assert [row["status"] for row in rows_of(column)] == ["ok", "unreadable: there is no such file"]
+    assert count_sources(column) == 2
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_the_other_columns_of_a_table_are_joined(album, library):
+    content = {"person": ["a", "b", "c"], "file": ["album/b.png", "album/a", "no.jpg"]}
+    table = pytest.importorskip(library).DataFrame(content | {"age": [1, 2, 3]})
+    joined = predict_photos(table, Reader())
+    assert list(joined.columns) == [*COLUMNS, "person", "age"]
+    assert joined["person"].tolist() == ["a", "b", "b", "b", "c"]
+    assert joined["age"].tolist() == [1, 2, 2, 2, 3]
+    assert joined["source"].tolist() == [
+        "album/b.png",
+        *("album/a/10.png", "album/a/2.png", "album/a/c/x.PNG"),
+        "no.jpg",
+    ]
+
+
+def test_the_index_of_a_table_does_not_matter(album):
+    table = pd.DataFrame({"path": ["no.jpg", "album/b.png"], "n": [1, 2]}, index=[1, 0])
+    joined = predict_photos(table, Reader())
+    assert joined["n"].tolist() == [1, 2]
+    assert joined.index.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        (["a", "b"], {}, r"images is a table with the columns 'a', 'b'; expected one column of"),
+        (["file", "photo"], {}, r"expected one column of paths named 'path', 'file'"),
+        (["path", "happy"], {}, r"images has the column\(s\) 'happy', as the result has"),
+        (["path", "x"], {"output": "a.csv"}, r"output is given, but images is a table"),
+    ],
+)
+def test_tables_that_cannot_be_joined(album, columns, options, message):
+    table = pd.DataFrame([["album/b.png"] * len(columns)], columns=columns)
+    with pytest.raises(ValueError, match=message):
+        predict_photos(table, Reader(), **options)
+    with pytest.raises((TypeError, ValueError), match=r"images is a table"):
+        iter_photo_rows(table, Reader())
+
+
 @pytest.mark.parametrize(
     ("images", "n_photos"),
     [
         (np.zeros((8, 8), np.uint8), 1),
+        (np.array("a.png"), 1),
         (np.zeros((8, 8, 3), np.uint8), 1),
         (np.zeros((5, 8, 8)), 5),
         (np.zeros((5, 8, 8, 3)), 5),

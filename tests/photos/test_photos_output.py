@@ -340,3 +340,152 @@ def test_a_shorter_line_overwrites_a_longer_one(tmp_path, suffix):
     assert predict_photos([path], Reader(), output=output).no_face == 1
     predict_photos([path], Reader(), output=other)
     assert output.read_bytes() == other.read_bytes()
+
+
+# Names, locks and provenance
+
+
+NAMES = (
+    *("a.png", "b\rc.png", "d\ne.png", "f\r\n.png", 'g"h.png', "i,j.png", "k\u2028l.png"),
+    *(
+        "日本 😀.png",
+        " .png",
+        "'.png",
+        "=1+1.png",
+        "x" * 251 + ".png",
+        os.fsdecode(b"\xff\xfe.png"),
+    ),
+)
+
+
+@pytest.fixture
+def named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("named")
+    write_image("a.png", photo())
+    data = Path("a.png").read_bytes()
+    for name in NAMES:
+        Path("named", name).write_bytes(data)
+    return "named"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_any_file_name_survives(named, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    output = Path(f"rows{suffix}")
+    expected = [row["source"] for row in iter_photo_rows(named, Reader())]
+    assert len(set(expected)) == len(NAMES)
+    for n_resumed in (0, len(NAMES) - 1):
+        summary = predict_photos(named, Reader(), output=output)
+        assert (summary.photos, summary.n_resumed) == (len(NAMES), n_resumed)
+        assert [row["source"] for row in read(output)] == expected
+    if suffix == ".csv":
+        assert pd.read_csv(output)["source"].tolist() == expected
+        with pytest.raises(KeyboardInterrupt):
+            predict_photos(_interrupted([named, named], 1), Reader(), output="b.csv", n_jobs=1)
+        assert predict_photos([named, named], Reader(), output="b.csv").photos == 2 * len(NAMES)
+
+
+def _wait_for(path):
+    for _ in range(3000):
+        if path.exists() and path.stat().st_size:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{path} was not written")
+
+
+def test_two_runs_do_not_write_one_file(album, output):
+    lock = Path(f".{output.name}.lock")
+
+    def photos():
+        yield album[0]
+        with pytest.raises(BlockingIOError, match=rf"written by process {os.getpid()}\. Wait"):
+            predict_photos(album, Reader(), output=output)
+        assert lock.read_text() == str(os.getpid())
+        yield from album[1:]
+
+    summary = predict_photos(photos(), Reader(), output=output, n_jobs=1)
+    assert summary == PhotoSummary(output, 9, 8, 3, 1, 0)
+    assert not lock.exists()
+
+
+def test_a_lock_ends_with_its_process(album, tmp_path):
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(Path(photo_reader.__file__).parent)!r})
+from photo_reader import Reader
+from fer_sklearn.photos import predict_photos
+
+def photos():
+    yield "photo0.png"
+    time.sleep(600)
+
+predict_photos(photos(), Reader(), output="rows.csv", n_jobs=1, batch_size=1)
+"""
+    lock = Path(".rows.csv.lock")
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        _wait_for(Path("rows.csv"))
+        with pytest.raises(BlockingIOError, match=rf"written by process {process.pid}\."):
+            predict_photos(album, Reader(), output="rows.csv")
+        process.kill()
+    assert lock.read_text() == str(process.pid)
+    assert predict_photos(album, Reader(), output="rows.csv").photos == 9
+    assert not lock.exists()
+
+
+class Named(Reader):
+    """Says what it is."""
+
+    def __init__(self, version="1"):
+        super().__init__()
+        self.version = version
+
+    def provenance(self):
+        return {"model": "named", "version": self.version}
+
+
+def test_files_say_what_made_them(album, output):
+    predict_photos(album, Named(), output=output, provenance=True)
+    made_by = {"model": "named", "version": "1"}
+    if output.suffix == ".csv":
+        beside = json.loads(Path("rows.csv.provenance.json").read_text(encoding="utf-8"))
+        assert beside == made_by
+        assert len(pd.read_csv(output)) == 12
+    elif output.suffix == ".jsonl":
+        first, *rest = output.read_text().splitlines()
+        assert json.loads(first) == {"provenance": made_by}
+        assert len(rest) == 12
+    else:
+        parquet = pytest.importorskip("pyarrow.parquet")
+        assert json.loads(parquet.read_schema(output).metadata[b"provenance"]) == made_by
+        assert len(pd.read_parquet(output)) == 12
+    again = predict_photos(album, Named(), output=output, provenance=True)
+    assert again.n_resumed == 8
+    with pytest.raises(ValueError, match=r"made by something else, .*: version differ"):
+        predict_photos(album, Named("2"), output=output, provenance=True)
+    predict_photos(album, Named("2"), output=output)  # it is not asked for
+
+
+def test_rows_without_provenance_are_not_given_one(album, output):
+    predict_photos(album, Named(), output=output)
+    with pytest.raises(ValueError, match=r"does not say by what: model, version differ"):
+        predict_photos(album, Named(), output=output, provenance=True)
+
+
+def test_tables_say_what_made_them(album):
+    table = predict_photos(album, Named(), provenance=True)
+    made_by = {"model": "named", "version": "1"}
+    assert table.attrs["provenance"] == made_by
+    assert list(table.columns) == [*COLUMNS, "provenance"]
+    assert set(table["provenance"]) == {json.dumps(made_by)}
+    plain = predict_photos(album, Named())
+    assert (list(plain.columns), plain.attrs) == (COLUMNS, {})
+
+
+def test_a_summary_is_a_line(album):
+    summary = predict_photos(album, Reader(), output="rows.csv")
+    assert summary.seconds > 0
+    assert str(summary) == (
+        f"9 photo(s); 8 face(s); 3 photo(s) without a face, 1 unreadable; {summary.seconds:.1f} s"
+    )
