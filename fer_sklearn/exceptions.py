@@ -1,6 +1,7 @@
 """Errors and warnings that you may want to catch."""
 
 __all__ = [
+    "CameraWarning",
     "DatasetFormatError",
     "ExportError",
     "ImageReadError",
@@ -17,6 +18,10 @@ class ImageReadError(ValueError):
 
 class VideoReadError(ValueError):
     """A video, camera or stream cannot be opened, is truncated, or was disconnected."""
+
+
+class CameraWarning(UserWarning):
+    """A camera or stream was lost, or is back."""
 
 
 class DatasetFormatError(ValueError):

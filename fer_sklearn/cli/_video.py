@@ -30,8 +30,9 @@ examples:
   fer-sklearn video holiday.mp4 --annotate annotated.mp4 --stride 3
   fer-sklearn video holiday.mp4 --browser
 
-Faces keep their number while they are tracked. The summary shows the fraction
-of time for which each emotion was the most probable one, for every face.
+Faces keep their number while they are tracked. The summary shows for every face
+the fraction of time for which each emotion was the most probable one, and the
+mean probabilities; --faces writes it to a file.
 Press Ctrl-C to stop early; results so far are kept and summarised (exit code
 130). A truncated video gives exit code 1.
 """
@@ -78,6 +79,12 @@ def add_video_options(parser: argparse.ArgumentParser, *, show: str) -> None:
     )
     parser.add_argument(
         "--plot", metavar="FILE", help="plot the emotions over time: .png, .svg, .pdf, .jpg"
+    )
+    parser.add_argument(
+        "--faces",
+        metavar="FILE",
+        help="write a table to this CSV file, with one row per face: how long it showed each "
+        "emotion, mean probabilities, changes, and when it was seen",
     )
     parser.add_argument(
         "--stride",
@@ -134,6 +141,7 @@ def analyze(
     source: str | int,
     *,
     drop_frames: bool | None,
+    reconnect_seconds: float = 0.0,
     should_stop: StopSignals,
 ) -> None:
     """Analyse a source as the options say, and print the summary.
@@ -144,7 +152,7 @@ def analyze(
         The options.
     source : str or int
         Video, camera or address.
-    drop_frames : bool or None
+    drop_frames, reconnect_seconds : bool or None, float
         As in :func:`~fer_sklearn.analyze_video`.
     should_stop : StopSignals
         Ends it early.
@@ -159,7 +167,7 @@ def analyze(
     # FFmpeg's own messages about damaged videos, which the error of the command replaces. It
     # reads this once, when OpenCV first opens a video.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _QUIET)
-    for option in ("output", "annotate", "plot"):
+    for option in ("output", "annotate", "plot", "faces"):
         if (path := getattr(args, option)) is not None:
             check_output(path, force=args.force, option=f"--{option}")
     summary = analyze_video(
@@ -168,10 +176,12 @@ def analyze(
         output=args.output,
         annotated_video=args.annotate,
         plot_path=args.plot,
+        faces_path=args.faces,
         viewer=None if args.show == "headless" else lambda: _page(args),
         stride=args.stride,
         smoothing_seconds=args.smoothing,
         drop_frames=drop_frames,
+        reconnect_seconds=reconnect_seconds,
         duration=args.duration,
         should_stop=should_stop,
         progress=_bar,
@@ -239,7 +249,7 @@ def _print_summary(args, summary):
         emit(str(replace(summary, problem=None)))
     elif rows or args.format == "json":
         emit(render(rows, args.format) if rows else "[]")
-    for path in (args.output, args.annotate, None if not rows else args.plot):
+    for path in (args.output, args.annotate, args.faces, None if not rows else args.plot):
         if path is not None:
             note(f"Written to {path}")
     if not rows:

@@ -23,7 +23,7 @@ __all__ = ["EmotionTimelineDisplay"]
 # The columns of a row that are not probabilities.
 _OTHER_COLUMNS = {*PHOTO_COLUMNS, *VIDEO_COLUMNS, "status"}
 # A face that was absent for longer than this, and than a few usual steps, leaves a gap.
-_GAP_SECONDS, _GAP_STEPS = 1.0, 4
+_GAP_SECONDS, _GAP_STEPS = 0.5, 4
 # Seconds between two ticks of the time axis.
 _STEPS = (10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 # Bottom and height of the band of emotions, above the probabilities.
@@ -77,6 +77,7 @@ class EmotionTimelineDisplay:
         *,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         max_faces: int = 6,
+        duration: float | None = None,
     ) -> EmotionTimelineDisplay:
         """Draw a timeline.
 
@@ -84,7 +85,7 @@ class EmotionTimelineDisplay:
         ----------
         rows : sequence of dict, or pandas.DataFrame
             As for the class.
-        axes, max_faces
+        axes, max_faces, duration
             As in :meth:`plot`.
 
         Returns
@@ -96,13 +97,14 @@ class EmotionTimelineDisplay:
         ValueError
             If there is no row, a column is missing, or a probability is not a number.
         """
-        return cls(rows).plot(axes=axes, max_faces=max_faces)
+        return cls(rows).plot(axes=axes, max_faces=max_faces, duration=duration)
 
     def plot(
         self,
         *,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         max_faces: int = 6,
+        duration: float | None = None,
     ) -> EmotionTimelineDisplay:
         """Draw the timeline.
 
@@ -113,6 +115,9 @@ class EmotionTimelineDisplay:
         max_faces : int, default=6
             Maximum number of panels: the faces with most rows, in the order of their first. The
             figure says how many were left out.
+        duration : float or None, default=None
+            Length of the video in seconds, which the time axis then covers. If None, the axis
+            covers the time in which faces were visible.
 
         Returns
         -------
@@ -135,6 +140,9 @@ class EmotionTimelineDisplay:
         colors = label_colors([*classes, *(str(row["emotion"]) for row in rows)])
         for ax, face in zip(self.axes_, self.faces_, strict=True):
             _draw_face(ax, face, by_face[face], classes, colors)
+        if duration is not None:
+            for ax in self.axes_:
+                ax.set_xlim(0, duration)
         _mark_time(self.axes_)
         self._label(len(by_face) - n, colors, own_figure)
         return self
@@ -194,9 +202,11 @@ def _draw_face(ax, face, rows, classes, colors):
         x, y = np.insert(seconds, gaps, np.nan), np.insert(proba, gaps, np.nan)
         marker = "." if len(gaps) + 1 == len(rows) else None
         ax.plot(x, y, color=colors[name], label=name, linewidth=1.6, marker=marker)
-    _draw_band(ax, seconds, emotions, gaps, colors)
-    most = max(dict.fromkeys(emotions), key=emotions.count)
-    percent = 100 * emotions.count(most) / len(emotions)
+    lengths = _lengths(seconds, gaps)
+    _draw_band(ax, seconds, lengths, emotions, gaps, colors)
+    times = {name: lengths[np.equal(emotions, name)].sum() for name in dict.fromkeys(emotions)}
+    most = max(times, key=lambda name: times[name])
+    percent = 100 * times[most] / lengths.sum()
     ax.set_title(f"face {face}: {most} {percent:.0f} % of the time", loc="left", fontsize=10)
     ax.set(ylim=(0, sum(_BAND)), yticks=[0, 0.5, 1], yticklabels=["0 %", "50 %", "100 %"])
     ax.margins(x=0.01)
@@ -204,19 +214,25 @@ def _draw_face(ax, face, rows, classes, colors):
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_band(ax, seconds, emotions, gaps, colors):
+def _draw_band(ax, seconds, lengths, emotions, gaps, colors):
     """Draw the predicted emotion at each moment, run by run."""
-    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.1
     changes = [i for i in range(1, len(emotions)) if emotions[i] != emotions[i - 1]]
-    gaps = set(gaps.tolist())
-    starts = sorted({0, *changes, *gaps})
-    spans = []
-    for start, end in zip(starts, [*starts[1:], len(emotions)], strict=True):
-        stays = end < len(emotions) and end not in gaps
-        until = seconds[end] if stays else seconds[end - 1] + step
-        spans.append((seconds[start], until - seconds[start]))
+    starts = sorted({0, *changes, *gaps.tolist()})
+    spans = [
+        (seconds[start], lengths[start:end].sum())
+        for start, end in zip(starts, [*starts[1:], len(emotions)], strict=True)
+    ]
     runs = [colors[emotions[start]] for start in starts]
     ax.broken_barh(spans, _BAND, facecolors=runs, linewidth=0)
+
+
+def _lengths(seconds, gaps):
+    """Return for how long each row is shown: up to the next one, or as long as most others."""
+    steps = np.diff(seconds)
+    usual = float(np.median(steps)) if len(steps) else 0.1
+    lengths = np.append(steps, usual)
+    lengths[gaps - 1] = usual
+    return lengths
 
 
 def _gaps(seconds):
@@ -246,7 +262,7 @@ def _mark_time(axes):
     """Put ticks at round times: seconds, or minutes and hours for longer videos."""
     from matplotlib.ticker import MultipleLocator
 
-    start, end = np.array([ax.dataLim.intervalx for ax in axes]).T
+    start, end = np.array([ax.get_xlim() for ax in axes]).T
     span = end.max() - start.min()
     if span <= 60:
         for ax in axes:

@@ -1,10 +1,9 @@
 """Emotions in videos and camera streams: frames in, tracked faces out."""
 
-from ._analysis import FaceSummary, VideoSummary, analyze_video
-from ._outputs import TIMELINE_COLUMNS
+from ._analysis import VideoStream, analyze_video, iter_video
+from ._outputs import TIMELINE_COLUMNS, FaceSummary, VideoSummary
 from ._page import StreamPage
-from ._stream import VideoFrame, VideoStream, iter_video
-from ._tracking import FaceTracker, TrackedFace
+from ._tracking import FaceTracker, TrackedFace, VideoFrame
 
 __all__ = [
     "TIMELINE_COLUMNS",

@@ -1,35 +1,238 @@
-"""``analyze_video``: a whole video, or a camera until it is stopped, to files and a summary."""
+"""``iter_video``, frame by frame, and ``analyze_video``, from a whole video to files."""
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 from .._utils.files import check_writable
-from .._utils.tables import rounded, text_table
+from .._utils.tables import rounded
 from .._utils.typing import Estimator, PathLike
 from ..exceptions import VideoReadError
-from ..face_reader import FaceReader
+from ..face_reader import FaceReader, as_face_reader
+from ._capture import VideoSource
 from ._outputs import (
     PLOT_SUFFIXES,
     VIDEO_SUFFIXES,
+    Counter,
     TimelineWriter,
+    VideoSummary,
     VideoWriter,
     plot_timeline,
+    write_faces,
 )
-from ._sources import VideoSource
-from ._stream import iter_video
+from ._sources import FileSource, LiveSource, open_source
+from ._tracking import FaceTracker, TrackedFace, VideoFrame
 
-__all__ = ["FaceSummary", "VideoSummary", "analyze_video"]
+__all__ = ["VideoStream", "analyze_video", "iter_video"]
 
-# Rows of a printed table; hours of street video contain thousands of faces.
-_N_SHOWN = 20
+# A camera that yields no frame for longer than this, in seconds, was lost or paused.
+_LONGEST_GAP = 2.0
+
+
+def iter_video(
+    source: VideoSource,
+    estimator: Estimator | FaceReader | None = None,
+    *,
+    detector: str | Callable | None = None,
+    stride: int = 1,
+    yield_all_frames: bool = False,
+    smoothing_seconds: float = 0.5,
+    max_lost_seconds: float = 2.0,
+    drop_frames: bool | None = None,
+    reconnect_seconds: float = 60.0,
+    should_stop: Callable[[], bool] | None = None,
+) -> VideoStream:
+    """Recognise emotions in a video file or camera stream, frame by frame.
+
+    Parameters
+    ----------
+    source : str, path-like, int or an opened ``cv2.VideoCapture``
+        A video file that OpenCV can read, the number of a camera (0 is the first), or the
+        address of a stream (``rtsp://…``).
+    estimator : fitted pipeline or classifier, FaceReader or None, default=None
+        If None, the bundled pretrained model.
+    detector : None, "haar", "yunet" or callable, default=None
+        The face detector, as in :class:`~fer_sklearn.FaceReader`; ignored if `estimator` is
+        one.
+    stride : int, default=1
+        Search only every `stride`-th frame for faces.
+    yield_all_frames : bool, default=False
+        Whether to yield the other frames too, with the faces of the last searched one. All
+        frames of a camera are yielded in any case.
+    smoothing_seconds : float, default=0.5
+        Time constant, in seconds, over which probabilities are averaged; 0 disables smoothing.
+    max_lost_seconds : float, default=2.0
+        Number of seconds for which a lost face keeps its number.
+    drop_frames : bool or None, default=None
+        Whether to drop all but the newest of the frames that arrive while one is processed. If
+        None, True for cameras and addresses, and False for files.
+    reconnect_seconds : float, default=60.0
+        How long to try to reconnect to a camera or stream that is lost, at intervals that grow
+        from 1 to 30 seconds; 0 gives up at once. A ``cv2.VideoCapture`` that you opened cannot be
+        opened again.
+    should_stop : callable or None, default=None
+        Called without arguments between frames and while waiting for one; once it returns True,
+        no more frames are yielded.
+
+    Returns
+    -------
+    VideoStream
+        An iterator over :class:`~fer_sklearn.video.VideoFrame` that keeps a few frames in
+        memory. Close it, or use it in a ``with`` statement, if you do not read it to the end.
+
+    Raises
+    ------
+    VideoReadError
+        If the source cannot be opened; while iterating, if a file is truncated, or a camera goes
+        away and does not come back.
+    ValueError
+        If a parameter is out of range.
+
+    Warns
+    -----
+    CameraWarning
+        If a camera is lost, and if it is back.
+
+    Examples
+    --------
+    >>> for frame in iter_video("holiday.mp4", stride=5):  # doctest: +SKIP
+    ...     for face in frame.faces:
+    ...         print(f"{frame.seconds:.1f} s, face {face.number}: {face.emotion}")
+    """
+    return VideoStream(
+        source,
+        estimator,
+        detector=detector,
+        stride=stride,
+        yield_all_frames=yield_all_frames,
+        smoothing_seconds=smoothing_seconds,
+        max_lost_seconds=max_lost_seconds,
+        drop_frames=drop_frames,
+        reconnect_seconds=reconnect_seconds,
+        should_stop=should_stop,
+    )
+
+
+class VideoStream:
+    """The iterator that :func:`iter_video` returns.
+
+    Attributes
+    ----------
+    name : str
+        Name of the source in messages.
+    drops_frames : bool
+        Whether frames are dropped if they arrive faster than they are processed.
+    rate : float
+        Frames per second according to the source, or 25.
+    n_frames : int or None
+        Number of frames according to the source; only an estimate in some files, None for a
+        camera.
+    stride : int
+        Every `stride`-th frame is searched for faces.
+    classes : list of str
+        The labels of the estimator.
+    """
+
+    def __init__(
+        self,
+        source: VideoSource,
+        estimator: Estimator | FaceReader | None = None,
+        *,
+        detector: str | Callable | None = None,
+        stride: int = 1,
+        yield_all_frames: bool = False,
+        smoothing_seconds: float = 0.5,
+        max_lost_seconds: float = 2.0,
+        drop_frames: bool | None = None,
+        reconnect_seconds: float = 60.0,
+        should_stop: Callable[[], bool] | None = None,
+    ):
+        if not (isinstance(stride, Integral) and stride >= 1):
+            raise ValueError(f"stride={stride!r}; expected an int of at least 1.")
+        if not (isinstance(reconnect_seconds, Real) and reconnect_seconds >= 0):
+            raise ValueError(
+                f"reconnect_seconds={reconnect_seconds!r}; expected a number of seconds of at "
+                f"least 0."
+            )
+        times = {"smoothing_seconds": smoothing_seconds, "max_lost_seconds": max_lost_seconds}
+        FaceTracker([], **times)  # checks them before a camera is opened
+        self._source: FileSource | LiveSource = open_source(
+            source,
+            drop_frames=drop_frames,
+            stride=stride,
+            yield_all_frames=yield_all_frames,
+            reconnect_seconds=reconnect_seconds,
+            should_stop=should_stop,
+        )
+        try:
+            self._reader: FaceReader = as_face_reader(estimator, detector)
+        except BaseException:
+            self.close()
+            raise
+        self.name: str = self._source.name
+        self.drops_frames: bool = self._source.drops_frames
+        self.rate: float = self._source.rate
+        self.n_frames: int | None = self._source.n_frames
+        self.stride: int = stride
+        self.classes: list[str] = list(self._reader.classes)
+        self._tracker: FaceTracker = FaceTracker(self.classes, **times)
+        self._frames: Iterator[VideoFrame] = self._process()
+
+    def __iter__(self) -> VideoStream:
+        return self
+
+    def __next__(self) -> VideoFrame:
+        return next(self._frames)
+
+    def __enter__(self) -> VideoStream:
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def __del__(self):
+        self.close()
+
+    @property
+    def n_damaged(self) -> int:
+        """How many frames of a file could not be decoded so far; they are skipped."""
+        return self._source.n_damaged
+
+    def close(self) -> None:
+        """Release the file or camera. You may close a stream twice."""
+        source = getattr(self, "_source", None)
+        if source is not None:
+            source.close()
+
+    def _process(self) -> Iterator[VideoFrame]:
+        searched = None
+        with self._source:
+            for frame in self._source:
+                is_due = searched is None or frame.index - searched >= self.stride
+                faces: list[TrackedFace] = []
+                if is_due:
+                    searched, faces = frame.index, self._track(frame)
+                yield VideoFrame(
+                    index=frame.index,
+                    seconds=frame.seconds,
+                    image=frame.image,
+                    faces=faces,
+                    shown=self._tracker.shown(frame.seconds),
+                    is_searched=is_due,
+                )
+
+    def _track(self, frame):
+        detected = self._reader.detect(frame.image)
+        labels, y_proba = self._reader.predict(self._reader.crop(frame.image, detected))
+        return self._tracker.update(frame.seconds, detected.boxes, detected.scores, labels, y_proba)
 
 
 def analyze_video(
@@ -39,12 +242,14 @@ def analyze_video(
     output: PathLike | None = None,
     annotated_video: PathLike | None = None,
     plot_path: PathLike | None = None,
+    faces_path: PathLike | None = None,
     viewer: Callable[[], AbstractContextManager] | None = None,
     detector: str | Callable | None = None,
     stride: int = 1,
     smoothing_seconds: float = 0.5,
     max_lost_seconds: float = 2.0,
     drop_frames: bool | None = None,
+    reconnect_seconds: float = 60.0,
     duration: float | None = None,
     should_stop: Callable[[], bool] | None = None,
     progress: Callable[..., Any] | None = None,
@@ -55,7 +260,8 @@ def analyze_video(
 
     Parameters
     ----------
-    source, estimator, detector, stride, smoothing_seconds, max_lost_seconds, drop_frames
+    source, estimator, detector, stride, smoothing_seconds, max_lost_seconds, drop_frames, \
+            reconnect_seconds
         As in :func:`iter_video`.
     output : path-like or None, default=None
         CSV file for the timeline, with one row per face and searched frame: ``frame`` (index
@@ -68,6 +274,10 @@ def analyze_video(
     plot_path : path-like or None, default=None
         Plot of the probabilities over time of the faces that were visible for longest:
         ``.png``, ``.svg``, ``.pdf`` or ``.jpg``. Not written if no face is detected.
+    faces_path : path-like or None, default=None
+        CSV file with one row per face: when and for how long it was seen, how often its emotion
+        changed, and for each label the fraction of the time and the mean probability, as in
+        :meth:`VideoSummary.rows() <fer_sklearn.video.VideoSummary.rows>`. Written at the end.
     viewer : callable or None, default=None
         Called without arguments once the source is open; returns a context manager that shows
         the annotated frames, such as :class:`~fer_sklearn.video.StreamPage`. It needs the
@@ -85,9 +295,9 @@ def analyze_video(
     Returns
     -------
     VideoSummary
-        The fraction of time for which each face shows each emotion. If a file is truncated, a
-        camera goes away or a disk is full, its `problem` says so, and the results so far are
-        kept.
+        For each face, the fraction of time and the mean probability of each emotion. If a file is
+        truncated, a camera goes away or a disk is full, its `problem` says so, and the results so
+        far are kept.
 
     Raises
     ------
@@ -105,7 +315,7 @@ def analyze_video(
     """
     if duration is not None and not duration > 0:
         raise ValueError(f"duration={duration!r}; expected a number of seconds above 0, or None.")
-    _check_outputs(source, output, annotated_video, plot_path)
+    _check_outputs(source, output, annotated_video, plot_path, faces_path)
     stop = _Stop(should_stop)
     with ExitStack() as stack:
         stream = stack.enter_context(
@@ -118,6 +328,7 @@ def analyze_video(
                 smoothing_seconds=smoothing_seconds,
                 max_lost_seconds=max_lost_seconds,
                 drop_frames=drop_frames,
+                reconnect_seconds=reconnect_seconds,
                 should_stop=stop,
             )
         )
@@ -126,14 +337,17 @@ def analyze_video(
         if plot_path is not None and output is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fer_sklearn_"))
             output = Path(folder) / "timeline.csv"
-        counter = _Counter(stream.classes, 1 / stream.rate)
+        max_gap = _LONGEST_GAP if stream.drops_frames else math.inf
+        counter = Counter(stream.classes, 1 / stream.rate, max_gap=max_gap)
         problem = _record(stream, counter, output, annotated_video, stop.viewer, duration, progress)
-        summary = counter.summary(stream.name, problem)
-        if plot_path is not None and output is not None and summary.faces:
-            try:
+        summary = counter.summary(stream.name, n_damaged=stream.n_damaged, problem=problem)
+        try:
+            if faces_path is not None:
+                write_faces(summary, faces_path, stream.classes)
+            if plot_path is not None and output is not None and summary.faces:
                 plot_timeline(output, plot_path, summary.seconds, stream.classes)
-            except OSError as error:
-                summary.problem = summary.problem or str(error)
+        except OSError as error:
+            summary.problem = summary.problem or str(error)
     return summary
 
 
@@ -166,12 +380,17 @@ def _record(stream, counter, output, annotated_video, viewer, duration, progress
     return None
 
 
-def _check_outputs(source, output, annotated_video, plot_path):
+def _check_outputs(source, output, annotated_video, plot_path, faces_path):
     """Check all files before any work is done, and that none of them is the source."""
-    named = {"output": output, "annotated_video": annotated_video, "plot_path": plot_path}
+    named = {
+        "output": output,
+        "annotated_video": annotated_video,
+        "plot_path": plot_path,
+        "faces_path": faces_path,
+    }
     paths = {name: Path(path) for name, path in named.items() if path is not None}
     if len({path.absolute() for path in paths.values()}) < len(paths):
-        raise ValueError("output, annotated_video and plot_path must be different files.")
+        raise ValueError(f"{', '.join(named)} must be different files.")
     is_path = isinstance(source, (str, os.PathLike)) and os.path.exists(source)
     suffixes = {"annotated_video": VIDEO_SUFFIXES, "plot_path": PLOT_SUFFIXES}
     for name, path in paths.items():
@@ -249,155 +468,3 @@ class _Pace:
             self._interval = interval
         self._interval += 0.1 * (interval - self._interval)
         return 1 / self._interval
-
-
-@dataclass
-class FaceSummary:
-    """One face in a video.
-
-    Attributes
-    ----------
-    face : int
-        Its number, from 0.
-    first, last : float
-        When it was first and last seen, in seconds.
-    seconds : float
-        For how long it was seen.
-    emotion : str
-        The emotion that it showed for longest.
-    fractions : dict of str to float
-        For each label, the fraction of `seconds` for which it was the most probable one.
-    """
-
-    face: int
-    first: float
-    last: float
-    seconds: float
-    emotion: str
-    fractions: dict[str, float]
-
-
-@dataclass
-class VideoSummary:
-    """The result of :func:`~fer_sklearn.analyze_video`; it prints as a table.
-
-    Attributes
-    ----------
-    source : str
-        The video or camera.
-    seconds : float, default=0.0
-        Length of what was read.
-    n_frames : int, default=0
-        Number of frames that the source had until then.
-    n_searched : int, default=0
-        Number of these frames that were searched for faces.
-    faces : list of FaceSummary
-        By number.
-    problem : str or None, default=None
-        Why the analysis ended early: a truncated file, a camera that went away, a full disk.
-    """
-
-    source: str
-    seconds: float = 0.0
-    n_frames: int = 0
-    n_searched: int = 0
-    faces: list[FaceSummary] = field(default_factory=list)
-    problem: str | None = None
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the faces as rows.
-
-        Returns
-        -------
-        list of dict
-            One per face, with its times in seconds rounded to 3 digits, its emotion and the
-            fraction of each label rounded to 4 digits.
-        """
-        return [
-            {
-                "face": face.face,
-                "seconds": round(face.seconds, 3),
-                "first": round(face.first, 3),
-                "last": round(face.last, 3),
-                "emotion": face.emotion,
-                **{label: round(fraction, 4) for label, fraction in face.fractions.items()},
-            }
-            for face in self.faces
-        ]
-
-    def __str__(self):
-        caption = (
-            f"{self.source}: {self.seconds:.1f} s, {self.n_frames} frames, "
-            f"{self.n_searched} searched, {len(self.faces)} face(s)"
-        )
-        if self.problem is not None:
-            caption += f"\nended early: {self.problem}"
-        if not self.faces:
-            return caption
-        header = ["face", "seconds", "first", "last", "emotion", *self.faces[0].fractions]
-        longest = sorted(self.faces, key=lambda face: -face.seconds)
-        lines = [
-            [
-                str(face.face),
-                *(f"{time:.1f}" for time in (face.seconds, face.first, face.last)),
-                face.emotion,
-                *(f"{100 * fraction:.0f} %" for fraction in face.fractions.values()),
-            ]
-            for face in sorted(longest[:_N_SHOWN], key=lambda face: face.face)
-        ]
-        table = text_table(caption, header, lines)
-        if len(longest) > _N_SHOWN:
-            table += (
-                f"\nand {len(longest) - _N_SHOWN} more, each seen for "
-                f"{longest[_N_SHOWN].seconds:.1f} s or less"
-            )
-        return table
-
-
-class _Counter:
-    """Count seconds, frames and emotions during an analysis."""
-
-    def __init__(self, classes, interval):
-        self._classes = list(classes)
-        self._interval = interval
-        self._faces = {}
-        self._end = self._previous = 0.0
-        self.n_frames = self.n_searched = 0
-
-    def add(self, frame):
-        """Count one frame."""
-        self.n_frames = frame.index + 1
-        self._end = frame.seconds
-        if not frame.is_searched:
-            return
-        # An emotion is assumed to have lasted since the previous searched frame.
-        elapsed = frame.seconds - self._previous if self.n_searched else self._interval
-        self._previous = frame.seconds
-        self.n_searched += 1
-        for face in frame.faces:
-            known = self._faces.setdefault(face.number, [frame.seconds, 0.0, {}])
-            known[1] = frame.seconds
-            known[2][face.emotion] = known[2].get(face.emotion, 0.0) + elapsed
-
-    def summary(self, source, problem):
-        """Return the summary of all frames so far."""
-        return VideoSummary(
-            source=source,
-            seconds=self._end + self._interval if self.n_frames else 0.0,
-            n_frames=self.n_frames,
-            n_searched=self.n_searched,
-            faces=[self._face(number, *known) for number, known in sorted(self._faces.items())],
-            problem=problem,
-        )
-
-    def _face(self, number, first, last, times):
-        seconds = sum(times.values())
-        labels = list(dict.fromkeys([*self._classes, *times]))
-        return FaceSummary(
-            face=number,
-            first=first,
-            last=last,
-            seconds=seconds,
-            emotion=max(labels, key=lambda label: times.get(label, 0.0)),
-            fractions={label: times.get(label, 0.0) / seconds for label in labels},
-        )

@@ -1,4 +1,4 @@
-"""Files written while a video is analysed: a timeline, an annotated video, and a plot."""
+"""Results of an analysis: a timeline, an annotated video, a plot, and a summary of each face."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ import csv
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._utils.files import atomic_write, check_writable
-from .._utils.tables import VIDEO_COLUMNS, rounded, row_columns
+from .._utils.tables import VIDEO_COLUMNS, rounded, row_columns, text_table
 from .._utils.typing import PathLike, PixelArray
 from ..images import resize
-from ._sources import quiet_opencv
-from ._stream import VideoFrame
-from ._tracking import TrackedFace
+from ._capture import quiet_opencv
+from ._tracking import TrackedFace, VideoFrame
 
 __all__ = [
     "PLOT_SUFFIXES",
     "TIMELINE_COLUMNS",
     "VIDEO_SUFFIXES",
+    "Counter",
+    "FaceSummary",
     "TimelineWriter",
+    "VideoSummary",
     "VideoWriter",
     "plot_timeline",
+    "write_faces",
 ]
 
 #: The columns of a timeline before those of the classes.
@@ -43,8 +47,12 @@ _CODECS = {
 VIDEO_SUFFIXES = tuple(_CODECS)
 # An image is repeated for at most this many seconds if the clock of a source jumps.
 _LONGEST_STILL = 10.0
+# A frame counts for at least this many seconds, since two can have the same time.
+_SHORTEST_STILL = 1e-6
 # Points in time that a plot resolves: a figure has hardly more columns of pixels.
 _N_MOMENTS = 1500
+# Rows of a printed table; hours of street video contain thousands of faces.
+_N_SHOWN = 20
 
 
 class TimelineWriter:
@@ -216,7 +224,7 @@ def plot_timeline(
     from ..plotting import EmotionTimelineDisplay
 
     rows = _subsampled(timeline, seconds / _N_MOMENTS, classes)
-    display = EmotionTimelineDisplay.from_rows(rows)
+    display = EmotionTimelineDisplay.from_rows(rows, duration=seconds)
     try:
         with atomic_write(path) as file:
             display.figure_.savefig(file, format=Path(path).suffix[1:].lower())
@@ -245,3 +253,252 @@ def _subsampled(timeline, moment, classes):
         }
         for (face, _), (count, total, emotion) in sums.items()
     ]
+
+
+@dataclass
+class FaceSummary:
+    """One face in a video.
+
+    Attributes
+    ----------
+    face : int
+        Its number, from 0.
+    first, last : float
+        When it was first and last seen, in seconds.
+    seconds : float
+        For how long it was seen.
+    emotion : str
+        The emotion that it showed for longest.
+    n_changes : int
+        How often its emotion changed.
+    fractions : dict of str to float
+        For each label, the fraction of `seconds` for which it was the most probable one.
+    mean_probabilities : dict of str to float
+        For each label, its probability, averaged over `seconds`; NaN if the estimator has none.
+    """
+
+    face: int
+    first: float
+    last: float
+    seconds: float
+    emotion: str
+    n_changes: int
+    fractions: dict[str, float]
+    mean_probabilities: dict[str, float]
+
+
+@dataclass
+class VideoSummary:
+    """The result of :func:`~fer_sklearn.analyze_video`; it prints as a table.
+
+    Attributes
+    ----------
+    source : str
+        The video or camera.
+    seconds : float, default=0.0
+        Length of what was read.
+    n_frames : int, default=0
+        Number of frames that the source had until then.
+    n_searched : int, default=0
+        Number of these frames that were searched for faces.
+    n_damaged : int, default=0
+        Number of these frames that could not be decoded, and were skipped.
+    faces : list of FaceSummary
+        By number.
+    problem : str or None, default=None
+        Why the analysis ended early: a truncated file, a camera that went away, a full disk.
+    """
+
+    source: str
+    seconds: float = 0.0
+    n_frames: int = 0
+    n_searched: int = 0
+    n_damaged: int = 0
+    faces: list[FaceSummary] = field(default_factory=list)
+    problem: str | None = None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the faces as rows, which :class:`pandas.DataFrame` takes.
+
+        Returns
+        -------
+        list of dict
+            One per face: ``face``, ``seconds``, ``first``, ``last`` (in seconds, rounded to 3
+            digits), ``emotion``, ``n_changes``, the fraction of each label (``happy``, …) and its
+            mean probability (``mean_happy``, …; None if unknown), rounded to 4 digits.
+        """
+        return [
+            {
+                "face": face.face,
+                "seconds": round(face.seconds, 3),
+                "first": round(face.first, 3),
+                "last": round(face.last, 3),
+                "emotion": face.emotion,
+                "n_changes": face.n_changes,
+                **{label: round(fraction, 4) for label, fraction in face.fractions.items()},
+                **{
+                    f"mean_{label}": None if math.isnan(mean) else round(mean, 4)
+                    for label, mean in face.mean_probabilities.items()
+                },
+            }
+            for face in self.faces
+        ]
+
+    def __str__(self):
+        caption = (
+            f"{self.source}: {self.seconds:.1f} s, {self.n_frames} frames, "
+            f"{self.n_searched} searched, {len(self.faces)} face(s)"
+        )
+        if self.n_damaged:
+            caption += f"\n{self.n_damaged} damaged frame(s) skipped"
+        if self.problem is not None:
+            caption += f"\nended early: {self.problem}"
+        if not self.faces:
+            return caption
+        longest = sorted(self.faces, key=lambda face: -face.seconds)
+        shown = sorted(longest[:_N_SHOWN], key=lambda face: face.face)
+        table = _fraction_table(caption, shown)
+        if not any(math.isnan(mean) for mean in shown[0].mean_probabilities.values()):
+            table += "\n\n" + _mean_table("mean probabilities", shown)
+        if len(longest) > _N_SHOWN:
+            table += (
+                f"\nand {len(longest) - _N_SHOWN} more, each seen for "
+                f"{longest[_N_SHOWN].seconds:.1f} s or less"
+            )
+        return table
+
+
+def _fraction_table(caption, faces):
+    header = ["face", "seconds", "first", "last", "emotion", "changes", *faces[0].fractions]
+    lines = [
+        [
+            str(face.face),
+            *(f"{time:.1f}" for time in (face.seconds, face.first, face.last)),
+            face.emotion,
+            str(face.n_changes),
+            *map(_percent, face.fractions.values()),
+        ]
+        for face in faces
+    ]
+    return text_table(caption, header, lines)
+
+
+def _mean_table(caption, faces):
+    header = ["face", *faces[0].mean_probabilities]
+    lines = [[str(face.face), *map(_percent, face.mean_probabilities.values())] for face in faces]
+    return text_table(caption, header, lines)
+
+
+def _percent(fraction):
+    return f"{100 * fraction:.0f} %"
+
+
+def write_faces(summary: VideoSummary, path: PathLike, classes: Sequence[str]) -> None:
+    """Write the rows of a summary to a CSV file.
+
+    Parameters
+    ----------
+    summary : VideoSummary
+    path : path-like
+        Replaced if it exists.
+    classes : sequence of str
+        The labels, for the header of a video without faces.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    means = [f"mean_{label}" for label in classes]
+    columns = ["face", "seconds", "first", "last", "emotion", "n_changes", *classes, *means]
+    rows = summary.rows()
+    with atomic_write(path, encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0] if rows else columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+class Counter:
+    """Count seconds, frames and emotions during an analysis.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        The labels.
+    interval : float
+        Seconds between two frames.
+    max_gap : float, default=math.inf
+        A frame counts for at most this many seconds. A camera that yields none for longer was
+        lost or paused.
+    """
+
+    def __init__(self, classes: Sequence[str], interval: float, *, max_gap: float = math.inf):
+        self._classes = list(classes)
+        self._interval = interval
+        self._max_gap = max_gap
+        self._faces: dict[int, _Seen] = {}
+        self._end = self._previous = 0.0
+        self.n_frames = self.n_searched = 0
+
+    def add(self, frame: VideoFrame) -> None:
+        """Count one frame."""
+        self.n_frames = frame.index + 1
+        self._end = frame.seconds
+        if not frame.is_searched:
+            return
+        # An emotion is assumed to have lasted since the previous searched frame.
+        elapsed = frame.seconds - self._previous if self.n_searched else self._interval
+        elapsed = min(max(elapsed, _SHORTEST_STILL), self._max_gap)
+        self._previous = frame.seconds
+        self.n_searched += 1
+        for face in frame.faces:
+            if face.number not in self._faces:
+                self._faces[face.number] = _Seen(frame.seconds, len(self._classes))
+            self._faces[face.number].add(face, frame.seconds, elapsed)
+
+    def summary(
+        self, source: str = "", *, n_damaged: int = 0, problem: str | None = None
+    ) -> VideoSummary:
+        """Return the summary of all frames so far."""
+        return VideoSummary(
+            source=source,
+            seconds=self._end + self._interval if self.n_frames else 0.0,
+            n_frames=self.n_frames,
+            n_searched=self.n_searched,
+            n_damaged=n_damaged,
+            faces=[seen.summary(n, self._classes) for n, seen in sorted(self._faces.items())],
+            problem=problem,
+        )
+
+
+class _Seen:
+    """What one face showed so far."""
+
+    def __init__(self, seconds, n_classes):
+        self._first = self._last = seconds
+        self._times: dict[str, float] = {}
+        self._sums = np.zeros(n_classes)
+        self._emotion = None
+        self._n_changes = 0
+
+    def add(self, face, seconds, elapsed):
+        self._last = seconds
+        self._times[face.emotion] = self._times.get(face.emotion, 0.0) + elapsed
+        self._sums += elapsed * face.probabilities
+        self._n_changes += self._emotion not in (None, face.emotion)
+        self._emotion = face.emotion
+
+    def summary(self, number, classes):
+        seconds = sum(self._times.values())
+        labels = list(dict.fromkeys([*classes, *self._times]))
+        means = (self._sums / seconds).tolist()
+        return FaceSummary(
+            face=number,
+            first=self._first,
+            last=self._last,
+            seconds=seconds,
+            emotion=max(labels, key=lambda label: self._times.get(label, 0.0)),
+            n_changes=self._n_changes,
+            fractions={label: self._times.get(label, 0.0) / seconds for label in labels},
+            mean_probabilities=dict(zip(classes, means, strict=True)),
+        )

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-import math
 import os
 import queue
-import sys
 import threading
 import time
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import numpy as np
+from typing import Any
 
 from .._utils.typing import PixelArray
-from ..exceptions import VideoReadError
+from ..exceptions import CameraWarning, VideoReadError
+from ._capture import (
+    Clock,
+    Facts,
+    VideoSource,
+    check_source,
+    is_capture,
+    is_complete,
+    is_live,
+    n_indexed,
+    open_capture,
+    read_facts,
+    shown_seconds,
+    source_name,
+    to_rgb,
+)
 
-__all__ = ["FileSource", "Frame", "LiveSource", "VideoSource", "open_source", "quiet_opencv"]
-
-#: What OpenCV reads: a path or address, the number of a camera, or an opened
-#: ``cv2.VideoCapture``.
-VideoSource: TypeAlias = "str | os.PathLike[str] | int | Any"
+__all__ = ["FileSource", "Frame", "LiveSource", "open_source"]
 
 # Frames of a file that are read ahead: enough to even out slow ones, few enough for 4K.
 _AHEAD = 3
+# A damaged frame ends neither the file nor the search for the next good one, up to this many in a
+# row.
+_MOST_DAMAGED = 1000
 # Some cameras fail for a moment when the light changes: retry for this many seconds, with this
 # pause.
 _PATIENCE, _PAUSE = 2.0, 0.02
-# Give up on a stream that neither yields a frame nor fails for this many seconds.
+# Seconds until a camera that neither yields a frame nor fails counts as lost.
 _SILENCE = 10.0
+# Seconds until the first attempt to reconnect to a lost camera, and at most until the next one;
+# they double each time.
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 # How often waiting threads check whether they should stop, in seconds.
 _TICK = 0.1
-_PLAUSIBLE_RATE = 240
-_DEFAULT_RATE = 25.0
 
 
 @dataclass(frozen=True)
@@ -45,16 +57,19 @@ class Frame:
     Attributes
     ----------
     index : int
-        Position among all frames of the source, from 0, dropped frames included.
+        Position among all frames of the source, from 0, dropped and damaged ones included.
     seconds : float
         Time from the start.
     image : ndarray of shape (h, w, 3), uint8
-        RGB.
+        RGB, with square pixels.
+    arrived : float
+        When it was read, by ``time.monotonic``.
     """
 
     index: int
     seconds: float
     image: PixelArray
+    arrived: float
 
 
 def open_source(
@@ -63,6 +78,7 @@ def open_source(
     drop_frames: bool | None = None,
     stride: int = 1,
     yield_all_frames: bool = False,
+    reconnect_seconds: float = 0.0,
     should_stop: Callable[[], bool] | None = None,
 ) -> FileSource | LiveSource:
     """Open a video file, a camera or a stream.
@@ -78,6 +94,8 @@ def open_source(
         For files: read only every `stride`-th frame.
     yield_all_frames : bool, default=False
         For files: read the other frames too.
+    reconnect_seconds : float, default=0.0
+        For cameras: how long to try to reconnect to one that is lost.
     should_stop : callable or None, default=None
         Called without arguments while waiting for a frame; once it returns True, no more frames
         are yielded.
@@ -94,9 +112,9 @@ def open_source(
     VideoReadError
         If it cannot be opened.
     """
-    _check_source(source)
-    if _is_live(source) if drop_frames is None else drop_frames:
-        return LiveSource(source, should_stop=should_stop)
+    check_source(source)
+    if is_live(source) if drop_frames is None else drop_frames:
+        return LiveSource(source, reconnect_seconds=reconnect_seconds, should_stop=should_stop)
     step = 1 if yield_all_frames else stride
     return FileSource(source, step=step, should_stop=should_stop)
 
@@ -104,11 +122,14 @@ def open_source(
 class _Source:
     """A thread that opens, reads and releases a capture; no other thread touches it."""
 
+    #: Frames that could not be decoded.
+    n_damaged = 0
+
     def __init__(self, source: VideoSource, should_stop: Callable[[], bool] | None):
-        self.name = _source_name(source)
-        self.rate = _DEFAULT_RATE
-        self.n_frames: int | None = None
+        self.name = source_name(source)
+        self.facts = Facts()
         self._source = source
+        self._capture: Any = None
         self._should_stop = should_stop or _never
         self._is_decided = threading.Event()
         self._is_open = False
@@ -127,6 +148,16 @@ class _Source:
         if self._error is not None and not self._is_open:
             raise self._error
 
+    @property
+    def rate(self) -> float:
+        """Frames per second according to the source; 25 if that is not plausible."""
+        return self.facts.rate
+
+    @property
+    def n_frames(self) -> int | None:
+        """Number of frames according to the source."""
+        return self.facts.n_frames
+
     def __enter__(self):
         return self
 
@@ -138,34 +169,36 @@ class _Source:
         self._is_over.set()
         self._thread.join(timeout=1.0)
 
+    def pause(self) -> None:
+        """Let go of a camera until :meth:`resume`; a file just waits."""
+
+    def resume(self) -> None:
+        """Take the camera again."""
+
     def _run(self):
-        capture = None
         try:
-            capture = _open_capture(self._source)
-            self._read_properties(capture)
+            self._open()
             self._is_open = True
             self._is_decided.set()
-            self._read(capture)
+            self._read()
         except Exception as error:  # raised in the thread that takes the frames
             self._error = error
         finally:
-            # A capture that the caller opened is for the caller to release.
-            if capture is not None and capture is not self._source:
-                capture.release()
+            self._release()
             self._is_over.set()
             self._is_decided.set()
 
-    def _read_properties(self, capture):
-        import cv2
+    def _open(self):
+        self._capture = open_capture(self._source)
+        self.facts = read_facts(self._capture)
 
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        if 0 < rate <= _PLAUSIBLE_RATE:
-            self.rate = float(rate)
-        n_frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        if 0 < n_frames < math.inf:
-            self.n_frames = int(n_frames)
+    def _release(self):
+        # A capture that the caller opened is for the caller to release.
+        if self._capture is not None and self._capture is not self._source:
+            self._capture.release()
+        self._capture = None
 
-    def _read(self, capture):
+    def _read(self):
         raise NotImplementedError
 
 
@@ -189,6 +222,8 @@ class FileSource(_Source):
         Frames per second according to the file; 25 if that is not plausible.
     n_frames : int or None
         According to the file; in some files only an estimate.
+    n_damaged : int
+        How many frames could not be decoded so far. They are skipped.
     """
 
     drops_frames = False
@@ -202,6 +237,9 @@ class FileSource(_Source):
     ):
         self._step = step
         self._queue: queue.Queue[Frame] = queue.Queue(maxsize=_AHEAD)
+        path = None if is_capture(source) else Path(os.fspath(source))  # type: ignore[arg-type]
+        self._path = path if path is not None and path.is_file() else None
+        self._size = self._path.stat().st_size if self._path is not None else 0
         super().__init__(source, should_stop)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -224,26 +262,36 @@ class FileSource(_Source):
         self._discard()
         super().close()
 
-    def _read(self, capture):
-        seconds, index = -1 / self.rate, 0
-        while not self._is_over.is_set() and capture.grab():
-            seconds = self._time_of(capture, seconds)
-            if index % self._step == 0:
-                is_complete, image = capture.retrieve()
-                if is_complete:
-                    self._put(Frame(index, seconds, _to_rgb(image)))
+    def _read(self):
+        clock = Clock(self.rate)
+        index = due = n_failed = 0
+        last_good = time.monotonic()
+        while not self._is_over.is_set():
+            # OpenCV reports a damaged frame like the end of the file.
+            if not self._capture.grab():
+                n_failed += 1
+                if n_failed > _MOST_DAMAGED or time.monotonic() - last_good > _PATIENCE:
+                    break
+                continue
+            index, self.n_damaged = index + n_failed, self.n_damaged + n_failed
+            n_failed, last_good = 0, time.monotonic()
+            seconds = clock.time(self._stamp())
+            if index >= due:
+                is_decoded, image = self._capture.retrieve()
+                if is_decoded:
+                    image = to_rgb(image, self.facts.stretch)
+                    self._put(Frame(index, seconds, image, last_good))
+                    due = index + self._step
+                else:
+                    self.n_damaged += 1
             index += 1
         if not self._is_over.is_set():
-            self._check_length(index, seconds + 1 / self.rate)
+            self._check_end(index, clock.end)
 
-    def _time_of(self, capture, previous):
-        """Return the time of a frame in the file, if it increases; else count on."""
+    def _stamp(self):
         import cv2
 
-        seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if math.isfinite(seconds) and seconds > max(previous, -1e-9):
-            return seconds
-        return max(previous + 1 / self.rate, 0.0)
+        return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
 
     def _put(self, frame):
         while not self._is_over.is_set():
@@ -261,21 +309,41 @@ class FileSource(_Source):
             except queue.Empty:
                 return
 
-    def _check_length(self, n_read, seconds):
-        """Raise if a file ends long before its header says.
-
-        Half a second and 5 % are tolerated, since many headers only estimate.
-        """
+    def _check_end(self, n_read, seconds):
+        """Count what is missing, and raise if a file ends before it should."""
         if n_read == 0:
             raise VideoReadError(f"{self.name}: the video contains no decodable frame")
-        if self.n_frames is None:
+        stated, is_whole, has_grown = self.facts.seconds, None, False
+        if self._path is not None:
+            stated = shown_seconds(self._path, self.rate) or stated
+            is_whole = is_complete(self._path)
+            has_grown = self._path.stat().st_size != self._size
+            self.n_damaged += max(0, (n_indexed(self._path) or 0) - n_read)
+        if not _is_short(n_read, self.n_frames, seconds, stated, is_whole):
             return
-        expected = self.n_frames / self.rate
-        if n_read < self.n_frames and seconds < 0.95 * expected - 0.5:
-            raise VideoReadError(
-                f"{self.name}: truncated or damaged after {seconds:.1f} of {expected:.1f} s "
-                f"({n_read} of {self.n_frames} frames)"
-            )
+        what = "is still being written; read" if has_grown else "truncated or damaged after"
+        of = " s" if stated is None else f" of {stated:.1f} s ({n_read} of {self.n_frames} frames)"
+        raise VideoReadError(f"{self.name}: {what} {seconds:.1f}{of}")
+
+
+def _is_short(n_read, n_frames, seconds, stated, is_whole):
+    """Return whether a file ends before it should.
+
+    Parameters
+    ----------
+    n_read, seconds : int, float
+        What was read.
+    n_frames, stated : int or None, float or None
+        What there should be.
+    is_whole : bool or None
+        Whether the file is as long as its container says.
+    """
+    if n_frames is not None and n_read >= n_frames:
+        return False
+    if stated is None:
+        return is_whole is False
+    # Many headers only estimate.
+    return seconds < stated - 0.5 - (0 if is_whole is False else 0.05 * stated)
 
 
 class LiveSource(_Source):
@@ -286,6 +354,9 @@ class LiveSource(_Source):
     Parameters
     ----------
     source : int, str or capture
+    reconnect_seconds : float, default=0.0
+        How long to try to reconnect to a camera that is lost, at growing intervals. Captures that
+        the caller opened cannot be opened again.
     should_stop : callable or None, default=None
         As in :func:`open_source`.
 
@@ -302,164 +373,125 @@ class LiveSource(_Source):
 
     drops_frames = True
 
-    def __init__(self, source: VideoSource, *, should_stop: Callable[[], bool] | None = None):
+    def __init__(
+        self,
+        source: VideoSource,
+        *,
+        reconnect_seconds: float = 0.0,
+        should_stop: Callable[[], bool] | None = None,
+    ):
+        self._reconnect_seconds = 0.0 if is_capture(source) else reconnect_seconds
         self._news = threading.Condition()
         self._newest: tuple[int, float, PixelArray] | None = None
+        self._n_read = 0
+        self._last_good = time.monotonic()
+        self._lost_since: float | None = None
+        self._is_paused = threading.Event()
+        self._said: deque[str] = deque()
         super().__init__(source, should_stop)
-        self.n_frames = None
+
+    @property
+    def n_frames(self) -> None:
+        """None: a camera has no end."""
+        return None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the newest frames, each once; raise VideoReadError if the camera goes away."""
-        start, last_sign = None, time.monotonic()
+        """Yield the newest frames, each once; raise VideoReadError if the camera goes away.
+
+        Warn when it is lost, and when it is back.
+        """
+        start = None
         while not self._should_stop():
             with self._news:
                 self._news.wait_for(self._has_news, timeout=_TICK)
                 newest, self._newest = self._newest, None
+            while self._said:
+                warnings.warn(self._said.popleft(), CameraWarning, stacklevel=2)
             if newest is not None:
                 index, moment, image = newest
                 start = moment if start is None else start
-                yield Frame(index, moment - start, _to_rgb(image))
-                last_sign = time.monotonic()
+                image = to_rgb(image, self.facts.stretch)
+                yield Frame(index, moment - start, image, moment)
             elif self._is_over.is_set():
                 if self._error is not None:
                     raise self._error
                 return
-            elif time.monotonic() - last_sign > _SILENCE:
+            elif self._is_silent():
                 raise VideoReadError(f"{self.name} has returned no frame for {_SILENCE:.0f} s")
+
+    def pause(self) -> None:
+        """Release the camera until :meth:`resume`."""
+        self._is_paused.set()
+
+    def resume(self) -> None:
+        """Open the camera again."""
+        self._last_good = time.monotonic()
+        self._is_paused.clear()
 
     def _has_news(self):
         return self._newest is not None or self._is_over.is_set()
 
-    def _read(self, capture):
-        index, last_good = 0, time.monotonic()
+    def _is_silent(self):
+        """Return whether the camera hangs: it neither yields a frame nor fails."""
+        is_expected = self._lost_since is None and not self._is_paused.is_set()
+        patience = _SILENCE + self._reconnect_seconds
+        return is_expected and time.monotonic() - self._last_good > patience
+
+    def _read(self):
+        wait = _FIRST_WAIT
         while not self._is_over.is_set():
-            is_complete, image = capture.read()
-            if is_complete:
-                last_good = time.monotonic()
+            if self._is_paused.is_set():
+                self._release()
+                self._is_over.wait(_TICK)
+                continue
+            try:
+                if self._capture is None:
+                    self._open()
+                self._watch()
+            except VideoReadError as error:
+                self._release()
+                wait = _FIRST_WAIT if self._lost_since is None else min(2 * wait, _LONGEST_WAIT)
+                self._wait_for_camera(error, wait)
+
+    def _watch(self):
+        """Read frames until the camera is lost, or no longer wanted."""
+        opened = time.monotonic()
+        while not (self._is_over.is_set() or self._is_paused.is_set()):
+            is_complete_frame, image = self._capture.read()
+            now = time.monotonic()
+            if is_complete_frame:
+                if self._lost_since is not None:
+                    self._said.append(f"{self.name} is back after {now - self._lost_since:.0f} s")
+                    self._lost_since = None
+                self._last_good = now
                 with self._news:
-                    self._newest = index, last_good, image
+                    self._newest = self._n_read, now, image
                     self._news.notify()
-                index += 1
-            elif time.monotonic() - last_good > _PATIENCE:
+                self._n_read += 1
+            elif now - max(self._last_good, opened) > _PATIENCE:
                 raise VideoReadError(
                     f"{self.name} returns no more frames: it was unplugged, or the stream has ended"
-                    if index
+                    if self._n_read
                     else f"{self.name} is open but returns no frame; another program may use it"
                 )
             else:
                 time.sleep(_PAUSE)
 
+    def _wait_for_camera(self, error, wait):
+        """Wait until the next attempt to reconnect, or raise the error if there is none."""
+        # A film at an address has ended; it would start again.
+        if not (self._n_read and self._reconnect_seconds) or self.facts.n_frames is not None:
+            raise error
+        if self._lost_since is None:
+            self._lost_since = self._last_good
+            self._said.append(f"{error}; trying to reconnect")
+        left = self._lost_since + self._reconnect_seconds - time.monotonic()
+        if left <= 0:
+            raise VideoReadError(
+                f"{self.name} was lost, and did not come back within {self._reconnect_seconds:g} s"
+            )
+        self._is_over.wait(min(wait, left))
+
 
 def _never():
     return False
-
-
-def _is_camera_number(source):
-    return isinstance(source, (int, np.integer))
-
-
-def _is_capture(source):
-    """Return whether a source is an opened ``cv2.VideoCapture``, or works like one."""
-    return hasattr(source, "retrieve")
-
-
-def _is_live(source):
-    """Return whether a source has no end and does not wait for its frames to be taken."""
-    if _is_capture(source):
-        import cv2
-
-        return not source.get(cv2.CAP_PROP_FRAME_COUNT) > 0
-    if _is_camera_number(source):
-        return True
-    return "://" in os.fspath(source) or os.fspath(source).startswith("/dev/video")
-
-
-def _source_name(source):
-    """Return the name of a source in messages."""
-    if _is_capture(source):
-        return "the capture"
-    return f"camera {source}" if _is_camera_number(source) else os.fspath(source)
-
-
-def _check_source(source):
-    """Raise before OpenCV is called if a source cannot be a video, camera or stream."""
-    if _is_capture(source) or _is_camera_number(source):
-        return
-    if not isinstance(source, (str, os.PathLike)):
-        raise TypeError(
-            f"source is a {type(source).__name__}; expected the path of a video, the number of "
-            f"a camera, the address of a stream, or an opened cv2.VideoCapture."
-        )
-    if _is_live(source):
-        return
-    path = Path(source)
-    if path.is_dir():
-        raise VideoReadError(f"{path} is a folder; name a video in it")
-    # A pattern such as frame_%03d.png stands for many files, none of which has that name.
-    if not path.exists() and "%" not in path.name:
-        raise VideoReadError(f"{path}: there is no such file")
-    if path.exists() and not os.access(path, os.R_OK):
-        raise VideoReadError(f"{path}: no permission to read this file")
-
-
-def _open_capture(source):
-    """Open a source with OpenCV; return a capture as it is."""
-    import cv2
-
-    if _is_capture(source):
-        return source
-    with quiet_opencv():
-        capture = cv2.VideoCapture(int(source) if _is_camera_number(source) else os.fspath(source))
-    if capture.isOpened():
-        return capture
-    capture.release()
-    if _is_camera_number(source):
-        raise VideoReadError(
-            f"camera {source} cannot be opened: it is absent, used by another program, or you "
-            f"lack permission{_cameras()}. Try another number or the address of a stream."
-        )
-    if _is_live(source):
-        raise VideoReadError(
-            f"{source} cannot be opened: nothing responds there, or it is not a video stream. "
-            f"Try it in a player such as VLC."
-        )
-    raise VideoReadError(
-        f"{source}: not a video that OpenCV can read, or a truncated one. Expected MP4, MOV, "
-        f"AVI, MKV or WebM; a player that opens it can convert it."
-    )
-
-
-def _cameras():
-    """Return which cameras exist, if the system shows them."""
-    if sys.platform != "linux":
-        return ""
-    numbers = sorted(
-        int(device.name[5:])
-        for device in Path("/dev").glob("video*")
-        if device.name[5:].isdecimal()
-    )
-    if not numbers:
-        return " (no camera was found on this computer)"
-    return f" (found on this computer: {', '.join(map(str, numbers))})"
-
-
-@contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Silence OpenCV's own messages about files that cannot be opened."""
-    import cv2
-
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-
-
-def _to_rgb(image):
-    """Convert a frame from OpenCV, in BGR, BGRA or grey, to RGB."""
-    import cv2
-
-    if image.ndim == 2 or image.shape[2] == 1:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
-    return cv2.cvtColor(image, code)

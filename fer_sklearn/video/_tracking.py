@@ -10,9 +10,9 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._utils.typing import FloatArray, LabelArray
+from .._utils.typing import FloatArray, LabelArray, PixelArray
 
-__all__ = ["FaceTracker", "TrackedFace"]
+__all__ = ["FaceTracker", "TrackedFace", "VideoFrame"]
 
 # Time constants in seconds: of the boxes that are drawn, of the speed of a face, and of how long
 # a face that is not seen is expected to keep moving.
@@ -58,6 +58,34 @@ class TrackedFace:
     emotion: str
     probability: float
     probabilities: FloatArray
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """One frame and the faces in it.
+
+    Attributes
+    ----------
+    index : int
+        Position among all frames of the source, from 0.
+    seconds : float
+        Time from the start: according to the file, or to the clock for a camera.
+    image : ndarray of shape (h, w, 3), uint8
+        RGB.
+    faces : list of TrackedFace
+        Faces detected in this frame; empty if it was not searched.
+    shown : list of TrackedFace
+        Faces to draw: those of the last searched frame, and those lost a moment ago.
+    is_searched : bool
+        False for the frames that `stride` skips.
+    """
+
+    index: int
+    seconds: float
+    image: PixelArray
+    faces: list[TrackedFace]
+    shown: list[TrackedFace]
+    is_searched: bool
 
 
 class FaceTracker:

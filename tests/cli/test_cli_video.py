@@ -22,7 +22,7 @@ import sys
 from videos import Camera, SquareReader, squares
 from fer_sklearn.cli import _video, _webcam, main
 
-_video.load_model = lambda name, labels: SquareReader(seconds=0.02)
+_video.load_reader = lambda *args, **options: SquareReader(seconds=0.02)
 if sys.argv[1] == "webcam":
     camera = Camera(rate=50, draw=lambda i: squares((60 + i % 200, 60, "happy")))
     analyze = _webcam.analyze
@@ -39,7 +39,7 @@ def video(tmp_path_factory):
 @pytest.fixture
 def square_reader(monkeypatch):
     """Treat squares as faces."""
-    monkeypatch.setattr(_video, "load_model", lambda name, labels: SquareReader())
+    monkeypatch.setattr(_video, "load_reader", lambda *args, **options: SquareReader())
 
 
 @pytest.fixture
@@ -57,15 +57,21 @@ def test_a_video_is_summarised(video, capsys):
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0] == f"{video}: 2.0 s, 50 frames, 50 searched, 1 face(s)"
-    assert lines[1].split() == ["face", "seconds", "first", "last", "emotion", "happy", "sad"]
-    assert lines[2].split()[:5] == ["0", "2.0", "0.0", "2.0", "happy"]
+    columns = ["face", "seconds", "first", "last", "emotion", "changes", "happy", "sad"]
+    assert lines[1].split() == columns
+    assert lines[2].split()[:6] == ["0", "2.0", "0.0", "2.0", "happy", "0"]
+    assert [line.split() for line in lines[-3:]] == [
+        ["mean", "probabilities"],
+        ["face", "happy", "sad"],
+        ["0", "90", "%", "10", "%"],
+    ]
     assert err == ""
 
 
 @pytest.mark.usefixtures("square_reader")
 def test_all_files_are_written(video, tmp_path, capsys):
-    outputs = [tmp_path / "a.csv", tmp_path / "a.mp4", tmp_path / "a.png"]
-    options = [("--output", "--annotate", "--plot")[i] for i in range(3)]
+    outputs = [tmp_path / name for name in ("a.csv", "a.mp4", "faces.csv", "a.png")]
+    options = ["--output", "--annotate", "--faces", "--plot"]
     arguments = [part for pair in zip(options, outputs, strict=True) for part in pair]
     assert run("video", video, *arguments, "--format", "json") == 0
     out, err = capsys.readouterr()
@@ -73,7 +79,9 @@ def test_all_files_are_written(video, tmp_path, capsys):
     assert err.splitlines() == [f"Written to {path}" for path in outputs]
     assert len(csv_rows(outputs[0].read_text())) == 50
     assert len(read_video(outputs[1])) == 50
-    assert outputs[2].stat().st_size > 5000
+    (face,) = csv_rows(outputs[2].read_text())
+    assert (face["face"], face["happy"], face["mean_happy"]) == ("0", "1.0", "0.9")
+    assert outputs[3].stat().st_size > 5000
 
     assert run("video", video, *arguments) == 1
     assert "exists already" in capsys.readouterr().err
@@ -133,12 +141,21 @@ def test_a_missing_camera_is_reported_in_one_line(capfd):
 @pytest.mark.usefixtures("camera")
 def test_a_camera_that_goes_away_is_summarised(tmp_path, capsys):
     timeline = tmp_path / "a.csv"
-    assert run("webcam", "--headless", "--output", timeline) == 1
+    assert run("webcam", "--headless", "--output", timeline, "--reconnect", 0) == 1
     out, err = capsys.readouterr()
     assert out.startswith("camera 0: ")
     assert "1 face(s)" in out
     assert err.splitlines()[-1].startswith("fer-sklearn: error: camera 0 returns no more frames")
     assert len(csv_rows(timeline.read_text())) > 1
+
+
+@pytest.mark.usefixtures("camera")
+def test_a_lost_camera_is_waited_for(capsys):
+    assert run("webcam", "--headless", "--reconnect", "0.3") == 1
+    lost, error = capsys.readouterr().err.splitlines()
+    assert lost.startswith("fer-sklearn: warning: camera 0 returns no more frames: ")
+    assert lost.endswith("; trying to reconnect")
+    assert error == "fer-sklearn: error: camera 0 was lost, and did not come back within 0.3 s"
 
 
 def test_a_camera_is_watched_for_a_duration(camera, capsys):

@@ -72,6 +72,58 @@ def slow_down(path, n_fast, factor):
     path.write_bytes(data)
 
 
+def trim(path, *, first=0, n_frames):
+    """Let the edit list of an MP4 file show only some frames, as when a phone trims a video."""
+    data = bytearray(path.read_bytes())
+    shown = data.index(b"elst") + 12
+    (duration,) = struct.unpack(">I", data[shown : shown + 4])
+    times = data.index(b"stts") + 12
+    n_all, length = struct.unpack(">II", data[times : times + 8])
+    table = struct.pack(">II", duration * n_frames // n_all, first * length)
+    data[shown : shown + 8] = table
+    path.write_bytes(data)
+
+
+def set_pixel_shape(path, width, height):
+    """Let an MP4 file say that its pixels are not squares (``pasp``)."""
+    data = bytearray(path.read_bytes())
+    # The box belongs at the end of the sample entry, the last of the names here.
+    names = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4v")
+    starts = [data.index(name, data.index(b"moov")) for name in names]
+    box = struct.pack(">I4sII", 16, b"pasp", width, height)
+    end = starts[-1] - 4 + struct.unpack(">I", data[starts[-1] - 4 : starts[-1]])[0]
+    for start in starts:
+        size = struct.unpack(">I", data[start - 4 : start])[0]
+        data[start - 4 : start] = struct.pack(">I", size + len(box))
+    data[end:end] = box
+    path.write_bytes(data)
+
+
+def state_n_frames(path, n_frames):
+    """Let the header of an AVI file state another number of frames."""
+    data = bytearray(path.read_bytes())
+    for start in (data.index(b"avih") + 24, data.index(b"strh") + 40):
+        data[start : start + 4] = struct.pack("<I", n_frames)
+    path.write_bytes(data)
+
+
+def state_milliseconds(path):
+    """Let an MKV file of 25 frames per second state a rate of 1,000, as screen recorders do."""
+    before, after = (struct.pack(">I", nanoseconds) for nanoseconds in (40_000_000, 1_000_000))
+    data = path.read_bytes()
+    assert data.count(before) == 1
+    path.write_bytes(data.replace(before, after))
+
+
+def damage(path, start, end, *, noise=False):
+    """Overwrite a part of a file, given by its start and end as fractions of the file."""
+    data = bytearray(path.read_bytes())
+    start, end = round(start * len(data)), round(end * len(data))
+    random = np.random.default_rng(0)
+    data[start:end] = random.bytes(end - start) if noise else bytes(end - start)
+    path.write_bytes(data)
+
+
 class SquareReader:
     """Stands in for a FaceReader: squares are faces, and their colour is the emotion."""
 
@@ -120,15 +172,18 @@ class Camera:
         Readings, from 0, that fail although it is still there.
     draw : callable or None
         From the number of a frame to an RGB image.
+    is_open : bool
+        Whether it can be opened.
     """
 
-    def __init__(self, *, rate=100, n_frames=None, bad=(), draw=None):
+    def __init__(self, *, rate=100, n_frames=None, bad=(), draw=None, is_open=True):
         self.rate, self.n_frames, self.bad, self.draw = rate, n_frames, set(bad), draw
         self.n_read = self.n_given = 0
         self.released = False
+        self.is_open = is_open
 
     def isOpened(self):
-        return True
+        return self.is_open
 
     def get(self, name):
         return {cv2.CAP_PROP_FPS: float(self.rate)}.get(name, 0.0)
@@ -155,8 +210,8 @@ class Camera:
 class VideoFile(Camera):
     """Stands in for the capture of a video, and counts the frames that are converted."""
 
-    def __init__(self, n_frames, *, times=None, stated=None):
-        super().__init__(rate=25, n_frames=n_frames)
+    def __init__(self, n_frames, *, times=None, stated=None, bad=()):
+        super().__init__(rate=25, n_frames=n_frames, bad=bad)
         self.times = times
         self.stated = n_frames if stated is None else stated
         self.n_retrieved = 0
@@ -169,7 +224,8 @@ class VideoFile(Camera):
         return super().get(name)
 
     def grab(self):
-        if self.n_given == self.n_frames:
+        self.n_read += 1
+        if self.n_read - 1 in self.bad or self.n_given == self.n_frames:
             return False
         self.n_given += 1
         return True

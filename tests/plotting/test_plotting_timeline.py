@@ -74,6 +74,18 @@ def test_frames_that_are_far_apart_leave_no_gaps():
     assert not np.isnan(ax.lines[0].get_xdata()).any()
 
 
+def test_the_axis_covers_the_whole_video_if_its_length_is_known():
+    ax = EmotionTimelineDisplay.from_rows(_rows([20.0, 20.1]), duration=90).axes_[0]
+    assert ax.get_xlim() == (0, 90)
+    assert [label.get_text() for label in ax.get_xticklabels()][1:3] == ["0:00", "0:10"]
+
+
+def test_the_title_counts_time_and_not_frames():
+    rows = _rows([0.0, 1.5]) + _rows([3.0, 3.5, 4.0, 4.5], emotion="sad")
+    ax = EmotionTimelineDisplay.from_rows(rows).axes_[0]
+    assert ax.get_title(loc="left") == "face 1: happy 60 % of the time"
+
+
 def test_a_single_frame_is_a_point():
     ax = EmotionTimelineDisplay.from_rows(_rows([3.0])).axes_[0]
     assert ax.lines[0].get_marker() == "."

@@ -2,6 +2,7 @@
 
 import csv
 import gc
+import math
 import threading
 import time
 
@@ -11,8 +12,8 @@ import pytest
 from videos import Camera, SquareReader, moving, read_video, squares, write_video
 
 from fer_sklearn.exceptions import VideoReadError
-from fer_sklearn.video import TIMELINE_COLUMNS, analyze_video, iter_video
-from fer_sklearn.video._outputs import VideoWriter
+from fer_sklearn.video import TIMELINE_COLUMNS, TrackedFace, VideoFrame, analyze_video, iter_video
+from fer_sklearn.video._outputs import Counter, VideoWriter
 
 # The timeline of a video of squares: two faces, one of which turns sad.
 _TURNS = 30
@@ -151,6 +152,79 @@ def test_a_video_gives_a_timeline_an_annotated_video_and_a_summary(video, tmp_pa
     first, *_ = str(summary).splitlines()
     assert first == f"{video}: 2.0 s, 50 frames, 50 searched, 2 face(s)"
     assert [row["face"] for row in summary.rows()] == [0, 1]
+
+
+def test_a_table_has_one_row_per_face(video, tmp_path):
+    path = tmp_path / "faces.csv"
+    summary = analyze_video(video, SquareReader(), faces_path=path, smoothing_seconds=0)
+    rows = _rows(path)
+    assert list(rows[0]) == [
+        *("face", "seconds", "first", "last", "emotion", "n_changes"),
+        *("happy", "sad", "mean_happy", "mean_sad"),
+    ]
+    turning = max(summary.faces, key=lambda face: face.n_changes)
+    fraction = _TURNS / 50
+    assert (turning.emotion, turning.n_changes) == ("happy", 1)
+    assert turning.fractions == pytest.approx({"happy": fraction, "sad": 1 - fraction})
+    assert turning.mean_probabilities["happy"] == pytest.approx(
+        0.9 * fraction + 0.2 * (1 - fraction)
+    )
+    (other,) = [face for face in summary.faces if face is not turning]
+    assert (other.emotion, other.n_changes) == ("sad", 0)
+    assert other.mean_probabilities == pytest.approx({"happy": 0.2, "sad": 0.8})
+    row = rows[turning.face]
+    assert (row["n_changes"], row["happy"], row["first"], row["last"]) == (
+        "1",
+        "0.6",
+        "0.0",
+        "1.96",
+    )
+
+
+def test_a_table_of_a_video_without_faces_has_a_header(tmp_path):
+    video = write_video(tmp_path / "empty.mp4", [squares()] * 3)
+    analyze_video(video, SquareReader(), faces_path=tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == (
+        "face,seconds,first,last,emotion,n_changes,happy,sad,mean_happy,mean_sad\n"
+    )
+
+
+def test_labels_without_probabilities_have_no_means(video, tmp_path):
+    class Labels(SquareReader):
+        def predict(self, images):
+            labels, y_proba = super().predict(images)
+            return labels, np.full_like(y_proba, np.nan)
+
+    path = tmp_path / "a.csv"
+    summary = analyze_video(video, Labels(), faces_path=path)
+    assert "mean" not in str(summary)
+    assert {row["mean_happy"] for row in _rows(path)} == {""}
+    assert summary.rows()[0]["mean_sad"] is None
+
+
+def _frame(seconds, emotion="happy"):
+    unknown = np.full(4, np.nan)
+    face = TrackedFace(0, unknown, unknown, 1.0, emotion, 0.7, np.array([0.7, 0.3]))
+    return VideoFrame(round(25 * seconds), seconds, None, [face], [face], True)
+
+
+@pytest.mark.parametrize(("max_gap", "expected"), [(math.inf, 60.04), (2.0, 2.04)])
+def test_time_without_a_camera_is_not_counted(max_gap, expected):
+    counter = Counter(["happy", "sad"], 0.04, max_gap=max_gap)
+    for seconds in (0.0, 60.0):
+        counter.add(_frame(seconds))
+    (face,) = counter.summary().faces
+    assert face.seconds == pytest.approx(expected)
+    assert face.last == 60.0
+
+
+def test_frames_with_the_same_time_are_counted():
+    counter = Counter(["happy", "sad"], 0.04)
+    for seconds, emotion in [(0.0, "happy"), (0.0, "sad"), (0.0, "happy")]:
+        counter.add(_frame(seconds, emotion))
+    (face,) = counter.summary().faces
+    assert face.n_changes == 2
+    assert face.fractions["happy"] == pytest.approx(1, abs=1e-3)
 
 
 def test_a_stride_of_five_keeps_the_length_and_frame_rate(video, tmp_path):

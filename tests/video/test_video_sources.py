@@ -1,14 +1,31 @@
 """Frames from videos, in order, and from cameras, the newest one."""
 
+import itertools
 import threading
 import time
+import wave
 
+import cv2
 import numpy as np
 import pytest
-from videos import Camera, VideoFile, moving, slow_down, squares, turn_by_quarter, write_video
+from videos import (
+    Camera,
+    VideoFile,
+    damage,
+    moving,
+    set_pixel_shape,
+    slow_down,
+    squares,
+    state_milliseconds,
+    state_n_frames,
+    trim,
+    turn_by_quarter,
+    write_video,
+)
 
-from fer_sklearn.exceptions import VideoReadError
+from fer_sklearn.exceptions import CameraWarning, VideoReadError
 from fer_sklearn.video import _sources
+from fer_sklearn.video._capture import Clock, is_complete, to_rgb
 from fer_sklearn.video._sources import open_source
 
 
@@ -66,6 +83,173 @@ def test_times_are_counted_if_a_video_has_none(time_):
 def test_times_never_decrease():
     times = [frame.seconds for frame in _read(VideoFile(4, times=[0.0, 40.0, 20.0, 120.0]))]
     assert times == pytest.approx([0, 0.04, 0.08, 0.12])
+
+
+def test_a_repeated_time_does_not_shift_later_ones():
+    times = [frame.seconds for frame in _read(VideoFile(5, times=[0.0, 40.0, 40.0, 80.0, 120.0]))]
+    assert times == pytest.approx([0, 0.04, 0.08, 0.08, 0.12])
+
+
+def test_a_missing_time_does_not_shift_later_ones():
+    clock = Clock(25)
+    stamps = [0.0, 2.0, 4.0, 0.0, 4.08, np.nan, 4.16]
+    assert [clock.time(stamp) for stamp in stamps] == pytest.approx(
+        [0, 2, 4, 4.04, 4.08, 4.12, 4.16]
+    )
+
+
+def test_a_clock_that_is_set_back_goes_on():
+    clock = Clock(25)
+    stamps = [0.0, 3.0, 6.0, 0.0, 0.1, 0.2]
+    assert [clock.time(stamp) for stamp in stamps] == pytest.approx([0, 3, 6, 6.04, 6.14, 6.24])
+
+
+@pytest.mark.parametrize("first", [0, 5])
+def test_a_trimmed_video_is_not_truncated(tmp_path, first):
+    video = write_video(tmp_path / "a.mp4", moving(75))
+    trim(video, first=first, n_frames=20)
+    frames = _read(video)
+    assert len(frames) == 20
+    assert [frames[0].seconds, frames[-1].seconds] == pytest.approx([0, 19 / 25])
+    column = int(np.argmax(frames[0].image[120, :, 0] > 200))
+    assert column == pytest.approx(40 + 3 * first, abs=2)
+
+
+@pytest.mark.parametrize("stated", [5000, 5, 0])
+def test_a_wrong_number_of_frames_is_no_error(tmp_path, stated):
+    video = write_video(tmp_path / "a.avi", moving(50), codec="MJPG")
+    state_n_frames(video, stated)
+    with open_source(video) as source:
+        assert len(list(source)) == 50
+        assert source.n_damaged == 0
+
+
+def test_a_rate_that_is_the_resolution_of_the_clock(tmp_path):
+    video = write_video(tmp_path / "a.mkv", moving(50))
+    state_milliseconds(video)
+    assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FPS) == 1000
+    with open_source(video) as source:
+        assert source.rate == 25
+        frames = list(source)
+    assert [frame.seconds for frame in frames] == pytest.approx([i / 25 for i in range(50)])
+
+
+@pytest.mark.parametrize(
+    ("pixel", "shape"), [((2, 1), (240, 640)), ((8, 9), (270, 320)), ((1000, 1), (240, 320))]
+)
+def test_pixels_become_squares(tmp_path, pixel, shape):
+    video = write_video(tmp_path / "a.mp4", [squares((60, 60, "happy"))] * 3)
+    set_pixel_shape(video, *pixel)
+    image = _read(video)[0].image
+    assert image.shape == (*shape, 3)
+    width, height = shape[1] / 320, shape[0] / 240
+    assert image[round(45 * height), round(75 * width), 0] > 200
+    assert image[round(60 * height), round(95 * width), 0] < 160
+
+
+def test_pixels_of_a_rotated_video_become_squares(tmp_path):
+    video = write_video(tmp_path / "a.mp4", [squares((60, 60, "happy"))] * 3)
+    turn_by_quarter(video)
+    set_pixel_shape(video, 2, 1)
+    image = _read(video)[0].image
+    assert image.shape == (640, 240, 3)
+    assert image[120, 180, 0] > 200 > image[60, 60, 0]
+
+
+@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize(
+    ("name", "codec", "n_damaged"),
+    [("a.mp4", "mp4v", 1), ("a.avi", "MJPG", 4), ("b.avi", "mp4v", 9)],
+)
+def test_damaged_frames_are_skipped_and_counted(tmp_path, name, codec, n_damaged, noise):
+    video = write_video(tmp_path / name, moving(75, step=2), codec=codec)
+    damage(video, 0.45, 0.5, noise=noise)
+    with open_source(video) as source:
+        frames = list(source)
+    assert source.n_damaged == n_damaged
+    assert len(frames) == 75 - n_damaged
+    if name == "a.mp4":
+        # The others keep their places and times.
+        assert [frame.index for frame in frames[-30:]] == list(range(45, 75))
+        assert frames[-1].seconds == pytest.approx(74 / 25)
+
+
+def test_a_damaged_frame_does_not_disturb_the_stride(tmp_path):
+    video = VideoFile(20, bad=[6])
+    with open_source(video, stride=3) as source:
+        assert [frame.index for frame in source] == [0, 3, 7, 10, 13, 16, 19]
+        assert source.n_damaged == 1
+
+
+def test_a_video_that_cannot_be_read_to_its_end_is_an_error(tmp_path):
+    video = write_video(tmp_path / "a.mp4", moving(75))
+    size = video.stat().st_size
+    data = video.read_bytes()
+    end = data.index(b"moov") / size
+    damage(video, 0.3 * end, end - 0.001)
+    with pytest.raises(VideoReadError, match=r"truncated or damaged after \d\.\d of 3\.0 s"):
+        _read(video)
+
+
+def test_an_mkv_file_that_says_when_it_ends_is_checked(tmp_path):
+    video = write_video(tmp_path / "a.mkv", moving(75))
+    assert is_complete(video)
+    video.write_bytes(video.read_bytes()[:-100])
+    assert is_complete(video) is False
+    assert len(_read(video)) == 75  # the index at the end is not needed
+
+
+def _sound(path):
+    """Write a second of silence, or what looks like other files of sound."""
+    if path.suffix == ".wav":
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(8000)
+            file.writeframes(bytes(16000))
+    elif path.suffix == ".mp4":
+        write_video(path, moving(5))
+        path.write_bytes(path.read_bytes().replace(b"vide", b"soun"))
+    else:
+        cover = cv2.imencode(".jpg", squares())[1].tobytes()
+        picture = b"\0image/jpeg\0\x03\0" + cover
+        tag = b"APIC" + len(picture).to_bytes(4, "big") + b"\0\0" + picture
+        length = bytes(len(tag) >> shift & 127 for shift in (21, 14, 7, 0))
+        path.write_bytes(b"ID3\x03\0\0" + length + tag + (b"\xff\xfb\x90\0" + bytes(413)) * 50)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.mp4", "cover.mp3"])
+def test_sound_is_no_video(tmp_path, name):
+    path = _sound(tmp_path / name)
+    with pytest.raises(VideoReadError, match=r"contains only sound, and no video$"):
+        open_source(path)
+
+
+def _noise(n_frames):
+    random = np.random.default_rng(0)
+    return [random.integers(0, 256, (240, 320, 3), dtype=np.uint8) for _ in range(n_frames)]
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_video_that_grows_while_it_is_read(tmp_path, is_finished):
+    video = write_video(tmp_path / "a.mkv", _noise(40), codec="MJPG")
+    data = video.read_bytes()
+    half, most = len(data) // 2, len(data) * 3 // 5
+    video.write_bytes(data[:half])
+    frames = []
+    with open_source(video) as source:
+        reading = iter(source)
+        frames.append(next(reading))
+        with open(video, "ab") as file:
+            file.write(data[half:] if is_finished else data[half:most])
+        if is_finished:
+            frames += reading
+            assert len(frames) == 40
+        else:
+            with pytest.raises(VideoReadError, match=r"is still being written; read .* of 1\.6 s"):
+                frames += reading
+            assert 20 < len(frames) < 40
 
 
 def test_skipped_frames_are_grabbed_but_not_converted():
@@ -185,6 +369,90 @@ def test_a_camera_that_hangs_is_reported(monkeypatch):
         _read(Camera(rate=0.5))
 
 
+class _Cameras:
+    """Stands in for ``cv2.VideoCapture``: each connection is the next camera, or fails."""
+
+    def __init__(self, *cameras):
+        self.cameras = list(cameras)
+        self.n_opened = 0
+
+    def __call__(self, source):
+        self.n_opened += 1
+        return self.cameras.pop(0) if self.cameras else Camera(is_open=False)
+
+
+@pytest.fixture
+def short_waits(monkeypatch):
+    monkeypatch.setattr(_sources, "_PATIENCE", 0.1)
+    monkeypatch.setattr(_sources, "_FIRST_WAIT", 0.05)
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_a_lost_camera_reconnects_and_says_so(monkeypatch):
+    cameras = _Cameras(Camera(n_frames=5), Camera(is_open=False), Camera(n_frames=0), Camera())
+    monkeypatch.setattr("cv2.VideoCapture", cameras)
+    frames = []
+    with open_source(0, reconnect_seconds=30) as source, pytest.warns(CameraWarning) as warned:
+        frames += itertools.takewhile(lambda frame: frame.index < 8, source)
+    assert cameras.n_opened == 4
+    indices = [frame.index for frame in frames]
+    assert indices == sorted(set(indices))
+    # By the clock: two attempts, each after a pause, and the patience with two cameras.
+    assert np.diff([frame.seconds for frame in frames]).max() > 0.3
+    lost, back = [str(warning.message) for warning in warned]
+    assert lost.startswith("camera 0 returns no more frames: it was unplugged, or the stream has")
+    assert lost.endswith("; trying to reconnect")
+    assert back.startswith("camera 0 is back after ")
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_intervals_between_attempts_grow(monkeypatch):
+    waits = []
+
+    class Waits(_sources.LiveSource):
+        def _wait_for_camera(self, error, wait):
+            waits.append(wait)
+            super()._wait_for_camera(error, min(wait, 0.01))
+
+    monkeypatch.setattr("cv2.VideoCapture", _Cameras(Camera(n_frames=3)))
+    monkeypatch.setattr(_sources, "_LONGEST_WAIT", 0.3)
+    with (
+        pytest.warns(CameraWarning, match="trying to reconnect"),
+        pytest.raises(VideoReadError, match=r"did not come back within 0\.5"),
+        Waits(1, reconnect_seconds=0.5) as source,
+    ):
+        list(source)
+    assert waits[:5] == [0.05, 0.1, 0.2, 0.3, 0.3]
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_a_video_at_an_address_does_not_start_again(monkeypatch):
+    cameras = _Cameras(VideoFile(5), VideoFile(5))
+    monkeypatch.setattr("cv2.VideoCapture", cameras)
+    with (
+        pytest.raises(VideoReadError, match="the stream has ended"),
+        open_source("http://localhost/a.mp4", reconnect_seconds=30) as source,
+    ):
+        list(source)
+    assert cameras.n_opened == 1
+
+
+def test_a_paused_camera_is_released(monkeypatch):
+    cameras = _Cameras(first := Camera(), Camera())
+    monkeypatch.setattr("cv2.VideoCapture", cameras)
+    with open_source(0) as source:
+        taken = iter(source)
+        next(taken)
+        source.pause()
+        while not first.released:
+            time.sleep(0.01)
+        assert cameras.n_opened == 1
+        source.resume()
+        while cameras.n_opened == 1:
+            next(taken)
+        assert next(taken).index > 0
+
+
 @pytest.mark.parametrize("make", [lambda: Camera(rate=0.5), lambda: VideoFile(10**6)])
 def test_waiting_ends_on_request(make):
     start = time.monotonic()
@@ -205,6 +473,6 @@ def test_grey_and_transparent_frames_become_rgb(shape):
         image[..., 2] = 255
     else:
         image[...] = 255
-    rgb = _sources._to_rgb(image)
+    rgb = to_rgb(image)
     assert rgb.shape == (8, 9, 3)
     assert (rgb[..., 0] == 255).all()
