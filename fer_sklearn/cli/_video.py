@@ -232,7 +232,7 @@ def _page(args):
     from ..video import StreamPage
 
     page = StreamPage(port=args.port)
-    note(f"Open {page.url} in a browser to watch; press Stop there or Ctrl-C here to end.")
+    note(f"Open {page.url} in a browser to watch; press Finish there or Ctrl-C here to end.")
     return page
 
 

@@ -35,6 +35,9 @@ __all__ = ["VideoStream", "analyze_video", "iter_video"]
 
 # A camera that yields no frame for longer than this, in seconds, was lost or paused.
 _LONGEST_GAP = 2.0
+# How often a viewer that is paused is asked, and how often it gets a new table, in seconds; and how
+# many faces that lists.
+_TICK, _TABLE_INTERVAL, _N_LISTED = 0.05, 1.0, 100
 
 
 def iter_video(
@@ -206,6 +209,19 @@ class VideoStream:
         """How many frames of a file could not be decoded so far; they are skipped."""
         return self._source.n_damaged
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether a camera is lost, and is being reconnected."""
+        return self._source.is_lost
+
+    def pause(self) -> None:
+        """Release a camera, until :meth:`resume`; a file just waits."""
+        self._source.pause()
+
+    def resume(self) -> None:
+        """Open the camera again."""
+        self._source.resume()
+
     def close(self) -> None:
         """Release the file or camera. You may close a stream twice."""
         source = getattr(self, "_source", None)
@@ -227,6 +243,7 @@ class VideoStream:
                     faces=faces,
                     shown=self._tracker.shown(frame.seconds),
                     is_searched=is_due,
+                    arrived=frame.arrived,
                 )
 
     def _track(self, frame):
@@ -281,8 +298,9 @@ def analyze_video(
     viewer : callable or None, default=None
         Called without arguments once the source is open; returns a context manager that shows
         the annotated frames, such as :class:`~fer_sklearn.video.StreamPage`. It needs the
-        methods ``show(frame)`` and ``update(status)``, and an attribute ``closed``; the analysis
-        stops once that is true.
+        methods ``show(frame, arrived=…)`` and ``update(status)`` of that class, and an attribute
+        ``closed``; the analysis stops once that is true. While an attribute ``paused`` is true,
+        it waits, and a camera is released.
     duration : float or None, default=None
         Stop after this many seconds of video.
     should_stop : callable or None, default=None
@@ -316,7 +334,7 @@ def analyze_video(
     if duration is not None and not duration > 0:
         raise ValueError(f"duration={duration!r}; expected a number of seconds above 0, or None.")
     _check_outputs(source, output, annotated_video, plot_path, faces_path)
-    stop = _Stop(should_stop)
+    control = _Control(should_stop)
     with ExitStack() as stack:
         stream = stack.enter_context(
             iter_video(
@@ -329,17 +347,20 @@ def analyze_video(
                 max_lost_seconds=max_lost_seconds,
                 drop_frames=drop_frames,
                 reconnect_seconds=reconnect_seconds,
-                should_stop=stop,
+                should_stop=control,
             )
         )
+        control.stream = stream
         if viewer is not None:
-            stop.viewer = stack.enter_context(viewer())
+            control.viewer = stack.enter_context(viewer())
         if plot_path is not None and output is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fer_sklearn_"))
             output = Path(folder) / "timeline.csv"
         max_gap = _LONGEST_GAP if stream.drops_frames else math.inf
         counter = Counter(stream.classes, 1 / stream.rate, max_gap=max_gap)
-        problem = _record(stream, counter, output, annotated_video, stop.viewer, duration, progress)
+        problem = _record(
+            stream, counter, output, annotated_video, control.viewer, duration, progress
+        )
         summary = counter.summary(stream.name, n_damaged=stream.n_damaged, problem=problem)
         try:
             if faces_path is not None:
@@ -359,7 +380,7 @@ def _record(stream, counter, output, annotated_video, viewer, duration, progress
             rows = stack.enter_context(TimelineWriter(output, stream.classes))
         if annotated_video is not None:
             video = stack.enter_context(VideoWriter(annotated_video, stream.rate))
-        pace = _Pace()
+        pace, n_tables = _Pace(), 0
         try:
             for frame in _with_bar(stream, progress, all_frames=video is not None):
                 if duration is not None and frame.seconds >= duration:
@@ -373,11 +394,25 @@ def _record(stream, counter, output, annotated_video, viewer, duration, progress
                 if video is not None:
                     video.write(image, frame.seconds)
                 if viewer is not None:
-                    viewer.update(_status(frame, stream.classes, pace.tick()))
-                    viewer.show(image)
+                    status = _status(frame, stream.classes, pace.tick())
+                    if pace.seconds >= n_tables * _TABLE_INTERVAL:
+                        status["table"] = _table(counter)
+                        n_tables = 1 + int(pace.seconds / _TABLE_INTERVAL)
+                    viewer.update(status)
+                    viewer.show(image, arrived=frame.arrived if stream.drops_frames else None)
         except (VideoReadError, OSError) as error:
             return str(error)
+        finally:
+            if viewer is not None:
+                viewer.update({"table": _table(counter)})
     return None
+
+
+def _table(counter):
+    """Return the rows of the faces that viewers list, so far."""
+    faces = counter.summary()
+    faces.faces = sorted(faces.faces, key=lambda face: -face.seconds)[:_N_LISTED]
+    return sorted(faces.rows(), key=lambda row: row["face"])
 
 
 def _check_outputs(source, output, annotated_video, plot_path, faces_path):
@@ -399,16 +434,42 @@ def _check_outputs(source, output, annotated_video, plot_path, faces_path):
         check_writable(path, suffixes=suffixes.get(name), name=name)
 
 
-class _Stop:
-    """Whether to stop: because the caller says so, or the user closed the viewer."""
+class _Control:
+    """Ends or pauses an analysis, because the caller or a user of the viewer says so.
+
+    The source calls it before each frame and while waiting for one.
+    """
 
     def __init__(self, should_stop):
         self._should_stop = should_stop
-        self.viewer = None
+        self._was_lost = False
+        self.stream: Any = None
+        self.viewer: Any = None
 
     def __call__(self):
+        if self.viewer is not None:
+            self._tell_if_lost()
+            self._wait_if_paused()
+        return self._is_over()
+
+    def _is_over(self):
         is_stopped = self._should_stop is not None and self._should_stop()
         return is_stopped or (self.viewer is not None and self.viewer.closed)
+
+    def _tell_if_lost(self):
+        is_lost = self.stream.is_lost
+        if is_lost and not self._was_lost:
+            message = f"{self.stream.name} is lost; trying to reconnect"
+            self.viewer.update({"message": message, "faces": []})
+        self._was_lost = is_lost
+
+    def _wait_if_paused(self):
+        if not getattr(self.viewer, "paused", False):
+            return
+        self.stream.pause()
+        while self.viewer.paused and not self._is_over():
+            time.sleep(_TICK)
+        self.stream.resume()
 
 
 def _with_bar(stream, progress, *, all_frames):
@@ -455,8 +516,14 @@ class _Pace:
     """Frames processed per second, averaged over the last second or so."""
 
     def __init__(self):
+        self._start = time.monotonic()
         self._last = None
         self._interval = None
+
+    @property
+    def seconds(self):
+        """Seconds since the start."""
+        return time.monotonic() - self._start
 
     def tick(self):
         now = time.monotonic()

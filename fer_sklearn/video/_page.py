@@ -1,4 +1,4 @@
-"""A local web page that shows annotated frames as they are processed."""
+"""A local web page that shows annotated frames as they are processed, and controls it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import threading
+import time
 from collections.abc import Mapping
 from html import escape
 from http.server import BaseHTTPRequestHandler
@@ -32,10 +33,14 @@ _LONGEST_SIDE = 1920
 # Seconds between two messages about the faces, until an unresponsive client is dropped, and
 # between two heartbeats.
 _STATUS_INTERVAL, _PATIENCE, _HEARTBEAT = 0.1, 10, 5
+# How much a new latency counts in the average that is shown.
+_LATENCY_WEIGHT = 0.1
 
 
 class StreamPage:
-    """A local web page that shows the newest frame and the faces in it.
+    """A local web page that shows the newest frame, the faces in it, and a table of all faces.
+
+    It has buttons to stop and start again, to finish, and to save the table.
 
     This process serves the page, to this computer only, from construction until :meth:`close`; the
     page loads nothing from elsewhere. Other programs and users of the same computer can open it
@@ -54,7 +59,9 @@ class StreamPage:
     url : str
         Address to open, such as ``"http://127.0.0.1:41234/"``.
     closed : bool
-        True once someone pressed "Stop" on the page, or :meth:`close` was called.
+        True once someone pressed "Finish" on the page, or :meth:`close` was called.
+    paused : bool
+        True after someone pressed "Stop" on the page, until "Start" is pressed.
 
     Raises
     ------
@@ -88,10 +95,15 @@ class StreamPage:
 
     @property
     def closed(self) -> bool:
-        """Whether the page is stopped or closed."""
-        return bool(self._state.ended)
+        """Whether the page is finished or closed."""
+        return bool(self._state.ended or self._state.is_finished)
 
-    def show(self, frame: PixelArray) -> None:
+    @property
+    def paused(self) -> bool:
+        """Whether the page is stopped for the moment."""
+        return self._state.is_paused
+
+    def show(self, frame: PixelArray, *, arrived: float | None = None) -> None:
         """Make a frame the newest one; return at once.
 
         It is encoded only if someone watches, and dropped when the next one arrives.
@@ -100,6 +112,9 @@ class StreamPage:
         ----------
         frame : ndarray of shape (h, w, 3), uint8
             RGB. It is not copied, so do not modify it later.
+        arrived : float or None, default=None
+            When the frame was taken, by ``time.monotonic``. The page shows the latency: the time
+            from then until the frame is sent to the browser.
 
         Raises
         ------
@@ -111,7 +126,7 @@ class StreamPage:
             raise ValueError(
                 f"frame has shape {shape} and dtype {dtype}; expected RGB pixels, (h, w, 3), uint8."
             )
-        self._state.set_frame(frame)
+        self._state.set_frame(frame, arrived)
 
     def update(self, status: Mapping[str, Any]) -> None:
         """Replace what is shown next to the frame; return at once.
@@ -121,16 +136,22 @@ class StreamPage:
         status : dict
             All keys are optional: ``seconds`` and ``fps``, float; ``faces``, a list with one
             dict per face: ``face``, its number; ``emotion``; ``probability``, in [0, 1]; and
-            ``probabilities``, a dict of label to probability. NaN and None stand for unknown.
+            ``probabilities``, a dict of label to probability; ``message``, a text, such as that
+            the camera is lost; and ``table``, the rows of
+            :class:`~fer_sklearn.video.VideoSummary`, which stay until they are replaced. NaN and
+            None stand for unknown.
         """
+        status = dict(status)
+        if (table := status.pop("table", None)) is not None:
+            self._state.set_table(json.dumps(to_json_value(table)).encode())
         faces = status.get("faces") or []
         names = [name for face in faces for name in face.get("probabilities") or {}]
         colors = label_colors([*names, *(face["emotion"] for face in faces)])
-        self._state.set_status(json.dumps(to_json_value({**status, "colors": colors})).encode())
+        self._state.set_status(to_json_value({**status, "colors": colors}))
 
     def close(self) -> None:
         """Stop serving, and notify open pages. You may close a page twice."""
-        self._state.end("ended")
+        self._state.end()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -143,15 +164,18 @@ class _State:
         self.title = title
         self.ended = ""  # why, once it has
         self.is_over = threading.Event()
-        self._frame, self._status = None, b"{}"
+        self.is_paused = self.is_finished = False
+        self.table = (0, b"[]")
+        self._latency: float | None = None
+        self._frame, self._arrived, self._status = None, None, {}
         self._frame_number = self._status_number = 0
-        self._jpeg = (0, b"")
+        self._jpeg: tuple[int, bytes, float | None] = (0, b"", None)
         self._changed = threading.Condition()
         self._encoding = threading.Lock()
 
-    def set_frame(self, frame):
+    def set_frame(self, frame, arrived):
         with self._changed:
-            self._frame = frame
+            self._frame, self._arrived = frame, arrived
             self._frame_number += 1
             self._changed.notify_all()
 
@@ -161,15 +185,34 @@ class _State:
             self._status_number += 1
             self._changed.notify_all()
 
-    def end(self, reason):
-        """Release all clients; the first reason counts."""
+    def set_table(self, table):
+        self.table = (self.table[0] + 1, table)
+
+    def set_paused(self, is_paused):
         with self._changed:
-            self.ended = self.ended or reason
+            self.is_paused = is_paused
+            # Frames from before are not compared with the clock.
+            self._latency = None
+            self._status_number += 1
+            self._changed.notify_all()
+
+    def note_latency(self, arrived):
+        """Average the time from the arrival of a frame to now, when it was sent."""
+        if arrived is None:
+            return
+        latency = time.monotonic() - arrived
+        last = latency if self._latency is None else self._latency
+        self._latency = last + _LATENCY_WEIGHT * (latency - last)
+
+    def end(self):
+        """Release all clients."""
+        with self._changed:
+            self.ended = "finished" if self.is_finished else "ended"
             self.is_over.set()
             self._changed.notify_all()
 
     def next_jpeg(self, seen):
-        """Wait for a frame after number `seen`; return (number, JPEG), or None at the end.
+        """Wait for a frame after `seen`; return (number, JPEG, arrival), or None at the end.
 
         If there is no new one for a while, the last is returned again, which shows whether the
         client is still there.
@@ -183,16 +226,20 @@ class _State:
         with self._encoding:
             # A thread that had to wait for the lock finds the frame encoded.
             with self._changed:
-                number, frame = self._frame_number, self._frame
+                number, frame, arrived = self._frame_number, self._frame, self._arrived
             if self._jpeg[0] != number:
-                self._jpeg = (number, _encode(frame))
+                self._jpeg = (number, _encode(frame), arrived)
             return self._jpeg
 
     def next_status(self, seen):
         """Wait for a status after number `seen`; return (number, JSON), or None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self.ended or self._status_number > seen, _HEARTBEAT)
-            return None if self.ended else (self._status_number, self._status)
+            if self.ended:
+                return None
+            latency = None if self._latency is None else round(self._latency, 4)
+            own = {"paused": self.is_paused, "latency": latency}
+            return self._status_number, json.dumps({**self._status, **own}).encode()
 
 
 class _Server(ThreadingTCPServer):
@@ -219,7 +266,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond({"/": self._page, "/stream": self._stream, "/events": self._events})
 
     def do_POST(self):
-        self._respond({"/stop": self._stop})
+        self._respond({"/stop": self._stop, "/start": self._start, "/finish": self._finish})
 
     def _respond(self, handlers):
         handler = handlers.get(urlsplit(self.path).path)
@@ -269,24 +316,49 @@ class _Handler(BaseHTTPRequestHandler):
         """Send frames until the end, each one replacing the last."""
         self._head(f"multipart/x-mixed-replace; boundary={_BOUNDARY.decode()}")
         self.wfile.write(b"--" + _BOUNDARY + b"\r\n")
-        newest = (0, b"")
-        while (newest := self.server.state.next_jpeg(newest[0])) is not None:
-            jpeg = newest[1]
+        seen = 0
+        while (newest := self.server.state.next_jpeg(seen)) is not None:
+            number, jpeg, arrived = newest
             head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
             # Browsers show an image once they have read the boundary after it.
             self.wfile.write(head + jpeg + b"\r\n--" + _BOUNDARY + b"\r\n")
+            if number != seen:
+                self.server.state.note_latency(arrived)
+            seen = number
 
     def _events(self):
         """Send the status whenever it changes, as server-sent events."""
         self._head("text/event-stream")
-        newest = (0, b"")
-        while (newest := self.server.state.next_status(newest[0])) is not None:
+        state = self.server.state
+        newest, table = (-1, b""), 0
+        while (newest := state.next_status(newest[0])) is not None:
             self.wfile.write(b"data: " + newest[1] + b"\n\n")
-            self.server.state.is_over.wait(_STATUS_INTERVAL)
-        self.wfile.write(b"event: end\ndata: " + self.server.state.ended.encode() + b"\n\n")
+            table = self._send_table(table)
+            state.is_over.wait(_STATUS_INTERVAL)
+        self._send_table(table)
+        self.wfile.write(b"event: end\ndata: " + state.ended.encode() + b"\n\n")
+
+    def _send_table(self, seen):
+        """Send the table if it is not the one that was seen; return its number."""
+        number, table = self.server.state.table
+        if number != seen:
+            self.wfile.write(b"event: table\ndata: " + table + b"\n\n")
+        return number
 
     def _stop(self):
-        self.server.state.end("stopped")
+        self.server.state.set_paused(True)
+        self._send_done()
+
+    def _start(self):
+        self.server.state.set_paused(False)
+        self._send_done()
+
+    def _finish(self):
+        # The page stays until the last table has been sent, and `close` is called.
+        self.server.state.is_finished = True
+        self._send_done()
+
+    def _send_done(self):
         self.send_response(204)
         self.end_headers()
 

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ class _Source:
         # A daemon: a thread that waits for a dead stream must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="fer_sklearn video", daemon=True)
         self._thread.start()
+        # A process that ends while OpenCV reads would crash.
+        weakref.finalize(self, _end, self._is_over, self._thread)
         try:
             # In slices, so that Ctrl-C works while an address does not respond.
             while not self._is_decided.wait(_TICK):
@@ -158,6 +161,11 @@ class _Source:
         """Number of frames according to the source."""
         return self.facts.n_frames
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether a camera is lost, and is being reconnected."""
+        return False
+
     def __enter__(self):
         return self
 
@@ -166,8 +174,7 @@ class _Source:
 
     def close(self) -> None:
         """Stop reading and release the camera or file. You may close a source twice."""
-        self._is_over.set()
-        self._thread.join(timeout=1.0)
+        _end(self._is_over, self._thread)
 
     def pause(self) -> None:
         """Let go of a camera until :meth:`resume`; a file just waits."""
@@ -426,7 +433,14 @@ class LiveSource(_Source):
     def resume(self) -> None:
         """Open the camera again."""
         self._last_good = time.monotonic()
+        with self._news:
+            self._newest = None  # from before
         self._is_paused.clear()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the camera is lost, and is being reconnected."""
+        return self._lost_since is not None
 
     def _has_news(self):
         return self._newest is not None or self._is_over.is_set()
@@ -491,6 +505,12 @@ class LiveSource(_Source):
                 f"{self.name} was lost, and did not come back within {self._reconnect_seconds:g} s"
             )
         self._is_over.wait(min(wait, left))
+
+
+def _end(is_over, thread):
+    is_over.set()
+    if thread is not threading.current_thread():
+        thread.join(timeout=1.0)
 
 
 def _never():

@@ -78,6 +78,8 @@ class VideoFrame:
         Faces to draw: those of the last searched frame, and those lost a moment ago.
     is_searched : bool
         False for the frames that `stride` skips.
+    arrived : float
+        When the frame was read, by ``time.monotonic``.
     """
 
     index: int
@@ -86,6 +88,7 @@ class VideoFrame:
     faces: list[TrackedFace]
     shown: list[TrackedFace]
     is_searched: bool
+    arrived: float = math.nan
 
 
 class FaceTracker:

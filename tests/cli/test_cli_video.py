@@ -242,13 +242,13 @@ def test_a_signal_leaves_complete_files_and_a_summary(tmp_path, command, number,
 
 
 @pytest.mark.slow
-def test_stop_on_the_page_ends_the_command(tmp_path):
+def test_finish_on_the_page_ends_the_command(tmp_path):
     process = _start(tmp_path, "webcam", "0")
     try:
         line = process.stderr.readline()
         address = line.split()[1]
-        stop = urllib.request.Request(f"{address}stop", data=b"", method="POST")
-        with urllib.request.urlopen(stop, timeout=60) as response:
+        finish = urllib.request.Request(f"{address}finish", data=b"", method="POST")
+        with urllib.request.urlopen(finish, timeout=60) as response:
             assert response.status < 300
         out, err = process.communicate(timeout=120)
     finally:

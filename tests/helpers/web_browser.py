@@ -53,18 +53,17 @@ def write_camera_video(path):
 
 
 @contextmanager
-def chromium(film):
-    """Start Chromium with the video as its camera, or skip."""
+def chromium(film=None):
+    """Start Chromium, if given with a video as its camera, or skip."""
     sync_api = pytest.importorskip(
         "playwright.sync_api", reason="needs playwright: pip install playwright"
     )
     if _CHROMIUM is None:
         pytest.skip("needs Chromium or Chrome: apt install chromium, or see chromium.org")
-    arguments = (
-        "--no-sandbox",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={film}",
-    )
+    arguments = ["--no-sandbox"]
+    if film is not None:
+        arguments.append("--use-fake-device-for-media-stream")
+        arguments.append(f"--use-file-for-fake-video-capture={film}")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=arguments)
         yield browser

@@ -58,8 +58,9 @@ class Viewer:
     def closed(self):
         return len(self.shown) >= self.n_frames
 
-    def show(self, frame):
+    def show(self, frame, *, arrived):
         self.shown.append(frame)
+        self.arrived = arrived
 
     def update(self, status):
         self.statuses.append(status)
@@ -298,15 +299,58 @@ def test_the_analysis_stops_after_the_duration(video, tmp_path):
 def test_a_viewer_sees_all_frames_and_ends_the_analysis(video):
     viewer = Viewer(n_frames=12)
     summary = analyze_video(video, SquareReader(), viewer=lambda: viewer)
-    assert summary.n_frames == len(viewer.shown) == len(viewer.statuses) == 12
+    assert summary.n_frames == len(viewer.shown) == 12
+    *statuses, last = viewer.statuses
+    assert len(statuses) == 12
+    assert list(last) == ["table"]
+    assert [row["face"] for row in last["table"]] == [0, 1]
+    assert statuses[0]["table"][0]["n_changes"] == 0
+    # A file has no latency.
+    assert viewer.arrived is None
     assert viewer.is_open is False
     assert viewer.shown[0].shape == (240, 320, 3)
-    status = viewer.statuses[-1]
+    status = statuses[-1]
     assert status["seconds"] == 0.44
     assert status["fps"] > 0
     face = status["faces"][0]
     assert face["face"] == 0
     assert face["probability"] == max(face["probabilities"].values())
+
+
+class _PausingViewer(Viewer):
+    """Presses "Stop" after some frames, and "Start" when the camera has been released."""
+
+    def __init__(self, cameras, **options):
+        super().__init__(**options)
+        self.cameras = cameras
+
+    @property
+    def paused(self):
+        return len(self.shown) == 5 and not self.cameras[0].released
+
+
+def test_a_paused_viewer_releases_the_camera(monkeypatch):
+    cameras = [Camera(draw=lambda i: squares((60, 60, "happy"))) for _ in range(2)]
+    opened = iter(cameras)
+    monkeypatch.setattr("cv2.VideoCapture", lambda source: next(opened))
+    viewer = _PausingViewer(cameras, n_frames=10)
+    summary = analyze_video(0, SquareReader(), viewer=lambda: viewer)
+    assert len(viewer.shown) == 10
+    assert summary.problem is None
+    assert [camera.released for camera in cameras] == [True, True]
+    assert 0 <= time.monotonic() - viewer.arrived < 60
+
+
+@pytest.mark.filterwarnings("ignore::fer_sklearn.exceptions.CameraWarning")
+def test_a_viewer_is_told_that_a_camera_is_lost(monkeypatch):
+    monkeypatch.setattr("fer_sklearn.video._sources._PATIENCE", 0.1)
+    monkeypatch.setattr("fer_sklearn.video._sources._FIRST_WAIT", 0.2)
+    cameras = iter([Camera(n_frames=5), Camera()])
+    monkeypatch.setattr("cv2.VideoCapture", lambda source: next(cameras))
+    viewer = Viewer(n_frames=8)
+    analyze_video(0, SquareReader(), viewer=lambda: viewer)
+    (message,) = [status["message"] for status in viewer.statuses if "message" in status]
+    assert message == "camera 0 is lost; trying to reconnect"
 
 
 def test_no_viewer_is_opened_for_a_missing_source():

@@ -166,9 +166,49 @@ def test_the_status_comes_as_events_with_colours(page):
     page.update(STATUS)
     with _open(page, "events") as events:
         assert events.headers["Content-Type"] == "text/event-stream"
-        assert _next_status(events) == {**STATUS, "colors": {"happy": "#E69F00"}}
+        own = {"paused": False, "latency": None}
+        assert _next_status(events) == {**STATUS, **own, "colors": {"happy": "#E69F00"}}
         page.update({"seconds": 13.0})
-        assert _next_status(events) == {"seconds": 13.0, "colors": {}}
+        assert _next_status(events) == {"seconds": 13.0, **own, "colors": {}}
+
+
+def _next_table(events):
+    assert events.readline() == b"event: table\n"
+    return _next_status(events)
+
+
+def test_a_table_is_sent_when_it_changes(page):
+    rows = [{"face": 0, "emotion": "happy", "mean_happy": np.nan}]
+    page.update({"seconds": 1.0, "table": rows})
+    with _open(page, "events") as events:
+        assert "table" not in _next_status(events)
+        assert _next_table(events) == [{"face": 0, "emotion": "happy", "mean_happy": None}]
+        page.update({"seconds": 2.0})
+        assert _next_status(events)["seconds"] == 2.0
+        page.update({"seconds": 3.0, "table": []})
+        assert _next_status(events)["seconds"] == 3.0
+        assert _next_table(events) == []
+
+
+def test_the_last_table_is_sent_before_the_end(page):
+    page.update({"seconds": 1.0})
+    with _open(page, "events") as events:
+        _next_status(events)
+        page.update({"table": [{"face": 0}]})
+        page.close()
+        assert b'event: table\ndata: [{"face": 0}]\n\nevent: end\n' in events.read()
+
+
+def test_the_latency_ends_when_the_frame_is_sent(page):
+    with _open(page, "stream") as stream, _open(page, "events") as events:
+        page.show(_frame(10), arrived=time.monotonic() - 0.25)
+        _next_image(stream)
+        time.sleep(0.5)
+        page.update(STATUS)
+        while (status := _next_status(events))["latency"] is None:
+            page.update(STATUS)
+        # Neither the wait since then nor a heartbeat counts.
+        assert 0.25 <= status["latency"] < 0.7
 
 
 def test_unknown_numbers_become_null(page):
@@ -191,19 +231,33 @@ def test_unknown_numbers_become_null(page):
     ]
 
 
-def test_stop_closes_the_page_and_notifies_it(page):
+def test_stop_and_start_pause_the_page(page):
+    with _open(page, "events") as events:
+        assert _next_status(events)["paused"] is False
+        assert _post(page, "stop") == 204
+        assert page.paused
+        assert _next_status(events)["paused"] is True
+        assert _post(page, "start") == 204
+        assert not page.paused
+        assert _next_status(events)["paused"] is False
+    assert not page.closed
+
+
+def test_finish_closes_the_page_and_notifies_it(page):
     page.show(_frame(0))
     with _open(page, "events") as events, _open(page, "stream") as stream:
         _next_image(stream)
         assert not page.closed
-        assert _post(page) == 204
+        assert _post(page, "finish") == 204
         assert page.closed
-        assert b"event: end\ndata: stopped\n\n" in events.read()
+        page.close()
+        assert b"event: end\ndata: finished\n\n" in events.read()
         stream.read()
 
 
-def test_stop_needs_a_post(page):
-    assert _status_code(page, "stop") == 404
+@pytest.mark.parametrize("path", ["stop", "start", "finish"])
+def test_buttons_need_a_post(page, path):
+    assert _status_code(page, path) == 404
     assert _post(page, "elsewhere") == 404
     assert not page.closed
 
@@ -222,8 +276,9 @@ def test_stop_needs_a_post(page):
     ],
 )
 def test_other_sites_are_rejected(page, headers):
-    assert _post(page, **headers) == 403
+    assert _post(page, **headers) == _post(page, "finish", **headers) == 403
     assert not page.closed
+    assert not page.paused
     if headers != {"Origin": "null"}:
         assert _status_code(page, "stream", **headers) == 403
 

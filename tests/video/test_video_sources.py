@@ -1,6 +1,9 @@
 """Frames from videos, in order, and from cameras, the newest one."""
 
 import itertools
+import os
+import subprocess
+import sys
 import threading
 import time
 import wave
@@ -476,3 +479,26 @@ def test_grey_and_transparent_frames_become_rgb(shape):
     rgb = to_rgb(image)
     assert rgb.shape == (8, 9, 3)
     assert (rgb[..., 0] == 255).all()
+
+
+_UNCLOSED = """
+import cv2
+from videos import Camera
+from fer_sklearn.video._sources import open_source
+
+class Loud(Camera):
+    def release(self):
+        print("released")
+
+cv2.VideoCapture = lambda source: Loud()
+source = open_source(0)
+next(iter(source))
+"""
+
+
+def test_a_camera_is_released_when_the_process_ends():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _UNCLOSED]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == "released\n"
