@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from ._utils.pixel_values import NORMALIZATIONS, normalize_pixels
-from ._utils.pixels import ImageOutputMixin, ImageTagsMixin, check_pixels
+from ._utils.pixels import ImageOutputMixin, ImageTagsMixin, check_pixels, pixel_names
 from ._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
 from ._utils.validation import check_choice, check_pair
 from .images import as_photo_list, common_shape, resize_gray
@@ -21,7 +21,12 @@ from .images import as_photo_list, common_shape, resize_gray
 __all__ = ["GrayscaleResizer", "PixelNormalizer", "normalize_pixels", "resize_gray"]
 
 
-class GrayscaleResizer(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstimator):
+class GrayscaleResizer(
+    ImageOutputMixin,
+    ImageTagsMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
     """Convert photos or faces of any kind and size to grey images of one size.
 
     Only the size of flattened images is learned, so `transform` works without `fit`. Colour becomes
@@ -78,7 +83,7 @@ class GrayscaleResizer(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseE
         Returns
         -------
         ndarray of shape (n, height, width), uint8
-            Not copied if `X` is that already.
+            Not copied if `X` is that already. A table if `set_output` says so.
 
         Raises
         ------
@@ -91,7 +96,23 @@ class GrayscaleResizer(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseE
         size = check_pair("size", self.size, "(height, width)")
         fitted = getattr(self, "image_shape_", None)
         known = (size,) if fitted is None else (fitted, size)
-        return resize_gray(X, size, known=known, owner=type(self).__name__)
+        resized = resize_gray(X, size, known=known, owner=type(self).__name__)
+        return self._as_output(X, resized)
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the names of the pixels, such as ``pixel_12_40`` for row 12 and column 40.
+
+        Parameters
+        ----------
+        input_features : ignored
+            Present for consistency.
+
+        Returns
+        -------
+        ndarray of shape (height * width,), object
+        """
+        shape = check_pair("size", self.size, "(height, width)")
+        return np.array(pixel_names(shape), dtype=object)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -104,20 +125,21 @@ class GrayscaleResizer(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseE
 
 def _n_dims(X):
     """Return the dimensions of a batch of images: an array, a table, or a list of images."""
-    n_dims = getattr(X, "ndim", 1)
+    n_dims = len(getattr(X, "shape", ()))
     return n_dims if n_dims > 1 else 1 + np.ndim(next(iter(X)))
 
 
-def _returns_rows(normalizer):
-    return getattr(normalizer, "n_dims_", 2) == 2
-
-
-class PixelNormalizer(ImageTagsMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class PixelNormalizer(
+    ImageOutputMixin,
+    ImageTagsMixin,
+    OneToOneFeatureMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
     """Normalise the pixels of grey images, each image on its own.
 
-    Stateless: `transform` works without `fit`, which only records the image size. The
-    output has the shape of the input; if that is flattened images, it is a table, and
-    `set_output` applies.
+    Stateless: `transform` works without `fit`, which only records the image size. The output has
+    the shape of the input.
 
     Parameters
     ----------
@@ -140,8 +162,6 @@ class PixelNormalizer(ImageTagsMixin, OneToOneFeatureMixin, TransformerMixin, Ba
         Pixels per image, seen in `fit`.
     image_shape_ : (int, int)
         Height and width of the images seen in `fit`.
-    n_dims_ : int
-        Dimensions of the array seen in `fit`; 2 for flattened images.
 
     Examples
     --------
@@ -169,7 +189,6 @@ class PixelNormalizer(ImageTagsMixin, OneToOneFeatureMixin, TransformerMixin, Ba
         """
         check_choice("method", self.method, NORMALIZATIONS)
         check_pixels(self, X, reset=True, labelled=y is not None)
-        self.n_dims_ = _n_dims(X)
         return self
 
     def transform(self, X: ArrayLike) -> PixelArray:
@@ -190,22 +209,32 @@ class PixelNormalizer(ImageTagsMixin, OneToOneFeatureMixin, TransformerMixin, Ba
             For floats outside [0, 1] where they are not expected.
         """
         pixels = normalize_pixels(check_pixels(self, X, reset=False), self.method)
+        n_dims = _n_dims(X)
         shapes = {2: (len(pixels), -1), 4: (*pixels.shape, 1)}
-        return pixels.reshape(shapes.get(_n_dims(X), pixels.shape))
+        columns = list(getattr(X, "columns", ()))
+        are_names = columns and all(isinstance(name, str) for name in columns)
+        names = columns if are_names else pixel_names(pixels.shape[1:])
+        return self._as_output(X, pixels.reshape(shapes.get(n_dims, pixels.shape)), names)
 
-    @available_if(_returns_rows)
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the names of the pixels, if they came as a table.
+        """Return the names of the pixels.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the columns. If None, those seen in `fit`, else ``x0``, ``x1``, …
+            Names of the columns. If None, those of the table seen in `fit`, or ``pixel_12_40`` for
+            row 12 and column 40.
 
         Returns
         -------
         ndarray of shape (n_features,), object
         """
+        if not hasattr(self, "feature_names_in_"):
+            if input_features is None:
+                check_is_fitted(self, "image_shape_")
+                return np.array(pixel_names(self.image_shape_), dtype=object)
+            if not hasattr(self, "n_features_in_"):
+                return np.asarray(input_features, dtype=object)
         return super().get_feature_names_out(input_features)
 
     def __sklearn_tags__(self):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         StrOptions,
         validate_params,
     )
+    from sklearn.utils._set_output import _get_output_config as output_config
     from sklearn.utils.multiclass import _ovr_decision_function as ovr_decision_function
     from sklearn.utils.validation import _check_method_params as check_method_params
     from sklearn.utils.validation import _check_sample_weight as check_sample_weight
@@ -39,6 +40,7 @@ __all__ = [
     "check_method_params",
     "check_sample_weight",
     "fit_context",
+    "output_config",
     "ovr_decision_function",
     "safe_indexing",
     "validate_params",
@@ -111,6 +113,11 @@ PRIVATE_NAMES = {
         "sklearn.utils.multiclass:_ovr_decision_function",
         _SKLEARN,
         "no public function combines the decisions of pairs of classes as SVC does",
+    ),
+    "output_config": PrivatePart(
+        "sklearn.utils._set_output:_get_output_config",
+        _SKLEARN,
+        "no public function says which container set_output and the configuration ask for",
     ),
     "safe_indexing": PrivatePart(
         "sklearn.utils:_safe_indexing",

@@ -19,6 +19,8 @@ uses methods for checked pixels, such as ``PredictionMixin._checked_proba``. Pho
 from __future__ import annotations
 
 import math
+import re
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
@@ -33,12 +35,16 @@ __all__ = [
     "check_pixels",
     "check_stack_shape",
     "flat_image_shape",
+    "pixel_names",
     "split_batch",
 ]
 
 #: Heights and widths that flattened images may have; None if any.
 KnownShapes: TypeAlias = tuple[tuple[int, int], ...] | None
 
+# Columns of a table of images, perhaps with the prefix that a ColumnTransformer adds.
+_PIXEL_NAME = re.compile(r"((?:.*__)?)pixel_(\d+)_(\d+)(_blue)?")
+_COLOURS = ("red", "green", "blue")
 # What a last axis of this length contains; and how high images must be for one 4 pixels wide
 # to be a photo with its channels, not a stack of grey images.
 _CHANNELS, _LOWEST_PHOTO = (1, 3, 4), 8
@@ -57,20 +63,98 @@ class ImageTagsMixin:
 
 
 class ImageOutputMixin:
-    """A `set_output` for transformers whose output is images and therefore never a table."""
+    """`set_output` of a transformer whose output is images.
 
-    def set_output(self, *, transform: Any = None) -> Any:
-        """Do nothing: images stay an array, also if a whole pipeline is configured.
+    A table has one row per image and one column per pixel, named by :func:`pixel_names`.
+    :func:`split_batch` and :func:`check_pixels` recognise these names, so that the next step gets
+    images of any shape back. A subclass returns from `transform` what :meth:`_as_output` does.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # scikit-learn's own tables cannot have more than two dimensions.
+        super().__init_subclass__(auto_wrap_output_keys=None, **kwargs)  # type: ignore[call-arg]
+
+    def set_output(self, *, transform: Literal["default", "pandas", "polars"] | None = None) -> Any:
+        """Set the container of the output.
 
         Parameters
         ----------
-        transform : ignored
+        transform : {"default", "pandas", "polars"} or None, default=None
+            ``"default"``: an array of images. ``"pandas"`` or ``"polars"``: a table with a column
+            for each pixel, such as ``pixel_12_40`` for row 12 and column 40; a pandas table has
+            the index of the input, if that has one. None changes nothing.
 
         Returns
         -------
         self
         """
+        if transform is not None:
+            # Where scikit-learn looks, and what clone copies.
+            self._sklearn_output_config = {"transform": transform}
         return self
+
+    def _as_output(self, X: Any, images: PixelArray, names: Any = None) -> Any:
+        """Return images as an array, or as a table with the index of `X`."""
+        from .compat import output_config
+
+        container = output_config("transform", self)["dense"]
+        if container == "default":
+            return images
+        rows = images.reshape(len(images), -1)
+        names = pixel_names(images.shape[1:]) if names is None else names
+        if container == "polars":
+            import polars
+
+            return polars.DataFrame(rows, schema=list(names), orient="row")
+        import pandas as pd
+
+        index = X.index if isinstance(X, (pd.DataFrame, pd.Series)) else None
+        return pd.DataFrame(rows, index=index, columns=list(names))
+
+
+@lru_cache(maxsize=8)
+def pixel_names(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Return the names of the columns of flattened images, by row and column of the pixel.
+
+    Parameters
+    ----------
+    shape : (int, int) or (int, int, 3)
+        Shape of an image.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> pixel_names((1, 2))
+    ('pixel_0_0', 'pixel_0_1')
+    >>> pixel_names((1, 1, 3))
+    ('pixel_0_0_red', 'pixel_0_0_green', 'pixel_0_0_blue')
+    """
+    channels = [f"_{name}" for name in _COLOURS] if len(shape) == 3 else [""]
+    return tuple(
+        f"pixel_{row}_{column}{channel}"
+        for row, column in np.ndindex(*shape[:2])
+        for channel in channels
+    )
+
+
+def _without_names(X: Any) -> Any:
+    """Return a table whose columns are the pixels of images as an array of images."""
+    if not (hasattr(X, "columns") and hasattr(X, "to_numpy")):
+        return X
+    columns = list(X.columns)
+    last = _PIXEL_NAME.fullmatch(str(columns[-1])) if columns else None
+    if last is None:
+        return X
+    prefix, row, column, channel = last.groups()
+    shape = (int(row) + 1, int(column) + 1) + ((3,) if channel else ())
+    if len(columns) != math.prod(shape):
+        return X
+    if any(a != prefix + b for a, b in zip(columns, pixel_names(shape), strict=True)):
+        return X
+    return X.to_numpy().reshape(len(X), *shape)
 
 
 @overload
@@ -174,11 +258,12 @@ def check_pixels(
 
 def _to_rows(X, fitted, name):
     """Flatten images to rows; return them with the image shape, None for 2-D input."""
+    X = _without_names(X)
     if hasattr(X, "to_numpy") and getattr(X, "ndim", 2) == 1:
         X = X.to_numpy()  # a Series of images
     if isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object):
         X = _stack_list(X)
-    ndim = getattr(X, "ndim", None)
+    ndim = len(getattr(X, "shape", ()))
     if ndim == 2 and fitted:
         flat_image_shape(X.shape, known=(fitted,), owner=name)
     if ndim not in (3, 4):
@@ -356,6 +441,7 @@ def split_batch(
         raise ValueError(
             f"{name} is a single path, {str(X)!r}; expected a batch. Pass a list: [{name}]."
         )
+    X = _without_names(X)
     items: Any = X.to_numpy() if hasattr(X, "to_numpy") else X
     if isinstance(items, np.ndarray) and items.dtype.kind in "OUS" and items.ndim == 2:
         if items.shape[1] > 1 and isinstance(items.flat[0], str):

@@ -229,7 +229,7 @@ def _read_once(X, estimator):
                 faces: Any = [photo]
                 for step in fitted:
                     faces = step.transform(faces)
-                prepared.append(faces[0])
+                prepared.extend(as_photo_list(faces))  # from an array, or a table of pixels
             # Arrays are compared as they are, files by their pixels.
             yield item if isinstance(item, np.ndarray) else photo
 

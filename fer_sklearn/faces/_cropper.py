@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from .._utils.compat import Interval, fit_context
-from .._utils.pixels import ImageOutputMixin, ImageTagsMixin
-from .._utils.typing import ImagesLike, PixelArray, Size
+from .._utils.compat import Interval, fit_context, output_config
+from .._utils.pixels import ImageOutputMixin, ImageTagsMixin, pixel_names
+from .._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
 from .._utils.validation import check_choice, check_pair
 from ..exceptions import NoFaceError, NoFaceWarning
 from ..images import as_photo_list, common_shape, iter_photos, resize
@@ -23,7 +23,12 @@ from ._faces import Faces
 __all__ = ["FaceCropper"]
 
 
-class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstimator):
+class FaceCropper(
+    ImageOutputMixin,
+    ImageTagsMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
     """Crop one face from each photo.
 
     Only the size of flattened images is learned, so `transform` works without `fit`. The number of
@@ -114,7 +119,8 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
         Returns
         -------
         ndarray of shape (n, height, width, 3), uint8
-            RGB, or (n, height, width) if all photos are grey.
+            RGB, or (n, height, width) if all photos are grey. A table, always RGB, if
+            `set_output` says so.
 
         Raises
         ------
@@ -148,7 +154,27 @@ class FaceCropper(ImageOutputMixin, ImageTagsMixin, TransformerMixin, BaseEstima
                 faces.append(crop_face(photo, candidates.boxes[chosen], size, self.margin, eyes))
         if faceless:
             self._warn(faceless, len(faces))
-        return _stack(faces)
+        stack = _stack(faces)
+        if stack.ndim == 3 and output_config("transform", self)["dense"] != "default":
+            # Columns of a table are known before its photos are.
+            stack = np.repeat(stack[..., np.newaxis], 3, axis=3)
+        return self._as_output(X, stack)
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the names of a table's columns, such as ``pixel_12_40_red``.
+
+        Parameters
+        ----------
+        input_features : ignored
+            Present for consistency.
+
+        Returns
+        -------
+        ndarray of shape (height * width * 3,), object
+            By row, column and colour of the pixel.
+        """
+        height, width = check_pair("size", self.size, "(height, width)")
+        return np.array(pixel_names((height, width, 3)), dtype=object)
 
     def _check_names(self):
         self._validate_params()

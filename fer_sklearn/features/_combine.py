@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy.linalg import eigh
-from sklearn import get_config
+from sklearn import config_context, get_config
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -122,8 +122,10 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
         images = check_pixels(self, X, reset=True, keep_float64=True, labelled=labelled)
         given = self.transformer
         self.transformer_ = HOGExtractor() if given is None else clone(given)
-        features = self.transformer_.fit_transform(images, y, **fit_params)
-        return np.hstack([features, self.transformer_.transform(images[:, :, ::-1])])
+        # Tables are made of the result only.
+        with config_context(transform_output="default"):
+            features = self.transformer_.fit_transform(images, y, **fit_params)
+            return np.hstack([features, self.transformer_.transform(images[:, :, ::-1])])
 
     def transform(self, X: ArrayLike) -> FloatArray:
         """Extract the features of images and of their mirror images.
@@ -140,7 +142,8 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "transformer_")
         images = check_pixels(self, X, reset=False, keep_float64=True)
-        return np.hstack(_both_sides(self.transformer_, images))
+        with config_context(transform_output="default"):
+            return np.hstack(_both_sides(self.transformer_, images))
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
         """Return the transformer's names, and the same with the prefix ``mirrored_``.
