@@ -22,8 +22,9 @@ __all__ = ["EmotionTimelineDisplay"]
 
 # The columns of a row that are not probabilities.
 _OTHER_COLUMNS = {*PHOTO_COLUMNS, *VIDEO_COLUMNS, "status"}
-# A face that was absent for longer than this, and than a few usual steps, leaves a gap.
-_GAP_SECONDS, _GAP_STEPS = 0.5, 4
+# A face that was absent for more than this many steps leaves a gap. Cameras deliver frames at
+# irregular times; then it has to be absent for longer, and for this many seconds.
+_GAP_STEPS, _IRREGULAR_GAP_STEPS, _IRREGULAR_GAP_SECONDS = 1.5, 4, 0.5
 # Seconds between two ticks of the time axis.
 _STEPS = (10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 # Bottom and height of the band of emotions, above the probabilities.
@@ -34,7 +35,8 @@ class EmotionTimelineDisplay:
     """Probabilities of the emotions over the time of a video, with one panel per face.
 
     Create it with :meth:`from_rows`. The band above the curves has the colour of the predicted
-    emotion at each moment. Curve and band are interrupted while the face is not visible.
+    emotion at each moment. Curve and band are interrupted where the face was not found, if only
+    in a single frame; for cameras, whose frames come at irregular times, if for half a second.
 
     Parameters
     ----------
@@ -138,8 +140,9 @@ class EmotionTimelineDisplay:
         self.axes_ = _new_axes(n) if axes is None else as_axes(axes, n, "one per face")
         self.figure_ = self.axes_[0].figure
         colors = label_colors([*classes, *(str(row["emotion"]) for row in rows)])
+        usual, longest = _usual_steps(rows)
         for ax, face in zip(self.axes_, self.faces_, strict=True):
-            _draw_face(ax, face, by_face[face], classes, colors)
+            _draw_face(ax, face, by_face[face], classes, colors, usual, longest)
         if duration is not None:
             for ax in self.axes_:
                 ax.set_xlim(0, duration)
@@ -188,21 +191,40 @@ def _as_rows(rows):
     return rows
 
 
-def _draw_face(ax, face, rows, classes, colors):
+def _usual_steps(rows):
+    """Return the usual time between two frames, and the longest that is not a gap, in seconds.
+
+    A frame without any face has no row, so the shortest steps between all rows tell the usual one.
+    """
+    steps = np.diff(np.unique([_number(row, "seconds") for row in rows]))
+    if not len(steps):
+        return 0.1, math.inf
+    usual = float(np.quantile(steps, 0.1))
+    multiples = steps / usual
+    if np.mean(np.abs(multiples - np.rint(multiples)) < 0.1) >= 0.9:
+        return usual, _GAP_STEPS * usual
+    usual = float(np.median(steps))
+    return usual, max(_IRREGULAR_GAP_SECONDS, _IRREGULAR_GAP_STEPS * usual)
+
+
+def _draw_face(ax, face, rows, classes, colors, usual, longest):
     """Draw one panel."""
     rows = sorted(rows, key=lambda row: _number(row, "seconds"))
     seconds = np.array([_number(row, "seconds") for row in rows])
     emotions = [str(row["emotion"]) for row in rows]
-    gaps = _gaps(seconds)
+    gaps = np.flatnonzero(np.diff(seconds) > longest) + 1
+    # NaN between two rows interrupts the curve; an isolated point needs a marker.
+    x = np.insert(seconds, gaps, np.nan)
+    around = np.isnan(np.pad(x, 1, constant_values=np.nan))
+    isolated = np.flatnonzero(around[:-2] & ~around[1:-1] & around[2:]).tolist()
     for name in classes:
         proba = np.array([_number(row, name) for row in rows])
         if np.isnan(proba).all():
             continue
-        # NaN between two rows interrupts the curve; an isolated point needs a marker.
-        x, y = np.insert(seconds, gaps, np.nan), np.insert(proba, gaps, np.nan)
-        marker = "." if len(gaps) + 1 == len(rows) else None
-        ax.plot(x, y, color=colors[name], label=name, linewidth=1.6, marker=marker)
-    lengths = _lengths(seconds, gaps)
+        y = np.insert(proba, gaps, np.nan)
+        marker = {"marker": ".", "markevery": isolated} if isolated else {}
+        ax.plot(x, y, color=colors[name], label=name, linewidth=1.6, **marker)
+    lengths = _lengths(seconds, gaps, usual)
     _draw_band(ax, seconds, lengths, emotions, gaps, colors)
     times = {name: lengths[np.equal(emotions, name)].sum() for name in dict.fromkeys(emotions)}
     most = max(times, key=lambda name: times[name])
@@ -226,22 +248,11 @@ def _draw_band(ax, seconds, lengths, emotions, gaps, colors):
     ax.broken_barh(spans, _BAND, facecolors=runs, linewidth=0)
 
 
-def _lengths(seconds, gaps):
+def _lengths(seconds, gaps, usual):
     """Return for how long each row is shown: up to the next one, or as long as most others."""
-    steps = np.diff(seconds)
-    usual = float(np.median(steps)) if len(steps) else 0.1
-    lengths = np.append(steps, usual)
+    lengths = np.append(np.diff(seconds), usual)
     lengths[gaps - 1] = usual
     return lengths
-
-
-def _gaps(seconds):
-    """Return the positions of the rows before which the face was absent."""
-    steps = np.diff(seconds)
-    if not len(steps):
-        return np.array([], dtype=int)
-    longest = max(_GAP_SECONDS, _GAP_STEPS * float(np.median(steps)))
-    return np.flatnonzero(steps > longest) + 1
 
 
 def _number(row, name):

@@ -69,6 +69,30 @@ def test_curve_and_band_have_gaps_where_the_face_is_missing():
     assert_allclose([run[:2] for run in _band(ax)], [(0, 0.3), (5, 5.2)])
 
 
+def test_every_search_that_missed_the_face_is_a_gap():
+    # Frames are searched every two seconds; nothing was found at 4, 6 and 12 seconds.
+    ax = EmotionTimelineDisplay.from_rows(_rows([0.0, 2.0, 8.0, 10.0, 14.0])).axes_[0]
+    x = ax.lines[0].get_xdata()
+    assert_allclose(x, [0, 2, np.nan, 8, 10, np.nan, 14])
+    assert_allclose([run[:2] for run in _band(ax)], [(0, 4), (8, 12), (14, 16)])
+    line = ax.lines[0]
+    assert line.get_marker() == "."
+    assert line.get_markevery() == [6]  # the last point has no neighbour to be connected with
+
+
+def test_a_face_that_comes_and_goes_has_gaps_while_another_is_there():
+    rows = _rows(np.arange(0, 3, 0.1)) + _rows([0.0, 0.1, 0.2, 1.0, 1.1], face=2)
+    other = EmotionTimelineDisplay.from_rows(rows).axes_[1]
+    assert_allclose(other.lines[0].get_xdata(), [0, 0.1, 0.2, np.nan, 1, 1.1])
+
+
+def test_irregular_times_of_a_camera_are_no_gaps():
+    times = np.cumsum(np.random.default_rng(0).uniform(0.03, 0.2, 100))
+    times[50:] += 3
+    x = EmotionTimelineDisplay.from_rows(_rows(times)).axes_[0].lines[0].get_xdata()
+    assert np.flatnonzero(np.isnan(x)).tolist() == [50]
+
+
 def test_frames_that_are_far_apart_leave_no_gaps():
     ax = EmotionTimelineDisplay.from_rows(_rows([0.0, 5.0, 10.0])).axes_[0]
     assert not np.isnan(ax.lines[0].get_xdata()).any()
@@ -81,9 +105,10 @@ def test_the_axis_covers_the_whole_video_if_its_length_is_known():
 
 
 def test_the_title_counts_time_and_not_frames():
-    rows = _rows([0.0, 1.5]) + _rows([3.0, 3.5, 4.0, 4.5], emotion="sad")
+    # Irregular steps, as of a camera.
+    rows = _rows([0.0, 1.53]) + _rows([3.0, 3.41, 4.0, 4.47], emotion="sad")
     ax = EmotionTimelineDisplay.from_rows(rows).axes_[0]
-    assert ax.get_title(loc="left") == "face 1: happy 60 % of the time"
+    assert ax.get_title(loc="left") == "face 1: happy 59 % of the time"
 
 
 def test_a_single_frame_is_a_point():
