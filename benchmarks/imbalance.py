@@ -17,7 +17,13 @@ from pathlib import Path
 import numpy as np
 from _common import TRAINING, argument_parser, load_split, read_result, write_result, write_table
 
-from fer_sklearn import FERCNNClassifier, LSSVMClassifier, make_cnn_pipeline, make_hog_svm_pipeline
+from fer_sklearn import (
+    FERCNNClassifier,
+    LSSVMClassifier,
+    evaluate_predictions,
+    make_cnn_pipeline,
+    make_hog_svm_pipeline,
+)
 
 RARE = "disgust"
 _N_RESAMPLES = 1000
@@ -166,16 +172,31 @@ def compared(predictions, y, args):
         for remedy, (predicted, _) in predictions.items()
     }
     rows = {}
-    for remedy, (_, seconds) in predictions.items():
+    for remedy, (predicted, seconds) in predictions.items():
+        exact = exact_intervals(evaluate_predictions(y, predicted, labels=labels))
         rows[remedy] = {
             "seconds": round(seconds),
-            "metrics": {name: interval(values) for name, values in measured[remedy].items()},
+            "metrics": {
+                name: exact.get(name, interval(values)) for name, values in measured[remedy].items()
+            },
             "against_nothing": {
                 name: interval(values - measured["no remedy"][name])
                 for name, values in measured[remedy].items()
             },
         }
     return rows
+
+
+def exact_intervals(report):
+    """Return the metrics whose intervals hold for few images too; None for NaN."""
+    estimates = {"accuracy": report.overall["accuracy"]} | {
+        f"{title} of {RARE}": report.per_emotion[RARE][metric]
+        for title, metric in (("recall", "recall"), ("precision", "precision"), ("F1", "f1"))
+    }
+    return {
+        name: {key: None if np.isnan(x) else x for key, x in estimate._asdict().items()}
+        for name, estimate in estimates.items()
+    }
 
 
 def confusions(y, predicted, labels, counts):

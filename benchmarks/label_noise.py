@@ -124,8 +124,8 @@ def disagreement(report, votes):
 
 
 def fraction(count, n):
-    """Return a fraction with its Wilson interval."""
-    low, high = binomtest(count, n).proportion_ci(0.95, method="wilson")
+    """Return a fraction with its exact interval."""
+    low, high = binomtest(count, n).proportion_ci(0.95, method="exact")
     return {"value": count / n, "low": float(low), "high": float(high)}
 
 

@@ -42,8 +42,8 @@ def main():
     args = parser.parse_args()
     train, public = (load_bunch(args.data, subset) for subset in ("train", "public"))
     seen = also_in_training(train.images, public.images)
-    people = majority_vote(load_ferplus(args.votes, public.filenames))
-    models = {name: measure(name, public, people, seen, args) for name in SHIPPED}
+    votes = load_ferplus(args.votes, public.filenames)
+    models = {name: measure(name, public, votes, seen, args) for name in SHIPPED}
     write_result("model_card", {"scored_on": "PublicTest", "models": models}, args.output)
 
 
@@ -53,14 +53,15 @@ def fer2013_accuracy(name, public):
     return report.overall["accuracy"]._asdict()
 
 
-def measure(name, public, people, seen, args):
+def measure(name, public, votes, seen, args):
     """Measure one model, and write its tables and figures."""
+    people = majority_vote(votes)
     clear = people != ""
     X, y, seen = public.images[clear], people[clear], seen[clear]
     model = load_pretrained(name)
     probabilities = model.predict_proba(X)
     labels = model.classes_[probabilities.argmax(axis=1)]
-    report = evaluate_predictions(y, labels)
+    report = evaluate_predictions(y, labels, votes=votes[clear])
     unseen = evaluate_predictions(y[~seen], labels[~seen])
     confidence = probabilities.max(axis=1)
     entry = {
@@ -110,6 +111,7 @@ def tables(entry, report):
         ("accuracy, %", percent(accuracy)),
         (f"accuracy on {without_duplicate}, %", percent(unseen["accuracy"])),
         ('accuracy of `labels="fer2013"` on FER2013\'s labels, %', percent(entry["fer2013"])),
+        ("agreement of one person with the others, %", percent(report.people.human_accuracy)),
         ("balanced accuracy, %", percent(report.overall["balanced_accuracy"])),
         ("macro-F1, %", percent(report.overall["macro_f1"])),
         ("mean confidence, %", f"{100 * calibrated['mean_confidence']:.1f}"),

@@ -67,7 +67,7 @@ plt.show()
 # Compare them face by face
 # -------------------------
 #
-# The paired bootstrap resamples the same images for all models. McNemar's test uses the images on
-# which exactly one of two models is correct.
+# ``compare`` takes into account that all models predicted the same images. McNemar's test uses the
+# images on which exactly one of two models is correct.
 
 compare(reports)

@@ -165,7 +165,9 @@ def with_interval(estimate: HasInterval) -> str:
 
 
 def p_text(p_value: float) -> str:
-    """Return a p-value as text; it is never 0."""
+    """Return a p-value as text; it is never 0. A dash for NaN."""
+    if math.isnan(p_value):
+        return "–"
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 

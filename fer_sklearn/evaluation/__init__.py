@@ -3,10 +3,10 @@
 from ._benchmark import Benchmark, BenchmarkEntry, benchmark_models
 from ._compare import Comparison, PairedDifference, PairedTest, compare
 from ._evaluate import SCORING, evaluate, evaluate_predictions
+from ._intervals import Estimate
 from ._metrics import CoverageCurve, ImageScores, accuracy_coverage_curve
 from ._people import PeopleAgreement
 from ._report import EvaluationReport
-from ._resampling import Estimate
 
 __all__ = [
     "SCORING",

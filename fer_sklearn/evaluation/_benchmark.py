@@ -143,7 +143,7 @@ class Benchmark(TabularReport, Mapping):
     def _headline(self):
         report = self._any_report()
         level = f"{100 * report.confidence_level:g} %"
-        return f"{report.n_samples} test images, {level} bootstrap intervals"
+        return f"{report.n_samples} test images, {level} intervals"
 
     def _tables(self):
         """Return (caption, header, rows) with one column per model."""
@@ -188,7 +188,7 @@ def benchmark_models(
     on_start : callable or None, default=None
         Called with each name before its fit, for example to show progress.
     random_state : int, default=0
-        Seed of the bootstrap intervals.
+        Seed of the resampling in :func:`evaluate`.
 
     Returns
     -------

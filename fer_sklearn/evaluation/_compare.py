@@ -1,4 +1,4 @@
-"""Paired comparison of models on the same images, with the same bootstrap resamples."""
+"""Paired comparison of models on the same images."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array, hstack
 from sklearn.utils import check_random_state
 
 from .._utils.compat import validate_params
 from .._utils.tables import TabularReport, heading, interval, number, p_text
 from .._utils.typing import RandomState
 from ._evaluate import RESAMPLING
-from ._metrics import CONFUSION_METRICS, metrics_of_sums, summands
+from ._intervals import difference_error, mean_interval, normal_interval, two_sided_p
+from ._metrics import CONFUSION_METRICS, PROBABILITY_METRICS, confusion_counts
 from ._report import EvaluationReport, interval_name
-from ._resampling import percentile_interval, resampled_sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +40,9 @@ class PairedDifference(NamedTuple):
         ``first_value - second_value``. Higher metrics are better, except for ``"log_loss"`` and
         ``"expected_calibration_error"``.
     low, high : float
-        Ends of its interval by the paired bootstrap.
+        Ends of its interval; NaN for ``"expected_calibration_error"``.
     p_value : float
-        Two-sided, from the same resamples.
+        Two-sided; NaN for ``"expected_calibration_error"``.
     p_holm : float
         The same, corrected for the number of pairs.
     """
@@ -98,9 +97,9 @@ class Comparison(TabularReport):
     n_samples : int
         Number of images.
     n_resamples : int
-        Number of bootstrap resamples behind the intervals.
+        Number of bootstrap resamples behind the interval of the difference in log loss.
     confidence_level : float
-        Fraction of the resamples that each interval spans.
+        Probability with which each interval contains the true difference.
     """
 
     names: tuple[str, ...]
@@ -159,8 +158,7 @@ class Comparison(TabularReport):
     def _headline(self):
         return (
             f"{len(self.names)} models on the same {self.n_samples} images; "
-            f"{interval_name(self.confidence_level)}s from {self.n_resamples} paired bootstrap "
-            f"resamples"
+            f"{interval_name(self.confidence_level)}s"
         )
 
     def _sentences(self):
@@ -199,7 +197,7 @@ class Comparison(TabularReport):
 
         tables = [
             (
-                f"{test.first} against {test.second}, by the paired bootstrap",
+                f"{test.first} against {test.second}",
                 ("metric", test.first, test.second, "difference", name_of_interval, *p_names),
                 [
                     (
@@ -244,11 +242,11 @@ def compare(
         At least two, all of the same images in the same order and with the same labels. Those
         of a list are called "model 1", "model 2" and so on.
     n_resamples : int, default=1000
-        Number of bootstrap resamples of the images, the same for all models. No p-value of the
-        bootstrap is below ``2 / (n_resamples + 1)``.
+        Number of bootstrap resamples behind the interval and the p-value of the log loss, which is
+        not below ``2 / (n_resamples + 1)``.
     confidence_level : float, default=0.95
-        Fraction of the resamples that an interval spans, in (0, 1). A difference counts as
-        significant if its p-value is at most ``1 - confidence_level``.
+        Probability with which an interval contains the true difference, in (0, 1). A difference
+        counts as significant if its p-value is at most ``1 - confidence_level``.
     random_state : int, RandomState instance or None, default=0
         Seed of the resampling.
 
@@ -262,8 +260,8 @@ def compare(
     TypeError
         If `reports` contains anything but reports.
     ValueError
-        If there are fewer than two, or if their images or labels differ. Only labels can be
-        compared: you have to make sure that the images behind them are the same.
+        If there are fewer than two, or if their images, labels or classes differ. Only labels can
+        be compared: you have to make sure that the images behind them are the same.
 
     See Also
     --------
@@ -273,9 +271,12 @@ def compare(
     -----
     McNemar's test (1947) takes the images that exactly one of two models predicts correctly, and
     tests whether they are split unevenly; here by the exact binomial distribution. Dietterich
-    (1998) recommends it if each model was trained once. For every metric, the difference is
-    resampled with the same images for both models; its p-value is the level at which the
-    percentile interval would touch 0 (Efron & Tibshirani 1993, section 15.4).
+    (1998) recommends it if each model was trained once. The intervals and p-values of the other
+    metrics take into account that both models predict the same images. Their standard errors come
+    from the delta method, after one image has been added that only the first model predicts
+    correctly, and one that only the second does (Bonett & Price 2012): otherwise two models that
+    agree on a few images would be certain to agree on all. The difference in log loss has a
+    studentised bootstrap interval too, and that in expected calibration error has none.
 
     With more than two models, p-values are corrected over all pairs, one metric at a time (Holm
     1979). They are not corrected over the metrics: choose one beforehand. Neither test accounts
@@ -290,17 +291,16 @@ def compare(
     >>> for sentence in compare({"good": good, "poor": poor}).verdicts:
     ...     print(sentence)
     good and poor differ in accuracy: 100.0 % and 50.0 % of 40 images (difference +0.500, 95 %
-    interval +0.350 to +0.650; McNemar's p < 0.001).
+    interval +0.335 to +0.665; McNemar's p < 0.001).
     """
     named = _named(reports)
     _check_alike(named)
     rng = check_random_state(random_state)
-    resampled = _resampled_overall(named, n_resamples, rng)
     pairs = list(combinations(named, 2))
     differences = [
         difference
         for pair in pairs
-        for difference in _differences(pair, named, resampled, confidence_level)
+        for difference in _differences(pair, named, n_resamples, confidence_level, rng)
     ]
     tests = [_mcnemar(pair, named) for pair in pairs]
     return Comparison(
@@ -338,6 +338,8 @@ def _check_alike(reports):
     (name, report), *others = reports.items()
     for other_name, other in others:
         between = f"reports {name!r} and {other_name!r}"
+        if report.classes is not None and other.classes is not None:
+            _check_classes(between, report.classes.tolist(), other.classes.tolist())
         if not np.array_equal(report.labels, other.labels):
             raise ValueError(
                 f"{between} have different labels, {report.labels.tolist()} and "
@@ -360,66 +362,65 @@ def _check_alike(reports):
             )
 
 
-def _resampled_overall(reports, n_resamples, rng):
-    """Return, for each name, each overall metric of every resample."""
-    columns = {name: _columns(report) for name, report in reports.items()}
-    sums = resampled_sums(hstack(list(columns.values())), n_resamples, rng)
-    ends = np.cumsum([each.shape[1] for each in columns.values()])[:-1]
-    return {
-        name: _metrics(report, part)
-        for (name, report), part in zip(reports.items(), np.split(sums, ends, axis=1), strict=True)
-    }
+def _check_classes(between, classes, other_classes):
+    """Refuse models that were trained to tell apart other labels."""
+    only = [label for label in classes if label not in other_classes]
+    other_only = [label for label in other_classes if label not in classes]
+    if only or other_only:
+        parts = [
+            f"only the {which} predicts {', '.join(map(repr, labels))}"
+            for which, labels in (("first", only), ("second", other_only))
+            if labels
+        ]
+        raise ValueError(
+            f"{between} are of models with different classes: {' and '.join(parts)}. Their tasks "
+            f"differ in difficulty, and so do their scores; expected the same classes. Fit both "
+            f"models on the same labels, or translate the predictions of one to the labels of the "
+            f"other and pass them to evaluate_predictions."
+        )
 
 
-def _columns(report):
-    """Return what the metrics sum over the images: cells and summands of the probabilities."""
-    k = len(report.labels)
-    n = report.n_samples
-    places = report.y_true.astype(int) * k + report.y_pred
-    cells = csr_array((np.ones(n), places, np.arange(n + 1)), shape=(n, k * k))
-    return cells if report.scores is None else hstack([cells, summands(report.scores)])
-
-
-def _metrics(report, sums):
-    k = len(report.labels)
-    confusions = sums[:, : k * k].reshape(-1, k, k)
-    metrics = {name: metric(confusions) for name, metric in CONFUSION_METRICS.items()}
-    if report.scores is not None:
-        metrics |= metrics_of_sums(sums[:, k * k :], report.n_samples)
-    return metrics
-
-
-def _differences(pair, reports, resampled, confidence_level):
+def _differences(pair, reports, n_resamples, confidence_level, rng):
     """Yield the difference of two models in every metric that both have."""
-    first, second = pair
-    for metric in resampled[first]:
-        if metric in resampled[second]:
-            first_value, second_value = (reports[name].overall[metric].value for name in pair)
-            apart = resampled[first][metric] - resampled[second][metric]
-            low, high = percentile_interval(apart, confidence_level).tolist()
-            p_value = _bootstrap_p(apart)
-            yield PairedDifference(
-                first,
-                second,
-                metric,
-                first_value,
-                second_value,
-                first_value - second_value,
-                low,
-                high,
-                p_value,
-                p_value,
-            )
+    first, second = (reports[name] for name in pair)
+    scores = first.scores, second.scores
+    names = list(CONFUSION_METRICS) + (list(PROBABILITY_METRICS) if None not in scores else [])
+    joint = _joint_counts(first, second)
+    for metric in names:
+        values = first.overall[metric].value, second.overall[metric].value
+        apart = values[0] - values[1]
+        low = high = p_value = math.nan
+        if metric == "log_loss":
+            losses = scores[0].log_loss - scores[1].log_loss
+            # What an image would add for which only one of the models is wrong.
+            unseen = [
+                scores[0].other_log_loss.mean() - scores[1].log_loss.mean(),
+                scores[0].log_loss.mean() - scores[1].other_log_loss.mean(),
+            ]
+            low, high, p_value = mean_interval(losses, unseen, n_resamples, confidence_level, rng)
+        elif metric != "expected_calibration_error" and not math.isnan(apart):
+            if metric == "top_2_accuracy":
+                error = _error_of_hits(scores[0].top_2, scores[1].top_2)
+            else:
+                error = difference_error(CONFUSION_METRICS[metric], joint)
+            low, high = normal_interval(apart, error, confidence_level)
+            p_value = two_sided_p(apart, error)
+        ends = (low, high, p_value, p_value)
+        yield PairedDifference(pair[0], pair[1], metric, values[0], values[1], apart, *ends)
 
 
-def _bootstrap_p(apart):
-    """Return the two-sided p-value of resampled differences; NaN if none is defined."""
-    apart = apart[~np.isnan(apart)]
-    if not len(apart):
-        return float("nan")
-    # The sample itself counts as a resample, so that no p-value is 0.
-    beyond = 1 + min((apart <= 0).sum(), (apart >= 0).sum())
-    return float(min(1, 2 * beyond / (1 + len(apart))))
+def _joint_counts(first, second):
+    """Count the images by true label and both predictions, in an array of shape (k, k, k)."""
+    k = len(first.labels)
+    cells = (first.y_true.astype(int) * k + first.y_pred) * k + second.y_pred
+    return np.bincount(cells, minlength=k**3).reshape(k, k, k)
+
+
+def _error_of_hits(first, second):
+    """Return the standard error of the difference of two proportions of hits, by image."""
+    joint = np.zeros((2, 2, 2), int)
+    joint[1] = confusion_counts(first.astype(int), second.astype(int), 2)
+    return difference_error(CONFUSION_METRICS["accuracy"], joint)
 
 
 def _mcnemar(pair, reports):

@@ -16,6 +16,16 @@ from .._utils.cross_validation import count_training_rows
 from .._utils.prediction import predicted_probabilities
 from .._utils.typing import ArrayLike, Estimator, ImagesLike, LabelArray, RandomState
 from .._utils.validation import count_samples, encode_label_pair
+from ._intervals import (
+    UNDEFINED,
+    Estimate,
+    calibration_interval,
+    class_intervals,
+    confusion_intervals,
+    mean_interval,
+    proportion,
+    proportion_interval,
+)
 from ._metrics import (
     CLASS_METRICS,
     CONFUSION_METRICS,
@@ -25,13 +35,10 @@ from ._metrics import (
     confusion_counts,
     image_scores,
     label_columns,
-    metrics_of_sums,
     probabilities_of_labels,
-    summands,
 )
 from ._people import agreement_with_people
 from ._report import EvaluationReport
-from ._resampling import Estimate, percentile_interval, resampled_confusions, resampled_sums
 
 __all__ = ["RESAMPLING", "SCORING", "evaluate", "evaluate_predictions"]
 
@@ -50,8 +57,6 @@ RESAMPLING = {
     "confidence_level": [Interval(Real, 0, 1, closed="neither")],
     "random_state": ["random_state"],
 }
-
-_UNDEFINED = Estimate(np.nan, np.nan, np.nan)
 
 
 @validate_params(
@@ -85,9 +90,9 @@ def evaluate(
         The report then says how well predictions, labels and single people agree with the majority.
         The labels must be names of emotions.
     n_resamples : int, default=1000
-        Number of bootstrap resamples behind the intervals.
+        Number of bootstrap resamples behind the interval of the log loss.
     confidence_level : float, default=0.95
-        Fraction of the resamples that an interval spans, in (0, 1).
+        Probability with which an interval contains the true value, in (0, 1).
     random_state : int, RandomState instance or None, default=0
         Seed of the resampling.
     labels : array-like of shape (k,), default=None
@@ -141,8 +146,9 @@ def evaluate(
     >>> y = ["happy", "happy", "happy", "sad"]
     >>> model = DummyClassifier().fit([[0]] * 4, y)
     >>> report = evaluate(model, [[0]] * 4, y)
-    >>> report.overall["accuracy"]
-    Estimate(value=0.75, low=0.25, high=1.0)
+    >>> accuracy = report.overall["accuracy"]
+    >>> accuracy.value, round(accuracy.low, 3), round(accuracy.high, 3)
+    (0.75, 0.194, 0.994)
     >>> report.overall["balanced_accuracy"].value
     0.5
     >>> round(report.overall["log_loss"].value, 3)
@@ -156,8 +162,9 @@ def evaluate(
     if n_images == 0:
         raise ValueError("X and y are empty; expected at least one image with its label.")
     labels_name = "labels"
-    if labels is None and hasattr(estimator, "classes_"):
-        labels = estimator.classes_
+    classes = np.asarray(estimator.classes_) if hasattr(estimator, "classes_") else None
+    if labels is None and classes is not None:
+        labels = classes
         labels_name = f"the classes that {type(estimator).__name__} was fitted on"
     predictions = collect_predictions(estimator, X, response_method)
     n_seen = predictions.n_seen
@@ -181,6 +188,7 @@ def evaluate(
         predictions.y_proba,
         votes,
         n_seen,
+        classes,
         n_resamples=n_resamples,
         confidence_level=confidence_level,
         random_state=random_state,
@@ -229,14 +237,20 @@ def evaluate_predictions(
 
     Notes
     -----
-    The intervals are percentiles of the bootstrap (Efron & Tibshirani 1993, chapter 13) over
-    images. They show how much the metrics would vary with another sample of test images, not
-    with another training run.
+    The intervals show how much the metrics would vary with another sample of test images, not
+    with another training run. They also hold for small samples, and for models that are always
+    right:
 
-    Metrics of the confusion matrix are computed on resampled matrices, drawn from a multinomial
-    distribution, and those of the probabilities on resampled images. Both are equivalent: the
-    counts of the cells among images that are drawn with replacement have this distribution, and
-    each interval is of one metric alone.
+    - Proportions (accuracy, top-2 accuracy, recall, precision, and counts of the confusion
+      matrix) have the exact interval of Clopper & Pearson (1934), and so has the F1 of a label,
+      as a function of a proportion.
+    - Balanced accuracy and macro F1 combine the intervals of the labels that occur (Zou & Donner
+      2008); weighted F1 and kappa follow the accuracy.
+    - The log loss has a studentised bootstrap interval (Efron & Tibshirani 1993, section 12.5), or
+      a normal one that allows for two more errors, if that is wider.
+    - The expected calibration error is too high on average, since noise in a bin counts as error.
+      Its interval allows for that: it reaches further down than up, and to 0 if the model may be
+      perfectly calibrated.
 
     Examples
     --------
@@ -344,27 +358,28 @@ def _predicts_from_proba(estimator):
     return False
 
 
-def _measure(encoded, y_proba, votes, n_seen=0, *, n_resamples, confidence_level, random_state):
+def _measure(
+    encoded, y_proba, votes, n_seen=0, classes=None, *, n_resamples, confidence_level, random_state
+):
     """Build the report from encoded labels, and `Probabilities` and votes or None."""
     labels, true, predicted = encoded
     people = None
     if votes is not None:
         people = agreement_with_people(votes, labels, true, predicted, confidence_level)
-    rng = check_random_state(random_state)
     confusion = confusion_counts(true, predicted, len(labels))
-    confusions = resampled_confusions(confusion, n_resamples, rng)
     scores = _image_scores(labels, true, y_proba)
+    rng = check_random_state(random_state)
     return EvaluationReport(
         labels=labels,
-        overall={
-            name: _estimate(metric(confusion), metric(confusions), confidence_level)
-            for name, metric in CONFUSION_METRICS.items()
-        }
+        overall=_overall_estimates(confusion, confidence_level)
         | _probability_estimates(scores, n_resamples, confidence_level, rng),
-        per_emotion=_label_estimates(labels, confusion, confusions, confidence_level),
+        per_emotion=_label_estimates(labels, confusion, confidence_level),
         support=confusion.sum(axis=1),
         confusion_matrix=confusion,
-        confusion_interval=percentile_interval(confusions, confidence_level),
+        confusion_interval=proportion_interval(
+            confusion, np.full(confusion.shape, len(true)), confidence_level
+        )
+        * len(true),
         n_resamples=int(n_resamples),
         confidence_level=float(confidence_level),
         y_true=_compact(true, labels),
@@ -372,6 +387,7 @@ def _measure(encoded, y_proba, votes, n_seen=0, *, n_resamples, confidence_level
         scores=scores,
         people=people,
         n_seen=n_seen,
+        classes=classes,
     )
 
 
@@ -382,30 +398,40 @@ def _image_scores(labels, true, y_proba):
     return image_scores(y_proba.values, columns, epsilon=y_proba.epsilon)
 
 
-def _probability_estimates(scores, n_resamples, confidence_level, rng):
-    if scores is None:
-        return dict.fromkeys(PROBABILITY_METRICS, _UNDEFINED)
-    each = summands(scores)
-    n = each.shape[0]
-    values = metrics_of_sums(each.sum(axis=0), n)
-    resampled = metrics_of_sums(resampled_sums(each, n_resamples, rng), n)
+def _overall_estimates(confusion, confidence_level):
+    ends = confusion_intervals(confusion, confidence_level)
     return {
-        name: _estimate(value, resampled[name], confidence_level) for name, value in values.items()
+        name: Estimate(float(metric(confusion)), *ends[name].tolist())
+        for name, metric in CONFUSION_METRICS.items()
     }
 
 
-def _label_estimates(labels, confusion, confusions, confidence_level):
-    estimates: dict[Any, dict[str, Estimate]] = {label: {} for label in labels.tolist()}
-    for name, metric in CLASS_METRICS.items():
-        values, resampled = metric(confusion), metric(confusions)
-        for label, value, column in zip(estimates, values, resampled.T, strict=True):
-            estimates[label][name] = _estimate(value, column, confidence_level)
+def _probability_estimates(scores, n_resamples, confidence_level, rng):
+    if scores is None:
+        return dict.fromkeys(PROBABILITY_METRICS, UNDEFINED)
+    estimates = {
+        name: UNDEFINED._replace(value=m(scores)) for name, m in PROBABILITY_METRICS.items()
+    }
+    n = len(scores.top_2)
+    estimates["top_2_accuracy"] = proportion(scores.top_2.sum(), n, confidence_level)
+    unseen = [scores.other_log_loss.mean()] * 2
+    low, high, _ = mean_interval(scores.log_loss, unseen, n_resamples, confidence_level, rng)
+    estimates["log_loss"] = estimates["log_loss"]._replace(low=max(0.0, low), high=high)
+    ends = calibration_interval(scores.correct, scores.confidence, confidence_level)
+    name = "expected_calibration_error"
+    estimates[name] = Estimate(estimates[name].value, *ends)
     return estimates
 
 
-def _estimate(value, resampled, confidence_level):
-    low, high = percentile_interval(resampled, confidence_level).tolist()
-    return Estimate(float(value), low, high)
+def _label_estimates(labels, confusion, confidence_level):
+    ends = class_intervals(confusion, confidence_level)
+    values = {name: metric(confusion).tolist() for name, metric in CLASS_METRICS.items()}
+    return {
+        label: {
+            name: Estimate(values[name][i], *ends[name][:, i].tolist()) for name in CLASS_METRICS
+        }
+        for i, label in enumerate(labels.tolist())
+    }
 
 
 def _compact(positions, labels):

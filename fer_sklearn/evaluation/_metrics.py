@@ -1,8 +1,7 @@
 """Metrics of confusion matrices and of predicted probabilities.
 
-Each metric is a function of counts or sums, stacked along any leading axes: one confusion
-matrix for the sample, a stack of a thousand for its bootstrap resamples. One function serves
-both.
+Metrics of a confusion matrix also take a stack of them, along any leading axes: the intervals
+differentiate them by the count in each cell.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from .._utils.typing import ArrayLike, BoolArray, FloatArray, IntArray, LabelArray
 from .._utils.validation import check_probabilities, encode_labels
@@ -30,12 +28,11 @@ __all__ = [
     "checked_probabilities",
     "confusion_counts",
     "coverage_curve",
+    "hits",
     "image_scores",
     "label_columns",
-    "metrics_of_sums",
     "probabilities_of_labels",
     "reliability_bins",
-    "summands",
 ]
 
 #: Bins of confidence behind the expected calibration error, everywhere.
@@ -64,19 +61,19 @@ def confusion_counts(true: IntArray, predicted: IntArray, n_labels: int) -> IntA
 
 
 def _precision(confusion):
-    return _ratio(_hits(confusion), confusion.sum(axis=-2))
+    return _ratio(hits(confusion), confusion.sum(axis=-2))
 
 
 def _recall(confusion):
-    return _ratio(_hits(confusion), confusion.sum(axis=-1))
+    return _ratio(hits(confusion), confusion.sum(axis=-1))
 
 
 def _f1(confusion):
-    return _ratio(2 * _hits(confusion), confusion.sum(axis=-1) + confusion.sum(axis=-2))
+    return _ratio(2 * hits(confusion), confusion.sum(axis=-1) + confusion.sum(axis=-2))
 
 
 def _accuracy(confusion):
-    return _ratio(_hits(confusion).sum(axis=-1), confusion.sum(axis=(-2, -1)))
+    return _ratio(hits(confusion).sum(axis=-1), confusion.sum(axis=(-2, -1)))
 
 
 def _balanced_accuracy(confusion):
@@ -94,13 +91,14 @@ def _weighted_f1(confusion):
 
 def _cohen_kappa(confusion):
     n = confusion.sum(axis=(-2, -1))
-    hits = _hits(confusion).sum(axis=-1)
+    n_hits = hits(confusion).sum(axis=-1)
     # n² times the accuracy expected by chance: labels drawn at random, as often as they occur.
     by_chance = (confusion.sum(axis=-1) * confusion.sum(axis=-2)).sum(axis=-1)
-    return _ratio(n * hits - by_chance, n**2 - by_chance)
+    return _ratio(n * n_hits - by_chance, n**2 - by_chance)
 
 
-def _hits(confusion):
+def hits(confusion: Any) -> Any:
+    """Return the diagonal: the number of images of each label that are classified correctly."""
     return np.diagonal(confusion, axis1=-2, axis2=-1)
 
 
@@ -230,12 +228,16 @@ class ImageScores(NamedTuple):
         The highest probability, in [0, 1].
     correct : ndarray of shape (n,), bool
         Whether the most probable label is the true one.
+    other_log_loss : ndarray of shape (n,), float64
+        What the log loss would be if another label were the true one: the mean over the others,
+        weighted by their probabilities.
     """
 
     top_2: BoolArray
     log_loss: FloatArray
     confidence: FloatArray
     correct: BoolArray
+    other_log_loss: FloatArray
 
 
 def image_scores(y_proba: FloatArray, true_column: IntArray, *, epsilon: float) -> ImageScores:
@@ -259,64 +261,26 @@ def image_scores(y_proba: FloatArray, true_column: IntArray, *, epsilon: float) 
     probability = np.where(own >= 0, np.take_along_axis(y_proba, own, axis=1), 0)
     # Of equal probabilities scikit-learn's top_k_accuracy_score ranks the last column first.
     ahead = (y_proba > probability) | ((y_proba == probability) & (columns > own))
+    clipped = y_proba.clip(epsilon, 1 - epsilon)
+    others = clipped * (columns != own)
+    losses = -(others * np.log(clipped)).sum(axis=1)
     return ImageScores(
         top_2=ahead.sum(axis=1) < 2,
         log_loss=-np.log(probability[:, 0].clip(epsilon, 1 - epsilon)),
         confidence=y_proba.max(axis=1),
         correct=y_proba.argmax(axis=1) == true_column,
+        other_log_loss=losses / others.sum(axis=1).clip(epsilon),
     )
 
 
-def summands(scores: ImageScores) -> csr_array:
-    """Return what the metrics of probabilities sum over the images.
-
-    Parameters
-    ----------
-    scores : ImageScores
-
-    Returns
-    -------
-    sparse array of shape (n, 2 + N_BINS), float64
-        Top-2 hit, log loss, and, in the column of its bin of confidence, the confidence minus
-        1 if correct, minus 0 otherwise.
-    """
-    n = len(scores.confidence)
-    bins = bin_positions(scores.confidence)
-    columns = np.column_stack([np.zeros(n, dtype=int), np.ones(n, dtype=int), 2 + bins])
-    values = np.column_stack([scores.top_2, scores.log_loss, scores.confidence - scores.correct])
-    starts = np.arange(0, 3 * n + 1, 3)
-    return csr_array((values.ravel(), columns.ravel(), starts), shape=(n, 2 + N_BINS))
-
-
-def _calibration_error(gaps, n):
-    """Return the expected calibration error of the sums of confidence - correct of each bin."""
-    # |confidence - accuracy| of a bin times its fraction of the images: the counts cancel.
-    return np.abs(gaps).sum(axis=-1) / n
-
-
-# Sums (..., 2 + N_BINS) and the number of images -> (...).
-PROBABILITY_METRICS: dict[str, Callable[[Any, int], Any]] = {
-    "top_2_accuracy": lambda sums, n: sums[..., 0] / n,
-    "log_loss": lambda sums, n: sums[..., 1] / n,
-    "expected_calibration_error": lambda sums, n: _calibration_error(sums[..., 2:], n),
+# Another metric of probabilities is one more line here, and its interval in _evaluate.py.
+PROBABILITY_METRICS: dict[str, Callable[[ImageScores], float]] = {
+    "top_2_accuracy": lambda scores: float(scores.top_2.mean()),
+    "log_loss": lambda scores: float(scores.log_loss.mean()),
+    "expected_calibration_error": lambda scores: (
+        reliability_bins(scores.correct, scores.confidence).expected_calibration_error
+    ),
 }
-
-
-def metrics_of_sums(sums: FloatArray, n: int) -> dict[str, FloatArray]:
-    """Return every metric of probabilities.
-
-    Parameters
-    ----------
-    sums : ndarray of shape (..., 2 + N_BINS)
-        Sums of :func:`summands` over images.
-    n : int
-        The number of images in each sum.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (...)
-    """
-    return {name: metric(sums, n) for name, metric in PROBABILITY_METRICS.items()}
 
 
 # Bins of confidence
@@ -345,8 +309,8 @@ class ReliabilityBins(NamedTuple):
 
         From 0 to 1; 0 is perfect (Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599).
         """
-        gaps = (self.confidence - self.accuracy) * self.n_predictions
-        return float(_calibration_error(gaps, self.n_predictions.sum()))
+        gaps = np.abs(self.confidence - self.accuracy)
+        return float(np.average(gaps, weights=self.n_predictions))
 
 
 def bin_positions(confidence: ArrayLike, *, n_bins: int = N_BINS) -> IntArray:

@@ -10,7 +10,7 @@ import numpy as np
 from .._utils.tables import interval, number
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray
 from ..emotions import FERPLUS_COLUMNS, N_VOTED_EMOTIONS, canonical_emotion, majority_vote
-from ._resampling import Estimate, proportion
+from ._intervals import Estimate, mean_fraction, proportion
 
 __all__ = ["PeopleAgreement", "agreement_with_people", "check_votes"]
 
@@ -52,8 +52,7 @@ class PeopleAgreement:
     Notes
     -----
     The majority is that of :func:`fer_sklearn.datasets.majority_vote`. The intervals are those of
-    proportions. Those of human accuracy are too wide, since they assume a single vote per image,
-    drawn at random.
+    proportions, and for human accuracy of means.
     """
 
     accuracy: Estimate
@@ -210,8 +209,7 @@ def agreement_with_people(
     person = _agreement_of_one(votes)
 
     def mean_of_person(rows):
-        values = person[rows & ~np.isnan(person)]
-        return proportion(values.sum(), len(values), confidence_level)
+        return mean_fraction(person[rows & ~np.isnan(person)], confidence_level)
 
     return PeopleAgreement(
         accuracy=matches(predicted),

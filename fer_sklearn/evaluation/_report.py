@@ -1,4 +1,4 @@
-"""The report of an evaluation: metrics with bootstrap intervals, and how they are shown."""
+"""The report of an evaluation: metrics with their intervals, and how they are shown."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .._utils.tables import (
     with_interval,
 )
 from .._utils.typing import FloatArray, IntArray, LabelArray
+from ._intervals import Estimate
 from ._metrics import PROBABILITY_METRICS, ImageScores
 from ._people import PeopleAgreement
-from ._resampling import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,9 +47,9 @@ class EvaluationReport(TabularReport):
     confusion_interval : ndarray of shape (2, k, k), float
         Lower and upper ends of the interval of each count.
     n_resamples : int
-        Number of bootstrap resamples behind the intervals.
+        Number of bootstrap resamples behind the interval of the log loss.
     confidence_level : float
-        Fraction of the resamples that each interval spans.
+        Probability with which each interval contains the true value.
     y_true, y_pred : ndarray of shape (n_samples,), unsigned int
         True and predicted label of each image, as positions in `labels`. :func:`compare` needs
         them; tables, dictionaries and JSON omit them, and `scores` too.
@@ -61,20 +61,23 @@ class EvaluationReport(TabularReport):
     n_seen : int
         Number of images that the classifier was fitted on, as far as it is known; scores on them
         are too high.
+    classes : ndarray or None
+        The classes that the classifier was fitted on, if they are known. `labels` may contain
+        others too.
 
     Notes
     -----
     Undefined metrics are NaN, not 0: the recall of a label without support, the precision of a
     label that was never predicted, and the F1 of a label that is both. Means over labels ignore
-    NaN, and so do intervals over resamples. Kappa is NaN if all images have one label and it is
-    predicted for all. On the full sample, the metrics of each label equal scikit-learn's with
-    ``zero_division=nan``; the overall ones equal its defaults.
+    NaN, and their intervals are of the mean over the labels that occur. Kappa is NaN if all
+    images have one label and it is predicted for all. The metrics of each label equal
+    scikit-learn's with ``zero_division=nan``; the overall ones equal its defaults.
 
     Cohen's kappa (1960) is the accuracy beyond that of chance. The metrics of the probabilities
     use nothing else: their label is the most probable one, regardless of `y_pred`. The expected
     calibration error has 15 bins of equal width, by the highest probability (Guo et al. 2017,
-    arXiv:1706.04599). It is never negative, so resampling increases it: for a well-calibrated
-    model, the interval may lie above the value.
+    arXiv:1706.04599). It is never negative, and therefore too high on average, the more so the
+    fewer images there are; its interval allows for that.
     """
 
     labels: LabelArray
@@ -90,6 +93,7 @@ class EvaluationReport(TabularReport):
     scores: ImageScores | None
     people: PeopleAgreement | None = None
     n_seen: int = 0
+    classes: LabelArray | None = None
 
     @property
     def n_samples(self) -> int:
@@ -160,7 +164,7 @@ class EvaluationReport(TabularReport):
     def _headline(self):
         return (
             f"{self.n_samples} images, {len(self.labels)} labels; "
-            f"{interval_name(self.confidence_level)}s from {self.n_resamples} bootstrap resamples"
+            f"{interval_name(self.confidence_level)}s"
         )
 
     def _sentences(self):

@@ -13,7 +13,7 @@ def test_benchmark_without_data_says_that_it_is_synthetic(tmp_path, capsys, monk
     monkeypatch.setattr(_benchmark, "_N_TEST", 35)
     assert run("benchmark", "--epochs", "1", "--output", tmp_path / "out") == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[0] == "35 test images, 95 % bootstrap intervals"
+    assert out.splitlines()[0] == "35 test images, 95 % intervals"
     assert out.splitlines()[2].split() == ["HOG-SVM", "CNN"]
     assert re.search(r"^accuracy, % +\d+\.\d \(", out, re.MULTILINE)
     assert err.count("SYNTHETIC") == 2

@@ -47,7 +47,7 @@ def test_the_dictionary_has_scores_times_and_sizes(benchmark):
 
 def test_the_table_has_one_row_per_model_and_the_intervals(benchmark):
     lines = benchmark.to_markdown().splitlines()
-    assert lines[0] == "**70 test images, 95 % bootstrap intervals**"
+    assert lines[0] == "**70 test images, 95 % intervals**"
     assert [line.split(" | ")[0] for line in lines[4:]] == ["| RBF", "| linear"]
     accuracy = benchmark["RBF"].report.overall["accuracy"]
     assert f"{100 * accuracy.value:.1f} ({100 * accuracy.low:.1f}–" in lines[4]
@@ -55,7 +55,7 @@ def test_the_table_has_one_row_per_model_and_the_intervals(benchmark):
 
 def test_the_printed_table_has_one_column_per_model(benchmark):
     headline, _, header, *rows = repr(benchmark).splitlines()
-    assert headline == "70 test images, 95 % bootstrap intervals"
+    assert headline == "70 test images, 95 % intervals"
     assert header.split() == ["RBF", "linear"]
     accuracy = benchmark["linear"].report.overall["accuracy"]
     assert rows[0].startswith("accuracy, %")

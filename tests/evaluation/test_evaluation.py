@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import (
     accuracy_score,
@@ -116,18 +117,56 @@ def test_interval_of_accuracy_is_the_binomial_one():
     y_true = ["happy"] * 3589
     y_pred = ["happy"] * 2620 + ["sad"] * 969
     estimate = evaluate_predictions(y_true, y_pred).overall["accuracy"]
-    half = 1.96 * np.sqrt(0.73 * 0.27 / 3589)
-    assert estimate.high - estimate.value == pytest.approx(half, rel=0.1)
-    assert estimate.value - estimate.low == pytest.approx(half, rel=0.1)
+    expected = binomtest(2620, 3589).proportion_ci(0.95, method="exact")
+    assert estimate[1:] == pytest.approx((expected.low, expected.high))
+
+
+def test_intervals_of_recall_precision_and_f1_are_exact():
+    y_true, y_pred = _predictions()
+    report = evaluate_predictions(y_true, y_pred)
+    for label in EMOTIONS:
+        n_hits = int(((y_true == label) & (y_pred == label)).sum())
+        either = int(((y_true == label) | (y_pred == label)).sum())
+        found = report.per_emotion[label]
+        for metric, n in (
+            ("recall", (y_true == label).sum()),
+            ("precision", (y_pred == label).sum()),
+        ):
+            expected = binomtest(n_hits, int(n)).proportion_ci(0.95, method="exact")
+            assert found[metric][1:] == pytest.approx((expected.low, expected.high))
+        both = binomtest(n_hits, either).proportion_ci(0.95, method="exact")
+        expected = [2 * end / (1 + end) for end in (both.low, both.high)]
+        assert found["f1"][1:] == pytest.approx(expected)
+
+
+def test_intervals_do_not_shrink_to_a_point_if_all_is_correct():
+    y = np.array(["happy", "sad"] * 10)
+    report = evaluate_predictions(y, y)
+    assert report.overall["accuracy"] == pytest.approx((1, 0.832, 1), abs=1e-3)
+    for name, (value, low, high) in report.overall.items():
+        if name in ("balanced_accuracy", "macro_f1", "weighted_f1", "cohen_kappa"):
+            assert value == high == 1
+            assert 0.6 < low < 0.9
+    assert report.per_emotion["sad"]["recall"].low == pytest.approx(0.692, abs=1e-3)
+    assert report.confusion_interval[1][0, 1] == pytest.approx(20 * 0.168, abs=0.01)
+
+
+def test_intervals_are_defined_for_labels_without_images():
+    report = evaluate_predictions(["happy"], ["happy"], labels=EMOTIONS)
+    assert report.overall["balanced_accuracy"] == pytest.approx((1, 0.025, 1))
+    assert report.overall["macro_f1"].low < 0.1
+    assert np.isnan(report.overall["cohen_kappa"]).all()
 
 
 def test_interval_of_a_count_in_the_confusion_matrix():
     y_true, y_pred = _predictions()
     report = evaluate_predictions(y_true, y_pred)
     low, high = report.confusion_interval
+    count = int(report.confusion_matrix[-1, -1])
+    expected = binomtest(count, 400).proportion_ci(0.95, method="exact")
+    assert (low[-1, -1], high[-1, -1]) == pytest.approx((400 * expected.low, 400 * expected.high))
     assert (low <= report.confusion_matrix).all()
-    assert (report.confusion_matrix <= high).all()
-    assert (high - low)[report.confusion_matrix > 5].min() > 1
+    assert (report.confusion_matrix < high).all()
 
 
 def test_a_wider_level_gives_a_wider_interval():
@@ -138,10 +177,12 @@ def test_a_wider_level_gives_a_wider_interval():
 
 
 def test_same_seed_same_report_other_seed_other_intervals():
-    y_true, y_pred = _predictions()
-    first = evaluate_predictions(y_true, y_pred, random_state=3).to_dict()
-    again = evaluate_predictions(y_true, y_pred, random_state=3).to_dict()
-    other = evaluate_predictions(y_true, y_pred, random_state=4).to_dict()
+    y_true, y_pred = _predictions(labels=("a", "b"))
+    proba = np.random.default_rng(0).dirichlet([1, 1], len(y_true))
+    first, again, other = (
+        evaluate_predictions(y_true, y_pred, y_proba=proba, random_state=seed).to_dict()
+        for seed in (3, 3, 4)
+    )
     assert first == again
     assert first != other
 
