@@ -7,10 +7,12 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.utils import column_or_1d, get_tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -151,7 +153,8 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             images like those to be predicted.
         **fit_params : dict
             Passed to the `fit` of `estimator`; parameters with one value per image, such as
-            `sample_weight`, are split with the folds.
+            `sample_weight`, are split with the folds. With metadata routing enabled, `estimator`
+            gets what it requests, and `cv` what it does, such as `groups`.
 
         Returns
         -------
@@ -177,7 +180,11 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"a FrozenEstimator, which was fitted before, needs no labels."
             )
         cross_validated = self.threshold is None and not frozen
-        folds = _folds(self.cv, X, y) if cross_validated else ()
+        split_params: dict[str, Any] = {}
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "fit", **fit_params)
+            fit_params, split_params = routed.estimator.fit, routed.splitter.split
+        folds = _folds(self.cv, X, y, split_params) if cross_validated else ()
         self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
         self.classes_ = np.asarray(self.estimator_.classes_)
         self.uncertain_label_ = _uncertain_label(self.uncertain_label, self.classes_)
@@ -207,11 +214,11 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Entries of `classes_`, or `uncertain_label_`.
+            Entries of `classes_`, or `uncertain_label_`. Of the dtype of `classes_`, or of the
+            smallest one that also has room for the uncertain label.
         """
         check_is_fitted(self)
-        labels, confident = self._most_probable(X)
-        return np.where(confident, labels, self.uncertain_label_)
+        return self._abstaining(*self._most_probable(X))
 
     def predict_from_proba(self, y_proba: ArrayLike) -> LabelArray:
         """Return the labels that `predict` derives from probabilities.
@@ -228,8 +235,7 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         proba = check_probabilities(y_proba, n_classes=len(self.classes_))
-        labels, confident = self._at_threshold(proba)
-        return np.where(confident, labels, self.uncertain_label_)
+        return self._abstaining(*self._at_threshold(proba))
 
     def predict_proba(self, X: ImagesLike) -> FloatArray:
         """Return the probabilities of `estimator_`, whether or not it is confident.
@@ -290,6 +296,26 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             n_predicted=len(correct),
         )
 
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return which parameters of `fit` are passed to `estimator`, and which to `cv`.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)  # score takes sample_weight
+            .add(
+                estimator=self.estimator,
+                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+            )
+            .add(
+                splitter=self.cv,
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+        )
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.estimator).input_tags
@@ -317,6 +343,13 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def _at_threshold(self, proba):
         return self.classes_[proba.argmax(axis=1)], proba.max(axis=1) >= self.threshold_
 
+    def _abstaining(self, labels, confident):
+        """Return the labels, with the uncertain one where the classifier is not confident."""
+        dtype = _common_dtype(self.classes_, self.uncertain_label_)
+        predicted = labels.astype(dtype)
+        predicted[~confident] = self.uncertain_label_
+        return predicted
+
 
 def _threshold_for(coverage, confidence):
     """Return the highest threshold that this fraction of the confidences reaches.
@@ -329,7 +362,32 @@ def _threshold_for(coverage, confidence):
     return float(descending[n_wanted - 1])
 
 
-def _folds(cv, X, y):
+def _common_dtype(classes, label):
+    """Return the smallest dtype in which the classes and a label stay what they are."""
+    if classes.dtype.kind not in "biuf":
+        return np.result_type(classes, np.asarray(label))
+    common = np.promote_types(classes.dtype, np.min_scalar_type(label))
+    # Of uint64 and -1, the common dtype is a float.
+    integers = [common] if common.kind in "iu" else []
+    for dtype in map(np.dtype, [classes.dtype, *integers, np.int64, common, np.float64]):
+        if dtype.kind == "b" or (dtype.kind in "iu" and not _fits(label, dtype)):
+            continue
+        there = classes.astype(dtype)
+        unchanged = np.array_equal(there, classes) and np.array_equal(
+            there.astype(classes.dtype), classes
+        )
+        if unchanged and dtype.type(label) == label:
+            return dtype
+    return np.dtype(object)
+
+
+def _fits(number, dtype):
+    """Return whether a number is an integer within the limits of an integer dtype."""
+    limits = np.iinfo(dtype)
+    return limits.min <= number <= limits.max and float(number).is_integer()
+
+
+def _folds(cv, X, y, split_params):
     """Return the (train, test) rows of each fold, with all classes in each training part."""
     splitter = check_cv(cv, y, classifier=True)
     classes, counts = np.unique(y, return_counts=True)
@@ -339,7 +397,7 @@ def _folds(cv, X, y):
             f"cv has {splitter.n_splits} folds, some of which would lack it. Pass fewer folds, "
             f"drop that class, or pass threshold= instead of coverage=."
         )
-    folds = list(splitter.split(X, y))
+    folds = list(splitter.split(X, y, **split_params))
     check_training_parts(
         folds,
         y,
@@ -360,6 +418,11 @@ def _uncertain_label(label, classes):
         raise ValueError(
             f"uncertain_label={label!r}, but the classes are {kind}: {classes.tolist()}; expected "
             f"the same kind, such as {example!r}."
+        )
+    if label != label:
+        raise ValueError(
+            f"uncertain_label={label!r} differs from itself, so that nothing could be recognised "
+            f"as uncertain; expected another number, such as {_UNCERTAIN_NUMBER}."
         )
     if label in classes.tolist():
         raise ValueError(

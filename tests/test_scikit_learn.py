@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, train_test_split
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.metadata_routing import MetadataRouter
 
 from fer_sklearn import (
+    AbstainingClassifier,
     BalancedPCA,
     CappedPCA,
     FaceCropper,
@@ -29,6 +32,7 @@ from fer_sklearn import (
     make_descriptor_svm_pipeline,
     make_hog_svm_pipeline,
 )
+from fer_sklearn._utils.prediction import split_pipeline
 from fer_sklearn.explain import hog_image, hog_weights
 from fer_sklearn.images import write_image
 
@@ -303,3 +307,115 @@ def test_explanations_do_not_depend_on_the_configured_output(faces):
         fitted = clone(pipeline).fit(X, y)
         assert_allclose(hog_weights(fitted).positive_weights, expected, atol=1e-5)
         assert_array_equal(hog_image(X[:2], hog=fitted), picture)
+
+
+# -- metadata ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def routing():
+    with config_context(enable_metadata_routing=True):
+        yield
+
+
+class Recording(ClassifierMixin, BaseEstimator):
+    """Keeps what `fit` received."""
+
+    def fit(self, X, y, sample_weight=None, soft_targets=None):
+        self.classes_ = np.unique(y)
+        self.received_ = {"sample_weight": sample_weight, "soft_targets": soft_targets}
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
+
+    def predict(self, X):
+        return self.classes_[np.zeros(len(X), int)]
+
+
+@pytest.fixture
+def weighted(faces):
+    X, y = faces
+    return X, y, np.linspace(0.5, 1.5, len(X)), np.eye(7)[np.unique(y, return_inverse=True)[1]]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda c: make_hog_svm_pipeline(c),
+        lambda c: make_descriptor_svm_pipeline(c, descriptors=[("lbp", LBPExtractor(grid=1))]),
+        lambda c: make_cnn_pipeline(c, size=12),
+        lambda c: AbstainingClassifier(c, threshold=0.2),
+        lambda c: AbstainingClassifier(c, coverage=0.5, cv=2),
+        lambda c: make_hog_svm_pipeline(AbstainingClassifier(c, coverage=0.5, cv=2)),
+        lambda c: AbstainingClassifier(make_cnn_pipeline(c, size=12), threshold=0.2),
+    ],
+)
+def test_metadata_reaches_the_classifier_that_requests_it(routing, weighted, make):
+    X, y, weight, soft_targets = weighted
+    asking = Recording().set_fit_request(sample_weight=True, soft_targets=True)
+    model = make(asking).fit(X, y, sample_weight=weight, soft_targets=soft_targets)
+    received = split_pipeline(model)[1].received_
+    assert_array_equal(received["sample_weight"], weight)
+    assert_array_equal(received["soft_targets"], soft_targets)
+
+    declining = Recording().set_fit_request(sample_weight=False)
+    with pytest.raises(TypeError, match=r"unexpected argument.*'sample_weight'"):
+        make(declining).fit(X, y, sample_weight=weight)
+    with pytest.raises(UnsetMetadataPassedError, match=r"sample_weight.*not explicitly set"):
+        make(Recording()).fit(X, y, sample_weight=weight)
+    with pytest.raises(TypeError, match=r"unexpected argument.*'wieght'"):
+        make(asking).fit(X, y, wieght=weight)
+
+
+def test_folds_get_their_part_of_the_metadata_and_the_groups(routing, weighted):
+    X, y, weight, _ = weighted
+    groups = np.arange(len(X)) // 7
+    seen = []
+
+    class Splitter(StratifiedGroupKFold):
+        def split(self, X, y=None, groups=None):
+            seen.append(groups)
+            return super().split(X, y, groups)
+
+    class Checking(Recording):
+        def fit(self, X, y, sample_weight=None):
+            assert len(sample_weight) == len(X)
+            seen.append(np.isin(sample_weight, weight).all())
+            return super().fit(X, y, sample_weight)
+
+    asking = Checking().set_fit_request(sample_weight=True)
+    model = AbstainingClassifier(asking, coverage=0.5, cv=Splitter(2))
+    model.fit(X.reshape(len(X), -1), y, sample_weight=weight, groups=groups)
+    assert_array_equal(seen[0], groups)
+    assert seen[1:] == [True] * 3
+
+
+def test_a_search_routes_to_an_abstaining_classifier(routing, weighted):
+    X, y, weight, _ = weighted
+    features = SMALL_HOG.fit_transform(X)
+    inner = LSSVMClassifier(probability=True).set_fit_request(sample_weight=True)
+    model = AbstainingClassifier(inner, threshold=0.5)
+    with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+        GridSearchCV(model, {"threshold": [0.2, 0.5]}, cv=2, scoring="accuracy").fit(
+            features, y, sample_weight=weight
+        )
+    model.set_score_request(sample_weight=True)
+    search = GridSearchCV(model, {"threshold": [0.2, 0.9999]}, cv=2, error_score="raise")
+    search.fit(features, y, sample_weight=weight)
+    assert search.best_params_ == {"threshold": 0.2}
+    assert isinstance(model.get_metadata_routing(), MetadataRouter)
+
+
+def test_a_network_gets_its_soft_targets_in_a_search(routing, small_faces):
+    X, y = (part[:70] for part in small_faces)
+    soft_targets = np.eye(7)[np.unique(y, return_inverse=True)[1]]
+    network = FERCNNClassifier(epochs=1, random_state=0)
+    with pytest.raises(UnsetMetadataPassedError, match="soft_targets"):
+        GridSearchCV(network, {"epochs": [1]}, cv=2).fit(X, y, soft_targets=soft_targets)
+    network.set_fit_request(soft_targets=True, sample_weight=True).set_score_request(
+        sample_weight=False
+    )
+    search = GridSearchCV(network, {"epochs": [1]}, cv=2, error_score="raise")
+    search.fit(X, y, soft_targets=soft_targets, sample_weight=np.ones(70))
+    assert 0 <= search.best_score_ <= 1

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from joblib import parallel_config
+from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -389,3 +390,49 @@ def test_coverage_holds_and_accuracy_grows_on_fer2013(fer2013_path):
     scores = model.selective_accuracy(X_new, y_new)
     assert scores.coverage == pytest.approx(0.5, abs=0.05)  # three standard deviations
     assert scores.accuracy > shipped.score(X_new, y_new) + 0.1
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "uint16", "uint32", "uint64", "int8", "int64", ">i2", "float16", "bool"]
+)
+@pytest.mark.parametrize("uncertain", [None, -7, 1000, 0.1, np.float64(0.1)])
+def test_the_uncertain_label_survives_any_dtype_of_labels(dtype, uncertain):
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    y = (np.arange(60) % 2).astype(dtype)
+    model = AbstainingClassifier(GaussianNB(), threshold=0.6, uncertain_label=uncertain).fit(X, y)
+    predicted = model.predict(X)
+    sure = model.predict_proba(X).max(axis=1) >= 0.6
+    assert 0 < sure.sum() < 60
+    assert model.uncertain_label_ == (-1 if uncertain is None else uncertain)
+    assert_array_equal(predicted == model.uncertain_label_, ~sure)
+    assert_array_equal(predicted[sure], model.estimator_.predict(X)[sure])
+    assert_array_equal(model.predict_from_proba(model.predict_proba(X)), predicted)
+    assert_array_equal(model.classes_, np.unique(y))
+    n_correct = (predicted == y).sum()
+    if not isinstance(model.uncertain_label_, float):
+        assert model.score(X, y) == pytest.approx(n_correct / 60)
+    assert model.selective_accuracy(X, y).accuracy == pytest.approx(n_correct / sure.sum())
+
+
+@pytest.mark.parametrize(
+    ("classes", "uncertain"),
+    [
+        (np.array([0, 2**63], np.uint64), -1),
+        (np.array([0, 2**60 + 1]), 0.5),
+        (np.array([0, 1]), 2**70),
+    ],
+)
+def test_labels_that_no_number_type_holds_stay_what_they_are(classes, uncertain):
+    X = [[0.0], [1.0], [9.0], [10.0]]
+    model = AbstainingClassifier(GaussianNB(), threshold=0.5, uncertain_label=uncertain)
+    predicted = model.fit(X, classes[[0, 0, 1, 1]]).predict_from_proba([[1, 0], [0, 1], [0.5, 0.5]])
+    assert predicted.tolist() == [*classes.tolist(), classes[0]]
+    model.threshold_ = 0.6
+    predicted = model.predict_from_proba([[1, 0], [0, 1], [0.5, 0.5]])
+    assert predicted.tolist() == [*classes.tolist(), uncertain]
+
+
+def test_nan_cannot_stand_for_uncertain(data):
+    model = AbstainingClassifier(GaussianNB(), threshold=0.5, uncertain_label=np.nan)
+    with pytest.raises(ValueError, match=r"uncertain_label=nan differs from itself.* such as -1"):
+        model.fit([[0.0], [1.0]], [0, 1])
