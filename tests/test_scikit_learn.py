@@ -364,8 +364,8 @@ def test_metadata_reaches_the_classifier_that_requests_it(routing, weighted, mak
         make(declining).fit(X, y, sample_weight=weight)
     with pytest.raises(UnsetMetadataPassedError, match=r"sample_weight.*not explicitly set"):
         make(Recording()).fit(X, y, sample_weight=weight)
-    with pytest.raises(TypeError, match=r"unexpected argument.*'wieght'"):
-        make(asking).fit(X, y, wieght=weight)
+    with pytest.raises(TypeError, match=r"unexpected argument.*'sample_weights'"):
+        make(asking).fit(X, y, sample_weights=weight)
 
 
 def test_folds_get_their_part_of_the_metadata_and_the_groups(routing, weighted):
