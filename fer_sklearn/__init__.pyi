@@ -44,6 +44,7 @@ from .persistence import load as load
 from .persistence import save as save
 from .photos import iter_photo_rows as iter_photo_rows
 from .photos import predict_photos as predict_photos
+from .photos import recognize as recognize
 from .pipelines import CNN_GRID as CNN_GRID
 from .pipelines import DESCRIPTOR_SVM_GRID as DESCRIPTOR_SVM_GRID
 from .pipelines import HOG_SVM_GRID as HOG_SVM_GRID

@@ -1,7 +1,7 @@
 """Emotions in many photos: faces are found in threads, classified in batches, returned as rows."""
 
 from ._predict import check_photo_outputs, iter_photo_rows, predict_photos
-from ._recognize import PhotoResult
+from ._recognize import PhotoResult, RecognizedFace, RecognizedFaces, recognize
 from ._rows import PhotoSummary
 from ._sources import PhotoSource, iter_sources
 
@@ -9,8 +9,11 @@ __all__ = [
     "PhotoResult",
     "PhotoSource",
     "PhotoSummary",
+    "RecognizedFace",
+    "RecognizedFaces",
     "check_photo_outputs",
     "iter_photo_rows",
     "iter_sources",
     "predict_photos",
+    "recognize",
 ]

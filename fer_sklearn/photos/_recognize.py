@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
-from .._utils.tables import row_columns
-from .._utils.typing import FloatArray, LabelArray, PixelArray
+from .._utils.tables import html_page, row_columns, text_table
+from .._utils.typing import (
+    ArrayLike,
+    Estimator,
+    FloatArray,
+    ImageLike,
+    LabelArray,
+    PixelArray,
+)
 from ..exceptions import ImageReadError
-from ..images import as_photo
+from ..face_reader import FaceReader, ReadsFaces, as_face_reader
+from ..faces._detect import Detector
+from ..images import as_photo, resize
 from ._rows import NO_FACE, OK, UNREADABLE
 from ._sources import PhotoSource, reason_of
 
-__all__ = ["PhotoResult", "iter_photo_batches"]
+__all__ = [
+    "PhotoResult",
+    "RecognizedFace",
+    "RecognizedFaces",
+    "iter_photo_batches",
+    "recognize",
+]
 
 _UNREADABLE = f"{UNREADABLE}: "
 _BOX = ("left", "top", "width", "height")
@@ -27,6 +47,161 @@ _BOX = ("left", "top", "width", "height")
 _MAX_BYTES, _MAX_SECONDS = 2**27, 5.0
 # Photos read ahead per thread; fewer if whole photos are kept, since these take more memory.
 _AHEAD, _AHEAD_WHOLE = 3, 1
+# The picture in a notebook is at most this large, and at least so large that labels are legible.
+_SHOWN_SIDE, _MIN_SIDE = 720, 320
+_NOTHING = "no face was found"
+# Which columns of the printed table are aligned to the right.
+_NUMERIC = (True, False, *[True] * 6)
+# Two threads must not load one network at the same time.
+_LOADING = threading.Lock()
+
+
+def recognize(
+    image: ImageLike | ArrayLike,
+    estimator: Estimator | FaceReader | str | None = None,
+    *,
+    detector: Detector | None = None,
+    crop_faces: bool = True,
+) -> RecognizedFaces:
+    """Recognise the emotion of every face in one photo.
+
+    Parameters
+    ----------
+    image : path, bytes, str, file object, Pillow image or array-like
+        A file or its contents, also as a data URI or text in base64; or pixels of shape (h, w),
+        (h, w, 3) or (h, w, 4).
+    estimator : fitted pipeline or classifier, str, FaceReader or None, default=None
+        As in :class:`~fer_sklearn.FaceReader`: a string names a bundled network, such as
+        ``"tiny"``. If None, the bundled pretrained model. Bundled networks are loaded once.
+    detector : None, str, callable or list of boxes, default=None
+        As in :class:`~fer_sklearn.FaceReader`.
+    crop_faces : bool, default=True
+        Whether to find faces. If False, the whole photo is one face, as in FER2013.
+
+    Returns
+    -------
+    RecognizedFaces
+        A list of :class:`~fer_sklearn.photos.RecognizedFace`, empty if no face was found. It
+        prints as a table, and a notebook shows the photo with its faces.
+
+    Raises
+    ------
+    ImageReadError
+        If the photo cannot be read.
+    TypeError, ValueError
+        If `image` is no photo.
+
+    See Also
+    --------
+    predict_photos : Any number of photos, as a table or a file.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> from fer_sklearn import recognize
+    >>> (face,) = recognize(astronaut())
+    >>> face.emotion, face.probability > 0.5, len(face.probabilities)
+    ('happy', True, 7)
+    """
+    photo = as_photo(image, name="image")
+    reader = _reader(estimator, detector)
+    source = PhotoSource("image", photo)
+    (results,) = iter_photo_batches([source], reader, crop_faces=crop_faces, keep_photos=True)
+    return RecognizedFaces(results[0])
+
+
+@dataclass(frozen=True)
+class RecognizedFace:
+    """A face of :func:`~fer_sklearn.recognize`.
+
+    Attributes
+    ----------
+    emotion : str
+        The most probable label.
+    probability : float or None
+        Its probability; None if the estimator has none.
+    probabilities : dict of str to float
+        The probability of each label; empty if the estimator has none.
+    box : tuple of float
+        Left, top, width and height in pixels of the photo.
+    quality : float or None
+        How well the face can be seen, in [0, 1]: see :class:`~fer_sklearn.FaceReader`.
+    score : float or None
+        The detector's confidence, on its own scale.
+    """
+
+    emotion: str
+    probability: float | None
+    probabilities: dict[str, float]
+    box: tuple[float, float, float, float]
+    quality: float | None
+    score: float | None
+
+
+class RecognizedFaces(list[RecognizedFace]):
+    """The faces of one photo, in the order of their numbers.
+
+    Parameters
+    ----------
+    result : PhotoResult
+        With the photo.
+
+    Attributes
+    ----------
+    photo : ndarray of shape (h, w) or (h, w, 3), uint8
+        The pixels in which they were found.
+    """
+
+    def __init__(self, result: PhotoResult) -> None:
+        super().__init__(_faces(result))
+        self._result = result
+
+    @property
+    def photo(self) -> PixelArray:
+        """The pixels in which the faces were found."""
+        assert self._result.photo is not None
+        return self._result.photo
+
+    def __repr__(self) -> str:
+        if not self:
+            return _NOTHING
+        return text_table("", *self._table(), numeric=_NUMERIC)
+
+    def _repr_html_(self) -> str:
+        from ..drawing import draw_faces
+
+        factor = min(1.0, _SHOWN_SIDE / max(self.photo.shape[:2]))
+        height, width = (max(1, round(side * factor)) for side in self.photo.shape[:2])
+        found = self._result
+        drawn = draw_faces(
+            resize(self.photo, (height, width)),
+            found.boxes * factor,
+            found.labels,
+            found.y_proba,
+            found.classes,
+            min_side=_MIN_SIDE,
+        )
+        file = io.BytesIO()
+        Image.fromarray(drawn).save(file, "JPEG", quality=90)
+        encoded = base64.b64encode(file.getvalue()).decode()
+        shown = (
+            f'<img src="data:image/jpeg;base64,{encoded}" alt="{len(self)} face(s)" '
+            f'style="max-width: 100%">'
+        )
+        return shown + (html_page([], ("", *self._table())) if self else f"<p>{_NOTHING}</p>")
+
+    def _table(self):
+        header = ("face", "emotion", "probability", "quality", "left", "top", "width", "height")
+        rows = [
+            [
+                str(number),
+                face.emotion,
+                *("–" if x is None else f"{x:.2f}" for x in (face.probability, face.quality)),
+                *(f"{side:.0f}" for side in face.box),
+            ]
+            for number, face in enumerate(self)
+        ]
+        return header, rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +224,8 @@ class PhotoResult:
         The emotions.
     y_proba : ndarray of shape (n_faces, n_classes), float64
         Class probabilities; NaN if the estimator has none.
+    quality : ndarray of shape (n_faces,), float64
+        How well each face can be seen, in [0, 1]; NaN if the reader does not say.
     photo : ndarray of shape (h, w) or (h, w, 3), uint8, or None
         The pixels, if they were kept and could be read.
     """
@@ -60,6 +237,7 @@ class PhotoResult:
     scores: FloatArray
     labels: LabelArray
     y_proba: FloatArray
+    quality: FloatArray
     photo: PixelArray | None = None
 
     def rows(self) -> list[dict[str, Any]]:
@@ -87,6 +265,44 @@ class PhotoResult:
         return {"face": face, "emotion": str(self.labels[face])} | known
 
 
+def _faces(result):
+    """Return the faces of a photo as records."""
+    faces = []
+    for box, score, quality, label, y_proba in zip(
+        result.boxes, result.scores, result.quality, result.labels, result.y_proba, strict=True
+    ):
+        known = {} if np.isnan(y_proba).any() else dict(zip(result.classes, y_proba, strict=True))
+        probabilities = {name: float(value) for name, value in known.items()}
+        faces.append(
+            RecognizedFace(
+                emotion=str(label),
+                probability=probabilities.get(str(label)),
+                probabilities=probabilities,
+                box=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+                quality=_or_none(quality),
+                score=_or_none(score),
+            )
+        )
+    return faces
+
+
+def _or_none(number):
+    return None if np.isnan(number) else float(number)
+
+
+def _reader(estimator: Any, detector: Any) -> ReadsFaces:
+    """Return what reads faces; bundled networks are kept."""
+    if isinstance(estimator, (str, type(None))) and isinstance(detector, (str, type(None))):
+        with _LOADING:
+            return _bundled_reader(estimator or "default", detector)
+    return as_face_reader(estimator, detector)
+
+
+@lru_cache(maxsize=4)
+def _bundled_reader(name, detector):
+    return FaceReader(name, detector=detector)
+
+
 class _Detected(NamedTuple):
     """A photo whose faces wait for their batch."""
 
@@ -94,6 +310,7 @@ class _Detected(NamedTuple):
     status: str
     boxes: FloatArray
     scores: FloatArray
+    quality: FloatArray
     crops: list[PixelArray]
     photo: PixelArray | None
 
@@ -187,7 +404,7 @@ def _detect(source, reader, crop_faces, keep_photos):
 
     def unreadable(reason):
         status = f"{_UNREADABLE}{reason}"
-        return _Detected(source, status, np.empty((0, 4)), np.empty(0), [], None)
+        return _Detected(source, status, np.empty((0, 4)), np.empty(0), np.empty(0), [], None)
 
     if source.problem:
         return unreadable(source.problem)
@@ -197,26 +414,40 @@ def _detect(source, reader, crop_faces, keep_photos):
     except Exception as error:  # whatever an object of the user's own raises
         return unreadable(reason_of(error, *names))
     try:
-        boxes, scores, crops = _find_faces(photo, reader) if crop_faces else _whole(photo)
+        faces = _find_faces(photo, reader) if crop_faces else _whole(photo)
     except (MemoryError, RecursionError) as error:
         return unreadable(f"too large to be searched ({type(error).__name__})")
     except Exception as error:
         error.add_note(f"It happened in the photo {source.name}.")
         raise
-    status = OK if len(boxes) else NO_FACE
-    return _Detected(source, status, boxes, scores, crops, photo if keep_photos else None)
+    status = OK if len(faces.boxes) else NO_FACE
+    kept = photo if keep_photos else None
+    return _Detected(source, status, faces.boxes, faces.scores, faces.quality, faces.crops, kept)
+
+
+class _Found(NamedTuple):
+    """The faces of one photo, before they are classified."""
+
+    boxes: FloatArray
+    scores: FloatArray
+    quality: FloatArray
+    crops: list[PixelArray]
 
 
 def _find_faces(photo, reader):
     faces = reader.detect(photo)
     # A view would keep the whole photo in memory until its batch is full.
     crops = [crop if crop.base is None else crop.copy() for crop in reader.crop(photo, faces)]
-    return faces.boxes, faces.scores, crops
+    quality = np.full(len(crops), np.nan)
+    if hasattr(reader, "quality"):
+        quality = reader.quality(photo, faces, crops)
+    return _Found(faces.boxes, faces.scores, quality, crops)
 
 
 def _whole(photo):
     height, width = photo.shape[:2]
-    return np.array([[0.0, 0.0, width, height]]), np.array([np.nan]), [photo]
+    box = np.array([[0.0, 0.0, width, height]])
+    return _Found(box, np.array([np.nan]), np.array([np.nan]), [photo])
 
 
 def _classify(detected, reader, batch_size):
@@ -239,6 +470,7 @@ def _classify(detected, reader, batch_size):
                 scores=photo.scores,
                 labels=labels[rows],
                 y_proba=y_proba[rows],
+                quality=photo.quality,
                 photo=photo.photo,
             )
         )

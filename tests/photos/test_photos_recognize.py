@@ -1,0 +1,103 @@
+"""`recognize`: one photo, as a list of faces that shows itself."""
+
+import base64
+import io
+import pickle
+import re
+
+import numpy as np
+import pytest
+from photo_reader import Reader, photo
+from PIL import Image
+from skimage.data import astronaut
+
+from fer_sklearn import predict_photos, recognize
+from fer_sklearn.exceptions import ImageReadError
+from fer_sklearn.photos import RecognizedFace
+
+
+def encoded(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_the_faces_are_those_of_predict_photos():
+    pixels = np.hstack([astronaut()[:256, 100:356]] * 2)
+    faces, table = recognize(pixels), predict_photos([pixels])
+    assert len(faces) == len(table) == 2
+    for face, (_, row) in zip(faces, table.iterrows(), strict=True):
+        assert (face.emotion, face.score) == (row["emotion"], row["score"])
+        assert face.box == tuple(row[["left", "top", "width", "height"]])
+        assert face.probabilities == {name: row[name] for name in face.probabilities}
+        assert face.probability == max(face.probabilities.values())
+    assert faces.photo is pixels
+
+
+def test_a_photo_comes_in_every_form(tmp_path):
+    data = encoded(photo(2))
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    for image in (path, str(path), data, io.BytesIO(data), Image.fromarray(photo(2)), uri):
+        assert [face.emotion for face in recognize(image, Reader())] == ["happy", "happy"]
+    assert [face.emotion for face in recognize(photo(2, 0).tolist(), Reader())] == ["sad", "sad"]
+
+
+def test_what_is_no_photo(tmp_path):
+    with pytest.raises(ImageReadError, match=r"no\.jpg: there is no such file"):
+        recognize("no.jpg", Reader())
+    with pytest.raises(ImageReadError, match="this is a folder"):
+        recognize(tmp_path, Reader())
+    with pytest.raises(ValueError, match=r"image has shape \(2, 8, 8\); expected one photo"):
+        recognize(np.zeros((2, 8, 8), np.uint8), Reader())
+    with pytest.raises(TypeError, match=r"image is a int; expected"):
+        recognize(3, Reader())
+
+
+def test_a_model_may_be_named():
+    face = astronaut()[30:220, 120:310]
+    (seven,), (eight,) = (
+        recognize(face, name, crop_faces=False) for name in ("tiny", "tiny:ferplus")
+    )
+    assert set(eight.probabilities) - set(seven.probabilities) == {"contempt"}
+    assert seven.box == (0, 0, 190, 190)
+    assert (seven.score, seven.quality) == (None, None)
+
+
+def test_probabilities_may_be_unknown():
+    reader = Reader()
+    reader.predict = lambda crops: (np.full(len(crops), "sad"), np.full((len(crops), 2), np.nan))
+    (face,) = recognize(photo(), reader)
+    assert face == RecognizedFace("sad", None, {}, (0.0, 1.0, 4.0, 4.0), None, 5.0)
+
+
+def test_a_terminal_shows_a_table():
+    assert repr(recognize(photo(2), Reader())) == (
+        "face  emotion  probability  quality  left  top  width  height\n"
+        "   0  happy           1.00        –     0    1      4       4\n"
+        "   1  happy           1.00        –     1    1      4       4"
+    )
+    assert repr(recognize(photo(0), Reader())) == "no face was found"
+
+
+def test_a_notebook_shows_the_photo():
+    faces = recognize(astronaut())
+    html = faces._repr_html_()
+    (shown,) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', html)
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown))))
+    assert picture.shape == (512, 512, 3)
+    # Some of it is drawn on: the box and the bars.
+    changed = np.abs(picture.astype(int) - astronaut()).max(axis=2) > 60
+    assert 0.02 < changed.mean() < 0.5
+    assert "<td>happy</td>" in html or ">happy<" in html
+    assert "no face was found" in recognize(photo(0), Reader())._repr_html_()
+    large = recognize(np.zeros((3000, 4000), np.uint8), crop_faces=False)
+    assert len(large._repr_html_()) < 100_000
+
+
+def test_it_is_a_list():
+    faces = recognize(photo(2), Reader())
+    assert faces == list(faces)
+    assert pickle.loads(pickle.dumps(faces)) == faces
+    assert [face.emotion for face in faces[1:]] == ["happy"]
