@@ -492,6 +492,16 @@ sys.stdout = before
     assert _loaded_after(code, heavy=SLOW | KERAS | {"tqdm"}) == []
 
 
+def test_a_photo_is_recognised_without_anything_slow(photo):
+    code = f"""
+from fer_sklearn import recognize
+
+faces = recognize({photo!r})
+assert faces[0].emotion == "happy" and "happy" in repr(faces) and "<img" in faces._repr_html_()
+"""
+    assert _loaded_after(code, heavy=SLOW | KERAS | {"tqdm"}) == []
+
+
 def test_a_table_of_photos_needs_pandas_only(photo):
     code = f"""
 from fer_sklearn import iter_photo_rows, predict_photos

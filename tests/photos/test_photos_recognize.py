@@ -23,9 +23,9 @@ def encoded(pixels):
 
 
 def test_the_faces_are_those_of_predict_photos():
-    pixels = np.hstack([astronaut()[:256, 100:356]] * 2)
+    pixels = astronaut()
     faces, table = recognize(pixels), predict_photos([pixels])
-    assert len(faces) == len(table) == 2
+    assert len(faces) == len(table) == 1
     for face, (_, row) in zip(faces, table.iterrows(), strict=True):
         assert (face.emotion, face.score) == (row["emotion"], row["score"])
         assert face.box == tuple(row[["left", "top", "width", "height"]])
