@@ -23,6 +23,7 @@ from ._utils.files import (
     read_stream,
 )
 from ._utils.image_files import decode_image, image_format, image_to_array, is_gray_png, on_white
+from ._utils.optional import import_opencv
 from ._utils.pixel_values import to_uint8
 from ._utils.pixels import KnownShapes, split_batch
 from ._utils.typing import ArrayLike, ImageLike, ImagesLike, PathLike, PixelArray, Readable
@@ -293,7 +294,7 @@ def decode_gray(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Pixe
     ImageReadError
         As in :func:`read_image`.
     """
-    import cv2
+    cv2 = import_opencv()
 
     if is_gray_png(data, max_pixels):
         gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -343,7 +344,7 @@ def to_gray(image: PixelArray) -> PixelArray:
     ndarray of shape (h, w), uint8
         `image` itself if it is grey.
     """
-    import cv2
+    cv2 = import_opencv()
 
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
@@ -366,7 +367,7 @@ def resize(image: PixelArray, size: tuple[int, int]) -> PixelArray:
     ndarray of shape (height, width) or (height, width, 3), uint8
         `image` itself if it is grey and has that size.
     """
-    import cv2
+    cv2 = import_opencv()
 
     height, width = size
     if image.shape == size:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, features
 
 from ..exceptions import ImageReadError
+from .optional import import_opencv
 from .pixel_values import to_uint8
 from .typing import PixelArray
 
@@ -269,7 +270,7 @@ def _has_deep_colors(image, data):
 
 def _deep_colors(pixels, data):
     """Decode 16-bit colours, of which few bits are used, again."""
-    import cv2
+    cv2 = import_opencv()
 
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

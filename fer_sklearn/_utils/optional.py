@@ -1,11 +1,30 @@
-"""Import optional dependencies, or say how to install them."""
+"""Import optional dependencies, or say how to install them; and OpenCV, once."""
 
 from __future__ import annotations
 
+import threading
 from importlib import import_module
 from types import ModuleType
 
 from ..exceptions import MissingExtraError
+
+_OPENCV = threading.Lock()
+
+
+def import_opencv() -> ModuleType:
+    """Import OpenCV, which functions do that need it.
+
+    Its loader puts another module in its place for a moment, so that a second thread that imports
+    it meanwhile would get half of it.
+
+    Returns
+    -------
+    module
+        ``cv2``.
+    """
+    with _OPENCV:
+        import cv2
+    return cv2
 
 
 def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .optional import import_opencv
 from .typing import ArrayLike, PixelArray
 from .validation import check_choice
 
@@ -322,7 +323,7 @@ def _equalize(images):
 
 
 def _clahe(images):
-    import cv2
+    cv2 = import_opencv()
 
     clahe = cv2.createCLAHE(_CLAHE_CLIP, (_CLAHE_TILES, _CLAHE_TILES))
     return np.stack([clahe.apply(image) for image in _as_bytes(images)]) / np.float32(255)

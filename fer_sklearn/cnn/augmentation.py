@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .._utils.optional import import_opencv
 from .._utils.typing import FloatArray, PixelArray
 from .._utils.validation import check_known_keys, check_unit_fraction
 
@@ -178,7 +179,7 @@ def _affine_maps(shape, settings, rng):
 
 
 def _warp(images, maps):
-    import cv2
+    cv2 = import_opencv()
 
     height, width = images.shape[1:]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from .._utils.optional import import_opencv
 from .._utils.tables import html_page, row_columns, text_table
 from .._utils.typing import (
     ArrayLike,
@@ -356,7 +357,7 @@ def iter_photo_batches(
     ImageReadError
         With ``on_error="raise"``.
     """
-    import cv2  # noqa: F401 - before threads do, which would see it half imported
+    import_opencv()  # before threads do, which would wait for it
 
     def detect(source):
         detected = _detect(source, reader, crop_faces, keep_photos)

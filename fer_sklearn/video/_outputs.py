@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.files import atomic_write, check_writable
+from .._utils.optional import import_opencv
 from .._utils.tables import VIDEO_COLUMNS, rounded, row_columns, text_table
 from .._utils.typing import PathLike, PixelArray
 from ..images import resize
@@ -161,7 +162,7 @@ class VideoWriter:
             RGB; scaled to the size of the first one.
         seconds : float
         """
-        import cv2
+        cv2 = import_opencv()
 
         if self._video is None:
             self._size, self._start = image.shape[:2], seconds
@@ -182,12 +183,12 @@ class VideoWriter:
         return min(due, most)
 
     def _open(self):
-        import cv2
+        cv2 = import_opencv()
 
         height, width = self._size
         codec = _CODECS[self.path.suffix.lower()]
         with quiet_opencv():
-            code = cv2.VideoWriter_fourcc(*codec)  # type: ignore[attr-defined]
+            code = cv2.VideoWriter_fourcc(*codec)
             video = cv2.VideoWriter(str(self.path), code, self.rate, (width, height))
         if not video.isOpened():
             video.release()

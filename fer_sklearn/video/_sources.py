@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .._utils.optional import import_opencv
 from .._utils.typing import PixelArray
 from ..exceptions import CameraWarning, VideoReadError
 from ._capture import (
@@ -296,7 +297,7 @@ class FileSource(_Source):
             self._check_end(index, clock.end)
 
     def _stamp(self):
-        import cv2
+        cv2 = import_opencv()
 
         return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
 

@@ -5,6 +5,7 @@ import io
 import os
 import pathlib
 import subprocess
+import sys
 import threading
 import time
 
@@ -556,3 +557,35 @@ def test_a_million_photos_need_no_memory():
     after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert after - before < 100_000
+
+
+@pytest.mark.slow
+def test_the_first_photos_may_be_read_by_many_threads_of_many_processes():
+    """OpenCV's loader is not made for two threads, which shows on a busy machine."""
+    code = """
+import threading
+import numpy as np
+from fer_sklearn import predict_photos, recognize
+
+start, errors = threading.Barrier(8), []
+
+def work():
+    start.wait()
+    try:
+        recognize(np.zeros((60, 60), np.uint8), "tiny")
+    except BaseException as error:
+        errors.append(repr(error))
+
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+predict_photos([np.zeros((60, 60), np.uint8)] * 16, "tiny", n_jobs=8, progress=False)
+assert not errors, errors
+"""
+    command = [sys.executable, "-c", code]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(10)]
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors.decode()
