@@ -35,6 +35,7 @@ from .faces import detect_faces as detect_faces
 from .faces import fetch_yunet as fetch_yunet
 from .features import BalancedPCA as BalancedPCA
 from .features import CappedPCA as CappedPCA
+from .features import CodebookExtractor as CodebookExtractor
 from .features import HOGExtractor as HOGExtractor
 from .features import LBPExtractor as LBPExtractor
 from .features import MirroredFeatures as MirroredFeatures

@@ -18,6 +18,7 @@ from fer_sklearn import (
     AbstainingClassifier,
     BalancedPCA,
     CappedPCA,
+    CodebookExtractor,
     FaceCropper,
     FERCNNClassifier,
     GrayscaleResizer,
@@ -115,6 +116,7 @@ ESTIMATORS = [
     ),
     Case(HOGExtractor(pixels_per_cell=1, cells_per_block=1), n_passed=44),
     Case(LBPExtractor(grid=1), n_passed=44),
+    Case(CodebookExtractor(patch_size=1, n_codewords=2, grid=1, n_patches=100), n_passed=44),
     Case(
         MirroredFeatures(HOGExtractor(pixels_per_cell=1, cells_per_block=1)),
         n_passed=44,

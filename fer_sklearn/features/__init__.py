@@ -1,5 +1,6 @@
 """Descriptors: from grey images to features for classical classifiers."""
 
+from ._codebook import CodebookExtractor
 from ._combine import BalancedPCA, CappedPCA, MirroredFeatures
 from ._combine import make_pca as make_pca  # for the SVMs
 from ._hog import HOGExtractor, hog_batch
@@ -8,6 +9,7 @@ from ._lbp import LBPExtractor, lbp_batch
 __all__ = [
     "BalancedPCA",
     "CappedPCA",
+    "CodebookExtractor",
     "HOGExtractor",
     "LBPExtractor",
     "MirroredFeatures",

@@ -1,4 +1,4 @@
-"""Base class for stateless grey image descriptors."""
+"""Base class for grey image descriptors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ __all__ = ["ImageDescriptor"]
 
 
 class ImageDescriptor(ImageTagsMixin, TransformerMixin, BaseEstimator):
-    """A stateless transformer from grey images to features.
+    """A transformer from grey images to features, stateless unless `fit` learns from the images.
 
     A subclass has ``_check_size()``, which raises if ``image_shape_`` is too small for its
     parameters; ``_describe(images)``, from images of shape (n, h, w) to float32 features of shape
     (n, n_features); and ``_feature_names()``, which returns their names in order. It may have
-    ``_mirrored(features)``, if features of images determine those of their mirror images.
+    ``_mirrored(features)``, if features of images determine those of their mirror images, and
+    ``_learn(images)``, with the tag ``requires_fit``.
     """
 
     @abstractmethod
@@ -33,6 +34,9 @@ class ImageDescriptor(ImageTagsMixin, TransformerMixin, BaseEstimator):
 
     @abstractmethod
     def _feature_names(self) -> list[str]: ...
+
+    def _learn(self, images: PixelArray) -> None:
+        """Learn what `_describe` needs from images of shape (n, h, w)."""
 
     def _mirrored(self, features: FloatArray) -> FloatArray | None:
         """Return the features of the mirror images, or None if `features` do not determine them."""
@@ -59,8 +63,9 @@ class ImageDescriptor(ImageTagsMixin, TransformerMixin, BaseEstimator):
         ValueError
             If the images are too small for the parameters, or `X` is not a stack of grey images.
         """
-        check_pixels(self, X, reset=True, keep_float64=True, labelled=y is not None)
+        images = check_pixels(self, X, reset=True, keep_float64=True, labelled=y is not None)
         self._check_size()
+        self._learn(images)
         return self
 
     def transform(self, X: ArrayLike) -> FloatArray:

@@ -18,7 +18,7 @@ from .._utils.compat import Interval, StrOptions, fit_context, ovr_decision_func
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, RandomState
 from .._utils.validation import check_known_keys
 from ..features import make_pca
-from ._base import BaseSVM, gaussian_kernel
+from ._least_squares import BaseSVM, gaussian_kernel
 
 __all__ = ["HOGSVMClassifier"]
 
