@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,13 @@ _OPTIONS = {
 _NEXT = {
     "tflite": "in Python, without TensorFlow: fer_sklearn.load_exported({path!r}); on Android and "
     "iOS: docs/deployment.md",
-    "tfjs": "await tf.loadGraphModel('{path}/model.json') in JavaScript: docs/deployment.md",
+    "tfjs": "await tf.loadGraphModel({model}) in JavaScript: docs/deployment.md",
     "onnx": "in Python, without TensorFlow: fer_sklearn.load_exported({path!r}); elsewhere: "
     "docs/deployment.md",
-    "saved_model": "tf.saved_model.load({path!r}).serve(faces), or TensorFlow Serving",
-    "web": "python -m http.server --directory {path}, and open http://localhost:8000. Any static "
+    # In two steps: only `model` keeps the variables alive.
+    "saved_model": "model = tf.saved_model.load({path!r}); model.serve(faces), or TensorFlow "
+    "Serving",
+    "web": "python -m http.server --directory {folder}, and open http://localhost:8000. Any static "
     "server works; the camera needs https or localhost.",
 }
 _EXAMPLES = """\
@@ -144,7 +148,8 @@ def run(args: argparse.Namespace) -> int:
     )
     summary = _summary(path, described)
     emit(render([{"result": key, "value": value} for key, value in summary.items()], "table"))
-    note(f"Next: {_NEXT[form].format(path=str(path))}")
+    names = {"folder": shlex.quote(str(path)), "model": json.dumps(f"{path.as_posix()}/model.json")}
+    note(f"Next: {_NEXT[form].format(path=str(path), **names)}")
     return 0
 
 

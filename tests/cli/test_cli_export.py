@@ -3,13 +3,17 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
 from running import run, usage_error, write_folder
 
+import fer_sklearn
 from fer_sklearn import load, load_exported, make_faces
 from fer_sklearn.cli import _export
 from fer_sklearn.exceptions import ExportError
@@ -121,6 +125,53 @@ def test_exporting_a_page_says_how_to_open_it(cnn, no_node, tmp_path, capsys):
     assert table["input"] == "any×any×any×3 float32, rgb, 0 to 255"
     assert f"Next: python -m http.server --directory {folder}, and open http://localhost:" in err
     assert "the camera needs https" in err
+
+
+def hint(capsys):
+    """Return the last line of stderr, which says what to do next."""
+    return capsys.readouterr().err.splitlines()[-1].removeprefix("Next: ")
+
+
+def test_the_hint_after_a_litert_export_is_code_that_works(cnn, faces, tmp_path, capsys):
+    assert run("export", tmp_path / "it's mine.tflite", "--model", cnn) == 0
+    (call,) = re.findall(r"fer_sklearn\.load_exported\(.*?\)", hint(capsys))
+    loaded = eval(call, {"fer_sklearn": fer_sklearn})
+    assert loaded.predict_proba(faces[0][:3]).shape == (3, 7)
+
+
+@pytest.mark.slow
+def test_the_hint_after_an_export_to_tensorflow_is_code_that_works(cnn, faces, tmp_path, capsys):
+    import tensorflow as tf
+
+    assert run("export", tmp_path / "my model", "--model", cnn, "--format", "saved_model") == 0
+    code, _, _ = hint(capsys).partition(", or ")
+    statement, _, call = code.partition("; ")
+    images = np.repeat(faces[0][:3, ..., np.newaxis], 3, axis=-1).astype(np.float32)
+    names = {"tf": tf, "faces": images}
+    exec(statement, names)
+    assert np.shape(eval(call, names)) == (3, 7)
+
+
+def test_the_hint_after_an_export_to_javascript_names_the_file(cnn, no_node, tmp_path, capsys):
+    assert run("export", tmp_path / "my model", "--model", cnn, "--format", "tfjs") == 0
+    (path,) = re.findall(r"^await tf\.loadGraphModel\((.*)\) in JavaScript", hint(capsys))
+    assert "modelTopology" in json.loads(Path(json.loads(path)).read_text(encoding="utf-8"))
+
+
+def test_the_hint_after_an_export_of_a_page_starts_a_server(cnn, no_node, tmp_path, capsys):
+    folder = tmp_path / "my page"
+    assert run("export", folder, "--model", cnn, "--format", "web", "--cdn") == 0
+    command, _, _ = hint(capsys).partition(", and open ")
+    python, *arguments = shlex.split(command)
+    assert python == "python"
+    server = [sys.executable, "-u", *arguments, "--bind", "127.0.0.1", "0"]
+    with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            port = re.search(r"port (\d+)", process.stdout.readline())[1]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/index.html", timeout=30) as page:
+                assert b"<html" in page.read()
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,17 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
 from running import run, usage_error
 
 from fer_sklearn import weights
+from fer_sklearn.cli import _make_parser
 from fer_sklearn.cli._models import ARCHITECTURES, SHIPPED
 from fer_sklearn.cli._output import quiet_start_up
 from fer_sklearn.cli._tune import SCORES
@@ -107,6 +110,21 @@ def test_names_that_the_output_cannot_encode_are_escaped(tmp_path, encoding):
     assert len(lines) == 4
     assert lines[2].startswith("日本.png" if encoding == "utf-8" else r"\u65e5\u672c.png")
     assert b"there is no such file" in done.stderr
+
+
+def _examples():
+    """Yield the examples in the help of the program and of every command."""
+    modules = ["fer_sklearn.cli", *(f"fer_sklearn.cli._{command}" for command in COMMANDS)]
+    for module in modules:
+        for line in import_module(module)._EXAMPLES.replace("\\\n", " ").splitlines():
+            if line.startswith("  fer-sklearn "):
+                yield re.sub(r"( {3,}| [>|] ).*", "", line.strip())
+
+
+@pytest.mark.parametrize("example", list(_examples()))
+def test_examples_are_commands_that_exist(example):
+    _, *arguments = shlex.split(example)
+    assert callable(_make_parser().parse_args(arguments).run)
 
 
 def test_a_command_is_needed(capsys):
