@@ -485,6 +485,7 @@ class EpochBar(keras.callbacks.Callback):
         self._bar = tqdm(
             total=steps and steps * self.params["epochs"],
             file=sys.stderr,
+            disable=sys.stderr is None,  # without a console
             bar_format=_BAR,
             dynamic_ncols=True,
         )

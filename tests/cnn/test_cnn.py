@@ -1,6 +1,7 @@
 """FERCNNClassifier from the user's perspective; scikit-learn's checks are in test_common."""
 
 import pickle
+import sys
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import StratifiedKFold, check_cv, cross_val_score
 
 from fer_sklearn import FERCNNClassifier, make_faces
+from fer_sklearn.cnn import EpochBar
 from fer_sklearn.cnn import _fit as training_module
 
 SIZE = 24
@@ -363,6 +365,13 @@ def test_one_line_per_epoch(small_faces, capsys):
     assert len(lines) == 2
     assert lines[1].startswith("epoch   2/2 | training: loss ")
     assert "validation: loss" in lines[1]
+
+
+@pytest.mark.parametrize("parameters", [{"verbose": 1}, {"callbacks": [EpochBar()]}])
+def test_training_needs_no_console(small_faces, monkeypatch, parameters):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert len(quick(**parameters).fit(*small_faces).classes_) == 7
 
 
 def test_silent_by_default(small_faces, capsys):
