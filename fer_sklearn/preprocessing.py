@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.pixel_values import NORMALIZATIONS, normalize_pixels
-from ._utils.pixels import ImageOutputMixin, ImageTagsMixin, check_pixels, pixel_names
+from ._utils.pixels import ImageOutputMixin, ImageTagsMixin, check_pixels, known_shapes, pixel_names
 from ._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
 from ._utils.validation import check_choice, check_pair
 from .images import as_photo_list, common_shape, resize_gray
@@ -94,8 +94,7 @@ class GrayscaleResizer(
             the batch axis.
         """
         size = check_pair("size", self.size, "(height, width)")
-        fitted = getattr(self, "image_shape_", None)
-        known = (size,) if fitted is None else (fitted, size)
+        known = known_shapes(self, size)
         resized = resize_gray(X, size, known=known, owner=type(self).__name__)
         return self._as_output(X, resized)
 
@@ -126,7 +125,9 @@ class GrayscaleResizer(
 def _n_dims(X):
     """Return the dimensions of a batch of images: an array, a table, or a list of images."""
     n_dims = len(getattr(X, "shape", ()))
-    return n_dims if n_dims > 1 else 1 + np.ndim(next(iter(X)))
+    if n_dims > 1 or not hasattr(X, "__iter__"):
+        return n_dims or np.asarray(X).ndim
+    return 1 + np.ndim(next(iter(X)))
 
 
 class PixelNormalizer(

@@ -35,6 +35,7 @@ __all__ = [
     "check_pixels",
     "check_stack_shape",
     "flat_image_shape",
+    "known_shapes",
     "pixel_names",
     "split_batch",
 ]
@@ -48,8 +49,11 @@ _COLOURS = ("red", "green", "blue")
 # What a last axis of this length contains; and how high images must be for one 4 pixels wide
 # to be a photo with its channels, not a stack of grey images.
 _CHANNELS, _LOWEST_PHOTO = (1, 3, 4), 8
-# Rows of fewer pixels are images one pixel high if they are not squares.
-_LEAST_PIXELS = 16
+# Rows of fewer pixels are images one pixel high if they are not squares. Rows with labels, which are
+# not the rows of one image, may have more, but not as many as a face.
+_LEAST_PIXELS, _LEAST_FACE = 16, 100
+# Among known shapes: such rows are accepted.
+_SHORT_ROWS = (1, 0)
 
 
 class ImageTagsMixin:
@@ -305,6 +309,26 @@ def _size(shape):
     return "×".join(map(str, shape))
 
 
+def known_shapes(estimator: Any, *sizes: tuple[int, int]) -> KnownShapes:
+    """Return the sizes of flattened images that a transformer of photos accepts.
+
+    Parameters
+    ----------
+    estimator : transformer
+        With ``image_shape_``, if it was fitted on images of one size.
+    *sizes : (int, int)
+        Others that it accepts.
+
+    Returns
+    -------
+    tuple of (int, int)
+        The size seen in `fit` comes first. Without `fit`, rows of fewer than 16 pixels are accepted
+        too, as images one pixel high.
+    """
+    fitted = getattr(estimator, "image_shape_", None)
+    return (*sizes, _SHORT_ROWS) if fitted is None else (fitted, *sizes)
+
+
 def flat_image_shape(
     shape: tuple[int, ...],
     *,
@@ -325,7 +349,8 @@ def flat_image_shape(
         Number of rows and of pixels in each.
     known : tuple of (int, int) or None, default=None
         Possible heights and widths of the images; if it is empty, rows are refused. None takes
-        squares, and rows of fewer than 16 pixels as images one pixel high.
+        squares, and rows of fewer than 16 pixels, or 100 if they are labelled, as images one pixel
+        high.
     owner : str
         The estimator that knows, for error messages.
     labelled : bool, default=False
@@ -348,7 +373,9 @@ def flat_image_shape(
         for height, width in known:
             if n_pixels == height * width:
                 return height, width
-        if not known:
+        if _SHORT_ROWS in known and n_pixels < _LEAST_PIXELS:
+            return 1, n_pixels
+        if known in ((), (_SHORT_ROWS,)):
             raise ValueError(
                 f"{name} has shape {shape}: one image, or flattened images, whose height and "
                 f"width {owner} does not know. Pass {name}.reshape(-1, height, width) for "
@@ -362,7 +389,7 @@ def flat_image_shape(
         )
     side = math.isqrt(n_pixels)
     if side * side != n_pixels:
-        if n_pixels < _LEAST_PIXELS:
+        if n_pixels < (_LEAST_FACE if labelled else _LEAST_PIXELS):
             return 1, n_pixels
         raise ValueError(
             f"{name} has shape {shape}, and rows of {n_pixels} pixels are not square images. Pass "

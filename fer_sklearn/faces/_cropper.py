@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .._utils.compat import Interval, fit_context, output_config
-from .._utils.pixels import ImageOutputMixin, ImageTagsMixin, pixel_names
+from .._utils.pixels import ImageOutputMixin, ImageTagsMixin, known_shapes, pixel_names
 from .._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
 from .._utils.validation import check_choice, check_pair
 from ..exceptions import NoFaceError, NoFaceWarning
@@ -138,9 +138,7 @@ class FaceCropper(
             Once per batch, if some photos have no face.
         """
         size = self._check_names()
-        fitted = getattr(self, "image_shape_", None)
-        known = () if fitted is None else (fitted,)
-        photos = iter_photos(X, known=known, owner=type(self).__name__)
+        photos = iter_photos(X, known=known_shapes(self), owner=type(self).__name__)
         detect = self._detect_function(len(photos))
         faces, faceless = [], []
         for index, photo in enumerate(photos):

@@ -206,3 +206,15 @@ def test_a_table_of_several_columns_of_text_is_refused():
     table = pd.DataFrame({"path": ["a.png", "b.png"], "label": ["sad", "happy"]})
     with pytest.raises(ValueError, match="X has 2 columns; expected one, of paths"):
         GrayscaleResizer().fit(table)
+
+
+def test_short_rows_are_images_one_pixel_high():
+    rows = np.arange(4 * 15, dtype=np.uint8).reshape(4, 15)
+    assert PixelNormalizer().fit(rows).image_shape_ == (1, 15)
+    assert GrayscaleResizer(8).transform(rows).shape == (4, 8, 8)
+    longer = np.zeros((4, 30), np.uint8)
+    with pytest.raises(ValueError, match="rows of 30 pixels are not square images"):
+        PixelNormalizer().fit(longer)
+    assert PixelNormalizer().fit(longer, y=[0, 1, 0, 1]).image_shape_ == (1, 30)
+    with pytest.raises(ValueError, match="rows of 1920 pixels are not square images"):
+        PixelNormalizer().fit(np.zeros((4, 1920), np.uint8), y=[0, 1, 0, 1])
