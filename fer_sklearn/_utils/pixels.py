@@ -49,8 +49,8 @@ _COLOURS = ("red", "green", "blue")
 # What a last axis of this length contains; and how high images must be for one 4 pixels wide
 # to be a photo with its channels, not a stack of grey images.
 _CHANNELS, _LOWEST_PHOTO = (1, 3, 4), 8
-# Rows of fewer pixels are images one pixel high if they are not squares. Rows with labels, which are
-# not the rows of one image, may have more, but not as many as a face.
+# Rows of fewer pixels are images one pixel high if they are not squares. Rows with labels, which
+# cannot be the rows of one image, may have more, but not as many as a face.
 _LEAST_PIXELS, _LEAST_FACE = 16, 100
 # Among known shapes: such rows are accepted.
 _SHORT_ROWS = (1, 0)
