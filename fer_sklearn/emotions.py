@@ -4,6 +4,7 @@ Labels are names everywhere in this package. The integer codes of a data set are
 once, when its file is read.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -76,8 +77,11 @@ _SYNONYMS = {
     "neutral": ("neutrality", "calm", "normal", "ne", "neu"),
     "sad": ("sadness", "unhappy", "sa"),
     "surprise": ("surprised", "surprising", "su", "sur"),
+    "contempt": ("contemptuous",),
 }
-_CANONICAL = {name: name for name in EMOTIONS} | {
+# Folders are often numbered: "0_angry".
+_NUMBER = re.compile(r"^\d+[\s._-]+")
+_CANONICAL = {name: name for name in _SYNONYMS} | {
     synonym: name for name, synonyms in _SYNONYMS.items() for synonym in synonyms
 }
 
@@ -88,7 +92,7 @@ def canonical_emotion(label: str) -> str:
     Parameters
     ----------
     label : str
-        A label as a data set spells it, such as ``"Happiness"`` or ``"anger"``.
+        A label as a data set spells it, such as ``"Happiness"``, ``"anger"`` or ``"1_disgust"``.
 
     Returns
     -------
@@ -103,7 +107,13 @@ def canonical_emotion(label: str) -> str:
     >>> canonical_emotion("contempt")
     'contempt'
     """
-    return _CANONICAL.get(str(label).strip().lower(), label)
+    name = str(label).strip().lower()
+    return _CANONICAL.get(name) or _CANONICAL.get(_NUMBER.sub("", name), label)
+
+
+def is_emotion(label: str) -> bool:
+    """Return whether a label is one of :data:`EMOTIONS` or "contempt"."""
+    return label in _SYNONYMS
 
 
 def majority_vote(votes: ArrayLike) -> NDArray[np.str_]:

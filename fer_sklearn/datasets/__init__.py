@@ -3,8 +3,7 @@
 from ._duplicates import DuplicateReport, duplicate_groups, duplicate_report
 from ._fer2013 import fetch_fer2013, load_fer2013
 from ._ferplus import load_ferplus, majority_vote, vote_distributions, votes_to_soft_targets
-from ._folder import load_image_folder
-from ._load import load_dataset
+from ._folder import load_dataset, load_image_folder
 from ._synthetic import make_faces
 
 __all__ = [

@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
@@ -21,8 +21,17 @@ from .._utils.validation import check_choice, suggestion
 from ..emotions import EMOTIONS, FER2013_CODES, canonical_emotion
 from ..exceptions import DatasetFormatError
 from ..images import is_image_file
+from ._archives import (
+    FolderSource,
+    Source,
+    TarSource,
+    ZipSource,
+    check_exists,
+    decode_members,
+    open_data,
+    table_chunks,
+)
 from ._ferplus import load_ferplus
-from ._folder import Source, check_exists, decode_members, open_source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +48,6 @@ _FOLDERS = {"train": "train", "training": "train"} | {
 _NAME_PREFIX = re.compile(r"(training|publictest|privatetest)(?![a-z])", re.IGNORECASE)
 # An official table is complete, so it takes precedence over images, unlike train.csv.
 _WHOLE_TABLES = ("fer2013.csv", "icml_face_data.csv")
-_ROWS_AT_ONCE = 4096
 _EXPECTED_FORMS = (
     "Expected fer2013.csv, icml_face_data.csv or train.csv, or images in "
     "train/<emotion>/ and test/<emotion>/"
@@ -90,16 +98,20 @@ def load_fer2013(
     votes: PathLike | None = None,
     return_X_y: bool = False,
 ) -> Bunch | tuple[PixelArray, LabelArray]:
-    """Load FER2013 from a CSV file, a folder or a zip archive.
+    """Load FER2013 from a CSV file, a folder or an archive.
 
     The subset of each image is read from:
 
-    - ``fer2013.csv`` and ``icml_face_data.csv``: the column ``Usage``; blanks in column names are
-      ignored. A table without that column, such as ``train.csv``, contains training images only.
+    - ``fer2013.csv`` and ``icml_face_data.csv``: the column ``Usage``; case and blanks in column
+      names do not matter, nor does their order. Fields may be separated by commas, semicolons or
+      tabs. A table without that column, such as ``train.csv``, contains training images only.
     - a folder of images, ``.../<emotion>/*``: the start of the file name, ``Training_``,
       ``PublicTest_`` or ``PrivateTest_``; otherwise a parent folder, ``train``, ``PublicTest`` or
       ``PrivateTest``.
-    - a zip archive: as for the table or folder in it; nothing is unpacked to disk.
+    - a zip or tar archive, such as the original ``fer2013.tar.gz``: as for the table or folder in
+      it.
+
+    Files may be compressed with gzip, bzip2 or xz.
 
     If a folder or archive contains several of these, ``fer2013.csv`` and ``icml_face_data.csv``
     take precedence over images, and images over ``train.csv``.
@@ -107,8 +119,8 @@ def load_fer2013(
     Parameters
     ----------
     path : str or path-like
-        The CSV file, the folder or the zip archive. In the latter two, the table or the images may
-        be in subfolders.
+        The CSV file, the folder or the archive. In the latter two, the table or the images may be
+        in subfolders.
     subset : {"train", "public", "private", "all"}, default="train"
         The rows to load: ``"public"`` and ``"private"`` are the halves of the test set.
     votes : str, path-like or None, default=None
@@ -138,7 +150,9 @@ def load_fer2013(
         If `path` does not exist.
     DatasetFormatError
         If a layout, column, emotion, number of pixels or image size is not FER2013's, or if `path`
-        contains no image of `subset`. The message names the file and row.
+        contains no image of `subset`, is damaged, or could do harm: names that lead out of an
+        archive, or data that unpack to far more than their size. The message names the file and
+        row.
     ImageReadError
         If an image is missing, truncated or damaged.
 
@@ -157,12 +171,11 @@ def load_fer2013(
     check_choice("subset", subset, (*SUBSETS, "all"))
     existing = check_exists(path)
     wanted = SUBSETS if subset == "all" else (subset,)
-    if existing.suffix.lower() == ".csv" and existing.is_file():
-        with existing.open("rb") as file:
-            data = _read_table(file, str(existing), wanted)
-    else:
-        with open_source(existing) as source:
-            data = _read_source(source, wanted)
+    with open_data(existing) as opened:
+        if isinstance(opened, (FolderSource, ZipSource, TarSource)):
+            data = _read_source(opened, wanted)
+        else:
+            data = _read_table(opened, str(existing), wanted)
     if not len(data["target"]):
         raise DatasetFormatError(
             f"{existing} contains no row or image of subset={subset!r}. Load another subset, or "
@@ -284,7 +297,8 @@ def _file(name: str) -> str:
 def _read_table(file: IO[bytes], name: str, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Read a CSV file in chunks of rows, so that its text is never in memory as a whole."""
     parts: dict[str, list[NDArray[Any]]] = {"images": [], "target": [], "subset": []}
-    for frame in _table_chunks(file, name):
+    for frame in table_chunks(file, name):
+        frame = _checked_columns(frame, name)
         subsets = _subsets_of_rows(frame, name)
         frame, subsets = frame[np.isin(subsets, wanted)], subsets[np.isin(subsets, wanted)]
         parts["images"].append(_parse_pixels(frame["pixels"], name))
@@ -293,29 +307,15 @@ def _read_table(file: IO[bytes], name: str, wanted: Sequence[str]) -> dict[str, 
     return {key: np.concatenate(value) for key, value in parts.items()}
 
 
-def _table_chunks(file: IO[bytes], name: str) -> Iterator[pd.DataFrame]:
-    """Yield data frames with the text columns emotion, pixels and, optionally, usage."""
-    import pandas as pd
-
-    try:
-        chunks = pd.read_csv(
-            file, dtype=str, keep_default_na=False, chunksize=_ROWS_AT_ONCE, skipinitialspace=True
-        )
-        for frame in chunks:
-            frame.columns = [column.strip().lower() for column in frame.columns]
-            missing = [column for column in ("emotion", "pixels") if column not in frame]
-            if missing:
-                raise DatasetFormatError(
-                    f"{name}: there is no column {' and '.join(map(repr, missing))}; found "
-                    f"{', '.join(map(repr, frame.columns))}. Tables without emotions cannot be "
-                    f"loaded: use fer2013.csv, icml_face_data.csv or train.csv."
-                )
-            # The last fields of a truncated line are missing.
-            yield frame.fillna("")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+def _checked_columns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    missing = [column for column in ("emotion", "pixels") if column not in frame]
+    if missing:
         raise DatasetFormatError(
-            f"{name}: not a valid CSV file ({str(error).strip()}). Download it again."
-        ) from error
+            f"{name}: there is no column {' and '.join(map(repr, missing))}; found "
+            f"{', '.join(map(repr, frame.columns))}. Tables without emotions cannot be "
+            f"loaded: use fer2013.csv, icml_face_data.csv or train.csv."
+        )
+    return frame
 
 
 def _subsets_of_rows(frame: pd.DataFrame, name: str) -> NDArray[np.str_]:
@@ -338,7 +338,8 @@ def _emotions_of_rows(column: pd.Series, name: str) -> NDArray[np.str_]:
     emotions = []
     for row, text in column.items():
         text = text.strip()
-        emotion = codes.get(text, canonical_emotion(text))
+        code = re.sub(r"\.0+$", "", text)  # tables that were saved with gaps have "3.0"
+        emotion = codes.get(code, canonical_emotion(text))
         if emotion not in EMOTIONS:
             raise DatasetFormatError(
                 f"{name}, {_row(row)}: emotion is {text!r}; expected a code from 0 to 6 or one "

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -20,7 +19,7 @@ from ..emotions import (
     without_single_votes,
 )
 from ..exceptions import DatasetFormatError
-from ._folder import check_exists
+from ._archives import FolderSource, TarSource, ZipSource, open_data, table_chunks
 
 __all__ = ["load_ferplus", "majority_vote", "vote_distributions", "votes_to_soft_targets"]
 
@@ -31,9 +30,9 @@ def load_ferplus(path: PathLike, filenames: Sequence[str]) -> IntArray:
     Parameters
     ----------
     path : str or path-like
-        A CSV file with a column ``file`` of names as in `filenames`, and ten columns of votes:
-        ``neutral``, ``happiness``, ``surprise``, ``sadness``, ``anger``, ``disgust``, ``fear``,
-        ``contempt``, ``unknown`` and ``not_a_face``.
+        A CSV file, which may be compressed, with a column ``file`` of names as in `filenames`, and
+        ten columns of votes: ``neutral``, ``happiness``, ``surprise``, ``sadness``, ``anger``,
+        ``disgust``, ``fear``, ``contempt``, ``unknown`` and ``not_a_face``.
     filenames : sequence of str of length n
         Names of the images, as :func:`load_fer2013` returns them.
 
@@ -48,19 +47,16 @@ def load_ferplus(path: PathLike, filenames: Sequence[str]) -> IntArray:
     FileNotFoundError
         If `path` does not exist.
     DatasetFormatError
-        If a column is missing, a count is not an integer, or no row belongs to any of the images.
+        If a column is missing, a count is not an integer, an image has several rows that differ, or
+        no row belongs to any of the images.
 
     References
     ----------
     Barsoum et al. (2016), Training deep networks for facial expression recognition with
     crowd-sourced label distribution, arXiv:1608.01041.
     """
-    existing = check_exists(path)
-    with existing.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = _vote_columns(existing, reader.fieldnames or [])
-        rows = {row["file"]: row for row in reader}
-    votes = np.zeros((len(filenames), len(columns)), np.int64)
+    rows = _read_votes(path)
+    votes = np.zeros((len(filenames), len(FERPLUS_COLUMNS)), np.int64)
     known = [i for i, name in enumerate(filenames) if name in rows]
     if len(filenames) and not known:
         raise DatasetFormatError(
@@ -69,29 +65,50 @@ def load_ferplus(path: PathLike, filenames: Sequence[str]) -> IntArray:
             f"returns as filenames in the column 'file'."
         )
     for i in known:
-        row = rows[filenames[i]]
-        try:
-            votes[i] = [int(row[column]) for column in columns]
-        except (TypeError, ValueError):
+        texts = rows[filenames[i]]
+        if not all(re.fullmatch("[0-9]{1,6}", text.strip()) for text in texts):
             raise DatasetFormatError(
-                f"{path}: the row of {filenames[i]!r} does not have ten integers. "
-                f"Download the file again."
-            ) from None
+                f"{path}: the row of {filenames[i]!r} does not have ten integers of at least 0, "
+                f"but {', '.join(map(repr, texts))}. Download the file again."
+            )
+        votes[i] = [int(text) for text in texts]
     return votes
 
 
-def _vote_columns(path: Path, header: Sequence[str]) -> list[str]:
-    """Return the names of the ten columns in the file, in the order of FERPLUS_COLUMNS."""
-    by_name = {}
+def _read_votes(path: PathLike) -> dict[str, tuple[str, ...]]:
+    """Return the ten votes on each image as text, by its name."""
+    rows: dict[str, tuple[str, ...]] = {}
+    with open_data(path) as file:
+        if isinstance(file, (FolderSource, ZipSource, TarSource)):
+            raise DatasetFormatError(f"{path} is a folder or an archive; expected a CSV file.")
+        for frame in table_chunks(file, str(path)):
+            names, *columns = _vote_columns(path, frame.columns.tolist())
+            for name, *votes in frame[[names, *columns]].itertuples(index=False):
+                if rows.setdefault(name, tuple(votes)) != tuple(votes):
+                    raise DatasetFormatError(
+                        f"{path} has several rows with other votes for {name!r}; expected one."
+                    )
+    return rows
+
+
+def _vote_columns(path: PathLike, header: Sequence[str]) -> list[str]:
+    """Return the columns of the name and, in the order of FERPLUS_COLUMNS, of the votes."""
+    by_name: dict[str, list[str]] = {}
     for column in header:
-        by_name[canonical_emotion(column.strip().lower().replace(" ", "_"))] = column
-    missing = [name for name in ("file", *FERPLUS_COLUMNS) if name not in by_name]
+        by_name.setdefault(canonical_emotion(column.replace(" ", "_")), []).append(column)
+    wanted = ("file", *FERPLUS_COLUMNS)
+    missing = [name for name in wanted if name not in by_name]
     if missing:
         raise DatasetFormatError(
             f"{path} has no column {missing[0]!r}; expected 'file' and FER+'s ten columns, "
             f"got {', '.join(header) or 'none'}.{suggestion(missing[0], header)}"
         )
-    return [by_name[name] for name in FERPLUS_COLUMNS]
+    for name in wanted:
+        if len(by_name[name]) > 1:
+            raise DatasetFormatError(
+                f"{path} has several columns for {name!r}: {', '.join(by_name[name])}. Keep one."
+            )
+    return [by_name[name][0] for name in wanted]
 
 
 def vote_distributions(

@@ -1,41 +1,43 @@
-"""Folders and zip archives of labelled images."""
+"""Labelled images: folders and archives of them, and data sets whose layout is detected."""
 
 from __future__ import annotations
 
 import os
+import re
 import warnings
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from numbers import Integral
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._utils.files import NotAFileError, read_regular_file
 from .._utils.image_files import image_format
 from .._utils.typing import LabelArray, PathLike, PixelArray, Size
-from .._utils.validation import check_choice
-from ..emotions import EMOTIONS, canonical_emotion
+from .._utils.validation import check_choice, suggestion
+from ..emotions import canonical_emotion, is_emotion
 from ..exceptions import DatasetFormatError, ImageReadError
-from ..images import decode_color, decode_gray, is_image_file, resize
+from ..images import OTHER_SUFFIXES, decode_color, decode_gray, is_image_file, resize
+from ._archives import Source, open_source
+from ._fer2013 import SUBSETS, load_fer2013
 
-__all__ = [
-    "FolderSource",
-    "ZipSource",
-    "check_exists",
-    "decode_members",
-    "load_image_folder",
-    "open_source",
-]
+__all__ = ["load_dataset", "load_image_folder", "subset_role"]
 
-_SUBSET_FOLDERS = (
-    *("train", "training", "test", "testing", "val", "valid", "validation", "dev"),
-    *("public", "private", "publictest", "privatetest"),
+# Names of folders that are parts of a data set, in lower case and without other characters:
+# "TrainingSet", "val_images", "fold-1", "unlabeled".
+_SUBSET = re.compile(
+    r"(?:images?|imgs?|faces?|data)?"
+    r"(?P<word>train(?:ing)?|test(?:ing)?|val(?:id(?:ation)?)?|dev(?:elopment)?|eval(?:uation)?"
+    r"|holdout|(?:public|private)(?:test)?|(?:un)?labell?ed|(?:k?fold|cv|split|subset|part)(?=\d))"
+    r"(?:sets?|data(?:set)?|images?|imgs?|faces?|samples?|folder|split|subset)?\d*"
 )
+# Label folders are in fewer folders than this.
+_DEEPEST = 50
+_IMAGE_LIKE = (".heic", ".heif", *OTHER_SUFFIXES)
+# Files beside images that need not be looked into.
+_NOT_IMAGES = (".txt", ".csv", ".json", ".xml", ".md", ".html", ".py", ".pdf", ".mat", ".npy")
 
 
 @overload
@@ -64,19 +66,20 @@ def load_image_folder(
     on_error: str = "raise",
     return_X_y: bool = False,
 ) -> Bunch | tuple[PixelArray, LabelArray]:
-    """Load images from a folder or zip archive with one folder per label.
+    """Load images from a folder or archive with one folder per label.
 
     The label of ``anger/S010/1.png`` is the name of the first folder, ``anger``, translated by
     :func:`~fer_sklearn.canonical_emotion` to ``angry``; labels that are not synonyms of an emotion
-    are kept. If all first folders have names of subsets (``train``, ``test``, ``val``, …), the
-    label is the name of the folder below. A single folder around all others, as archives often
-    have it, is skipped unless it is named like an emotion. Images outside label folders, hidden
-    files and files without the suffix of an image are ignored.
+    are kept, and listed in `DESCR`. If the first folders have names of subsets (``train``,
+    ``val_images``, ``TestSet``, ``fold1``, …), the label is the name of the folder below. A single
+    folder around all others, as archives often have it, is skipped unless it is named like an
+    emotion. Hidden files, and those that systems add, such as ``__MACOSX`` and ``Thumbs.db``, are
+    ignored.
 
     Parameters
     ----------
     path : str or path-like
-        The folder, or a zip archive of it.
+        The folder, or a zip or tar archive of it; the latter may be compressed.
     size : int, (int, int) or None, default=None
         Side, or height and width, in pixels, that all images are resized to, regardless of their
         proportions. If None, images keep their sizes.
@@ -110,7 +113,9 @@ def load_image_folder(
     FileNotFoundError
         If `path` does not exist.
     DatasetFormatError
-        If no label folder contains an image.
+        If no label folder contains an image; if the first folders are not labels but the ones below
+        are emotions; if subsets and other folders lie next to each other; or if an archive is
+        damaged or could do harm.
     ImageReadError
         If an image is missing, truncated or damaged; with ``on_error="warn"``, only if no image
         can be read.
@@ -120,7 +125,8 @@ def load_image_folder(
     Warns
     -----
     UserWarning
-        About label folders without an image, and as `on_error` says.
+        About label folders without an image, images outside label folders or in formats that are
+        not read, a folder next to subsets that is taken for another one, and as `on_error` says.
 
     Examples
     --------
@@ -138,9 +144,11 @@ def load_image_folder(
     check_choice("on_error", on_error, ("raise", "warn"))
     shape = _check_size(size)
     with open_source(path) as source:
-        labelled = _find_labels(source)
-        images, names = _read(source, sorted(labelled), shape, grayscale, on_error)
-    target = np.array([labelled[name][1] for name in names])
+        labels = _Labels(source)
+        for text in labels.notes:
+            warnings.warn(f"{source.path}: {text}.", UserWarning, stacklevel=2)
+        images, names = _read(source, sorted(labels.found), shape, grayscale, on_error)
+    target = np.array([labels.found[name][1] for name in names])
     stacked = _stack(images)
     if return_X_y:
         return stacked, target
@@ -148,13 +156,19 @@ def load_image_folder(
         images=stacked,
         target=target,
         target_names=np.unique(target),
-        subset=np.array([labelled[name][0] for name in names]),
+        subset=np.array([labels.found[name][0] for name in names]),
         filenames=np.array(names),
-        DESCR=f"{len(names)} labelled images from {path}.",
+        DESCR=_description(path, target),
     )
     if stacked.dtype != object:
         bunch.data = stacked.reshape(len(stacked), -1)
     return bunch
+
+
+def _description(path: PathLike, target: LabelArray) -> str:
+    text = f"{len(target)} labelled images from {path}."
+    others = [label for label in np.unique(target).tolist() if not is_emotion(label)]
+    return f"{text} Labels that are not emotions: {', '.join(others)}." if others else text
 
 
 def _check_size(size: Any) -> tuple[int, int] | None:
@@ -172,63 +186,188 @@ def _check_size(size: Any) -> tuple[int, int] | None:
     )
 
 
-def _find_labels(source: Source) -> dict[str, tuple[str, str]]:
-    """Map the name of each labelled image to its subset and label."""
-    names = [name.split("/") for name in source.names if is_image_file(name)]
-    folders = [folder.split("/") for folder in source.folders]
-    depth = _depth_of_labels(names)
-    has_subsets = bool(names) and _all_subset_folders(names, depth)
-    labelled = {}
-    for parts in names:
-        if len(parts) > depth + 1 + has_subsets:
-            subset = parts[depth] if has_subsets else "all"
-            label = str(canonical_emotion(parts[depth + has_subsets]))
-            labelled["/".join(parts)] = (subset, label)
-    if not labelled:
-        raise DatasetFormatError(
-            f"{source.path} has no images in label folders: found {len(names)} image(s) and "
-            f"{len(folders)} folder(s). Expected <label>/<image>, such as happy/1.png."
-        )
-    _warn_of_empty_folders(source, folders, depth + has_subsets, labelled)
-    return labelled
+class _Labels:
+    """The subset and label of each image of a source, by its name.
+
+    Parameters
+    ----------
+    source : FolderSource, ZipSource or TarSource
+        Where the images are.
+
+    Attributes
+    ----------
+    found : dict of str to (str, str)
+        Subset and label of each image in a label folder.
+    notes : list of str
+        What users should know.
+
+    Raises
+    ------
+    DatasetFormatError
+        If no label folder contains an image, or if it is not clear which folders are labels.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.found: dict[str, tuple[str, str]] = {}
+        self.notes: list[str] = []
+        self._source = source
+        self._left_out: list[str] = []
+        # The folders that label folders are in.
+        self._places: set[str] = set()
+        names = [name.split("/") for name in source.names if _is_read(name)]
+        self._add(names, 0, "")
+        if not self.found:
+            raise DatasetFormatError(
+                f"{source.path} has no images in label folders: found {len(names)} image(s) and "
+                f"{len(source.folders)} folder(s). Expected <label>/<image>, such as happy/1.png."
+            )
+        self._note_empty_folders()
+        if self._left_out:
+            self.notes.append(
+                f"left out {len(self._left_out)} image(s) outside label folders, such as "
+                f"{self._left_out[0]!r}"
+            )
+        self._note_other_files()
+
+    def _add(self, names: list[list[str]], depth: int, subset: str) -> None:
+        """Label the images below a folder to which `depth` folders lead."""
+        if depth > _DEEPEST:
+            raise DatasetFormatError(
+                f"{self._source.path} has no label folders in the first {_DEEPEST} levels of "
+                f"folders. Pass the folder in which the label folders are."
+            )
+        self._left_out += ["/".join(parts) for parts in names if len(parts) == depth + 1]
+        folders: dict[str, list[list[str]]] = {}
+        for parts in names:
+            if len(parts) > depth + 1:
+                folders.setdefault(parts[depth], []).append(parts)
+        below = {
+            folder: {parts[depth + 1] for parts in members if len(parts) > depth + 2}
+            for folder, members in folders.items()
+        }
+        kinds = self._kinds(below)
+        if list(kinds.values()) == ["other"] and any(below.values()):
+            self._add(next(iter(folders.values())), depth + 1, subset)
+            return
+        for folder, members in folders.items():
+            if set(kinds.values()) == {"subset"}:
+                self._add(members, depth + 1, f"{subset}/{folder}" if subset else folder)
+            elif kinds[folder] == "subset":
+                self._left_out += ["/".join(parts) for parts in members]
+            else:
+                self._places.add("/".join(members[0][:depth]))
+                label = str(canonical_emotion(folder))
+                self.found |= {"/".join(parts): (subset or "all", label) for parts in members}
+
+    def _kinds(self, below: dict[str, set[str]]) -> dict[str, str]:
+        """Return the kind of each folder, given the names of the folders in it."""
+        kinds = {folder: _kind(folder) for folder in below}
+        if len(kinds) < 2 or set(kinds.values()) == {"subset"}:
+            return kinds
+        listed = ", ".join(map(repr, sorted(kinds)[:8])) + (" and more" if len(kinds) > 8 else "")
+        subsets = sorted(folder for folder, kind in kinds.items() if kind == "subset")
+        others = sorted(set(kinds) - set(subsets))
+        emotions = sorted(name for name in set().union(*below.values()) if _kind(name) == "emotion")
+        is_about_emotions = "emotion" in kinds.values()
+        if subsets and not is_about_emotions and all(map(_has_only_emotions, below.values())):
+            self.notes.append(
+                f"took {', '.join(map(repr, others))} for a subset like {subsets[0]!r}, since the "
+                f"folders below are emotions there too"
+            )
+            return dict.fromkeys(kinds, "subset")
+        if emotions and not is_about_emotions:
+            raise DatasetFormatError(
+                f"{self._source.path} has the folders {listed}, which are not emotions, while "
+                f"folders below are ({', '.join(map(repr, emotions))}); expected label folders, "
+                f"alone or in folders of subsets such as 'train' and 'test'. Pass one of these "
+                f"folders, or move those that are not part of the data."
+            )
+        if subsets and (
+            not is_about_emotions or any(_has_emotion(below[name]) for name in subsets)
+        ):
+            raise DatasetFormatError(
+                f"{self._source.path} has folders of subsets, {', '.join(map(repr, subsets))}, "
+                f"next to other folders: {listed}; expected either subsets or labels. Pass one of "
+                f"these folders, or move those that are not part of the data."
+            )
+        return kinds
+
+    def _note_empty_folders(self) -> None:
+        filled = set()
+        for name in self.found:
+            parts = name.split("/")
+            filled |= {"/".join(parts[:i]) for i in range(len(parts))}
+        empty = [
+            folder
+            for folder in self._source.folders
+            if folder.rpartition("/")[0] in self._places
+            and folder not in filled
+            and _kind(folder.rpartition("/")[2]) != "subset"
+        ]
+        if empty:
+            self.notes.append(
+                f"no image in the label folder(s) {', '.join(map(repr, empty))}; these labels are "
+                f"missing from the data"
+            )
+
+    def _note_other_files(self) -> None:
+        """Note files that are not read although they are images."""
+        counts: dict[str, int] = {}
+        for name in self._source.names:
+            suffix = os.path.splitext(name)[1].lower()
+            if _is_read(name) or suffix in _NOT_IMAGES:
+                continue
+            if suffix in _IMAGE_LIKE or image_format(self._source.head(name)) is not None:
+                counts[suffix or "no suffix"] = counts.get(suffix or "no suffix", 0) + 1
+        if counts:
+            listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
+            self.notes.append(
+                f"left out {sum(counts.values())} image(s) in formats or with suffixes that are "
+                f"not read ({listed}). Convert them to JPEG or PNG; for HEIC, pip install "
+                f"'fer_sklearn[heic]' suffices"
+            )
 
 
-def _depth_of_labels(names: list[list[str]]) -> int:
-    """Count the folders that contain everything else."""
-    depth = 0
-    while True:
-        tops = {parts[depth] for parts in names if len(parts) > depth + 1}
-        nested = any(len(parts) > depth + 2 for parts in names)
-        if len(tops) != 1 or not nested:
-            return depth
-        top = min(tops)
-        if canonical_emotion(top) in EMOTIONS or top.lower() in _SUBSET_FOLDERS:
-            return depth
-        depth += 1
+def _kind(folder: str) -> str:
+    """Return what a folder is named after: "emotion", "subset" or "other"."""
+    if is_emotion(canonical_emotion(folder)):
+        return "emotion"
+    return "subset" if subset_role(folder) else "other"
 
 
-def _all_subset_folders(names: list[list[str]], depth: int) -> bool:
-    tops = {parts[depth].lower() for parts in names if len(parts) > depth + 1}
-    return bool(tops) and tops <= set(_SUBSET_FOLDERS)
+def _has_emotion(folders: Iterable[str]) -> bool:
+    return any(_kind(folder) == "emotion" for folder in folders)
 
 
-def _warn_of_empty_folders(
-    source: Source, folders: list[list[str]], depth: int, labelled: Iterable[str]
-) -> None:
-    filled = {name.rpartition("/")[0] + "/" for name in labelled}
-    empty = [
-        "/".join(parts)
-        for parts in folders
-        if len(parts) == depth + 1
-        and not any(folder.startswith("/".join(parts) + "/") for folder in filled)
-    ]
-    if empty:
-        warnings.warn(
-            f"{source.path}: no image in the label folder(s) {', '.join(map(repr, empty))}; "
-            f"these labels are missing from the data.",
-            UserWarning,
-            stacklevel=4,
-        )
+def _has_only_emotions(folders: Iterable[str]) -> bool:
+    return {_kind(folder) for folder in folders} == {"emotion"}
+
+
+def subset_role(name: str) -> str:
+    """Return the part of a data set that a folder is named after, such as "train"; or "".
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"TrainingSet"``, ``"val_images"`` or ``"fold1"``.
+
+    Returns
+    -------
+    str
+        ``"train"``, ``"test"``, ``"val"``, or the first word of another name.
+    """
+    match = _SUBSET.fullmatch(re.sub("[^a-z0-9]", "", name.lower()))
+    if match is None:
+        return ""
+    word = match["word"]
+    return next((role for role in ("train", "test", "val") if word.startswith(role)), word)
+
+
+def _is_read(name: str) -> bool:
+    """Return whether a file is read as an image: HEIC only if there is a decoder for it."""
+    if name.lower().endswith((".heic", ".heif")):
+        return is_image_file(name) and find_spec("pillow_heif") is not None
+    return is_image_file(name)
 
 
 def _read(
@@ -279,169 +418,150 @@ def _stack(images: list[PixelArray]) -> PixelArray:
     return stacked
 
 
-# -- files in folders and archives -------------------------------------------------------
+# -- data sets whose layout is detected ------------------------------------------------
 
 
-class FolderSource:
-    """The files and folders inside a folder.
+@overload
+def load_dataset(
+    path: PathLike,
+    *,
+    subset: str | Sequence[str] | None = None,
+    on_error: str = "raise",
+    return_X_y: Literal[False] = False,
+) -> Bunch: ...
+@overload
+def load_dataset(
+    path: PathLike,
+    *,
+    subset: str | Sequence[str] | None = None,
+    on_error: str = "raise",
+    return_X_y: Literal[True],
+) -> tuple[PixelArray, LabelArray]: ...
+def load_dataset(
+    path: PathLike,
+    *,
+    subset: str | Sequence[str] | None = None,
+    on_error: str = "raise",
+    return_X_y: bool = False,
+) -> Bunch | tuple[PixelArray, LabelArray]:
+    """Load labelled images, either FER2013 or a folder per label.
 
-    Parameters
-    ----------
-    path : path-like
-        The folder.
-
-    Attributes
-    ----------
-    path : Path
-        The folder.
-    names, folders : list of str
-        Files and folders, sorted; relative to `path`, with ``/`` as the separator. Hidden ones are
-        left out, and links to folders are not followed.
-    """
-
-    def __init__(self, path: PathLike) -> None:
-        self.path = Path(path)
-        self.names: list[str] = []
-        self.folders: list[str] = []
-        for folder, subfolders, files in os.walk(self.path):
-            subfolders[:] = [name for name in subfolders if not _is_hidden(name)]
-            prefix = Path(folder).relative_to(self.path).as_posix()
-            prefix = "" if prefix == "." else prefix + "/"
-            self.folders.extend(prefix + name for name in subfolders)
-            self.names.extend(prefix + name for name in files if not _is_hidden(name))
-        self.names.sort()
-        self.folders.sort()
-
-    def read(self, name: str) -> bytes:
-        """Return the contents of a file."""
-        try:
-            return read_regular_file(self.path / name, is_wanted=image_format)
-        except NotAFileError as error:
-            raise ImageReadError(f"{self.describe(name)}: {error}, not an image file.") from None
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ImageReadError(f"{self.describe(name)}: cannot be read ({reason}).") from error
-
-    def open(self, name: str) -> IO[bytes]:
-        """Open a file for reading bytes."""
-        return (self.path / name).open("rb")
-
-    def describe(self, name: str) -> str:
-        """Return how error messages name a file."""
-        return str(self.path / name)
-
-
-class ZipSource:
-    """The files and folders inside a zip archive, which is not unpacked to disk.
-
-    Parameters
-    ----------
-    path : path-like
-        The archive.
-    archive : zipfile.ZipFile
-        The same, opened.
-
-    Attributes
-    ----------
-    path : Path
-        The archive.
-    names, folders : list of str
-        As in :class:`FolderSource`.
-    """
-
-    def __init__(self, path: PathLike, archive: zipfile.ZipFile) -> None:
-        self.path = Path(path)
-        self._archive = archive
-        self._infos: dict[str, zipfile.ZipInfo] = {}
-        self.folders: list[str] = []
-        for info in archive.infolist():
-            name = info.filename.replace("\\", "/")
-            if any(map(_is_hidden, name.split("/"))):
-                continue
-            if info.is_dir():
-                self.folders.append(name.rstrip("/"))
-            else:
-                self._infos[name] = info
-        self.names = sorted(self._infos)
-        self.folders.sort()
-
-    def read(self, name: str) -> bytes:
-        """Return the contents of a file, whose checksum is verified."""
-        try:
-            return self._archive.read(self._infos[name])
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise ImageReadError(
-                f"{self.describe(name)}: the archive is damaged there ({error}). Download it again."
-            ) from error
-        except (RuntimeError, NotImplementedError) as error:
-            raise ImageReadError(
-                f"{self.describe(name)}: cannot be unpacked ({error}). Unpack the archive "
-                f"and pass the folder."
-            ) from error
-
-    def open(self, name: str) -> IO[bytes]:
-        """Open a file for reading bytes."""
-        return self._archive.open(self._infos[name])
-
-    def describe(self, name: str) -> str:
-        """Return how error messages name a file."""
-        return f"{name} in {self.path}"
-
-
-Source: TypeAlias = FolderSource | ZipSource
-
-
-@contextmanager
-def open_source(path: PathLike) -> Iterator[Source]:
-    """Open a folder or a zip archive, and close it at the end of the ``with`` block.
+    The layout is detected: `path` is read with :func:`load_fer2013` if it is FER2013 in any of
+    its forms, otherwise with :func:`load_image_folder`.
 
     Parameters
     ----------
     path : str or path-like
-        The folder or archive; ``~`` is expanded.
+        A CSV file of FER2013, a folder, or a zip archive.
+    subset : str, sequence of str or None, default=None
+        The part to load: ``"train"``, ``"public"``, ``"private"`` or ``"all"`` for FER2013, or the
+        name of a folder around the label folders; case does not matter. Given several names, the
+        first that the data has is loaded, or everything if it has none of them. If None,
+        everything is loaded.
+    on_error : {"raise", "warn"}, default="raise"
+        What to do with unreadable images in label folders, as in :func:`load_image_folder`.
+    return_X_y : bool, default=False
+        If True, return ``(images, target)``.
 
-    Yields
-    ------
-    FolderSource or ZipSource
-        What is inside.
+    Returns
+    -------
+    Bunch
+        What the loader returned, and
+
+        - layout : str; ``"FER2013 layout"`` or ``"label folders"``
+        - part : str; the name of the subset that was loaded, or ``"all"``
 
     Raises
     ------
     FileNotFoundError
         If `path` does not exist.
     DatasetFormatError
-        If it is neither a folder nor an intact zip archive.
+        If `path` has neither layout, or no subset of this name.
+    ImageReadError
+        If an image is missing, truncated or damaged.
+    ValueError
+        If `path` is a CSV file and `subset` is not one of FER2013's.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from fer_sklearn import load_dataset, make_faces
+    >>> from fer_sklearn.images import write_image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for label in ("happy", "sad"):
+    ...         pathlib.Path(folder, label).mkdir()
+    ...         write_image(f"{folder}/{label}/1.png", make_faces(1, random_state=0).images[0])
+    ...     faces = load_dataset(folder, subset=["train", "training"])
+    >>> faces.layout, faces.part, faces.target.tolist()
+    ('label folders', 'all', ['happy', 'sad'])
     """
-    existing = check_exists(path)
-    if existing.is_dir():
-        yield FolderSource(existing)
-        return
-    if not zipfile.is_zipfile(existing):
+    check_choice("on_error", on_error, ("raise", "warn"))
+    names = ["all"] if subset is None else [subset] if isinstance(subset, str) else list(subset)
+    names = [name.lower() for name in names]
+    is_optional = subset is not None and not isinstance(subset, str)
+    data = _load(path, names, is_optional, on_error)
+    return (data.images, data.target) if return_X_y else data
+
+
+def _load(path: PathLike, names: list[str], is_optional: bool, on_error: str) -> Bunch:
+    """Try FER2013, then label folders; if neither fits, report both errors."""
+    not_fer2013 = None
+    fer2013_name = next((name for name in names if name in (*SUBSETS, "all")), None)
+    if fer2013_name is not None:
+        try:
+            data = load_fer2013(path, subset=fer2013_name)
+            return Bunch(layout="FER2013 layout", part=fer2013_name, **data)
+        except DatasetFormatError as error:
+            not_fer2013 = error
+    if ".csv" in map(str.lower, Path(path).suffixes):
+        raise not_fer2013 or ValueError(
+            f"subset={names[0]!r} is not a subset of FER2013, the only data set in CSV files that "
+            f"can be read; expected one of {', '.join((*SUBSETS, 'all'))}."
+        )
+    try:
+        return _select_part(load_image_folder(path, on_error=on_error), path, names, is_optional)
+    except DatasetFormatError as error:
+        if not_fer2013 is None:
+            raise
         raise DatasetFormatError(
-            f"path={str(existing)!r} is neither a folder nor an intact zip archive. Download it "
-            f"again if it should be a zip; unpack it if it is another kind of archive."
+            f"{path} cannot be used. As FER2013: {not_fer2013} As label folders: {error}"
+        ) from error
+
+
+def _select_part(data: Bunch, path: PathLike, names: list[str], is_optional: bool) -> Bunch:
+    """Keep the images of the first subset in `names` that an image folder has."""
+    existing = {name.lower(): name for name in np.unique(data.subset).tolist()}
+    part = next((existing[name] for name in names if name in existing), None)
+    if part is None and "all" not in names:
+        part = next(filter(None, (_part_of_role(name, existing, path) for name in names)), None)
+    if part is None and (is_optional or "all" in names):
+        part = "all"
+    if part is None:
+        raise DatasetFormatError(
+            f"{path} has no subset {names[0]!r}; it has {', '.join(existing.values())}. Choose one "
+            f"of these, or 'all'.{suggestion(names[0], existing.values())}"
         )
-    with zipfile.ZipFile(existing) as archive:
-        yield ZipSource(existing, archive)
+    if part != "all":
+        rows = data.subset == part
+        selected = {
+            key: value[rows]
+            for key, value in data.items()
+            if key in ("images", "target", "subset", "filenames")
+        }
+        data = Bunch(**{**data, **selected, "target_names": np.unique(selected["target"])})
+        data.pop("data", None)
+        if data.images.dtype != object:
+            data.data = data.images.reshape(len(data.images), -1)
+    return Bunch(layout="label folders", part=part, **data)
 
 
-def check_exists(path: PathLike) -> Path:
-    """Return `path` as a ``Path`` with ``~`` expanded; raise if it does not exist."""
-    expanded = Path(path).expanduser()
-    if not expanded.exists():
-        raise FileNotFoundError(
-            f"path={str(expanded)!r} does not exist. Check the spelling (the current folder is "
-            f"{os.getcwd()!r})."
+def _part_of_role(name: str, existing: dict[str, str], path: PathLike) -> str | None:
+    """Return the subset that is the same part under another name: "TrainingSet" for "train"."""
+    role = subset_role(name)
+    found = [other for other in existing.values() if role and subset_role(other) == role]
+    if len(found) > 1:
+        raise DatasetFormatError(
+            f"{path} has no subset {name!r}, but {', '.join(map(repr, found))}. Choose one of "
+            f"these."
         )
-    return expanded
-
-
-def decode_members(source: Source, names: Iterable[str]) -> Iterator[PixelArray]:
-    """Yield images of a source one by one, grey, of shape (h, w) and uint8."""
-    for name in names:
-        yield decode_gray(source.read(name), source.describe(name))
-
-
-def _is_hidden(name: str) -> bool:
-    # macOS adds the folder "__MACOSX" to archives.
-    return name.startswith(".") or name == "__MACOSX"
+    return found[0] if found else None

@@ -17,6 +17,7 @@ from PIL import Image
 from .._utils.image_files import image_format
 from .._utils.typing import ImageLike, ImagesLike
 from ..images import (
+    OTHER_SUFFIXES,
     is_address,
     is_image_file,
     is_text_contents,
@@ -39,12 +40,6 @@ __all__ = [
 
 #: Names of the column of a table that has the paths of photos.
 PATH_COLUMNS = ("path", "file", "filename", "image", "photo", "source")
-# Photos in formats that are not read: they get a row that says so.
-_OTHER_FORMATS = (
-    *(".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw"),
-    *(".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srf", ".srw", ".x3f"),
-    *(".jxl", ".jxr", ".psd", ".tga"),
-)
 _EMPTY_FOLDER = "there is no photo in this folder"
 _NO_MATCH = "there is no such file, and no photo matches it as a pattern"
 
@@ -326,7 +321,7 @@ def _is_photo(path):
     """Return whether a file of a folder gets a row: by its suffix or, without one, its content."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix:
-        return is_image_file(path) or suffix in _OTHER_FORMATS
+        return is_image_file(path) or suffix in OTHER_SUFFIXES
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
@@ -338,7 +333,7 @@ def _is_photo(path):
 
 def _of_file(path, root):
     suffix = os.path.splitext(path)[1].lower()
-    problem = f"{suffix} files are not read; convert it to JPEG" if suffix in _OTHER_FORMATS else ""
+    problem = f"{suffix} files are not read; convert it to JPEG" if suffix in OTHER_SUFFIXES else ""
     return PhotoSource(_printable(path), path, root, problem)
 
 

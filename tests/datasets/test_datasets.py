@@ -1,5 +1,6 @@
 import io
 import re
+import shutil
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,7 +64,17 @@ def test_folder_maps_synonyms_and_keeps_unknown_labels(tmp_path):
         (["x/test/sad/1.png", "x/train/sad/1.png"], ["sad"] * 2, ["test", "train"]),
         (["train/a/1.png", "train/b/1.png"], ["a", "b"], ["train"] * 2),
         (["mine/1.png", "mine/2.png"], ["mine"] * 2, ["all"] * 2),
-        (["a/1.png", "b/1.png", "cover.png"], ["a", "b"], ["all"] * 2),
+        (["train_set/sad/1.png", "Test-Set/sad/1.png"], ["sad"] * 2, ["Test-Set", "train_set"]),
+        (["fold1/joy/1.png", "fold2/joy/1.png"], ["happy"] * 2, ["fold1", "fold2"]),
+        (["images/train/joy/1.png", "images/val/joy/1.png"], ["happy"] * 2, ["train", "val"]),
+        (["TrainingSet/joy/1.png", "valid/joy/1.png"], ["happy"] * 2, ["TrainingSet", "valid"]),
+        (
+            ["a/train/0_angry/1.png", "a/train/1-Sadness/1.png", "a/train/neutrality/1.png"],
+            ["angry", "sad", "neutral"],
+            ["train"] * 3,
+        ),
+        (["joy/1.png", "__MACOSX/joy/1.png", "@eaDir/sad/1.png"], ["happy"], ["all"]),
+        ([".ipynb_checkpoints/a/1.png", "joy/1.png", "joy/.1.png"], ["happy"], ["all"]),
     ],
 )
 @pytest.mark.parametrize("zipped", [False, True])
@@ -77,6 +88,74 @@ def test_layouts(tmp_path, names, targets, subsets, zipped):
     data = load_image_folder(path)
     assert data.target.tolist() == targets
     assert data.subset.tolist() == subsets
+
+
+@pytest.mark.parametrize(
+    ("names", "targets", "subsets", "warning"),
+    [
+        (
+            ["a/1.png", "b/1.png", "cover.png"],
+            ["a", "b"],
+            ["all", "all"],
+            r"left out 1 image\(s\) outside label folders, such as 'cover.png'",
+        ),
+        (
+            ["happy/1.png", "sad/1.png", "unlabeled/1.png"],
+            ["happy", "sad"],
+            ["all", "all"],
+            r"left out 1 image\(s\) outside label folders, such as 'unlabeled/1.png'",
+        ),
+        (
+            ["samples/sad/1.png", "train/sad/1.png", "test/joy/1.png"],
+            ["sad", "happy", "sad"],
+            ["samples", "test", "train"],
+            "took 'samples' for a subset like 'test'",
+        ),
+    ],
+)
+def test_folders_that_users_should_know_about(tmp_path, names, targets, subsets, warning):
+    put(tmp_path, names)
+    with pytest.warns(UserWarning, match=warning) as caught:
+        data = load_image_folder(tmp_path)
+    assert [caught[0].filename, len(caught)] == [__file__, 1]
+    assert data.target.tolist() == targets
+    assert data.subset.tolist() == subsets
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["mine/joy/1.png", "yours/joy/1.png"], "folders 'mine', 'yours', which are not emotions"),
+        (["train/joy/1.png", "cats/1.png"], "folders 'cats', 'train', which are not emotions"),
+        (["train/cat/1.png", "dog/1.png"], "folders of subsets, 'train', next to other folders"),
+        (["train/sad/1.png", "sad/1.png"], "folders of subsets, 'train', next to other folders"),
+        (["a/" * 60 + "joy/1.png"], "no label folders in the first 50 levels"),
+    ],
+)
+def test_ambiguous_folders_are_refused(tmp_path, names, message):
+    put(tmp_path, names)
+    with pytest.raises(DatasetFormatError, match=message):
+        load_image_folder(tmp_path)
+
+
+def test_labels_that_are_not_emotions_are_listed(tmp_path):
+    put(tmp_path, ["happy/1.png", "pain/1.png", "bored/1.png", "contempt/1.png"])
+    assert "Labels that are not emotions: bored, pain." in load_image_folder(tmp_path).DESCR
+    assert "not emotions" not in load_image_folder(put(tmp_path / "x", ["sad/1.png"])).DESCR
+
+
+def test_images_of_other_suffixes_are_read_or_counted(tmp_path):
+    put(tmp_path, ["sad/1.png", "sad/2.jpg"])
+    (tmp_path / "sad/2.jpg").rename(tmp_path / "sad/2.jfif")
+    shutil.copy(tmp_path / "sad/1.png", tmp_path / "sad/3.backup")
+    (tmp_path / "sad/4.nef").write_bytes(b"raw")
+    for name in ("Thumbs.db", "notes.txt", "desktop.ini", ".DS_Store"):
+        (tmp_path / "sad" / name).write_bytes(b"no image")
+    message = r"left out 2 image\(s\) .* not read \(1 .backup, 1 .nef\)\. Convert them"
+    with pytest.warns(UserWarning, match=message) as caught:
+        data = load_image_folder(tmp_path)
+    assert len(caught) == 1
+    assert data.filenames.tolist() == ["sad/1.png", "sad/2.jfif"]
 
 
 def test_images_of_several_sizes(tmp_path):
@@ -198,6 +277,7 @@ def test_fer2013_is_recognised(tmp_path):
         ("all", "all", ["contempt", "happy", "happy", "fear", "happy"]),
         ("train", "Train", ["contempt", "happy", "happy"]),
         (["dev", "test"], "test", ["fear", "happy"]),
+        ("training", "Train", ["contempt", "happy", "happy"]),
         (["dev", "valid"], "all", ["contempt", "happy", "happy", "fear", "happy"]),
     ],
 )

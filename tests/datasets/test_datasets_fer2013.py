@@ -233,7 +233,9 @@ def test_missing_path(tmp_path):
 def test_neither_folder_nor_zip(tmp_path):
     path = tmp_path / "fer2013.zip"
     path.write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(DatasetFormatError, match="neither a folder nor an intact zip archive"):
+    with pytest.raises(
+        DatasetFormatError, match="neither a folder nor an intact zip or tar archive"
+    ):
         load_fer2013(path)
 
 
