@@ -20,6 +20,7 @@ from sklearn.model_selection import cross_validate
 
 from fer_sklearn import EMOTIONS
 from fer_sklearn.evaluation import SCORING, evaluate, evaluate_predictions
+from fer_sklearn.evaluation._intervals import class_intervals, confusion_intervals
 
 
 def _predictions(n=400, seed=0, labels=EMOTIONS):
@@ -149,6 +150,29 @@ def test_intervals_do_not_shrink_to_a_point_if_all_is_correct():
             assert 0.6 < low < 0.9
     assert report.per_emotion["sad"]["recall"].low == pytest.approx(0.692, abs=1e-3)
     assert report.confusion_interval[1][0, 1] == pytest.approx(20 * 0.168, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [100, 300, 3589])
+@pytest.mark.parametrize("accuracy", [0.65, 0.98])
+def test_intervals_contain_the_true_value(accuracy, n):
+    rng = np.random.default_rng(0)
+    rates = np.full((7, 7), (1 - accuracy) / 6)
+    np.fill_diagonal(rates, accuracy)
+    samples = rng.multinomial(n, rates.ravel() / 7, size=2000).reshape(-1, 7, 7)
+    within = {}
+    for sample in samples:
+        occurs = sample.sum(axis=1) > 0
+        ends = confusion_intervals(sample, 0.95)
+        ends |= {f"{name} of a label": e[:, 0] for name, e in class_intervals(sample, 0.95).items()}
+        for name, (low, high) in ends.items():
+            # All labels are alike, so that the other metrics are equal to the accuracy.
+            true = (accuracy - 1 / 7) / (6 / 7) if name == "cohen_kappa" else accuracy
+            if occurs[0] or "label" not in name:
+                within.setdefault(name, []).append(low <= true <= high)
+    assert len(within) == 8
+    covered = {name: np.mean(each) for name, each in within.items()}
+    assert min(covered.values()) >= 0.93, covered
 
 
 def test_intervals_are_defined_for_labels_without_images():
