@@ -26,6 +26,7 @@ from .explain import occlusion_map as occlusion_map
 from .explain import region_importance as region_importance
 from .exporting import export as export
 from .face_reader import FaceReader as FaceReader
+from .faces import BlazeFaceDetector as BlazeFaceDetector
 from .faces import FaceCropper as FaceCropper
 from .faces import Faces as Faces
 from .faces import HaarDetector as HaarDetector

@@ -12,7 +12,8 @@ from ._utils.litert import average_mirror_images, is_litert_installed
 from ._utils.pixel_values import normalize_pixels
 from ._utils.typing import Estimator, FloatArray, LabelArray, PixelArray
 from ._utils.validation import check_pair
-from .faces import Faces, crop_face
+from .faces import Faces
+from .faces._crop import crop_faces
 from .faces._detect import Detector, detect_in_pixels, is_boxes, resolve_detector
 from .images import resize, to_gray
 from .weights import LABEL_SETS, WeightsNetwork, split_name
@@ -58,7 +59,7 @@ class FaceReader:
         LiteRT without loading scikit-learn. If None, ``"default"``.
     detector : None, str, callable or list of boxes, default=None
         As in :class:`~fer_sklearn.FaceCropper`. If None, that of the estimator's cropper, or
-        ``"haar"``.
+        ``"blazeface"``.
 
     Attributes
     ----------
@@ -122,11 +123,7 @@ class FaceReader:
         list of ndarray of shape (height, width) or (height, width, 3), uint8
             With the size to which the estimator scales faces.
         """
-        eyes = faces.eyes if self._cropping.align else [None] * len(faces.boxes)
-        return [
-            crop_face(image, box, self._cropping.size, self._cropping.margin, eyes=pair)
-            for box, pair in zip(faces.boxes, eyes, strict=True)
-        ]
+        return crop_faces(image, faces, self._cropping.size, self._cropping.framing)
 
     def predict(self, crops: Sequence[PixelArray]) -> tuple[LabelArray, FloatArray]:
         """Predict the emotion of each cropped face.
@@ -209,9 +206,8 @@ class _Cropping(NamedTuple):
     """How faces are detected and cropped."""
 
     size: tuple[int, int]
-    detector: Detector = "haar"
-    margin: float = 0.0
-    align: bool = False
+    detector: Detector = "blazeface"
+    framing: str = "keypoints"
 
 
 class _BundledClassifier:
@@ -272,4 +268,4 @@ def _split(estimator):
     resizers, _ = split_pipeline(rest, GrayscaleResizer)
     size = check_pair("size", resizers[0].size if resizers else _SIDE, "(height, width)")
     cropper = croppers[0] if croppers else FaceCropper()
-    return rest, _Cropping(size, cropper.detector, cropper.margin, cropper.align)
+    return rest, _Cropping(size, cropper.detector, cropper.framing)

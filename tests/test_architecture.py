@@ -61,18 +61,18 @@ MAX_ROOMS = 34
 
 KERAS_ROOMS = {"cnn", "explain", "exporting"}
 KERAS = {"keras", "tensorflow", "scikeras"}
+# TensorFlow's interpreter runs what LiteRT cannot where it has no wheel.
+INTERPRETERS = {"tensorflow.lite.python.interpreter"}
 # Loaded inside the function that needs them.
 LAZY = {"cv2", "matplotlib"}
 # The road from a photo to its rows: reading, detecting, cropping, scaling, the LiteRT interpreter
 # and the rows. These files import no slow library; the estimators are elsewhere.
 ROAD = (
     *("exceptions.py", "emotions.py", "images.py", "weights.py"),
-    *(
-        f"_utils/{name}.py"
-        for name in ("files", "image_files", "litert", "optional", "pixel_values")
-    ),
+    *(f"_utils/{name}.py" for name in ("files", "image_files", "litert", "pixel_values")),
     *(f"_utils/{name}.py" for name in ("tables", "typing", "validation")),
-    *(f"faces/{name}.py" for name in ("__init__", "_crop", "_detect", "_faces", "_haar", "_yunet")),
+    *(f"faces/{name}.py" for name in ("__init__", "_blazeface", "_crop", "_detect")),
+    *(f"faces/{name}.py" for name in ("_faces", "_opencv")),
     *(f"photos/{name}.py" for name in ("_recognize", "_rows", "_sources")),
 )
 SLOW = {"joblib", "pandas", "scipy", "skimage", "sklearn"}
@@ -155,6 +155,8 @@ def _import_violations(tree, room, depth):
                 yield f"{line}: {room} (floor {FLOORS[room]}) imports {target} ({FLOORS[target]})"
         elif kind == "other" and top == PACKAGE.name:
             yield f"{line}: absolute import of {target} inside the package"
+        elif kind == "other" and target in INTERPRETERS and room == "_utils":
+            continue
         elif kind == "other" and top in KERAS and room not in KERAS_ROOMS:
             yield f"{line}: {room} imports {top}"
     for node in _outside_functions(tree):

@@ -16,7 +16,7 @@ def photo():
 
 @pytest.fixture(scope="module")
 def model(faces):
-    cropper = FaceCropper(margin=0.1, detector=lambda photo: [(4, 4, 40, 40)])
+    cropper = FaceCropper(framing="box", detector=lambda photo: [(4, 4, 40, 40)])
     return make_hog_svm_pipeline(size=32, crop_faces=cropper).fit(list(faces[0]), faces[1])
 
 
@@ -64,7 +64,7 @@ def test_an_unknown_name_is_refused():
 def test_faces_are_cropped_as_by_the_model(model, photo):
     reader = FaceReader(model, detector=find)
     found = reader.detect(photo)
-    cropper = FaceCropper(size=32, margin=0.1, detector=lambda photo: BOXES[1:])
+    cropper = FaceCropper(size=32, framing="box", detector=lambda photo: BOXES[1:])
     pictures = reader.crop(photo, found)
     assert [picture.shape for picture in pictures] == [(32, 32, 3)] * 2
     np.testing.assert_array_equal(pictures[1], cropper.transform([photo])[0])

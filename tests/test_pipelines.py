@@ -49,7 +49,7 @@ def test_steps_of_the_pipelines():
 
 
 def test_a_custom_cropper():
-    cropper = FaceCropper(margin=0.2)
+    cropper = FaceCropper(framing="box")
     assert make_hog_svm_pipeline(crop_faces=cropper)[0] is cropper
 
 

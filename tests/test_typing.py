@@ -121,7 +121,7 @@ def test_an_editor_completes_every_public_name(complete):
     ("name", "parameters"),
     [
         ("HOGSVMClassifier", {"C=", "kernel=", "random_state="}),
-        ("FaceCropper", {"detector=", "margin=", "on_no_face="}),
+        ("FaceCropper", {"detector=", "framing=", "on_no_face="}),
         ("make_faces", {"n_samples", "size=", "noise=", "random_state="}),
         ("predict_photos", {"output=", "batch_size=", "n_jobs="}),
     ],

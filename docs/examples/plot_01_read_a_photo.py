@@ -10,7 +10,8 @@ example shows each step, and then the one function that does everything.
 # Find the face
 # -------------
 #
-# A photo is a path or an array. ``detect_faces`` locates the faces and, where possible, the eyes.
+# A photo is a path or an array. ``detect_faces`` locates the faces, and the eyes, nose, mouth and
+# ears of each.
 
 # sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
@@ -24,19 +25,19 @@ found = detect_faces(photo)
 found
 
 # %%
-# ``FaceCropper`` crops the photo to the face; with ``align=True`` it also levels the eyes. It is a
-# transformer: photos of any size in, faces of one size out.
+# ``FaceCropper`` crops the photo to the face, with level eyes. It is a transformer: photos of any
+# size in, faces of one size out.
 
-faces = FaceCropper(size=96, align=True).fit_transform([photo])
+faces = FaceCropper(size=96).fit_transform([photo])
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.8), layout="constrained")
 left.imshow(photo)
 for x, y, width, height in found.boxes:
     left.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="#E69F00", linewidth=2))
-left.scatter(*found.eyes[0].T, color="#56B4E9", s=12)
+left.scatter(*found.keypoints[0].T, color="#56B4E9", s=12)
 left.set(title="detected", xticks=[], yticks=[])
 right.imshow(faces[0])
-right.set(title="cropped and aligned", xticks=[], yticks=[])
+right.set(title="cropped", xticks=[], yticks=[])
 plt.show()
 
 # %%

@@ -17,7 +17,7 @@ from skimage.data import astronaut
 
 from fer_sklearn import FaceCropper, grad_cam, load_pretrained, plot_heatmaps
 
-face = FaceCropper(size=96, align=True).fit_transform([astronaut()])
+face = FaceCropper(size=96).fit_transform([astronaut()])
 labels = ["happy", "surprise", "angry"]
 explanation = grad_cam(load_pretrained("tiny"), face.repeat(3, axis=0), target=labels)
 plot_heatmaps(explanation.images, explanation.heatmaps, labels, n_cols=3, cell_size=2.2)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import os
 import queue
+import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ..exceptions import MissingExtraError
 from .typing import FloatArray
 
 __all__ = [
@@ -22,6 +25,8 @@ __all__ = [
 _MAX_THREADS = 4
 # Larger batches take more memory, and more time per image: their maps leave the cache.
 _IMAGES_AT_A_TIME = 16
+# TensorFlow warns whenever it makes an interpreter, and filters of warnings belong to all threads.
+_QUIET = threading.Lock()
 
 
 def is_litert_installed() -> bool:
@@ -49,6 +54,8 @@ def count_processors() -> int:
 
 class LiteRTNetwork:
     """A LiteRT model with one input. Several threads may call it at once.
+
+    Where LiteRT is not installed, TensorFlow's own interpreter runs the model.
 
     Parameters
     ----------
@@ -79,17 +86,38 @@ class LiteRTNetwork:
         ndarray of shape (n, n_outputs), float32
             Several outputs are concatenated, in the order of the model.
         """
+        step = self._batch_size or _IMAGES_AT_A_TIME
+        parts = []
+        for start in range(0, len(images), step):
+            batch = _padded(images[start : start + step], self._batch_size or 0)
+            outputs = self.outputs(batch)
+            parts.append(outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1))
+        return np.concatenate(parts)[: len(images)]
+
+    def outputs(self, images: FloatArray) -> list[FloatArray]:
+        """Compute the outputs for images that the model takes at once.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, h, w, channels), float32
+
+        Returns
+        -------
+        list of ndarray, float32
+            In the order of the model.
+
+        Raises
+        ------
+        MissingExtraError
+            If neither LiteRT nor TensorFlow is installed.
+        """
         try:
             interpreter = self._idle.get_nowait()
         except queue.Empty:
-            interpreter = self._make_interpreter()
-        step = self._batch_size or _IMAGES_AT_A_TIME
-        outputs = [
-            _run_padded(interpreter, images[start : start + step], self._batch_size)
-            for start in range(0, len(images), step)
-        ]
+            interpreter = _Interpreter(self._content, self._n_threads)
+        outputs = interpreter.run(images)
         self._idle.put(interpreter)
-        return np.concatenate(outputs)
+        return outputs
 
     def __getstate__(self) -> dict[str, Any]:
         # Interpreters cannot be copied. They are made when needed.
@@ -97,14 +125,6 @@ class LiteRTNetwork:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _idle=queue.LifoQueue())
-
-    def _make_interpreter(self):
-        from ai_edge_litert.interpreter import Interpreter
-
-        n_threads = self._n_threads or min(count_processors(), _MAX_THREADS)
-        interpreter = Interpreter(model_content=self._content, num_threads=n_threads)
-        interpreter.allocate_tensors()
-        return interpreter
 
 
 def average_mirror_images(
@@ -126,22 +146,61 @@ def average_mirror_images(
     return (both[: len(images)] + both[len(images) :]) / 2
 
 
-def _run_padded(interpreter, images, size):
-    """Run one batch, padded to `size` images, if that is fixed, with copies of the last one."""
-    (given,) = interpreter.get_input_details()
-    n_images = len(images)
-    if size is not None and n_images < size:
-        images = np.concatenate([images, np.repeat(images[-1:], size - n_images, axis=0)])
-    if tuple(given["shape"]) != images.shape:
-        interpreter.resize_tensor_input(given["index"], images.shape)
-        interpreter.allocate_tensors()
-    interpreter.set_tensor(given["index"], _quantized(images, given))
-    interpreter.invoke()
-    outputs = [
-        _dequantized(interpreter.get_tensor(output["index"]), output)
-        for output in interpreter.get_output_details()
-    ]
-    return (outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1))[:n_images]
+class _Interpreter:
+    """An interpreter of a model, which one thread at a time may use."""
+
+    def __init__(self, content, n_threads):
+        n_threads = n_threads or min(count_processors(), _MAX_THREADS)
+        self._interpreter = _make_interpreter(model_content=content, num_threads=n_threads)
+        (given,) = self._interpreter.get_input_details()
+        self._allocate(given["index"], tuple(given["shape"]))
+
+    def run(self, images):
+        if images.shape != self._shape:
+            self._interpreter.resize_tensor_input(self._given["index"], images.shape)
+            self._allocate(self._given["index"], images.shape)
+        self._interpreter.set_tensor(self._given["index"], _quantized(images, self._given))
+        self._interpreter.invoke()
+        return [
+            _dequantized(self._interpreter.get_tensor(output["index"]), output)
+            for output in self._outputs
+        ]
+
+    def _allocate(self, index, shape):
+        self._interpreter.allocate_tensors()
+        # Asking for these descriptions takes longer than a small network.
+        (self._given,) = self._interpreter.get_input_details()
+        self._outputs = self._interpreter.get_output_details()
+        self._shape = shape
+
+
+def _make_interpreter(**options):
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        return _make_tensorflow_interpreter(**options)
+    return Interpreter(**options)
+
+
+def _make_tensorflow_interpreter(**options):
+    try:
+        from tensorflow.lite.python.interpreter import Interpreter
+    except ImportError:
+        raise MissingExtraError(
+            "Neither LiteRT nor TensorFlow is installed; one of them has to run the network. "
+            "Type: pip install ai-edge-litert"
+        ) from None
+    with _QUIET, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
+        return Interpreter(**options)
+
+
+def _padded(images, size):
+    """Return at least `size` images, by adding copies of the last one."""
+    missing = size - len(images)
+    if missing <= 0:
+        return images
+    return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
 
 
 def _quantized(images, tensor):

@@ -58,8 +58,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--detector",
-        choices=("haar", "yunet"),
-        help="face detector (default: that of the model file, or haar)",
+        choices=("blazeface", "haar", "yunet"),
+        help="face detector (default: that of the model file, or blazeface)",
     )
     parser.add_argument(
         "--format",

@@ -109,8 +109,8 @@ def add_video_options(parser: argparse.ArgumentParser, *, show: str) -> None:
     add_labels_option(parser)
     parser.add_argument(
         "--detector",
-        choices=("haar", "yunet"),
-        help="face detector (default: that of the model file, or haar)",
+        choices=("blazeface", "haar", "yunet"),
+        help="face detector (default: that of the model file, or blazeface)",
     )
     group = parser.add_mutually_exclusive_group()
     for name, text in (

@@ -137,4 +137,4 @@ def _crop(parts: PipelineParts) -> dict[str, Any] | None:
         return None
     cropper = parts.cropper or FaceCropper()
     detector = cropper.detector if isinstance(cropper.detector, str) else "a custom function"
-    return {"detector": detector, "margin": float(cropper.margin), "align": bool(cropper.align)}
+    return {"detector": detector, "framing": cropper.framing}

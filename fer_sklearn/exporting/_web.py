@@ -25,7 +25,7 @@ __all__ = ["hash_packages", "read_hashes", "write_web"]
 _PAGE = Path(__file__).parent / "web"
 _PAGE_SUFFIXES = (".html", ".css", ".js", ".svg")
 _HASHES = _PAGE / "hashes.json"
-_CASCADES = ("frontalface_alt2", "frontalface_alt", "eye")
+_CASCADES = ("frontalface_alt2", "frontalface_alt")
 
 # In the order in which the browser runs them: tf-core first, which the others extend.
 _SCRIPTS = (

@@ -1,47 +1,97 @@
-"""Crop a face from a photo, upright or rotated so that its eyes are level."""
+"""Crop faces as they are framed in FER2013, by their key points or by their boxes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.optional import import_opencv
 from .._utils.typing import ArrayLike, FloatArray, PixelArray
-from ..images import resize
+from .._utils.validation import check_choice
+from ..images import to_gray
+from ._faces import KEYPOINTS, Faces
 
-__all__ = ["crop_face", "crop_rotated"]
+__all__ = [
+    "FRAMINGS",
+    "Placement",
+    "crop_face",
+    "crop_faces",
+    "face_quality",
+    "place",
+    "sample",
+    "warp",
+]
+
+#: What `framing` parameters take.
+FRAMINGS = ("keypoints", "box")
+
+# Where key points are in FER2013's images: medians over the training images, in shares of the
+# image. A crop is placed by the eyes and the mouth; the nose moves as the head turns.
+_IN_CROP = {
+    "right_eye": (15.1 / 48, 18.9 / 48),
+    "left_eye": (32.9 / 48, 18.7 / 48),
+    "mouth": (24.3 / 48, 37.2 / 48),
+}
+_USED = [KEYPOINTS.index(name) for name in _IN_CROP]
+_EYES = [KEYPOINTS.index(name) for name in ("right_eye", "left_eye")]
+_NOSE = KEYPOINTS.index("nose")
+# Photos show faces best when they are cropped a little tighter than those medians: this many times
+# as large. Measured by benchmarks/framing.py.
+_SCALE = 1.0
+# Key points are not believed if they make a face this many times as large as its box does.
+_MISPLACED = 1.8
+# A pixel of a crop is the mean of at most this many samples in each direction.
+_MOST_SAMPLES = 16
+# What makes a face as good as can be: its side in pixels, and its contrast between neighbouring
+# pixels of a crop of 48, in grey levels. A fourth of FER2013's training images have less.
+_FULL_SIDE, _FULL_CONTRAST = 48, 9.0
+
+
+class Placement(NamedTuple):
+    """Where a crop lies in its photo."""
+
+    x: float  # of its centre, in pixels of the photo
+    y: float
+    unit: float  # width of a pixel of the crop, in pixels of the photo
+    angle: float  # in degrees, by which the face is turned clockwise
 
 
 def crop_face(
     image: PixelArray,
     box: Sequence[float] | FloatArray,
     size: tuple[int, int],
-    margin: float = 0.0,
-    eyes: ArrayLike | None = None,
+    keypoints: ArrayLike | None = None,
+    *,
+    box_in_crop: Sequence[float] = Faces.box_in_crop,
 ) -> PixelArray:
-    """Crop a box from a photo, with the aspect ratio of `size`.
+    """Crop one face from a photo, framed as in FER2013.
+
+    The face is moved, turned and scaled so that its eyes and its mouth come to where they are in
+    FER2013's images, in one step from the pixels of the photo. Without key points, it is moved and
+    scaled so that its box does.
 
     Parameters
     ----------
     image : ndarray of shape (h, w) or (h, w, 3), uint8
         Grey or RGB.
     box : sequence of float
-        Left, top, width and height in pixels; further numbers are ignored. Its shorter side is
-        extended to the aspect ratio of `size`, so that nothing is distorted.
+        Left, top, width and height in pixels; further numbers are ignored.
     size : (int, int)
-        Height and width of the result.
-    margin : float, default=0.0
-        Fraction of the box to add on each side.
-    eyes : array-like of shape (2, 2) or None, default=None
-        x and y of the eye further left in the photo, and of the other. The face is rotated
-        about the centre of its box until they are level; scale and centre stay. If None or
-        NaN, it is not rotated.
+        Height and width of the result. If they differ, more of the photo is shown along the
+        longer side; nothing is distorted.
+    keypoints : array-like of shape (6, 2) or None, default=None
+        As in :class:`Faces`; NaN where unknown. If an eye is, or they contradict the box, the box
+        is used.
+    box_in_crop : sequence of 4 float, default=(0.02, 0.01, 0.95, 0.95)
+        As in :class:`Faces`; ``(0, 0, 1, 1)`` crops the box itself.
 
     Returns
     -------
     ndarray of shape (height, width) or (height, width, 3), uint8
-        Where the box extends beyond the photo, the photo's border is continued.
+        Where it extends beyond the photo, the photo's border is continued.
 
     Examples
     --------
@@ -49,72 +99,236 @@ def crop_face(
     >>> crop_face(np.zeros((60, 80), np.uint8), (10, 20, 30, 30), (48, 48)).shape
     (48, 48)
     """
-    return crop_rotated(image, box, size, margin, _tilt(eyes))
+    return warp(image, place(box, size, keypoints, box_in_crop=box_in_crop), size)
 
 
-def crop_rotated(
-    image: PixelArray,
+def crop_faces(
+    image: PixelArray, faces: Faces, size: tuple[int, int], framing: str = "keypoints"
+) -> list[PixelArray]:
+    """Crop faces from the photo in which they were detected, as :func:`crop_face` does.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w) or (h, w, 3), uint8
+    faces : Faces
+    size : (int, int)
+        Height and width of the crops.
+    framing : {"keypoints", "box"}, default="keypoints"
+        What places the crops. Faces without key points are always placed by their boxes.
+
+    Returns
+    -------
+    list of ndarray of shape (height, width) or (height, width, 3), uint8
+
+    Raises
+    ------
+    ValueError
+        If `framing` is unknown.
+    """
+    return [warp(image, placement, size) for placement in _placements(faces, size, framing)]
+
+
+def face_quality(
+    shape: tuple[int, ...],
+    faces: Faces,
+    crops: Sequence[PixelArray],
+    framing: str = "keypoints",
+) -> FloatArray:
+    """Tell how well each face can be seen, to filter out what cannot be judged.
+
+    The quality is the product of five parts, each 1 if nothing is wanting:
+
+    - size: the side of the crop in pixels of the photo, over 48;
+    - sharpness: the contrast between neighbouring pixels of the crop, scaled to 48 pixels, over
+      that of a clear image of FER2013. Blurred, dark and pale faces have little;
+    - the fraction of the crop that is inside the photo;
+    - how frontal the face is: twice the distance of the nose from the nearer eye, along the line
+      through both, over the distance of the eyes; 1 without key points;
+    - the score of the detector, if that is in [0, 1].
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the photo: height and width first.
+    faces : Faces
+    crops : list of ndarray of shape (height, width) or (height, width, 3), uint8
+        What :func:`crop_faces` returned.
+    framing : {"keypoints", "box"}, default="keypoints"
+        As it was passed there.
+
+    Returns
+    -------
+    ndarray of shape (n_faces,), float64
+        In [0, 1].
+    """
+    if not len(crops):
+        return np.empty(0)
+    size = crops[0].shape[:2]
+    placements = _placements(faces, size, framing)
+    sides = np.array([placement.unit * min(size) for placement in placements])
+    parts = [
+        sides / _FULL_SIDE,
+        np.array([_contrast(crop) for crop in crops]) / _FULL_CONTRAST,
+        np.array([_inside(shape, placement, size) for placement in placements]),
+        _frontal(faces.keypoints),
+        np.where((faces.scores >= 0) & (faces.scores <= 1), faces.scores, 1.0),
+    ]
+    return np.prod(np.clip(parts, 0, 1), axis=0)
+
+
+def place(
     box: Sequence[float] | FloatArray,
     size: tuple[int, int],
-    margin: float,
-    angle: float,
-) -> PixelArray:
-    """Crop as :func:`crop_face` does, from the photo rotated back by `angle` degrees.
+    keypoints: ArrayLike | None = None,
+    *,
+    box_in_crop: Sequence[float] = Faces.box_in_crop,
+) -> Placement:
+    """Return where :func:`crop_face` puts a crop.
 
-    A face that is tilted clockwise by `angle` comes out upright.
+    Parameters
+    ----------
+    box, size, keypoints, box_in_crop
+        As in :func:`crop_face`.
+
+    Returns
+    -------
+    Placement
     """
     left, top, width, height = (float(number) for number in box[:4])
-    centre_x, centre_y = left + width / 2, top + height / 2
-    unit = max(height / size[0], width / size[1]) * (1 + 2 * margin)
-    n_rows, n_columns = max(1, round(unit * size[0])), max(1, round(unit * size[1]))
-    if angle == 0:
-        first_row, first_column = round(centre_y - n_rows / 2), round(centre_x - n_columns / 2)
-        window = _window(image, first_row, first_column, n_rows, n_columns)
-    else:
-        window = _rotated(image, (centre_x, centre_y), angle, n_rows, n_columns)
-    return resize(window, (size[0], size[1]))
+    in_left, in_top, in_width, in_height = box_in_crop
+    # The smallest crop of this shape in which the box takes up no more than its share.
+    unit = max(width / (in_width * size[1]), height / (in_height * size[0]))
+    if keypoints is not None:
+        placed = _by_keypoints(np.asarray(keypoints, np.float64), size)
+        if placed is not None and 1 / _MISPLACED < placed.unit / unit < _MISPLACED:
+            return placed
+    x = left + width / 2 + (0.5 - in_left - in_width / 2) * unit * size[1]
+    y = top + height / 2 + (0.5 - in_top - in_height / 2) * unit * size[0]
+    return Placement(x, y, unit, 0.0)
 
 
-def _tilt(eyes):
-    """Return the clockwise tilt of a face in the photo, in degrees."""
-    if eyes is None or not np.isfinite(eyes).all():
-        return 0.0
-    (x1, y1), (x2, y2) = np.asarray(eyes, dtype=np.float64)
-    return math.degrees(math.atan2(y2 - y1, x2 - x1))
+def _by_keypoints(keypoints, size):
+    """Return the placement that brings eyes and mouth closest to where they belong, or None."""
+    found = keypoints[_USED] @ (1, 1j)
+    wanted = (np.array(list(_IN_CROP.values())) - 0.5) @ (1, 1j) * _SCALE * min(size)
+    known = np.isfinite(found)
+    if not known[:2].all():
+        return None
+    found, wanted = found[known], wanted[known]
+    # Least squares over similarities: a complex factor turns and scales.
+    towards = wanted - wanted.mean()
+    factor = (towards.conj() @ (found - found.mean())) / (np.abs(towards) ** 2).sum()
+    if factor == 0:
+        return None
+    centre = found.mean() - factor * wanted.mean()
+    return Placement(centre.real, centre.imag, abs(factor), math.degrees(np.angle(factor)))
 
 
-def _window(image, top, left, height, width):
-    """Return a part of the photo; beyond it, its border is continued."""
-    import cv2
+def _placements(faces, size, framing):
+    check_choice("framing", framing, FRAMINGS)
+    points = faces.keypoints if framing == "keypoints" else [None] * len(faces)
+    return [
+        place(box, size, keypoints, box_in_crop=faces.box_in_crop)
+        for box, keypoints in zip(faces.boxes, points, strict=True)
+    ]
 
-    bottom, right = top + height, left + width
-    missing = (
-        max(0, -top),
-        max(0, bottom - image.shape[0]),
-        max(0, -left),
-        max(0, right - image.shape[1]),
+
+def warp(image: PixelArray, placement: Placement, size: tuple[int, int]) -> PixelArray:
+    """Read a crop from a photo in one step.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w) or (h, w, 3), uint8
+    placement : Placement
+    size : (int, int)
+        Height and width of the crop.
+
+    Returns
+    -------
+    ndarray of shape (height, width) or (height, width, 3), uint8
+        A pixel that shows more than one pixel of the photo is the mean of samples that are a pixel
+        of the photo apart, at most 16 by 16; otherwise it is interpolated by cubics.
+    """
+    cv2 = import_opencv()
+
+    height, width = size
+    # Rounding errors must not double the samples.
+    n = min(max(1, math.ceil(placement.unit - 1e-6)), _MOST_SAMPLES)
+    samples = sample(
+        image,
+        placement._replace(unit=placement.unit / n),
+        (height * n, width * n),
+        how=cv2.INTER_LINEAR if placement.unit >= 1 else cv2.INTER_CUBIC,
+        beyond=cv2.BORDER_REPLICATE,
     )
-    if not any(missing):
-        return image[top:bottom, left:right]
-    # Copy only what is needed, but at least one row and column, so that there is a border.
-    rows = slice(min(max(0, top), image.shape[0] - 1), max(1, bottom))
-    columns = slice(min(max(0, left), image.shape[1] - 1), max(1, right))
-    part = cv2.copyMakeBorder(image[rows, columns], *missing, cv2.BORDER_REPLICATE)
-    top, left = max(0, top - image.shape[0] + 1), max(0, left - image.shape[1] + 1)
-    return part[top : top + height, left : left + width]
+    return samples if n == 1 else cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _rotated(image, centre, angle, height, width):
-    """Return the part about `centre` of the photo rotated back by `angle`."""
-    import cv2
+def sample(
+    image: PixelArray, placement: Placement, size: tuple[int, int], *, how: int, beyond: int
+) -> PixelArray:
+    """Interpolate a photo at the middles of the pixels of a crop.
 
-    # A window with this side contains the part at any angle.
-    side = math.ceil(math.hypot(height, width)) + 4
-    top, left = round(centre[1] - side / 2), round(centre[0] - side / 2)
-    part = np.ascontiguousarray(_window(image, top, left, side, side))
-    matrix = cv2.getRotationMatrix2D((centre[0] - left - 0.5, centre[1] - top - 0.5), angle, 1.0)
-    # Shift the rotated face into the corner of the result, which has exactly its size.
-    matrix[:, 2] += (width / 2 - (centre[0] - left), height / 2 - (centre[1] - top))
+    Parameters
+    ----------
+    image : ndarray of shape (h, w) or (h, w, 3), uint8
+    placement : Placement
+    size : (int, int)
+        Height and width of the crop.
+    how, beyond : int
+        OpenCV's interpolation, and what it sees beyond the photo.
+
+    Returns
+    -------
+    ndarray of shape (height, width) or (height, width, 3), uint8
+    """
+    cv2 = import_opencv()
+
+    x, y, unit, angle = placement
+    height, width = size
+    cosine, sine = math.cos(math.radians(angle)) * unit, math.sin(math.radians(angle)) * unit
+    matrix = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0]])
+    # The middle of pixel 0 is at 0.5 in the photo, and at 0 for OpenCV.
+    matrix[:, 2] = matrix[:, :2] @ (0.5 - width / 2, 0.5 - height / 2) + (x - 0.5, y - 0.5)
+    # OpenCV reads only images of less than 32,768 pixels a side: pass it the part that is needed,
+    # and at least a row and a column, whose border can be continued.
+    corners = np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
+    shape = np.array(image.shape[1::-1])
+    low = np.clip(np.floor((matrix @ corners).min(axis=1)).astype(int) - 2, 0, shape - 1)
+    high = np.clip(np.ceil((matrix @ corners).max(axis=1)).astype(int) + 3, low + 1, shape)
+    matrix[:, 2] -= low
     return cv2.warpAffine(
-        part, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        image[low[1] : high[1], low[0] : high[0]],
+        matrix,
+        (width, height),
+        flags=how | cv2.WARP_INVERSE_MAP,
+        borderMode=beyond,
     )
+
+
+def _contrast(crop):
+    """Return the root mean square difference of neighbouring pixels, at 48 pixels."""
+    cv2 = import_opencv()
+
+    gray = cv2.resize(to_gray(crop), (48, 48), interpolation=cv2.INTER_AREA).astype(np.float64)
+    # The corners show hair and background.
+    gray = gray[8:40, 8:40]
+    return math.sqrt(np.square(np.diff(gray, axis=0)).mean() + np.square(np.diff(gray)).mean())
+
+
+def _inside(shape, placement, size):
+    """Return which fraction of a crop is inside the photo."""
+    grid = (np.arange(8) + 0.5) / 8 - 0.5
+    offsets = placement.unit * (grid * size[1] + 1j * (grid * size[0])[:, np.newaxis])
+    points = offsets * np.exp(1j * math.radians(placement.angle))
+    x, y = placement.x + points.real, placement.y + points.imag
+    return ((x >= 0) & (x <= shape[1]) & (y >= 0) & (y <= shape[0])).mean()
+
+
+def _frontal(keypoints):
+    """Return how frontal faces are, from 1 to 0 for a profile."""
+    right, left = np.moveaxis(keypoints[:, _EYES], 1, 0)
+    across = left - right
+    with np.errstate(divide="ignore", invalid="ignore"):
+        along = ((keypoints[:, _NOSE] - right) * across).sum(axis=1) / (across**2).sum(axis=1)
+    return np.nan_to_num(2 * np.minimum(along, 1 - along), nan=1.0)

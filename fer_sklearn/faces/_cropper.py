@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from .._utils.compat import Interval, fit_context, output_config
+from .._utils.compat import fit_context, output_config
 from .._utils.pixels import ImageOutputMixin, ImageTagsMixin, known_shapes, pixel_names
 from .._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
 from .._utils.validation import check_choice, check_pair
 from ..exceptions import NoFaceError, NoFaceWarning
 from ..images import as_photo_list, common_shape, iter_photos, resize
-from ._crop import crop_face
+from ._crop import FRAMINGS, crop_faces
 from ._detect import Detector, detect_in_pixels, faces_of_photos, is_boxes, resolve_detector
 from ._faces import Faces
 
@@ -39,19 +38,20 @@ class FaceCropper(
     ----------
     size : int or (int, int), default=48
         Side of the faces, or their height and width, in pixels.
-    detector : {"haar", "yunet"}, callable or list, default="haar"
-        What detects faces: :class:`HaarDetector` or :class:`YuNetDetector` with its defaults,
-        or a function from ``uint8`` grey or RGB pixels to boxes (left, top, width, height
-        and optionally a score) or `Faces`, such as ``HaarDetector(min_size=60)``. You can also
-        pass a list of known faces: for each photo of the batch a box, a list of boxes, `Faces`,
-        or None for no face.
+    detector : {"blazeface", "haar", "yunet"}, callable, object or list, default="blazeface"
+        What detects faces: :class:`BlazeFaceDetector`, :class:`HaarDetector` or
+        :class:`YuNetDetector` with its defaults; or a function, or an object with a method
+        ``detect``, from ``uint8`` grey or RGB pixels to boxes (left, top, width, height and
+        optionally a score) or `Faces`, such as ``BlazeFaceDetector(min_face_size=60)``. You can
+        also pass a list of known faces: for each photo of the batch a box, a list of boxes,
+        `Faces`, or None for no face.
     select : {"largest", "center", "most_certain"}, default="largest"
         Which face to take if there are several: the largest one, the one nearest to the centre
         of the photo, or the one with the highest score.
-    margin : float, default=0.0
-        Fraction of the face's box to add on each side.
-    align : bool, default=False
-        Whether to rotate a face until its eyes are level, if the detector found them.
+    framing : {"keypoints", "box"}, default="keypoints"
+        How to frame a face as in FER2013: move, turn and scale it so that its eyes and mouth, if
+        the detector found them, come to where they are in that data set; or move and scale it by
+        its box only.
     on_no_face : {"full_image", "raise", "blank"}, default="full_image"
         For a photo without a face: scale the whole photo to `size`, raise an error, or return
         a black image.
@@ -68,26 +68,21 @@ class FaceCropper(
     (1, 64, 64, 3)
     """
 
-    _parameter_constraints: ClassVar[dict] = {
-        "margin": [Interval(Real, 0, 10, closed="both")],
-        "align": ["boolean"],
-    }
+    _parameter_constraints: ClassVar[dict] = {}
 
     def __init__(
         self,
         *,
         size: Size = 48,
-        detector: Detector = "haar",
+        detector: Detector = "blazeface",
         select: str = "largest",
-        margin: float = 0.0,
-        align: bool = False,
+        framing: str = "keypoints",
         on_no_face: str = "full_image",
     ) -> None:
         self.size = size
         self.detector = detector
         self.select = select
-        self.margin = margin
-        self.align = align
+        self.framing = framing
         self.on_no_face = on_no_face
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -148,8 +143,7 @@ class FaceCropper(
                 faces.append(self._replacement(photo, size, photos.name(index)))
             else:
                 chosen = _SELECTORS[self.select](candidates, photo.shape)
-                eyes = candidates.eyes[chosen] if self.align else None
-                faces.append(crop_face(photo, candidates.boxes[chosen], size, self.margin, eyes))
+                faces += crop_faces(photo, candidates.take([chosen]), size, self.framing)
         if faceless:
             self._warn(faceless, len(faces))
         stack = _stack(faces)
@@ -177,6 +171,7 @@ class FaceCropper(
     def _check_names(self):
         self._validate_params()
         check_choice("select", self.select, _SELECTORS)
+        check_choice("framing", self.framing, FRAMINGS)
         check_choice("on_no_face", self.on_no_face, ("full_image", "raise", "blank"))
         if not is_boxes(self.detector):
             resolve_detector(self.detector)

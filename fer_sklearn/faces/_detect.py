@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,9 +11,9 @@ import numpy as np
 from .._utils.typing import ArrayLike, ImageLike, PixelArray
 from .._utils.validation import suggestion
 from ..images import as_photo
-from ._faces import Faces, as_faces
-from ._haar import HaarDetector
-from ._yunet import YuNetDetector
+from ._blazeface import BlazeFaceDetector
+from ._faces import Faces, as_faces, in_order, largest
+from ._opencv import HaarDetector, YuNetDetector
 
 __all__ = [
     "Detector",
@@ -23,35 +24,46 @@ __all__ = [
     "resolve_detector",
 ]
 
-#: What `detector` parameters take: a name, a function from pixels to boxes, or known boxes.
+#: What `detector` parameters take: a name, a function from pixels to boxes, an object with such a
+#: method `detect`, or known boxes.
 Detector: TypeAlias = "str | Callable[[PixelArray], Any] | Faces | ArrayLike | Sequence[Any]"
 
-_DETECTORS = {"haar": HaarDetector, "yunet": YuNetDetector}
+_DETECTORS = {"blazeface": BlazeFaceDetector, "haar": HaarDetector, "yunet": YuNetDetector}
 
 
-def detect_faces(image: ImageLike | ArrayLike, detector: Detector = "haar") -> Faces:
+def detect_faces(
+    image: ImageLike | ArrayLike,
+    detector: Detector = "blazeface",
+    *,
+    max_faces: int | None = None,
+) -> Faces:
     """Detect the faces in one photo.
 
     Parameters
     ----------
     image : str, path-like, bytes, file object, or array-like
         An image file, its contents, or pixels: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4).
-    detector : {"haar", "yunet"}, callable or list of boxes, default="haar"
-        ``"haar"`` is :class:`HaarDetector`, which needs nothing else; ``"yunet"`` is
-        :class:`YuNetDetector`, which finds more faces and needs the file that
-        :func:`fetch_yunet` downloads. A callable receives ``uint8`` grey or RGB pixels and
-        returns a list of boxes (left, top, width, height and optionally a score) or `Faces`.
-        You can also pass known boxes instead of a detector.
+    detector : {"blazeface", "haar", "yunet"}, callable, object or list of boxes, \
+            default="blazeface"
+        ``"blazeface"`` is :class:`BlazeFaceDetector`, a network that is installed with this
+        package. ``"haar"`` is :class:`HaarDetector`, which needs only OpenCV, finds fewer faces
+        and no key points. ``"yunet"`` is :class:`YuNetDetector`, which needs the file that
+        :func:`fetch_yunet` downloads. Your own detector is a callable, or an object with a method
+        ``detect``, that receives ``uint8`` grey or RGB pixels and returns `Faces` or a list of
+        boxes (left, top, width, height and optionally a score). You can also pass known boxes
+        instead of a detector; they keep their order.
+    max_faces : int or None, default=None
+        If there are more, the largest are kept.
 
     Returns
     -------
     Faces
-        With `boxes`, `scores` and `eyes`.
+        From left to right; those at the same place from top to bottom, then by size.
 
     Raises
     ------
     ValueError
-        If `detector` is unknown, or returns something else.
+        If `detector` is unknown, or returns something else, or if `max_faces` is not positive.
     ImageReadError
         If the file is missing or damaged.
 
@@ -61,14 +73,17 @@ def detect_faces(image: ImageLike | ArrayLike, detector: Detector = "haar") -> F
     >>> detect_faces(astronaut()).boxes.shape
     (1, 4)
     """
-    return detect_in_pixels(as_photo(image, name="image"), detector)
+    return detect_in_pixels(as_photo(image, name="image"), detector, max_faces)
 
 
-def detect_in_pixels(photo: PixelArray, detector: Detector) -> Faces:
+def detect_in_pixels(photo: PixelArray, detector: Detector, max_faces: int | None = None) -> Faces:
     """Detect faces as :func:`detect_faces` does, in what :func:`as_photo` returned."""
+    if max_faces is not None and not (isinstance(max_faces, Integral) and max_faces >= 1):
+        raise ValueError(f"max_faces={max_faces!r} must be a positive int, or None.")
     if is_boxes(detector):
-        return as_faces(detector, "detector, as the boxes of a photo, has")
-    return as_faces(resolve_detector(detector)(photo), f"detector={detector!r} returned")
+        return largest(as_faces(detector, "detector, as the boxes of a photo, has"), max_faces)
+    found = resolve_detector(detector)(photo)
+    return in_order(largest(as_faces(found, f"detector={detector!r} returned"), max_faces))
 
 
 def is_boxes(detector: Detector) -> bool:
@@ -86,11 +101,14 @@ def resolve_detector(detector: Detector) -> Callable[[PixelArray], Any]:
     """
     if callable(detector):
         return detector
+    if hasattr(detector, "detect"):
+        return detector.detect
     if isinstance(detector, str) and detector in _DETECTORS:
         return _DETECTORS[detector]()
     raise ValueError(
-        f"detector={detector!r} is unknown; expected 'haar', 'yunet', a function from pixels to "
-        f"boxes, or a list of boxes.{suggestion(detector, _DETECTORS)}"
+        f"detector={detector!r} is unknown; expected 'blazeface', 'haar', 'yunet', a function "
+        f"from pixels to boxes, an object with a method `detect`, or a list of boxes."
+        f"{suggestion(detector, _DETECTORS)}"
     )
 
 

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, wraps
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from .._utils.optional import import_opencv
 from .._utils.typing import ArrayLike, FloatArray, IntArray, PixelArray
 from ..images import resize, subsample, to_gray
 
-__all__ = ["Faces", "ParametersMixin", "WorkingImage", "as_faces", "per_thread", "working_image"]
+__all__ = [
+    "KEYPOINTS",
+    "Faces",
+    "ParametersMixin",
+    "WorkingImage",
+    "as_faces",
+    "in_order",
+    "largest",
+    "per_thread",
+    "unknown_keypoints",
+    "without_copies",
+    "working_image",
+]
+
+#: The key points of a face, in the order of `Faces.keypoints`. Right and left are the person's
+#: own: in an upright photo, the right eye is further left. `ear` is the tragion, in front of it.
+KEYPOINTS = ("right_eye", "left_eye", "nose", "mouth", "right_ear", "left_ear")
 
 _EXPECTED = (
     "expected a list of (left, top, width, height) and optionally a score, finite, width and "
@@ -33,8 +50,15 @@ class Faces:
     scores : ndarray of shape (n_faces,), float64
         The detector's confidence, on its own scale; higher is more confident. NaN if it
         reports none.
-    eyes : ndarray of shape (n_faces, 2, 2), float64
-        x and y of the eye further left in the photo, then of the other; NaN if unknown.
+    keypoints : ndarray of shape (n_faces, 6, 2), float64
+        x and y, in pixels of the photo, of the right eye, the left eye, the tip of the nose, the
+        middle of the mouth, and the right and the left ear; NaN where unknown. Right and left are
+        the person's own.
+    box_in_crop : tuple of 4 float, default=(0.02, 0.01, 0.95, 0.95)
+        Where the detector's box of a frontal face lies in an image of FER2013: left, top, width
+        and height in shares of the image, the median over many. Detectors frame faces
+        differently; a crop without key points is placed by this. The default is that of the Haar
+        cascade, whose boxes reach from the brows to the chin.
 
     Examples
     --------
@@ -44,19 +68,25 @@ class Faces:
 
     boxes: FloatArray
     scores: FloatArray
-    eyes: FloatArray
+    keypoints: FloatArray
+    box_in_crop: tuple[float, float, float, float] = (0.02, 0.01, 0.95, 0.95)
 
     @classmethod
     def none(cls) -> Faces:
         """Return the result for a photo without faces."""
-        return cls(np.empty((0, 4)), np.empty(0), np.empty((0, 2, 2)))
+        return cls(np.empty((0, 4)), np.empty(0), np.empty((0, len(KEYPOINTS), 2)))
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def take(self, indices: IntArray | ArrayLike) -> Faces:
         """Return some of the faces, in the order of `indices`, or those of a mask."""
-        return Faces(self.boxes[indices], self.scores[indices], self.eyes[indices])  # type: ignore[index]
+        return replace(
+            self,
+            boxes=self.boxes[indices],  # type: ignore[index]
+            scores=self.scores[indices],  # type: ignore[index]
+            keypoints=self.keypoints[indices],  # type: ignore[index]
+        )
 
 
 def as_faces(found: Any, source: str) -> Faces:
@@ -80,11 +110,12 @@ def as_faces(found: Any, source: str) -> Faces:
     """
     if isinstance(found, Faces):
         _check_boxes(found.boxes, source)
-        if found.scores.shape != (len(found),) or found.eyes.shape != (len(found), 2, 2):
+        n, shape = len(found), (len(found), len(KEYPOINTS), 2)
+        if found.scores.shape != (n,) or found.keypoints.shape != shape:
             raise ValueError(
-                f"{source} Faces with {len(found)} boxes, scores of shape {found.scores.shape} "
-                f"and eyes of shape {found.eyes.shape}; expected ({len(found)},) and "
-                f"({len(found)}, 2, 2), NaN where unknown."
+                f"{source} Faces with {n} boxes, scores of shape {found.scores.shape} and "
+                f"keypoints of shape {found.keypoints.shape}; expected ({n},) and {shape}, NaN "
+                f"where unknown."
             )
         return found
     if found is None or (hasattr(found, "__len__") and len(found) == 0):
@@ -97,7 +128,62 @@ def as_faces(found: Any, source: str) -> Faces:
         raise ValueError(f"{source} {rows.tolist()}, of shape {rows.shape}; {_EXPECTED}.")
     _check_boxes(rows[:, :4], source)
     scores = rows[:, 4] if rows.shape[1] == 5 else np.full(len(rows), np.nan)
-    return Faces(rows[:, :4], scores, np.full((len(rows), 2, 2), np.nan))
+    return Faces(rows[:, :4], scores, unknown_keypoints(len(rows)))
+
+
+def unknown_keypoints(n_faces: int) -> FloatArray:
+    """Return the key points of faces whose detector finds none: NaN."""
+    return np.full((n_faces, len(KEYPOINTS), 2), np.nan)
+
+
+def in_order(faces: Faces) -> Faces:
+    """Order faces as they are numbered.
+
+    Parameters
+    ----------
+    faces : Faces
+
+    Returns
+    -------
+    Faces
+        By the left edges of their boxes, in whole pixels; those at the same one from top to
+        bottom, then by size, the largest first.
+    """
+    left, top = np.rint(faces.boxes[:, :2]).T
+    return faces.take(np.lexsort((-_areas(faces), top, left)))
+
+
+def largest(faces: Faces, max_faces: int | None) -> Faces:
+    """Keep the largest faces, in their order.
+
+    Parameters
+    ----------
+    faces : Faces
+    max_faces : int or None
+        If None, all are kept.
+
+    Returns
+    -------
+    Faces
+    """
+    if max_faces is None or len(faces) <= max_faces:
+        return faces
+    return faces.take(np.sort(np.argsort(-_areas(faces), kind="stable")[:max_faces]))
+
+
+def _areas(faces):
+    return faces.boxes[:, 2] * faces.boxes[:, 3]
+
+
+def without_copies(faces: Faces) -> Faces:
+    """Drop a face whose centre is in the box of an earlier one."""
+    centres = faces.boxes[:, :2] + faces.boxes[:, 2:] / 2
+    kept: list[int] = []
+    for index, centre in enumerate(centres):
+        offsets = np.abs(centre - centres[kept])
+        if not (offsets < faces.boxes[kept, 2:] / 2).all(axis=1).any():
+            kept.append(index)
+    return faces.take(kept)
 
 
 def _check_boxes(boxes, source):
@@ -169,7 +255,7 @@ def working_image(
     -------
     WorkingImage
     """
-    import cv2
+    cv2 = import_opencv()
 
     height, width = (max(1, round(side * scale)) for side in photo.shape[:2])
     image = subsample(photo, scale)

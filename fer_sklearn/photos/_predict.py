@@ -75,9 +75,9 @@ def predict_photos(
     estimator : fitted pipeline or classifier, str, FaceReader or None, default=None
         As in :class:`~fer_sklearn.FaceReader`: a string names a bundled network, such as
         ``"tiny"``. If None, the bundled pretrained model.
-    detector : None, "haar", "yunet" or callable, default=None
+    detector : None, "blazeface", "haar", "yunet" or callable, default=None
         The face detector, as in :class:`~fer_sklearn.FaceCropper`. If None, the detector of the
-        estimator's step ``crop``, or ``"haar"`` without such a step. A callable is called from
+        estimator's step ``crop``, or ``"blazeface"`` without such a step. A callable is called from
         several threads, unless ``n_jobs=1``.
     crop_faces : bool, default=True
         Whether to find faces. If False, every photo is treated as one face, as in FER2013.

@@ -62,7 +62,7 @@ def iter_video(
         address of a stream (``rtsp://…``).
     estimator : fitted pipeline or classifier, FaceReader or None, default=None
         If None, the bundled pretrained model.
-    detector : None, "haar", "yunet" or callable, default=None
+    detector : None, "blazeface", "haar", "yunet" or callable, default=None
         The face detector, as in :class:`~fer_sklearn.FaceReader`; ignored if `estimator` is
         one.
     stride : int, default=1

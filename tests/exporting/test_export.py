@@ -99,7 +99,7 @@ def test_every_format_agrees_and_describes_its_input(tiny, tmp_path, format):
     assert metadata == read_metadata(path)
     assert metadata["labels"] == tiny.classes_.tolist()
     assert metadata["input"]["range"] == [0, 255]
-    assert metadata["crop"] == {"detector": "haar", "margin": 0.0, "align": False}
+    assert metadata["crop"] == {"detector": "blazeface", "framing": "keypoints"}
     assert metadata["mirror_average"] is True
     assert metadata["accuracy"] == {"mine": 0.5}
     assert metadata["licence"].startswith("MIT")

@@ -38,25 +38,66 @@ def test_kinds_of_sources_give_the_same_faces(tmp_path):
 @pytest.mark.parametrize("found", [[], (), None, np.empty((0, 4)), np.empty((0, 5)), Faces.none()])
 def test_empty_results_mean_no_faces(found):
     faces = detect_faces(BLANK, lambda photo: found)
-    assert (faces.boxes.shape, faces.scores.shape, faces.eyes.shape) == ((0, 4), (0,), (0, 2, 2))
+    shapes = (faces.boxes.shape, faces.scores.shape, faces.keypoints.shape)
+    assert shapes == ((0, 4), (0,), (0, 6, 2))
 
 
-def test_boxes_of_four_numbers_have_neither_scores_nor_eyes():
+def test_boxes_of_four_numbers_have_neither_scores_nor_key_points():
     faces = detect_faces(BLANK, lambda photo: [(1, 2, 3, 4), (5, 6, 7, 8)])
     assert faces.boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert np.isnan(faces.scores).all()
-    assert np.isnan(faces.eyes).all()
+    assert np.isnan(faces.keypoints).all()
 
 
 def test_the_fifth_number_is_the_score():
     faces = detect_faces(BLANK, _halves)
     assert faces.boxes.shape == (3, 4)
-    assert faces.scores.tolist() == [1, 9, 3]
+    assert faces.scores.tolist() == [1, 3, 9]
 
 
 def test_faces_of_a_detector_are_passed_on():
-    faces = Faces(np.ones((1, 4)), np.ones(1), np.ones((1, 2, 2)))
-    assert detect_faces(BLANK, lambda photo: faces) is faces
+    faces = Faces(np.ones((1, 4)), np.ones(1), np.ones((1, 6, 2)), (0.1, 0.2, 0.3, 0.4))
+    passed = detect_faces(BLANK, lambda photo: faces)
+    assert_array_equal(passed.keypoints, faces.keypoints)
+    assert passed.box_in_crop == faces.box_in_crop
+
+
+def test_an_object_that_detects_is_a_detector():
+    class Own:
+        def detect(self, photo):
+            return [(1, 2, 3, 4, 0.5)]
+
+    assert detect_faces(BLANK, Own()).boxes.tolist() == [[1, 2, 3, 4]]
+    crops = FaceCropper(size=8, detector=Own()).fit_transform([BLANK])
+    assert_array_equal(crops[0], crop_face(BLANK, (1, 2, 3, 4), (8, 8)))
+
+
+# In the order in which they are numbered; the last two share a corner.
+ORDERED = [(1, 50, 9, 9), (5, 2, 9, 9), (5, 30, 9, 9), (30, 7, 20, 20), (30, 7, 10, 10)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_faces_are_numbered_from_left_to_right_then_down_then_by_size(seed):
+    rng = np.random.default_rng(seed)
+    # Less than half a pixel does not change the order.
+    shuffled = rng.permutation(np.array(ORDERED) + rng.uniform(-0.4, 0.4, (5, 1)) * [1, 1, 0, 0])
+    found = detect_faces(BLANK, lambda photo: shuffled)
+    assert np.rint(found.boxes).tolist() == [list(box) for box in ORDERED]
+
+
+def test_the_largest_faces_are_kept_and_then_numbered():
+    boxes = [(50, 0, 9, 9), (30, 0, 4, 4), (10, 0, 20, 20), (0, 0, 2, 2)]
+    found = detect_faces(BLANK, lambda photo: boxes, max_faces=2)
+    assert found.boxes.tolist() == [[10, 0, 20, 20], [50, 0, 9, 9]]
+    # Known boxes keep the order in which they are passed.
+    known = detect_faces(BLANK, boxes, max_faces=2)
+    assert known.boxes.tolist() == [[50, 0, 9, 9], [10, 0, 20, 20]]
+
+
+@pytest.mark.parametrize("max_faces", [0, 1.5, "2"])
+def test_a_wrong_number_of_faces_is_an_error(max_faces):
+    with pytest.raises(ValueError, match=f"max_faces={max_faces!r} must be a positive int, or"):
+        detect_faces(BLANK, _halves, max_faces=max_faces)
 
 
 @pytest.mark.parametrize("known", [[(1, 2, 3, 4)], [[1, 2, 3, 4, 9]], np.array([[1.0, 2, 3, 4]])])
@@ -71,7 +112,7 @@ def test_boxes_can_replace_a_detector(known):
         np.array([[1, 1, 5, 5], [2, 2, 6, 6]]),
         [[(1, 1, 5, 5), (0, 0, 2, 2)], [(2, 2, 6, 6)]],
         [
-            Faces(np.array([[1.0, 1, 5, 5]]), np.ones(1), np.full((1, 2, 2), np.nan)),
+            Faces(np.array([[1.0, 1, 5, 5]]), np.ones(1), np.full((1, 6, 2), np.nan)),
             np.array([[2, 2, 6, 6]]),
         ],
     ],
@@ -107,12 +148,15 @@ def test_a_wrong_entry_of_known_boxes_is_named_by_position():
     ("changes", "message"),
     [
         ({"scores": np.ones(2)}, r"returned Faces with 1 boxes, scores of shape \(2,\)"),
-        ({"eyes": np.ones((1, 2))}, r"and eyes of shape \(1, 2\); expected \(1,\) and \(1, 2, 2\)"),
+        (
+            {"keypoints": np.ones((1, 2))},
+            r"keypoints of shape \(1, 2\); expected \(1,\) and \(1, 6, 2",
+        ),
         ({"boxes": np.ones((1, 3))}, r"returned boxes of shape \(1, 3\); expected a list of"),
     ],
 )
 def test_inconsistent_faces_are_errors(changes, message):
-    parts = {"boxes": np.ones((1, 4)), "scores": np.ones(1), "eyes": np.ones((1, 2, 2))}
+    parts = {"boxes": np.ones((1, 4)), "scores": np.ones(1), "keypoints": np.ones((1, 6, 2))}
     with pytest.raises(ValueError, match=message):
         detect_faces(BLANK, lambda photo: Faces(**(parts | changes)))
 
@@ -162,70 +206,129 @@ def test_most_confident_needs_confidences():
         cropper.transform([BLANK])
 
 
-def test_crop_takes_exactly_the_box_and_its_margin():
+EXACTLY = (0, 0, 1, 1)
+
+
+def test_crop_takes_exactly_the_box_or_its_share():
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    assert_array_equal(crop_face(photo, (10, 5, 20, 20), (20, 20)), photo[5:25, 10:30])
-    assert_array_equal(crop_face(photo, (10, 5, 20, 20), (24, 24), 0.1), photo[3:27, 8:32])
+    box = (10, 5, 20, 20)
+    crop = crop_face(photo, box, (20, 20), box_in_crop=EXACTLY)
+    assert_array_equal(crop, photo[5:25, 10:30])
+    # The box takes up five sixths of the crop, and touches its lower right corner.
+    crop = crop_face(photo, box, (24, 24), box_in_crop=(1 / 6, 1 / 6, 5 / 6, 5 / 6))
+    assert_array_equal(crop, photo[1:25, 6:30])
 
 
-def _marked(angle):
-    """A face of four marks, rotated clockwise about (60, 50), and its eyes."""
-    points = np.array([[-12.0, -8.0], [12.0, -8.0], [0.0, 2.0], [0.0, 14.0]])
-    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    points = points @ np.array([[cosine, sine], [-sine, cosine]]) + (60, 50)
-    rows, columns = np.mgrid[:100, :120]
-    photo = np.zeros((100, 120))
+def test_shrinking_averages_the_pixels_of_the_photo():
+    photo = np.random.default_rng(0).integers(0, 256, (90, 90), dtype=np.uint8)
+    crop = crop_face(photo, (0, 0, 90, 90), (30, 30), box_in_crop=EXACTLY)
+    expected = photo.reshape(30, 3, 30, 3).mean(axis=(1, 3))
+    assert np.abs(crop - expected).max() <= 0.51
+    # Stripes of a pixel become grey, wherever the crop begins.
+    stripes = np.zeros((400, 400), np.uint8)
+    stripes[:, ::2] = 255
+    crop = crop_face(stripes, (50.3, 40.6, 250.7, 250.7), (48, 48), box_in_crop=EXACTLY)
+    assert np.abs(crop.astype(int) - 127).max() < 30
+
+
+# Where FER2013's images have the eyes and the mouth, in pixels of 48.
+PLACES = np.array([[15.1, 18.9], [32.9, 18.7], [24.3, 37.2]])
+
+
+def _marked(angle, scale, centre):
+    """A photo with a mark at each eye and the mouth of a face, its box and its key points."""
+    radians = np.radians(angle)
+    turn = np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
+    points = scale * (PLACES - 24) @ turn + centre
+    rows, columns = np.mgrid[:300, :400]
+    photo = np.zeros((300, 400))
     for x, y in points:
-        photo += 255 * np.exp(-((columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2) / 8)
-    return photo.clip(0, 255).astype(np.uint8), points[:2]
+        distances = (columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2
+        photo += 255 * np.exp(-distances / (8 * scale**2))
+    keypoints = np.full((6, 2), np.nan)
+    keypoints[[0, 1, 3]] = points
+    side = 46 * scale
+    box = (centre[0] - side / 2, centre[1] - side / 2, side, side)
+    return photo.clip(0, 255).astype(np.uint8), box, keypoints
 
 
-@pytest.mark.parametrize("angle", [-40, -10, 5, 25])
-@pytest.mark.parametrize("margin", [0.0, 0.2])
-def test_eyes_are_levelled_and_nothing_else_changes(angle, margin):
-    upright, _ = _marked(0)
-    photo, eyes = _marked(angle)
+def _marks(crop):
+    """Return where the three marks of a crop of 48 pixels are."""
+    rows, columns = np.mgrid[:48, :48] + 0.5
+    found = []
+    for x, y in PLACES:
+        weights = crop * (np.hypot(columns - x, rows - y) < 8)
+        found.append([np.average(columns, weights=weights), np.average(rows, weights=weights)])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("angle", [-100, -45, -10, 0, 30, 45, 90])
+@pytest.mark.parametrize("scale", [0.6, 1.0, 3.7])
+def test_eyes_and_mouth_come_to_where_fer2013_has_them(angle, scale):
+    photo, box, keypoints = _marked(angle, scale, (201.3, 148.6))
+    crop = crop_face(photo, box, (48, 48), keypoints)
+    # They are scaled about the middle, by less than a tenth.
+    assert np.abs(_marks(crop) - PLACES).max() < 1.5
+    if abs(angle) > 20:
+        assert np.abs(_marks(crop_face(photo, box, (48, 48))) - PLACES).max() > 1.6
+
+
+@pytest.mark.parametrize(
+    "keypoints",
+    [
+        None,
+        np.full((6, 2), np.nan),
+        # One eye is not enough, and points that contradict the box are not believed.
+        [(50, 45), *[(np.nan, np.nan)] * 5],
+        [(50, 45), (51, 45), (50, 46), (50, 47), (48, 45), (53, 45)],
+        np.full((6, 2), 50.0),
+    ],
+)
+def test_without_key_points_the_box_places_the_crop(keypoints):
+    photo, _, _ = _marked(20, 1, (60, 50))
     box = (40, 30, 40, 40)
-    expected = crop_face(upright, box, (40, 40), margin).astype(int)
-    aligned = crop_face(photo, box, (40, 40), margin, eyes=eyes)
-    assert np.abs(aligned - expected).max() < 25
-    assert np.abs(crop_face(photo, box, (40, 40), margin) - expected).max() > 60
+    expected = crop_face(photo, box, (20, 20))
+    assert_array_equal(crop_face(photo, box, (20, 20), keypoints), expected)
 
 
-@pytest.mark.parametrize("eyes", [None, np.full((2, 2), np.nan), [(50, 45), (70, 45)]])
-def test_without_eyes_or_with_level_ones_nothing_is_rotated(eyes):
-    photo, _ = _marked(20)
-    box = (40, 30, 40, 40)
-    assert_array_equal(crop_face(photo, box, (20, 20), eyes=eyes), crop_face(photo, box, (20, 20)))
+def test_two_eyes_place_the_crop_too():
+    photo, box, keypoints = _marked(-30, 2, (200, 150))
+    keypoints[3] = np.nan
+    assert np.abs(_marks(crop_face(photo, box, (48, 48), keypoints)) - PLACES).max() < 1.5
 
 
 @pytest.mark.parametrize("box", [(-50, -60, 30, 30), (200, 300, 30, 30), (-30, 40, 300, 20)])
-@pytest.mark.parametrize("eyes", [None, [(0, 0), (10, 4)]])
-def test_boxes_beyond_the_photo_repeat_its_border(box, eyes):
+@pytest.mark.parametrize("keypoints", [None, [(0, 0), (10, 4), *[(np.nan, np.nan)] * 4]])
+def test_boxes_beyond_the_photo_repeat_its_border(box, keypoints):
     photo = np.full((60, 80, 3), 7, np.uint8)
-    assert_array_equal(crop_face(photo, box, (8, 9), eyes=eyes), np.full((8, 9, 3), 7))
+    assert_array_equal(crop_face(photo, box, (8, 9), keypoints), np.full((8, 9, 3), 7))
 
 
-def test_align_rotates_the_chosen_face():
-    photo, eyes = _marked(25)
-    boxes = np.array([[0.0, 0, 5, 5], [40, 30, 40, 40]])
-    faces = Faces(boxes, np.ones(2), np.array([np.full((2, 2), np.nan), eyes]))
-    plain, aligned = (
-        FaceCropper(size=40, detector=lambda photo: faces, align=align).transform([photo])[0]
-        for align in (False, True)
+def test_framing_chooses_between_key_points_and_the_box():
+    photo, box, keypoints = _marked(25, 2, (200, 150))
+    boxes = np.array([[0.0, 0, 5, 5], box])
+    both = np.array([np.full((6, 2), np.nan), keypoints])
+    faces = Faces(boxes, np.ones(2), both, (0.1, 0.1, 0.8, 0.8))
+    by_keypoints, by_box = (
+        FaceCropper(size=40, detector=lambda photo: faces, framing=framing).transform([photo])[0]
+        for framing in ("keypoints", "box")
     )
-    assert_array_equal(plain, crop_face(photo, boxes[1], (40, 40)))
-    assert_array_equal(aligned, crop_face(photo, boxes[1], (40, 40), eyes=eyes))
+    assert_array_equal(by_keypoints, crop_face(photo, box, (40, 40), keypoints))
+    assert_array_equal(by_box, crop_face(photo, box, (40, 40), box_in_crop=faces.box_in_crop))
 
 
 def test_crop_keeps_proportions():
     photo = np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8)
-    assert_array_equal(crop_face(photo, (20, 10, 10, 20), (20, 20)), photo[10:30, 15:35])
+    crop = crop_face(photo, (20, 10, 10, 20), (20, 20), box_in_crop=EXACTLY)
+    assert_array_equal(crop, photo[10:30, 15:35])
+    # A wide crop shows more beside the face.
+    crop = crop_face(photo, (20, 10, 10, 10), (10, 30), box_in_crop=EXACTLY)
+    assert_array_equal(crop, photo[10:20, 10:40])
 
 
 def test_crop_continues_the_border_beyond_the_photo():
     photo = np.arange(100, dtype=np.uint8).reshape(10, 10)
-    crop = crop_face(photo, (-2, -1, 4, 4), (4, 4))
+    crop = crop_face(photo, (-2, -1, 4, 4), (4, 4), box_in_crop=EXACTLY)
     assert crop.tolist() == [[0, 0, 0, 1], [0, 0, 0, 1], [10, 10, 10, 11], [20, 20, 20, 21]]
 
 
@@ -271,7 +374,7 @@ def test_found_faces_do_not_warn():
 
 
 def test_a_used_cropper_clones_and_pickles():
-    cropper = FaceCropper(detector=HaarDetector(min_size=60), margin=0.1, align=True)
+    cropper = FaceCropper(detector=HaarDetector(min_size=60), framing="box")
     faces = cropper.fit_transform([astronaut()])
     for copy in (clone(cropper), pickle.loads(pickle.dumps(cropper))):
         assert_array_equal(copy.transform([astronaut()]), faces)
@@ -301,8 +404,7 @@ def test_negative_pixels_are_rejected():
         ({"detector": "har"}, r"detector='har' is unknown; expected .* Did you mean 'haar'\?"),
         ({"select": "bigest"}, r"select='bigest' is unknown; .* Did you mean 'largest'\?"),
         ({"on_no_face": "drop"}, "on_no_face='drop' is unknown; expected one of 'full_image'"),
-        ({"margin": -1}, "The 'margin' parameter of FaceCropper must be a float in the range"),
-        ({"align": "yes"}, "The 'align' parameter of FaceCropper must be"),
+        ({"framing": "boxes"}, r"framing='boxes' is unknown; .* Did you mean 'box'\?"),
         ({"size": 0}, "size=0 must be a positive int, or a pair of them"),
     ],
 )

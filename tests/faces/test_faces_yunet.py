@@ -17,7 +17,7 @@ import pytest
 from numpy.testing import assert_allclose
 from skimage.data import astronaut
 
-from fer_sklearn.faces import FaceCropper, YuNetDetector, _yunet, detect_faces, fetch_yunet
+from fer_sklearn.faces import FaceCropper, YuNetDetector, _opencv, detect_faces, fetch_yunet
 from fer_sklearn.faces._faces import per_thread
 
 MODEL = b"stand-in for a model"
@@ -62,7 +62,7 @@ class StandIn:
 def network(monkeypatch):
     monkeypatch.setattr(StandIn, "made", [])
     monkeypatch.setattr(cv2, "FaceDetectorYN", StandIn)
-    monkeypatch.setattr(_yunet, "_load", per_thread(_yunet._load_file, maxsize=1))
+    monkeypatch.setattr(_opencv, "_load_yunet", per_thread(_opencv._load_yunet_file, maxsize=1))
     return StandIn
 
 
@@ -75,8 +75,10 @@ def published(monkeypatch, tmp_path):
     handler = partial(QuietHandler, directory=source.parent)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(_yunet, "SHA256", hashlib.sha256(MODEL).hexdigest())
-    monkeypatch.setattr(_yunet, "URLS", (f"http://127.0.0.1:{server.server_port}/yunet.onnx",))
+    monkeypatch.setattr(_opencv, "YUNET_SHA256", hashlib.sha256(MODEL).hexdigest())
+    monkeypatch.setattr(
+        _opencv, "YUNET_URLS", (f"http://127.0.0.1:{server.server_port}/yunet.onnx",)
+    )
     monkeypatch.setenv("FER_SKLEARN_DATA", str(tmp_path / "home"))
     yield source
     server.shutdown()
@@ -88,8 +90,9 @@ def test_rows_become_faces(network, published):
     faces = detect_faces(np.zeros((300, 400, 3), np.uint8), "yunet")
     assert_allclose(faces.boxes, [[10, 20, 30, 40]])
     assert_allclose(faces.scores, [0.9], rtol=1e-6)
-    # The network reports the right eye first here.
-    assert_allclose(faces.eyes, [[[17, 31], [33, 30]]])
+    # The network reports the corners of the mouth.
+    known = [[33, 30], [17, 31], [25, 40], [25, 50]]
+    assert_allclose(faces.keypoints, [[*known, [np.nan, np.nan], [np.nan, np.nan]]])
 
 
 def test_no_rows_are_no_faces(network, published):
@@ -110,7 +113,7 @@ def test_large_photos_are_downscaled_for_detection(network, published):
     faces = YuNetDetector(max_side=400)(np.zeros((1200, 1600), np.uint8))
     assert network.made[0].size == (400, 300)
     assert_allclose(faces.boxes, [[40, 80, 120, 160]])
-    assert_allclose(faces.eyes, [[[68, 124], [132, 120]]])
+    assert_allclose(faces.keypoints[:, :2], [[[132, 120], [68, 124]]])
 
 
 def test_tight_crops_are_enlarged_and_padded(network, published):
@@ -171,8 +174,8 @@ def test_yunet_downloads_once_and_repairs_damaged_files(published, tmp_path):
 
 
 def test_yunet_takes_a_folder_and_the_mirror(published, monkeypatch, tmp_path):
-    gone = _yunet.URLS[0].replace("yunet.onnx", "gone.onnx")
-    monkeypatch.setattr(_yunet, "URLS", (gone, *_yunet.URLS))
+    gone = _opencv.YUNET_URLS[0].replace("yunet.onnx", "gone.onnx")
+    monkeypatch.setattr(_opencv, "YUNET_URLS", (gone, *_opencv.YUNET_URLS))
     assert fetch_yunet(tmp_path / "a" / "b").parent == tmp_path / "a" / "b"
 
 
@@ -185,7 +188,7 @@ def test_yunet_keeps_nothing_but_the_published_file(published, content, tmp_path
 
 
 def test_yunet_without_a_network_says_what_to_do(published, monkeypatch):
-    monkeypatch.setattr(_yunet, "URLS", ("http://127.0.0.1:9/yunet.onnx",))
+    monkeypatch.setattr(_opencv, "YUNET_URLS", ("http://127.0.0.1:9/yunet.onnx",))
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9.*refused.*into .*home by hand"):
         fetch_yunet()
 
@@ -223,4 +226,4 @@ def test_the_real_network_finds_the_astronaut(scale):
     assert len(faces) == 1
     assert abs(left + width / 2 - 225) < 10
     assert abs(top + height / 2 - 115) < 15
-    assert np.abs(faces.eyes[0] / scale + offset - [[201, 101], [247, 103]]).max() < 10
+    assert np.abs(faces.keypoints[0, :2] / scale + offset - [[201, 101], [247, 103]]).max() < 10

@@ -122,8 +122,8 @@ def read(page, files):
     return page.evaluate(
         """(known) => ferSklearn.shown.slice(known).map(({name, faces, error}) => ({
           name, error,
-          faces: faces?.map(({box, score, eyes, label, probabilities, whole, image}) => ({
-            box, score, eyes, label, probabilities, whole, pixels: Array.from(image.data),
+          faces: faces?.map(({box, score, label, probabilities, whole, image}) => ({
+            box, score, label, probabilities, whole, pixels: Array.from(image.data),
           })),
         }))""",
         known,

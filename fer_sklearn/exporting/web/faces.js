@@ -1,7 +1,7 @@
-// Face detection like fer_sklearn's HaarDetector (faces/_haar.py): the same views of the photo,
+// Face detection like fer_sklearn's HaarDetector (faces/_opencv.py): the same views of the photo,
 // sizes, thresholds and order, so that the boxes agree with Python's.
 
-import { countDetections, detectEyes, search } from "./cascades.js";
+import { countDetections, search } from "./cascades.js";
 import { cv, kept, released, resize, rotate, round, subsample, toGray } from "./images.js";
 
 // HaarDetector's parameters.
@@ -27,19 +27,19 @@ const MIN_SCORE = 5, MIN_SCORE_TIGHT = 0;
  * Detect the faces in a photo.
  *
  * @param {ImageData} photo
- * @returns {{box: number[], score: number, angle: number, eyes: number[][] | null}[]} boxes are
- *   left, top, width and height in pixels of the photo; eyes are null unless both are found
+ * @returns {{box: number[], score: number, angle: number}[]} boxes are left, top, width and height
+ *   in pixels of the photo; from left to right
  */
 export function detectFaces(photo) {
   return released(() => {
     const views = photoViews(photo);
     for (const view of views) {
       const faces = upright(photo, view, SCALE_FACTOR);
-      if (faces.length) return withEyes(photo, faces);
+      if (faces.length) return ordered(faces);
     }
     for (const view of views) {
       const faces = tilted(photo, coarser(view));
-      if (faces.length) return withEyes(photo, faces);
+      if (faces.length) return ordered(faces);
     }
     return [];
   });
@@ -125,8 +125,14 @@ function checked(photo, found, minScore) {
   });
 }
 
-function withEyes(photo, faces) {
-  return faces.map((face) => ({ ...face, eyes: detectEyes(photo, face.box, face.angle) }));
+/** From left to right, then from top to bottom, then by size. */
+function ordered(faces) {
+  const key = ({ box }) => [round(box[0]), round(box[1]), -box[2] * box[3]];
+  return faces.sort((one, other) => {
+    const [first, second] = [key(one), key(other)];
+    const at = first.findIndex((number, index) => number !== second[index]);
+    return at < 0 ? 0 : first[at] - second[at];
+  });
 }
 
 function inPhoto([left, top, width, height], { padding, scale }) {

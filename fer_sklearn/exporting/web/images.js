@@ -140,12 +140,10 @@ function cubic(d) {
   return d <= 1 ? ((a + 2) * d - (a + 3)) * d * d + 1 : ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
 }
 
-/** Rotate a matrix counter-clockwise about a point, then shift it, into the given size. */
-export function rotate(matrix, centre, angle, height, width, shift = [0, 0]) {
+/** Rotate a matrix counter-clockwise about a point, into the given size. */
+export function rotate(matrix, centre, angle, height, width) {
   const rotated = kept(new cv.Mat());
   const motion = kept(cv.getRotationMatrix2D(new cv.Point(...centre), angle, 1));
-  motion.data64F[2] += shift[0];
-  motion.data64F[5] += shift[1];
   cv.warpAffine(matrix, rotated, motion, new cv.Size(width, height), cv.INTER_LINEAR,
     cv.BORDER_REPLICATE);
   return { rotated, motion: Array.from(motion.data64F) };

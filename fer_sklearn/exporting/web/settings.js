@@ -6,7 +6,6 @@ export async function readSettings() {
   return {
     labels: network.labels,
     size: network.input.model_size,
-    crop: network.crop,
     colors: page.colors,
     runtime: page.runtime,
     about: about(network),

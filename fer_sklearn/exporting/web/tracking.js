@@ -1,10 +1,10 @@
 // Face tracking for the camera: whole frames are searched at intervals, in between only the
 // surroundings of known faces, which takes a tenth of the time.
 
-import { detectEyes, search } from "./cascades.js";
-import { cropRotated } from "./crop.js";
+import { grayOf, search } from "./cascades.js";
+import { square } from "./crop.js";
 import { centreOf, photoView, upright } from "./faces.js";
-import { released, toGray } from "./images.js";
+import { released } from "./images.js";
 
 // Whole frames are searched at this longer side, in steps of this factor, for faces of at least
 // this size.
@@ -30,16 +30,14 @@ export class FaceTracker {
   }
 
   /** The faces in the next frame, like those of detectFaces, each with a number that it keeps. */
-  detect(photo, seconds, withEyes) {
+  detect(photo, seconds) {
     const isDue = !this.#faces.length || seconds - this.#lastSearch >= SEARCH_INTERVAL;
     released(() => {
       if (isDue) this.#everywhere(photo, seconds);
       else this.#nearby(photo, seconds);
     });
     this.#faces = this.#faces.filter((face) => seconds - face.seen <= MAX_LOST_SECONDS);
-    return this.#faces.map((face) => {
-      return { ...face, angle: 0, eyes: withEyes ? detectEyes(photo, face.box, 0) : null };
-    });
+    return this.#faces.map((face) => ({ ...face, angle: 0 }));
   }
 
   #everywhere(photo, seconds) {
@@ -57,8 +55,8 @@ export class FaceTracker {
 
   #nearby(photo, seconds) {
     for (const face of this.#faces) {
-      const part = cropRotated(photo, face.box, [NEAR_SIDE, NEAR_SIDE], NEAR_MARGIN, 0);
-      const found = search(toGray(part), ...NEAR_SIZES, NEAR_STEP, NEAR_NEIGHBORS);
+      const part = grayOf(square(photo, face.box, NEAR_SIDE, NEAR_MARGIN, 0));
+      const found = search(part, ...NEAR_SIZES, NEAR_STEP, NEAR_NEIGHBORS);
       if (!found.length) continue;
       const best = found.reduce((one, other) => (other.score > one.score ? other : one));
       const unit = face.box[2] * (1 + 2 * NEAR_MARGIN) / NEAR_SIDE;

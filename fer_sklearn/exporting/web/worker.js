@@ -33,7 +33,7 @@ const tasks = {
     if (whole || (!faces.length && isSmall(photo))) {
       const box = [0, 0, photo.width, photo.height];
       const image = wholeImage(photo, page.size);
-      faces.push({ box, score: NaN, angle: 0, eyes: null, image, whole: true });
+      faces.push({ box, score: NaN, angle: 0, image, whole: true });
     }
     return { width: photo.width, height: photo.height, faces: await classified(faces) };
   },
@@ -41,7 +41,7 @@ const tasks = {
   /** Classify the faces in a camera frame; faces keep their number from frame to frame. */
   async frame({ source, seconds }) {
     const photo = await pixels(source);
-    const found = tracker.detect(photo, seconds, page.crop.align);
+    const found = tracker.detect(photo, seconds);
     const faces = found.map((face) => ({ ...face, image: crop(photo, face), whole: false }));
     return { width: photo.width, height: photo.height, faces: await classified(faces) };
   },
@@ -87,8 +87,8 @@ async function decoded(file) {
   }
 }
 
-function crop(photo, { box, eyes }) {
-  return cropFace(photo, box, page.size, page.crop.margin, page.crop.align ? eyes : null);
+function crop(photo, { box }) {
+  return cropFace(photo, box, page.size);
 }
 
 async function classified(faces) {
