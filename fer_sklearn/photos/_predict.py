@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
 import sys
@@ -42,6 +43,9 @@ __all__ = ["check_photo_outputs", "iter_photo_rows", "predict_photos"]
 _MIN_SIDE = 320
 # Formats in which the annotated photo is written too; few programs show the others.
 _KEPT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+# Bytes of the name of a photo that fit into the name of its copy, which has a suffix, and another
+# one until it is complete.
+_LONGEST_STEM = 190
 
 
 def predict_photos(
@@ -498,9 +502,10 @@ class AnnotatedFolder:
         from ..drawing import draw_faces
         from ..images import write_image
 
-        path = self._path(result.source)
         if result.photo is None:
+            self._unnamed.pop(result.source, None)
             return
+        path = self._path(result.source)
         path.parent.mkdir(parents=True, exist_ok=True)
         faces = result.boxes, result.labels, result.y_proba, result.classes
         write_image(path, draw_faces(result.photo, *faces, min_side=_MIN_SIDE))
@@ -563,7 +568,7 @@ class AnnotatedFolder:
 
 def _free_name(path, taken):
     """Return the last part of a path, numbered if it is taken already."""
-    path = Path(path).resolve()
+    path = Path(os.path.abspath(path))  # no file needs to exist, nor be able to
     name, number = path.name, 1
     while name.lower() in taken:
         number += 1
@@ -575,4 +580,10 @@ def _free_name(path, taken):
 def _annotated_name(name):
     """Return the file name of an annotated photo; different photos have different ones."""
     stem, suffix = os.path.splitext(name)
-    return f"{stem}-faces{suffix}" if suffix.lower() in _KEPT_SUFFIXES else f"{name}.faces.png"
+    kept = suffix.lower() in _KEPT_SUFFIXES
+    stem, suffix = (stem, f"-faces{suffix}") if kept else (name, ".faces.png")
+    encoded = os.fsencode(stem)
+    if len(encoded) > _LONGEST_STEM:
+        digest = hashlib.sha256(encoded).hexdigest()[:16]
+        stem = os.fsdecode(encoded[: _LONGEST_STEM - len(digest)]) + digest
+    return stem + suffix

@@ -108,3 +108,14 @@ def test_outputs_can_be_checked_beforehand():
         check_photo_outputs("album", output="rows.txt")
     with pytest.raises(ValueError, match="annotate='album' lies in 'album'"):
         check_photo_outputs("album", annotate="album")
+
+
+def test_any_name_gets_its_copy():
+    long = ["x" * 251 + ".png", "x" * 250 + "y.png", "é" * 125 + ".png", os.fsdecode(b"\xff.png")]
+    os.mkdir("long")
+    for name in long:
+        Path("long", name).write_bytes(Path("album/a.png").read_bytes())
+    impossible = ["a\0b.png", "\ud800.png", "b" * 300, "https://example.org/a.png"]
+    table = predict_photos(["long", *impossible], Reader(), annotate="out")
+    assert table["status"].str.startswith("unreadable").sum() == len(impossible)
+    assert len(os.listdir("out/long")) == len(long)
