@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ._models import LABEL_SETS, MODEL_HELP, SHIPPED, add_labels_option, load_model
+from ._models import LABEL_SETS, MODEL_HELP, SHIPPED, add_labels_option, load_model, load_reader
 from ._output import emit, note, render
 
 __all__ = ["add_parser", "run"]
@@ -144,12 +144,24 @@ def _model(name, labels):
         facts["labels"] = labels or LABEL_SETS[0]
         shapes = read_description(name)["shapes"]
         facts["weights"] = f"{sum(map(math.prod, shapes)):,}"
+    if hasattr(model, "classes_"):
+        facts |= _of_photos(name, labels, model)
     for name, step in getattr(model, "steps", [("model", model)]):
         given = {
             key: value for key, value in step.get_params(deep=False).items() if value is not None
         }
         facts[name] = {"type": type(step).__name__} | given
     return facts
+
+
+def _of_photos(name, labels, model):
+    """Return what else decides the answer for a photo."""
+    from ..face_reader import FaceReader
+
+    reader = load_reader(name, labels) if name in SHIPPED else FaceReader(model)
+    made_by = reader.provenance()
+    shown = {"model_sha256": "network SHA-256", "detector": "detector", "framing": "framing"}
+    return {title: made_by[key] for key, title in shown.items() if key in made_by}
 
 
 def _image_size(model):

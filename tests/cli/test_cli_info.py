@@ -49,3 +49,15 @@ def test_info_shows_a_model(cnn, capsys):
     assert facts["probabilities"] == "yes"
     assert facts["classifier"]["architecture"] == "conv3"
     assert facts["classes"][:2] == ["angry", "disgust"]
+
+
+def test_what_decides_the_answer_for_a_photo(model, capsys):
+    assert run("info", "tiny", "--format", "json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert len(facts["network SHA-256"]) == 64
+    assert "Detector(" in facts["detector"]
+    assert "size=(48, 48)" in facts["framing"]
+    assert run("info", model, "--format", "json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert "Detector(" in facts["detector"]
+    assert "network SHA-256" not in facts
