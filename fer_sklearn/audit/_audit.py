@@ -25,6 +25,7 @@ from .._utils.typing import (
 from .._utils.validation import check_probabilities, count_samples, encode_labels
 from ..datasets import duplicate_groups
 from ..datasets._duplicates import number_copies
+from ..exceptions import ImageReadError
 from ..faces import FaceCropper
 from ..images import as_photo, as_photo_list, resize, resize_gray, to_gray
 from ..pipelines import make_hog_svm_pipeline
@@ -69,9 +70,9 @@ def audit_dataset(
 ) -> AuditReport:
     """Find images that should be fixed or removed before training.
 
-    There are four problems: blank images; copies of others; copies with conflicting labels; and
-    likely label errors, where a classifier that was fitted on neither the image nor a copy of it
-    contradicts the label with unusual confidence (confident learning).
+    There are five problems: files that cannot be read; blank images; copies of others; copies with
+    conflicting labels; and likely label errors, where a classifier that was fitted on neither the
+    image nor a copy of it contradicts the label with unusual confidence (confident learning).
 
     Parameters
     ----------
@@ -118,7 +119,8 @@ def audit_dataset(
     TypeError
         If `estimator` has no ``predict_proba``.
     ImageReadError
-        If a file is missing or not an image.
+        If none of the files can be read. Otherwise those that are missing, damaged or not images
+        are in the report, and left out of everything else.
 
     Notes
     -----
@@ -158,23 +160,29 @@ def audit_dataset(
         )
     known, codes = encode_labels(y, labels)
     data = _read_once(X, estimator)
+    read = data.read
     proba, errors = None, LabelErrors(*np.empty((2, 0), dtype=int))
     if label_errors:
         _check_several(known)
         if y_proba is None:
-            proba = _out_of_fold_proba(data, codes, known, cv, random_state, n_jobs)
+            proba = np.full((n_images, len(known)), np.nan)
+            proba[read] = _out_of_fold_proba(data, codes[read], known, cv, random_state, n_jobs)
         else:
             proba = check_probabilities(y_proba, n_images, len(known))
-        errors = likely_label_errors(codes, proba)
+        errors = likely_label_errors(codes[read], proba[read])
+    groups = np.full(n_images, -1)
+    groups[read] = data.groups
     return AuditReport(
         labels=known,
         codes=codes,
         images=data.images,
-        groups=data.groups,
-        blank=np.flatnonzero(_contrast(data.images) <= min_contrast),
-        copies=_copies(data.groups),
-        label_conflicts=_label_conflicts(data.groups, codes),
-        label_errors=errors.indices,
+        groups=groups,
+        unreadable=np.setdiff1d(np.arange(n_images), read),
+        reasons=data.reasons,
+        blank=read[_contrast(data.images[read]) <= min_contrast],
+        copies=read[_copies(data.groups)],
+        label_conflicts=[read[members] for members in _label_conflicts(data.groups, codes[read])],
+        label_errors=read[errors.indices],
         suggested_labels=errors.suggested_labels,
         y_proba=proba,
     )
@@ -192,9 +200,26 @@ def _check_several(labels):
 
 
 class _Data(NamedTuple):
-    """Data kept from the photos: small images, groups of copies, and input of the estimator."""
+    """Data kept from the photos.
+
+    Attributes
+    ----------
+    images : ndarray of shape (n, 48, 48), uint8
+        Small, grey; black where a file could not be read.
+    read : ndarray of int
+        Positions of the photos that could be read.
+    reasons : list of str
+        Why the others could not.
+    groups : ndarray of int
+        Groups of copies among those that could be read.
+    X : batch of images
+        The same as input of `estimator`.
+    estimator : classifier
+    """
 
     images: PixelArray
+    read: IntArray
+    reasons: list[str]
     groups: IntArray
     X: ImagesLike
     estimator: Any
@@ -216,14 +241,21 @@ def _read_once(X, estimator):
         images, groups = resize_gray(X, size), duplicate_groups(X)
         for step in steps:
             given = clone(step).fit(given).transform(given)
-        return _Data(images, groups, images if given is None else given, estimator)
+        every = np.arange(len(images))
+        return _Data(images, every, [], groups, images if given is None else given, estimator)
     items = as_photo_list(X)
-    images, prepared = np.empty((len(items), *size), np.uint8), []
+    images, prepared = np.zeros((len(items), *size), np.uint8), []
+    read, reasons = [], []
     fitted = [clone(step).fit(items) for step in steps]
 
     def photos() -> Iterator[Any]:
         for i, item in enumerate(items):
-            photo = as_photo(item, name=f"X[{i}]")
+            try:
+                photo = as_photo(item, name=f"X[{i}]")
+            except ImageReadError as error:
+                reasons.append(str(error))
+                continue
+            read.append(i)
             images[i] = resize(to_gray(photo), size)
             if fitted:
                 faces: Any = [photo]
@@ -234,9 +266,14 @@ def _read_once(X, estimator):
             yield item if isinstance(item, np.ndarray) else photo
 
     groups = number_copies(photos())
+    if not read:
+        raise ImageReadError(f"None of {len(items)} photos can be read; the first: {reasons[0]}")
+    rows = np.array(read)
     if given is None:
-        return _Data(images, groups, images, estimator)
-    return _Data(images, groups, np.stack(prepared) if prepared else items, estimator)
+        taken: Any = images[rows]
+    else:
+        taken = np.stack(prepared) if prepared else [items[i] for i in read]
+    return _Data(images, rows, reasons, groups, taken, estimator)
 
 
 def _image_steps(estimator):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["PROBLEMS", "AuditReport"]
 
 #: The problems that an image can have, as ``to_frame`` and ``mask`` name them.
-PROBLEMS = ("blank", "copy", "conflict", "label error")
-# Number of likely label errors in the printed tables.
+PROBLEMS = ("unreadable", "blank", "copy", "conflict", "label error")
+# Number of likely label errors, and of files that cannot be read, in the printed tables.
 _SHOWN = 10
 # Rows of likely label errors in the figure, and the grey level of its empty cells.
 _ERROR_ROWS = 3
@@ -42,9 +42,14 @@ class AuditReport(TabularReport):
     codes : ndarray of shape (n,), int
         The label of each image, as a position in `labels`.
     images : ndarray of shape (n, 48, 48), uint8
-        All images in grey, for display.
+        All images in grey, for display; black if they cannot be read.
     groups : ndarray of shape (n,), int
-        Group numbers; copies have the same one, as from :func:`duplicate_groups`.
+        Group numbers; copies have the same one, as from :func:`duplicate_groups`. -1 for files
+        that cannot be read.
+    unreadable : ndarray of int
+        Positions of the files that are missing, damaged or not images. They have no other problem.
+    reasons : list of str
+        Why each of `unreadable` cannot be read.
     blank : ndarray of int
         Positions of the blank images.
     copies : ndarray of int
@@ -56,13 +61,16 @@ class AuditReport(TabularReport):
     suggested_labels : ndarray of int
         The most probable label for each of `label_errors`, as a position in `labels`.
     y_proba : ndarray of shape (n, k), float64, or None
-        The probabilities that the labels were compared with; None if they were not.
+        The probabilities that the labels were compared with; None if they were not, and NaN for
+        files that cannot be read.
     """
 
     labels: LabelArray
     codes: IntArray
     images: PixelArray
     groups: IntArray
+    unreadable: IntArray
+    reasons: list[str]
     blank: IntArray
     copies: IntArray
     label_conflicts: list[IntArray]
@@ -87,7 +95,7 @@ class AuditReport(TabularReport):
 
         Parameters
         ----------
-        problem : {"blank", "copy", "conflict", "label error"}
+        problem : {"unreadable", "blank", "copy", "conflict", "label error"}
 
         Returns
         -------
@@ -96,10 +104,12 @@ class AuditReport(TabularReport):
         """
         check_choice("problem", problem, PROBLEMS)
         members = np.concatenate([np.empty(0, dtype=int), *self.label_conflicts])
-        positions = (self.blank, self.copies, members, self.label_errors)
+        positions = (self.unreadable, self.blank, self.copies, members, self.label_errors)
         return dict(zip(PROBLEMS, positions, strict=True))[problem]
 
-    def mask(self, *, exclude: Sequence[str] = ("blank", "copy", "conflict")) -> BoolArray:
+    def mask(
+        self, *, exclude: Sequence[str] = ("unreadable", "blank", "copy", "conflict")
+    ) -> BoolArray:
         """Return a mask of the images without certain problems.
 
         Parameters
@@ -168,6 +178,10 @@ class AuditReport(TabularReport):
         return {
             "n_images": self.n_images,
             "labels": self.labels.tolist(),
+            "unreadable": [
+                {"index": index, "reason": reason}
+                for index, reason in zip(self.unreadable.tolist(), self.reasons, strict=True)
+            ],
             "blank": self.blank.tolist(),
             "copies": self.copies.tolist(),
             "label_conflicts": [members.tolist() for members in self.label_conflicts],
@@ -209,7 +223,9 @@ class AuditReport(TabularReport):
         )
 
     def _headline(self):
+        unreadable = _count(len(self.unreadable), "image") + " that cannot be read"
         found = [
+            *([unreadable] if len(self.unreadable) else []),
             _count(len(self.blank), "blank image"),
             _count(len(self.copies), "copy", "copies") + " of others",
             _count(len(self.label_conflicts), "group") + " of copies with different labels",
@@ -223,6 +239,9 @@ class AuditReport(TabularReport):
     def _tables(self):
         """Return (caption, header, rows) of the problems by label and of the first errors."""
         tables = [self._problems_by_label()]
+        if len(self.unreadable):
+            reasons = list(zip(map(str, self.unreadable), self.reasons, strict=True))
+            tables.append(("Images that cannot be read", ("image", "reason"), reasons[:_SHOWN]))
         if len(self.label_errors):
             rows = [
                 (str(index), str(label), str(suggested), f"{confidence:.2f}")
@@ -234,8 +253,11 @@ class AuditReport(TabularReport):
 
     def _problems_by_label(self):
         found = [self.indices(problem) for problem in PROBLEMS]
+        names = ["unreadable", "blank", "copies", "in conflict", "label errors"]
         if self.y_proba is None:
-            found.pop()
+            del found[-1], names[-1]
+        if not len(self.unreadable):
+            del found[0], names[0]
         counts = [
             np.bincount(self.codes[rows], minlength=len(self.labels))
             for rows in (np.arange(self.n_images), *found)
@@ -248,8 +270,7 @@ class AuditReport(TabularReport):
                 strict=True,
             )
         ]
-        header = ("label", "images", "blank", "copies", "in conflict", "label errors")
-        return "Images with a problem, by label", header[: len(counts) + 1], rows
+        return "Images with a problem, by label", ("label", "images", *names), rows
 
 
 def _count(n, one, several=None):

@@ -15,7 +15,8 @@ from sklearn.svm import LinearSVC
 
 from fer_sklearn import EMOTIONS, HOGExtractor, duplicate_report, load_fer2013, make_faces
 from fer_sklearn.audit import audit_dataset
-from fer_sklearn.images import resize_gray
+from fer_sklearn.exceptions import ImageReadError
+from fer_sklearn.images import resize, resize_gray, write_image
 from fer_sklearn.preprocessing import GrayscaleResizer
 
 N_WRONG = 14
@@ -426,3 +427,63 @@ def test_an_estimator_of_other_classes(spoiled):
     X, y, _ = spoiled
     with pytest.raises(ValueError, match="expected the labels of y"):
         audit_dataset(X, y, estimator=Smiles())
+
+
+@pytest.fixture(scope="module")
+def damaged(spoiled, tmp_path_factory):
+    """The known problems as files, their labels, and the positions of three that are unreadable."""
+    X, y, _ = spoiled
+    folder = tmp_path_factory.mktemp("damaged")
+    paths = [folder / f"{i:03d}.png" for i in range(len(X))]
+    for path, image in zip(paths, X, strict=True):
+        write_image(path, image)
+    paths[0] = folder / "missing.png"
+    paths[4].write_bytes(b"not an image")
+    paths[100] = folder / "100.jpg"
+    write_image(paths[100], resize(X[100], (300, 300)))
+    data = bytearray(paths[100].read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
+    paths[100].write_bytes(data)
+    return paths, y, [0, 4, 100]
+
+
+@pytest.mark.parametrize(
+    "estimator", [None, make_pipeline(GrayscaleResizer(12), PixelBayes())], ids=["default", "own"]
+)
+def test_files_that_cannot_be_read_are_listed_and_left_out(spoiled, damaged, estimator):
+    paths, y, unreadable = damaged
+    report = audit_dataset(paths, y, estimator=estimator)
+    readable = np.setdiff1d(np.arange(len(y)), unreadable)
+    expected = audit_dataset(spoiled[0][readable], y[readable], estimator=estimator)
+    assert report.unreadable.tolist() == unreadable
+    reasons = dict(zip(unreadable, report.reasons, strict=True))
+    assert "missing.png: there is no such file" in reasons[0]
+    assert "004.png: not an image" in reasons[4]
+    assert "100.jpg: the image is truncated or damaged" in reasons[100]
+    assert report.blank.tolist() == readable[expected.blank].tolist() == [3, 40]
+    assert report.copies.tolist() == readable[expected.copies].tolist()
+    assert [members.tolist() for members in report.label_conflicts] == [
+        readable[members].tolist() for members in expected.label_conflicts
+    ]
+    assert report.label_errors.tolist() == readable[expected.label_errors].tolist()
+    np.testing.assert_allclose(report.confidence, expected.confidence)
+    assert np.isnan(report.y_proba[unreadable]).all()
+    assert not report.mask()[unreadable].any()
+    assert (report.groups[unreadable] == -1).all()
+
+
+def test_the_report_shows_files_that_cannot_be_read(damaged, spoiled):
+    paths, y, unreadable = damaged
+    report = audit_dataset(paths, y, label_errors=False)
+    text = str(report)
+    assert text.startswith("280 images: 3 images that cannot be read, 2 blank images")
+    assert "100.jpg: the image is truncated or damaged" in text
+    table = report.to_frame()
+    assert table.loc[table.problem == "unreadable", "index"].tolist() == unreadable
+    assert [row["index"] for row in report.to_dict()["unreadable"]] == unreadable
+    assert "cannot be read" not in str(audit_dataset(*spoiled[:2], label_errors=False))
+
+
+def test_an_audit_of_nothing_but_unreadable_files_is_an_error(tmp_path):
+    with pytest.raises(ImageReadError, match=r"None of 2 photos can be read; the first: .*a\.png"):
+        audit_dataset([tmp_path / "a.png", tmp_path / "b.png"], ["sad", "happy"])
