@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple, Protocol
 
@@ -14,7 +14,7 @@ from ._utils.typing import Estimator, FloatArray, LabelArray, PixelArray
 from ._utils.validation import check_pair
 from .faces import Faces
 from .faces._crop import crop_faces
-from .faces._detect import Detector, detect_in_pixels, is_boxes, resolve_detector
+from .faces._detect import Detector, detect_in_pixels, is_boxes, refind_of, resolve_detector
 from .images import resize, to_gray
 from .weights import LABEL_SETS, WeightsNetwork, split_name
 
@@ -28,7 +28,8 @@ class ReadsFaces(Protocol):
     """Protocol of the readers that ``predict_photos`` and ``iter_video`` use.
 
     :class:`FaceReader` implements it. You can pass your own implementation instead of an
-    estimator. Several threads call `detect` and `crop` at once.
+    estimator. Several threads call `detect` and `crop` at once. With a method
+    ``refind(image, faces)``, as detectors have it, ``iter_video`` can follow faces.
     """
 
     classes: list[str]
@@ -65,6 +66,9 @@ class FaceReader:
     ----------
     classes : list of str
         The labels of the estimator, in the order of the probabilities.
+    refind : callable or None
+        The detector's method that detects known faces again, near where they were in the frame
+        before: ``refind(image, faces)`` returns `Faces`. None if it has none.
 
     Examples
     --------
@@ -77,6 +81,7 @@ class FaceReader:
     """
 
     classes: list[str]
+    refind: Callable[[PixelArray, Faces], Faces] | None
 
     def __init__(
         self, estimator: Estimator | str | None = None, *, detector: Detector | None = None
@@ -90,6 +95,7 @@ class FaceReader:
             self._classifier, self._cropping = _split(estimator)
         self._detector = self._cropping.detector if detector is None else detector
         self.classes = [str(label) for label in self._classifier.classes_]
+        self.refind = refind_of(self._detector)
 
     def detect(self, image: PixelArray) -> Faces:
         """Detect the faces in one photo.

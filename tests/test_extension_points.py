@@ -18,7 +18,7 @@ from skimage.data import astronaut
 from sklearn.base import clone
 
 import fer_sklearn.cli
-from fer_sklearn import EMOTIONS, HOGSVMClassifier, datasets, faces, features, plotting
+from fer_sklearn import EMOTIONS, FaceReader, HOGSVMClassifier, datasets, faces, features, plotting
 from fer_sklearn.features._base import ImageDescriptor
 from fer_sklearn.plotting._base import Display
 
@@ -88,6 +88,19 @@ def test_detector_finds_a_face_and_is_known_by_name(detector):
 @pytest.mark.parametrize("shape", [(1, 1), (60, 80), (60, 80, 3), (60, 80, 4)])
 def test_detector_finds_nothing_in_a_blank_image(detector, shape):
     assert len(_detect_or_skip(np.full(shape, 128, np.uint8), detector())) == 0
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_detector_follows_a_face(detector):
+    photo = astronaut()
+    found = _detect_or_skip(photo, detector())
+    moved = np.roll(photo, (9, -12), axis=(0, 1))
+    again = detector().refind(moved, found)
+    np.testing.assert_allclose(again.boxes - found.boxes, [[-12, 9, 0, 0]] * len(found), atol=12)
+    assert again.keypoints.shape == found.keypoints.shape
+    assert len(detector().refind(np.zeros_like(photo), found)) == 0
+    assert len(detector().refind(moved, faces.Faces.none())) == 0
+    assert FaceReader(detector=detector()).refind(moved, found).boxes.shape == again.boxes.shape
 
 
 # -- data sets --------------------------------------------------------------------------

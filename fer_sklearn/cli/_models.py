@@ -31,6 +31,7 @@ __all__ = [
     "load_model",
     "load_reader",
     "positive_int",
+    "positive_int_or_auto",
     "positive_seconds",
     "reject_options",
     "seconds",
@@ -120,6 +121,13 @@ def add_labels_option(parser: argparse.ArgumentParser, *, default: str = "people
 def positive_int(text: str) -> int:
     """Parse a positive integer on the command line."""
     return _parse(int, text, lambda number: number >= 1, "a whole number above 0")
+
+
+def positive_int_or_auto(text: str) -> int | str:
+    """Parse a positive integer, or ``auto``, on the command line."""
+    if text == "auto":
+        return text
+    return _parse(int, text, lambda number: number >= 1, "a whole number above 0, or auto")
 
 
 def fraction(text: str) -> float:

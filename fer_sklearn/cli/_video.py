@@ -14,6 +14,7 @@ from ._models import (
     add_labels_option,
     load_reader,
     positive_int,
+    positive_int_or_auto,
     positive_seconds,
     seconds,
 )
@@ -92,6 +93,14 @@ def add_video_options(parser: argparse.ArgumentParser, *, show: str) -> None:
         default=1,
         metavar="N",
         help="search only every N-th frame for faces (default: 1)",
+    )
+    parser.add_argument(
+        "--detect-every",
+        type=positive_int_or_auto,
+        default="auto",
+        metavar="N",
+        help="search only every N-th of these frames completely, and follow known faces in the "
+        "others (default: auto)",
     )
     parser.add_argument(
         "--smoothing",
@@ -179,6 +188,7 @@ def analyze(
         faces_path=args.faces,
         viewer=None if args.show == "headless" else lambda: _page(args),
         stride=args.stride,
+        detect_every=args.detect_every,
         smoothing_seconds=args.smoothing,
         drop_frames=drop_frames,
         reconnect_seconds=reconnect_seconds,

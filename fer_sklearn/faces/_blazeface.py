@@ -56,6 +56,8 @@ _FINER, _STEP, _MAYBE, _FLAT = 3.0, 0.8, 0.4, 6.0
 _SMALL, _CERTAIN, _TILTED, _CLOSE_UP = 0.33, 0.7, 30.0, 1.8
 # If it is still not certain, it may lie on its side.
 _TURNS = (90.0, -90.0)
+# By how much the score of a known face may be lower than that of a new one.
+_KNOWN = 0.1
 # By how much of its side a face may have moved at the second look.
 _MOVED = 0.4
 # Which points of a detection are places, and not the size of its box.
@@ -166,21 +168,22 @@ class BlazeFaceDetector(ParametersMixin):
         """
         return _Search(image, self).run()
 
-    def refind(self, image: PixelArray, boxes: FloatArray) -> Faces:
-        """Detect faces again near where they were, as in the next frame of a film.
+    def refind(self, image: PixelArray, faces: Faces) -> Faces:
+        """Detect faces again near where they were, as in the next frame of a video.
 
         Parameters
         ----------
         image : ndarray of shape (h, w) or (h, w, 3), uint8
-        boxes : ndarray of shape (n, 4), float64
-            Left, top, width and height of the faces in the frame before.
+        faces : Faces
+            The faces in the frame before, as this detector found them.
 
         Returns
         -------
         Faces
-            At most one for each box; those that are lost are missing.
+            At most one for each of them; those that are lost are missing. The score of a known
+            face may be 0.1 lower than `min_score`.
         """
-        return _Search(image, self).run_near(np.asarray(boxes, np.float64).reshape(-1, 4))
+        return _Search(image, self).run_near(faces)
 
 
 class _Search:
@@ -204,11 +207,14 @@ class _Search:
             found = self._first(whole._replace(unit=_BORDER * whole.unit))
         return _as_faces(found)
 
-    def run_near(self, boxes):
+    def run_near(self, faces):
         found = Detections.join([])
-        for left, top, width, height in boxes:
-            centre, side = (left + width / 2, top + height / 2), max(width, height)
-            found = self._added(found, self._near(centre, side), self._min_score)
+        sizes = faces.boxes[:, 2:]
+        places = np.stack([faces.boxes[:, :2] + sizes / 2, sizes], axis=1)
+        points = np.concatenate([places, faces.keypoints], axis=1)
+        for index in range(len(faces)):
+            known = Detections(faces.scores[[index]], points[[index]])
+            found = self._added(found, self._levelled(known), self._min_score - _KNOWN)
         return _as_faces(found)
 
     def _first(self, view):

@@ -21,6 +21,7 @@ __all__ = [
     "detect_in_pixels",
     "faces_of_photos",
     "is_boxes",
+    "refind_of",
     "resolve_detector",
 ]
 
@@ -110,6 +111,20 @@ def resolve_detector(detector: Detector) -> Callable[[PixelArray], Any]:
         f"from pixels to boxes, an object with a method `detect`, or a list of boxes."
         f"{suggestion(detector, _DETECTORS)}"
     )
+
+
+def refind_of(detector: Detector) -> Callable[[PixelArray, Faces], Faces] | None:
+    """Return the method of a detector that follows known faces, or None if it has none.
+
+    Raises
+    ------
+    ValueError
+        If it is not a detector.
+    """
+    if is_boxes(detector):
+        return None
+    function = resolve_detector(detector)
+    return getattr(getattr(function, "__self__", function), "refind", None)
 
 
 def faces_of_photos(known: Sequence[Any], n_photos: int) -> list[Faces]:

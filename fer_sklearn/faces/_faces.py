@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, wraps
 from typing import Any, NamedTuple, TypeVar
@@ -20,7 +20,9 @@ __all__ = [
     "ParametersMixin",
     "WorkingImage",
     "as_faces",
+    "find_near",
     "in_order",
+    "joined",
     "largest",
     "per_thread",
     "unknown_keypoints",
@@ -32,6 +34,8 @@ __all__ = [
 #: own: in an upright photo, the right eye is further left. `ear` is the tragion, in front of it.
 KEYPOINTS = ("right_eye", "left_eye", "nose", "mouth", "right_ear", "left_ear")
 
+# A known face is searched for in a square of so many of its sides, and may have grown this much.
+_NEAR, _GROWN = 2.2, 1.5
 _EXPECTED = (
     "expected a list of (left, top, width, height) and optionally a score, finite, width and "
     "height above 0; or a Faces object; or an empty list if there is no face"
@@ -134,6 +138,59 @@ def as_faces(found: Any, source: str) -> Faces:
 def unknown_keypoints(n_faces: int) -> FloatArray:
     """Return the key points of faces whose detector finds none: NaN."""
     return np.full((n_faces, len(KEYPOINTS), 2), np.nan)
+
+
+def joined(several: Sequence[Faces]) -> Faces:
+    """Concatenate the faces of several searches of one photo by one detector.
+
+    Parameters
+    ----------
+    several : sequence of Faces
+        At least one.
+
+    Returns
+    -------
+    Faces
+    """
+    return replace(
+        several[-1],
+        boxes=np.concatenate([faces.boxes for faces in several]),
+        scores=np.concatenate([faces.scores for faces in several]),
+        keypoints=np.concatenate([faces.keypoints for faces in several]),
+    )
+
+
+def find_near(
+    detect: Callable[[PixelArray, float], Faces], image: PixelArray, faces: Faces
+) -> Faces:
+    """Detect faces again near where they were, as in the next frame of a video.
+
+    Parameters
+    ----------
+    detect : callable
+        From a part of the image, and the side of the face that it showed, to `Faces`.
+    image : ndarray of shape (h, w) or (h, w, 3), uint8
+    faces : Faces
+        The faces in the frame before.
+
+    Returns
+    -------
+    Faces
+        At most one for each of them; those that are lost are missing.
+    """
+    found = [Faces.none()]
+    limits = np.array(image.shape[1::-1])
+    for box in faces.boxes:
+        centre, side = box[:2] + box[2:] / 2, float(box[2:].max())
+        low = np.clip(centre - _NEAR * side / 2, 0, limits - 1).astype(int)
+        high = np.clip(centre + _NEAR * side / 2, low + 1, limits).astype(int)
+        near = detect(image[low[1] : high[1], low[0] : high[0]], side)
+        boxes = near.boxes + np.array([*low, 0, 0])
+        distances = np.abs(boxes[:, :2] + boxes[:, 2:] / 2 - centre).max(axis=1)
+        is_same = (distances < side / 2) & (boxes[:, 2:].max(axis=1) < _GROWN * side)
+        near = replace(near, boxes=boxes, keypoints=near.keypoints + low).take(is_same)
+        found.append(near.take(np.argsort(distances[is_same])[:1]))
+    return without_copies(joined(found))
 
 
 def in_order(faces: Faces) -> Faces:

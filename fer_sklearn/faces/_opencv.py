@@ -23,6 +23,8 @@ from ._faces import (
     Faces,
     ParametersMixin,
     WorkingImage,
+    find_near,
+    joined,
     per_thread,
     unknown_keypoints,
     without_copies,
@@ -189,6 +191,15 @@ class HaarDetector(ParametersMixin):
                     return faces
         return Faces.none()
 
+    def refind(self, image: PixelArray, faces: Faces) -> Faces:
+        """Detect faces again near where they were; those that are lost, or tilted, are missing."""
+
+        def detect(part, side):
+            options = {"min_size": max(1, round(side / 2)), "tilted": False}
+            return HaarDetector(**(vars(self) | options))(part)
+
+        return find_near(detect, image, faces)
+
     def _views(self, photo):
         """Return the whole photo and, if it may be one, the tight crop; the likelier one first."""
         height, width = photo.shape[:2]
@@ -219,7 +230,8 @@ class HaarDetector(ParametersMixin):
             boxes, scores = self._search(gray, view.min_face, factor)
             boxes = view.image.boxes_in_photo(_rotated_back(boxes, back))
             found.append(self._verified(photo, boxes, scores, angle, _MIN_SCORE))
-        return without_copies(_joined(found))
+        faces = joined(found)
+        return without_copies(faces.take(np.argsort(-faces.scores, kind="stable")))
 
     def _search(self, gray, min_face, scale_factor):
         """Return the boxes and scores of what the cascade detects."""
@@ -333,15 +345,6 @@ def _rotated_back(boxes, back):
     half = boxes[:, 2:] / 2
     centres = (boxes[:, :2] + half) @ back[:, :2].T + back[:, 2]
     return np.column_stack([centres - half, boxes[:, 2:]])
-
-
-def _joined(several):
-    """Concatenate the faces of several searches, the most confident ones first."""
-    names = "boxes", "scores", "keypoints"
-    parts = [[getattr(faces, name) for faces in several] for name in names]
-    boxes, scores, keypoints = (np.concatenate(part) for part in parts)
-    faces = Faces(boxes, scores, keypoints)
-    return faces.take(np.argsort(-faces.scores, kind="stable"))
 
 
 class YuNetDetector(ParametersMixin):

@@ -1,18 +1,21 @@
-"""Tracking of faces from frame to frame, and smoothing of their probabilities over time."""
+"""Finding and tracking faces from frame to frame, and smoothing of their probabilities."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .._utils.typing import FloatArray, LabelArray, PixelArray
+from ..face_reader import ReadsFaces
+from ..faces import Faces
+from ..faces._faces import joined, without_copies
 
-__all__ = ["FaceTracker", "TrackedFace", "VideoFrame"]
+__all__ = ["FaceSearch", "FaceTracker", "TrackedFace", "VideoFrame"]
 
 # Time constants in seconds: of the boxes that are drawn, of the speed of a face, and of how long
 # a face that is not seen is expected to keep moving.
@@ -25,6 +28,12 @@ _REACH, _REACH_PER_SECOND, _REACH_MOST = 0.75, 1.0, 2.0
 # Two boxes whose sides differ by a larger factor are different faces.
 _GROWTH = 2.0
 _FORBIDDEN = 1e6
+# How often frames are searched completely: every so many frames, every so many of those that have
+# a side of more than so many pixels, and after so many seconds.
+_DETECT_EVERY, _DETECT_EVERY_LARGE, _LARGE, _LONGEST_UNSEARCHED = 15, 25, 640, 1.0
+# A cut changes pixels by this many levels on average, and by this many times as much as other
+# frames do. So many rows of pixels are compared.
+_CUT_LEVELS, _CUT_TIMES, _CUT_ROWS = 15, 4, 36
 # Detections that make a face; what a detector sees only once is often not one.
 _ENOUGH = 2
 
@@ -89,6 +98,87 @@ class VideoFrame:
     shown: list[TrackedFace]
     is_searched: bool
     arrived: float = math.nan
+
+
+class FaceSearch:
+    """Find the faces in each frame: everywhere from time to time, else near the known ones.
+
+    Known faces are followed in every frame, and a complete search only adds others, so that a
+    face looks the same however often frames are searched completely.
+
+    Parameters
+    ----------
+    reader : ReadsFaces
+        Its method `refind`, if it has one, follows faces.
+    detect_every : int or "auto"
+        As in :func:`~fer_sklearn.iter_video`.
+
+    Raises
+    ------
+    ValueError
+        If the reader cannot follow faces, but is to search only some frames.
+    """
+
+    def __init__(self, reader: ReadsFaces, detect_every: int | str):
+        self._reader = reader
+        self._refind = getattr(reader, "refind", None)
+        if self._refind is None and detect_every not in ("auto", 1):
+            raise ValueError(
+                f"detect_every={detect_every!r}, but the detector cannot follow faces: it has no "
+                f"method `refind`. Expected 1 or 'auto'; stride=… skips frames."
+            )
+        self._detect_every = detect_every
+        self._known: Faces | None = None
+        self._n_followed = 0
+        self._searched = -math.inf
+        self._is_cut = _CutDetector()
+
+    def __call__(self, image: PixelArray, seconds: float) -> Faces:
+        """Find the faces in the next frame.
+
+        Parameters
+        ----------
+        image : ndarray of shape (h, w, 3), uint8
+        seconds : float
+            Its time.
+
+        Returns
+        -------
+        Faces
+        """
+        if self._refind is None:
+            return self._reader.detect(image)
+        is_cut = self._is_cut(image)
+        known = Faces.none() if self._known is None else self._known
+        found = self._refind(image, known) if len(known) else known
+        self._n_followed += 1
+        every = self._detect_every
+        if not isinstance(every, Integral):
+            every = _DETECT_EVERY if max(image.shape) <= _LARGE else _DETECT_EVERY_LARGE
+        is_due = self._n_followed >= every or seconds - self._searched >= _LONGEST_UNSEARCHED
+        if is_due or is_cut or self._known is None or len(found) < len(known):
+            self._n_followed, self._searched = 0, seconds
+            found = without_copies(joined([found, self._reader.detect(image)]))
+        self._known = found
+        return found
+
+
+class _CutDetector:
+    """Tells whether a frame shows another scene than the one before."""
+
+    def __init__(self):
+        self._last = None
+        self._usual = 0.0
+
+    def __call__(self, image):
+        step = max(1, image.shape[0] // _CUT_ROWS)
+        small = image[::step, ::step].astype(np.int16)
+        last, self._last = self._last, small
+        if last is None or last.shape != small.shape:
+            return True
+        change = float(np.abs(small - last).mean())
+        usual, self._usual = self._usual, self._usual + 0.1 * (change - self._usual)
+        return change > max(_CUT_LEVELS, _CUT_TIMES * usual)
 
 
 class FaceTracker:

@@ -175,12 +175,20 @@ def test_faces_are_found_again_near_where_they_were():
     detector = BlazeFaceDetector()
     first = detector(astronaut())
     moved = np.roll(astronaut(), (9, -12), axis=(0, 1))
-    again = detector.refind(moved, first.boxes)
-    assert len(again) == 1
+    again = detector.refind(moved, first)
     assert_allclose(again.keypoints[0] - first.keypoints[0], [[-12, 9]] * 6, atol=3)
-    assert len(detector.refind(np.zeros_like(moved), first.boxes)) == 0
-    assert len(detector.refind(moved, np.empty((0, 4)))) == 0
-    assert len(detector.refind(moved, np.repeat(first.boxes, 2, axis=0))) == 1
+    assert again.box_in_crop == first.box_in_crop
+    assert len(detector.refind(moved, first.take([0, 0]))) == 1
+
+
+def test_a_face_can_be_followed_for_long():
+    detector = BlazeFaceDetector()
+    first = faces = detector(astronaut())
+    for step in range(100):
+        moved = np.roll(astronaut(), 2 * step, axis=0)
+        faces = detector.refind(moved, faces)
+    # Neither place nor size drifts.
+    assert_allclose(faces.boxes[0] - first.boxes[0], [0, 198, 0, 0], atol=6)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (2, 20_000), (40_000, 2, 3)])

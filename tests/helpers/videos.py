@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
+from fer_sklearn.faces._faces import as_faces
+
 COLORS = {"happy": (230, 40, 40), "sad": (40, 40, 230)}
 SIDE = 40
 
@@ -155,6 +157,24 @@ class SquareReader:
         labels = np.array(["happy" if red else "sad" for red in reds])
         probabilities = [[0.9, 0.1] if red else [0.2, 0.8] for red in reds]
         return labels, np.array(probabilities).reshape(-1, 2)
+
+
+class FollowingReader(SquareReader):
+    """A SquareReader that can follow faces, and counts how often it searches completely."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.n_searched = self.n_followed = 0
+
+    def detect(self, photo):
+        self.n_searched += 1
+        return as_faces(super().detect(photo).boxes, "squares")
+
+    def refind(self, photo, faces):
+        self.n_followed += 1
+        now = super().detect(photo).boxes
+        near = [box for box in now if (np.abs(faces.boxes - box).max(axis=1) < SIDE / 2).any()]
+        return as_faces(near, "squares")
 
 
 class Camera:

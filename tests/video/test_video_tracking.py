@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from videos import FollowingReader, SquareReader, moving, squares
 
-from fer_sklearn.video import FaceTracker
+from fer_sklearn.video import FaceTracker, iter_video
+from fer_sklearn.video._tracking import FaceSearch
 
 CLASSES = ["happy", "sad"]
 HAPPY, SAD = [0.9, 0.1], [0.2, 0.8]
@@ -167,3 +169,84 @@ def test_the_number_of_tracks_is_bounded():
     for frame in range(2000):
         _update(tracker, frame / 25, [_box(100 + 60 * (frame // 3 % 40))])
     assert len(tracker._tracks) < 30
+
+
+def _search(images, every, *, rate=25):
+    """Return which frames were searched completely, the boxes found in each, and the reader."""
+    reader, complete, boxes = FollowingReader(), [], []
+    search = FaceSearch(reader, every)
+    for index, image in enumerate(images):
+        before = reader.n_searched
+        boxes.append(search(image, index / rate).boxes[:, :2].tolist())
+        if reader.n_searched > before:
+            complete.append(index)
+    return complete, boxes, reader
+
+
+def test_frames_are_searched_completely_from_time_to_time():
+    images = moving(36, step=2)
+    complete, boxes, reader = _search(images, 10)
+    assert complete == [0, 10, 20, 30]
+    assert reader.n_followed == 35
+    assert boxes == _search(images, 1)[1]
+    assert [len(found) for found in boxes] == [1] * 36
+    assert _search(images, "auto")[0] == [0, 15, 30]
+    large = [np.pad(image, ((0, 0), (0, 400), (0, 0)), mode="edge") for image in images]
+    assert _search(large, "auto", rate=30)[0] == [0, 25]
+
+
+def test_frames_are_searched_completely_every_second():
+    assert _search(moving(8, step=2), 100, rate=2)[0] == [0, 2, 4, 6]
+
+
+def test_a_lost_face_is_searched_for_at_once():
+    images = moving(20, step=1)
+    # It jumps too far to be followed, and later goes.
+    images[7:] = moving(13, start=200, step=1)
+    images[15:] = [squares()] * 5
+    complete, boxes, _ = _search(images, 100)
+    assert complete == [0, 7, 15]
+    assert [len(found) for found in boxes] == [1] * 15 + [0] * 5
+
+
+def test_a_new_face_is_found_with_the_next_complete_search():
+    images = [
+        squares((60, 60, "happy"), *([(200, 160, "sad")] if index >= 13 else []))
+        for index in range(30)
+    ]
+    complete, boxes, _ = _search(images, 10)
+    assert complete == [0, 10, 20]
+    assert [len(found) for found in boxes] == [1] * 20 + [2] * 10
+
+
+def test_a_cut_is_searched_at_once():
+    light = [np.clip(image.astype(int) + 60, 0, 255).astype(np.uint8) for image in [squares()] * 8]
+    dark = [squares((60, 60, "happy"))] * 8
+    complete, boxes, _ = _search(light[:6] + dark, 100)
+    assert complete == [0, 6]
+    assert [len(found) for found in boxes] == [0] * 6 + [1] * 8
+
+
+def test_a_camera_that_moves_is_no_cut():
+    random = np.random.default_rng(0)
+    scene = random.integers(0, 256, (240, 800, 3), dtype=np.uint8)
+    images = [scene[:, 10 * index : 10 * index + 320] for index in range(40)]
+    complete, _, _ = _search(images, 10**6, rate=10**6)
+    # What happens in every frame is not a cut, after the first ones.
+    assert len(complete) < 15
+
+
+def test_a_detector_that_cannot_follow_faces_searches_every_frame():
+    reader = SquareReader()
+    search = FaceSearch(reader, "auto")
+    for index, image in enumerate(moving(5)):
+        assert len(search(image, index / 25).boxes) == 1
+    assert len(reader.widths) == 5
+    with pytest.raises(ValueError, match="detect_every=3, but the detector cannot follow faces"):
+        FaceSearch(reader, 3)
+
+
+@pytest.mark.parametrize("detect_every", [0, 1.5, "often", None])
+def test_detect_every_is_checked(detect_every):
+    with pytest.raises(ValueError, match=r"detect_every=.*; expected an int of at least 1, or"):
+        iter_video("none.mp4", SquareReader(), detect_every=detect_every)
