@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from joblib._dask import DaskDistributedBackend
+    from keras.src.backend.common.global_state import get_global_attribute, set_global_attribute
     from sklearn.base import _fit_context as fit_context
     from sklearn.utils import _safe_indexing as safe_indexing
     from sklearn.utils._param_validation import (
@@ -40,9 +41,11 @@ __all__ = [
     "check_method_params",
     "check_sample_weight",
     "fit_context",
+    "get_global_attribute",
     "output_config",
     "ovr_decision_function",
     "safe_indexing",
+    "set_global_attribute",
     "validate_params",
 ]
 
@@ -91,6 +94,8 @@ class PrivatePart(NamedTuple):
 
 
 _SKLEARN = "scikit-learn>=1.8,<1.10"
+_KERAS = "tensorflow>=2.18,<3"  # which brings Keras
+_GENERATOR = "Keras's global generator cannot be saved and restored by public functions"
 _CONSTRAINTS = "the vocabulary of _parameter_constraints has no public name"
 
 # Names to import from here.
@@ -134,6 +139,12 @@ PRIVATE_NAMES = {
         _SKLEARN,
         "no public function selects the rows of fit parameters that are one per sample",
     ),
+    "get_global_attribute": PrivatePart(
+        "keras.src.backend.common.global_state:get_global_attribute", _KERAS, _GENERATOR
+    ),
+    "set_global_attribute": PrivatePart(
+        "keras.src.backend.common.global_state:set_global_attribute", _KERAS, _GENERATOR
+    ),
     "DaskDistributedBackend": PrivatePart(
         "joblib._dask:DaskDistributedBackend",
         "joblib>=1.4,<2",
@@ -147,6 +158,11 @@ PRIVATE_ATTRIBUTES = {
         "sklearn.base:BaseEstimator._validate_params",
         _SKLEARN,
         "no public function checks _parameter_constraints in a transform without fit",
+    ),
+    "_flatten_layers": PrivatePart(
+        "keras.src.layers.layer:Layer._flatten_layers",
+        _KERAS,
+        "no public method lists the layers within layers, such as the cells of an LSTM",
     ),
     "_run_search": PrivatePart(
         "sklearn.model_selection:GridSearchCV._run_search",

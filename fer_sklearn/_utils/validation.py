@@ -1,6 +1,7 @@
 """Checks of choices, labels and probabilities. Nothing here imports scikit-learn."""
 
 import difflib
+import warnings
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -10,6 +11,8 @@ from numpy.typing import ArrayLike
 
 __all__ = [
     "check_choice",
+    "check_class_totals",
+    "check_class_weight",
     "check_known_keys",
     "check_labels",
     "check_pair",
@@ -250,6 +253,69 @@ def check_labels(
             f"estimator, or name all classes in the first partial_fit."
         )
     return codes
+
+
+def check_class_weight(class_weight: Mapping, classes: np.ndarray) -> np.ndarray:
+    """Return the weight of each class.
+
+    Parameters
+    ----------
+    class_weight : mapping of label to float
+        Labels that it does not contain have the weight 1.
+    classes : ndarray of shape (n_classes,)
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), float64
+
+    Raises
+    ------
+    ValueError
+        If it has a label that is not one of `classes`, or a weight that is negative or not finite.
+    """
+    labels = classes.tolist()
+    check_known_keys("class_weight", class_weight, labels)
+    for label, weight in class_weight.items():
+        if not (isinstance(weight, Real) and 0 <= float(weight) < np.inf):
+            raise ValueError(f"class_weight[{label!r}]={weight!r} must be a number of at least 0.")
+    return np.array([float(class_weight.get(label, 1.0)) for label in labels])
+
+
+def check_class_totals(codes: np.ndarray, classes: np.ndarray, weights: np.ndarray) -> None:
+    """Check that the images of all classes together have weight, and warn of a class without.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,), int
+        The label of each image, as a position in `classes`.
+    classes : ndarray of shape (n_classes,)
+    weights : ndarray of shape (n,)
+        At least 0.
+
+    Raises
+    ------
+    ValueError
+        If all weights are 0.
+
+    Warns
+    -----
+    UserWarning
+        If all images of a class have the weight 0. It is named.
+    """
+    if not weights.any():
+        raise ValueError(
+            "All images have the weight 0, so that there is nothing to learn. Check sample_weight "
+            "and class_weight."
+        )
+    totals = np.bincount(codes, weights, minlength=len(classes))
+    ignored = np.flatnonzero((totals == 0) & (np.bincount(codes, minlength=len(classes)) > 0))
+    if len(ignored):
+        names = ", ".join(map(repr, classes[ignored].tolist()))
+        warnings.warn(
+            f"All images of {names} have the weight 0, so that this will not be learned. Drop "
+            f"them, or check sample_weight and class_weight.",
+            stacklevel=3,
+        )
 
 
 def check_soft_targets(

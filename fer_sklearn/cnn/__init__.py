@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._checkpoints import EpochBar, EpochLines
     from ._classifier import FERCNNClassifier
-    from ._fit import EpochBar, EpochLines
     from ._heads import save_network
     from ._post_training import fit_temperature, scale_logits, update_batch_norm
 
@@ -21,8 +21,8 @@ __all__ = [
 
 _EXPORTS = {
     "FERCNNClassifier": "_classifier",
-    "EpochBar": "_fit",
-    "EpochLines": "_fit",
+    "EpochBar": "_checkpoints",
+    "EpochLines": "_checkpoints",
     "fit_temperature": "_post_training",
     "save_network": "_heads",
     "scale_logits": "_post_training",

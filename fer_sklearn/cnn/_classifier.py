@@ -9,7 +9,6 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -25,13 +24,13 @@ from ._data import (
     draw_seed,
     train_validation_split,
 )
+from ._network import NetworkMixin, load_keras
 
 # Methods that need Keras import it, and the files that do: a network from a weights file predicts
 # on LiteRT, without waiting for TensorFlow.
 if TYPE_CHECKING:
     import keras
 
-    from ._fit import TrainedNetwork
 
 __all__ = ["FERCNNClassifier"]
 
@@ -51,7 +50,9 @@ class _Optimizer(metaclass=_KerasOptimizers):
 _Optimizer.__module__, _Optimizer.__qualname__ = "keras.optimizers", "Optimizer"
 
 
-class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEstimator):
+class FERCNNClassifier(
+    NetworkMixin, PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEstimator
+):
     """Convolutional neural network for grayscale face images, trained with Keras.
 
     Parameters
@@ -76,7 +77,8 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
     weight_decay : float, default=0.0
         Decoupled weight decay, relative to the learning rate.
     class_weight : None, "balanced" or dict, default=None
-        Factors on the loss of each class, as in scikit-learn.
+        Factors on the loss of each class, as in scikit-learn; 1 for labels that a dict does not
+        contain. :meth:`partial_fit` cannot count for ``"balanced"``.
     augmentation : None, bool or mapping, default=None
         Random changes to training images. True uses the defaults; a mapping sets some of
         ``flip``, ``rotation``, ``shift``, ``zoom``, ``crop``, ``brightness``, ``contrast``,
@@ -112,7 +114,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         Number of epochs after which frozen stages are trained too, with a fresh optimizer and
         schedule. If None, they stay frozen.
     callbacks : list of keras.callbacks.Callback or None, default=None
-        Each fit uses shallow copies of them.
+        Each fit uses copies of them, which it leaves in ``callbacks_``.
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the previous fit.
     dtype_policy : {"float32", "mixed_bfloat16"}, default="float32"
@@ -128,9 +130,8 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
     checkpoint_dir : str, Path or None, default=None
         Folder in which `fit` writes a checkpoint after each epoch. Calling `fit` again with
         the same data and parameters, among them an integer `random_state`, resumes from it and
-        ends with the same weights as an uninterrupted run on the same machine; only
-        `callbacks` start over. A finished fit is loaded instead of repeated. You can delete
-        the folder at any time.
+        ends with the same weights as an uninterrupted run on the same machine. A finished fit
+        is loaded instead of repeated. You can delete the folder at any time.
     random_state : int, RandomState or None, default=None
         Determines the initial weights, the validation images, the order of the images,
         augmentation and dropout. An integer gives the same weights in any process or thread.
@@ -306,9 +307,10 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         -------
         self : FERCNNClassifier
         """
+        load_keras()
         from ._checkpoints import open_checkpoint
         from ._compiled import TrainingState
-        from ._fit import initial_state, train_all_epochs
+        from ._fit import copy_callbacks, initial_state, train_all_epochs
 
         is_resuming = self.warm_start and self.__sklearn_is_fitted__()
         data = check_training_data(
@@ -322,10 +324,13 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         )
         self._seed = draw_seed(self.random_state)
         data, validation = train_validation_split(self, data, self._seed)
-        start = (
-            TrainingState(self._all_weights()) if is_resuming else initial_state(self, self._seed)
-        )
-        checkpoint = open_checkpoint(self, data, validation, start)
+        if is_resuming:
+            self._check_continues()
+            start: TrainingState | None = TrainingState(self._all_weights())
+        else:
+            start = initial_state(self, self._seed)
+        self.callbacks_ = copy_callbacks(self.callbacks)
+        checkpoint = open_checkpoint(self, self._spec(), data, validation, start)
         trained = train_all_epochs(self, data, validation, self._seed, start, checkpoint)
         return self._set_trained(trained)
 
@@ -355,8 +360,9 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         -------
         self : FERCNNClassifier
         """
+        load_keras()
         from ._compiled import TrainingState
-        from ._fit import initial_state, train_one_epoch
+        from ._fit import copy_callbacks, initial_state, train_one_epoch
 
         is_first_call = not self.__sklearn_is_fitted__()
         data = check_training_data(
@@ -364,6 +370,7 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
             X,
             y,
             sample_weight,
+            is_partial=True,
             classes=classes,
             auxiliary_targets=auxiliary_targets,
             reset=is_first_call,
@@ -372,9 +379,11 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
             self._seed = draw_seed(self.random_state)
             start = initial_state(self, self._seed)
         else:
+            self._check_continues()
             start = TrainingState(
                 self._all_weights(), self._optimizer_state, self.n_iter_, self.history_
             )
+        self.callbacks_ = copy_callbacks(self.callbacks)
         return self._set_trained(train_one_epoch(self, data, self._seed, start))
 
     def load_weights(self, *, runtime: Literal["keras", "litert"] = "keras") -> Self:
@@ -406,12 +415,9 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
         self._forget_network()
         self._seed = draw_seed(self.random_state)
         self._record_training(None, {"loss": [], "accuracy": []})
-        self._weights = weights
-        if network is None:
-            self._build()
-        else:
-            self._network = network
-            self._set_predict_batch()
+        self._stored = {"config": None, "objects": {}, "weights": weights.arrays}
+        if network is not None:
+            self._litert = network
         return self
 
     def auxiliary_classifier(self) -> Self:
@@ -484,80 +490,3 @@ class FERCNNClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEst
                 model, converted._optimizer_state, converted.history_, converted._auxiliary_head
             )
         )
-
-    @property
-    def model_(self) -> keras.Model:
-        """The trained network, uncompiled."""
-        if not self.__sklearn_is_fitted__():
-            raise AttributeError(f"this {type(self).__name__} is not fitted: it has no 'model_'")
-        if "_model" not in vars(self):
-            self._build()
-        return self._model
-
-    @property
-    def n_parameters_(self) -> int:
-        """Number of weights of the network, including those that are not trained."""
-        if "_model" in vars(self):
-            return self._model.count_params()
-        return sum(array.size for array in self._weights.arrays)
-
-    def __sklearn_is_fitted__(self):
-        return "_model" in vars(self) or "_weights" in vars(self)
-
-    def __getstate__(self):
-        state = super().__getstate__().copy()
-        state.pop("_predict_batch", None)  # compiled; made from the model again
-        if not self.save_optimizer and "_optimizer_state" in state:
-            state["_optimizer_state"] = None
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if self.__sklearn_is_fitted__():
-            self._set_predict_batch()
-
-    def _build(self):
-        """Build the network in Keras from the weights that were loaded."""
-        from ._fit import network_spec
-
-        model = network_spec(self)[0].build()
-        model.set_weights(self._weights.arrays)
-        self._forget_network()
-        self._model = model
-        self._set_predict_batch()
-
-    def _forget_network(self):
-        for name in ("_model", "_weights", "_network"):
-            self.__dict__.pop(name, None)
-
-    def _set_predict_batch(self):
-        if "_network" in vars(self):
-            self._predict_batch = self._network
-        else:
-            from ._compiled import compile_prediction
-
-            self._predict_batch = compile_prediction(self._model)
-
-    def _all_weights(self):
-        """Return the weights of the network, and of the second head after them."""
-        return [*self.model_.get_weights(), *(self._auxiliary_head or ())]
-
-    def _set_trained(self, trained: TrainedNetwork) -> Self:
-        """Set the attributes that training determines."""
-        model, optimizer, history, head = trained
-        self._forget_network()
-        self._model = model
-        self._record_training(optimizer, history, head)
-        self._set_predict_batch()
-        return self
-
-    def _record_training(
-        self,
-        optimizer: list[np.ndarray] | None,
-        history: dict[str, list[float]],
-        head: list[np.ndarray] | None = None,
-    ) -> None:
-        self._optimizer_state, self.history_, self._auxiliary_head = optimizer, history, head
-        if head is None:
-            self.auxiliary_classes_ = None
-        self.n_iter_ = len(history["loss"])

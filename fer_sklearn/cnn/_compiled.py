@@ -16,21 +16,30 @@ from typing import Any
 import keras
 import numpy as np
 
+from .._utils.compat import get_global_attribute, set_global_attribute
 from .._utils.typing import PathLike
+from ._description import computes_the_same, describe_network, is_library
 from ._heads import JointLoss, add_head, joint_metrics, split_head
-from .architectures import architecture_key, build_model, freeze_stages, leaf_layers
+from .architectures import architecture_key, build_model, freeze_stages
+from .architectures._build import (
+    KERAS_GENERATOR,
+    check_probabilities,
+    check_process,
+    is_named,
+    isolated,
+)
 
 __all__ = [
     "FusedBatchNormalization",
     "NetworkSpec",
     "TrainingState",
     "acquire_model",
-    "compile_prediction",
     "copied_weights",
     "derive_seeds",
     "describe_optimizer",
+    "draw_weights",
     "fuse",
-    "initialize_weights",
+    "optimizer_classes",
     "optimizer_values",
 ]
 
@@ -57,6 +66,7 @@ class NetworkSpec:
     loss: str = "crossentropy"  # or "focal"
     n_auxiliary: int = 0  # outputs of the second head; 0 if there is none
     auxiliary_weight: float = 1.0
+    optimizer_classes: tuple = ()  # as returned by `optimizer_classes`
 
     def build(self, weights: PathLike | None = None) -> keras.Model:
         """Build the network, uncompiled. Without `weights`, its weights are placeholders."""
@@ -71,10 +81,14 @@ class NetworkSpec:
         freeze_stages(model, self.frozen_stages)
         return model
 
-    def build_for_training(self) -> keras.Model:
-        """Build the network as it is trained: with both heads, if there are two."""
-        model = self.build()
-        return add_head(model, self.n_auxiliary) if self.n_auxiliary else model
+    def build_for_training(self, seed: int | None = None) -> keras.Model:
+        """Build the network as it is trained: with both heads, if there are two.
+
+        Its weights are drawn from `seed`, unless the function that builds it sets them.
+        """
+        with isolated(seed):
+            model = self.build()
+            return add_head(model, self.n_auxiliary) if self.n_auxiliary else model
 
     @property
     def n_outputs(self) -> int:
@@ -101,10 +115,24 @@ class NetworkSpec:
             alpha=1.0, gamma=_FOCAL_GAMMA, label_smoothing=self.label_smoothing
         )
 
-    def key(self) -> tuple:
-        """Return a hashable key that is equal for equal specifications."""
+    def key(self, model: keras.Model | None = None) -> tuple:
+        """Return a hashable key that is equal for equal specifications.
+
+        Parameters
+        ----------
+        model : keras.Model or None, default=None
+            What a user's function built, which may depend on more than its arguments; None for
+            one of the package's own.
+
+        Raises
+        ------
+        TypeError
+            If the model cannot be described.
+        """
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values["architecture"] = architecture_key(self.architecture)
+        values["architecture"] = (
+            architecture_key(self.architecture) if model is None else describe_network(model)
+        )
         return tuple(values.values())
 
 
@@ -121,18 +149,18 @@ class TrainingState:
         Number of epochs trained.
     history : dict of str to list of float
         One value per epoch trained.
-    early_stopping : dict or None
-        As returned by :meth:`EarlyStopping.state_dict`.
     finished : bool
         Whether nothing is left to train.
+    callbacks : list of dict or None
+        The attributes of each callback; None if they start afresh.
     """
 
     weights: list
     optimizer: list | None = None
     epoch: int = 0
     history: dict = field(default_factory=dict)
-    early_stopping: dict | None = None
     finished: bool = False
+    callbacks: list | None = None
 
 
 def describe_optimizer(
@@ -199,36 +227,31 @@ def describe_optimizer(
     return _optimizer_json(built), constant_rate
 
 
+def optimizer_classes(optimizer: str | keras.optimizers.Optimizer) -> tuple:
+    """Return the classes that Keras has to know to build an optimizer again.
+
+    Parameters
+    ----------
+    optimizer : str or keras.optimizers.Optimizer
+
+    Returns
+    -------
+    tuple of (str, type)
+        The classes of users, of the optimizer and of its schedule, by their names.
+    """
+    if isinstance(optimizer, str):
+        return ()
+    schedules = keras.optimizers.schedules.LearningRateSchedule
+    parts = [optimizer, *(v for v in vars(optimizer).values() if isinstance(v, schedules))]
+    kinds = [type(part) for part in parts if not is_library(type(part))]
+    names = [(kind.__name__, keras.saving.get_registered_name(kind)) for kind in kinds]
+    return tuple((name, kind) for kind, both in zip(kinds, names, strict=True) for name in both)
+
+
 def _optimizer_json(optimizer):
     description = keras.optimizers.serialize(optimizer)
     description["config"]["name"] = "optimizer"  # Keras numbers the names that it generates
     return json.dumps(description, sort_keys=True)
-
-
-def compile_prediction(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that predicts a batch of any size.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The function follows later changes of its weights.
-
-    Returns
-    -------
-    callable
-        From ``(n, h, w, 1)`` float32 to ``(n, n_classes)`` probabilities. It can be called
-        from several threads.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return model.predict_on_batch
-    import tensorflow as tf
-
-    # One trace for all batch sizes; `predict_on_batch` would trace each new size again.
-    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
-    compiled = tf.function(
-        partial(model, training=False), input_signature=signature, autograph=False
-    )
-    return lambda batch: compiled(batch).numpy()
 
 
 def copied_weights(model: keras.Model) -> list[np.ndarray]:
@@ -244,28 +267,37 @@ def optimizer_values(optimizer: keras.optimizers.Optimizer) -> list[np.ndarray]:
 class _CompiledModel:
     """A model with its compiled functions, which is reset before each fit."""
 
-    def __init__(self, spec):
-        self._spec = spec
+    def __init__(self, spec, built):
+        self._spec, self._uncompiled = spec, built
         self._datasets, self._batches = {}, None
-        self._uncompiled = spec.build_for_training()
-        self.model = self._copy(clone_function=fuse)
-        self.model.set_weights(self._uncompiled.get_weights())  # frozen layers keep these
+        # Whether a clone is the same network, which the code of custom layers may prevent.
+        self._can_clone = is_named(spec.architecture) or _is_cloned(built)
+        self.model = self._copy(0, fuse)
+        with isolated(0):
+            # For random functions that get no seed, in custom layers.
+            self.generator = keras.random.SeedGenerator(0)
+            optimizer = keras.optimizers.deserialize(
+                json.loads(spec.optimizer), custom_objects=dict(spec.optimizer_classes)
+            )
         self.model.compile(
-            optimizer=keras.optimizers.deserialize(json.loads(spec.optimizer)),
+            optimizer=optimizer,
             loss=spec.make_loss(),
             metrics=spec.make_metrics(),
             # XLA is slower than plain graphs in TensorFlow on a CPU; JAX needs it.
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         )
         self.model.optimizer.build(self.model.trainable_variables)
-        self._built_weights = copied_weights(self.model)
         self._built_optimizer = optimizer_values(self.model.optimizer)
 
-    def reset(self, seed, learning_rate, start):
-        """Set weights and optimizer to `start`; if that is None, to what `seed` generates."""
+    def reset(self, seed, learning_rate, start, built=None):
+        """Set weights and optimizer to `start`; if that is None, to what `seed` generates.
+
+        Frozen layers keep the weights of `built`, the network as a user's function built it.
+        """
+        self._uncompiled = built or self._uncompiled
+        self._plain = self._copy(seed)
         if start is None:
-            self.model.set_weights(self._built_weights)
-            initialize_weights(self.model, seed)
+            self.model.set_weights(_unless_frozen(self._plain, self._uncompiled))
         else:
             self.model.set_weights(start.weights)
         is_resuming = start is not None and start.optimizer is not None
@@ -302,43 +334,135 @@ class _CompiledModel:
         dataset = tf.data.Dataset.from_generator(lambda: self._batches, output_signature=signature)
         return dataset.prefetch(2)
 
+    @contextmanager
+    def random_numbers(self):
+        """Let random functions without a seed draw from a generator of this model."""
+        before = get_global_attribute(KERAS_GENERATOR)
+        set_global_attribute(KERAS_GENERATOR, self.generator)
+        try:
+            yield
+        finally:
+            set_global_attribute(KERAS_GENERATOR, before)
+
     def plain_copy(self):
         """Return an uncompiled copy of the model, with its weights, and the second head's."""
-        copy = self._copy()
+        copy = self._plain
+        del self._plain
         copy.set_weights(self.model.get_weights())
         return split_head(copy) if self._spec.n_auxiliary else (copy, None)
 
-    def _copy(self, clone_function=None):
-        # A clone leaks 0.4 MB, building again 5 MB. But subclassed models and Lambda layers
-        # cannot be cloned, and the clone of a compiled model is compiled.
-        try:
-            return keras.models.clone_model(
-                self._uncompiled, clone_function=clone_function, recursive=True
-            )
-        except (ValueError, TypeError):
-            return self._spec.build_for_training()
+    def _copy(self, seed, clone_function=None):
+        # A clone leaks 0.4 MB, building again 5 MB. The clone of a compiled model is compiled.
+        if self._can_clone:
+            return _clone(self._uncompiled, seed, clone_function)
+        return self._spec.build_for_training(seed)
+
+
+def _clone(model, seed, clone_function=None):
+    """Return a copy of a network; its weights are drawn from `seed`."""
+    seeds = iter(derive_seeds(seed, 2, 100_000))
+    with isolated(seed):
+        return keras.models.clone_model(
+            model, clone_function=clone_function or partial(_reseeded, seeds=seeds), recursive=True
+        )
+
+
+def _is_cloned(model):
+    """Whether Keras can clone a network; it cannot clone subclassed models and Lambda layers."""
+    try:
+        copy = _clone(model, 0)
+        copy.set_weights(model.get_weights())
+    except Exception:  # from the code of custom layers
+        return False
+    return computes_the_same(copy, model)
+
+
+def _reseeded(layer, seeds):
+    """Return a copy of a layer; initialisers with a seed of their own get another one."""
+    return type(layer).from_config(_with_seeds(layer.get_config(), seeds))
+
+
+def _with_seeds(config, seeds):
+    if isinstance(config, (list, tuple)):
+        return type(config)(_with_seeds(item, seeds) for item in config)
+    if not isinstance(config, dict):
+        return config
+    is_initializer = config.get("module") == "keras.initializers"
+    if is_initializer and isinstance(config["config"].get("seed"), int):
+        return config | {"config": config["config"] | {"seed": int(next(seeds))}}
+    return {key: _with_seeds(item, seeds) for key, item in config.items()}
+
+
+def _unless_frozen(drawn, built):
+    """Return the weights of `drawn`, but those of `built` in frozen layers."""
+    pairs = zip(drawn.weights, built.weights, strict=True)
+    return [
+        keras.ops.convert_to_numpy(drawn if built.trainable else built) for drawn, built in pairs
+    ]
+
+
+def draw_weights(model: keras.Model, seed: int) -> list[np.ndarray]:
+    """Draw initial weights for all layers that are not frozen, from `seed` alone.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A network that Keras can clone.
+    seed : int
+
+    Returns
+    -------
+    list of ndarray
+        In the order of ``model.get_weights()``; frozen layers keep theirs.
+    """
+    return _unless_frozen(_clone(model, seed), model)
 
 
 _fits = itertools.count(1)
-_idle: OrderedDict[tuple, list[_CompiledModel]] = OrderedDict()  # least recently used first
+_idle: OrderedDict[tuple | None, list[_CompiledModel]] = OrderedDict()  # least recently used first
 _idle_lock = threading.Lock()
 
 
 @contextmanager
-def acquire_model(spec: NetworkSpec) -> Iterator[_CompiledModel]:
+def acquire_model(
+    spec: NetworkSpec,
+    seed: int,
+    learning_rate: float | None = None,
+    start: TrainingState | None = None,
+) -> Iterator[_CompiledModel]:
     """Take a compiled model from the pool for one fit, compiling it if there is none.
 
     It returns to the pool at the end, unless the fit failed.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    seed : int
+        Determines the initial weights, if there is no `start`.
+    learning_rate : float or None, default=None
+        A constant rate; None if `spec.optimizer` has a schedule.
+    start : TrainingState or None, default=None
     """
-    key = spec.key()
+    check_process()
+    built = None if is_named(spec.architecture) else spec.build_for_training(seed)
+    try:
+        key = spec.key(built)
+    except TypeError:  # nobody can tell whether the next network is the same one
+        key = None
     with _idle_lock:
         compiled = _idle[key].pop() if _idle.get(key) else None
-    compiled = compiled or _CompiledModel(spec)
+    if compiled is None:
+        if built is not None:
+            check_probabilities(built, spec.n_classes, spec.architecture)
+        compiled = _CompiledModel(spec, built or spec.build_for_training(seed))
+    compiled.reset(seed, learning_rate, start, built)
     yield compiled
     # Keras's models contain reference cycles: few objects of many megabytes each. Python's garbage
     # collector counts objects, so it would keep them for a long time.
     if next(_fits) % _FITS_PER_COLLECTION == 0:
         gc.collect()
+    if key is None:
+        return
     with _idle_lock:
         _idle.setdefault(key, []).append(compiled)
         _idle.move_to_end(key)
@@ -347,31 +471,6 @@ def acquire_model(spec: NetworkSpec) -> Iterator[_CompiledModel]:
             _idle[oldest] = _idle[oldest][1:]
             if not _idle[oldest]:
                 del _idle[oldest]
-
-
-def initialize_weights(model: keras.Model, seed: int) -> None:
-    """Draw the initial weights of all layers that are not frozen, from `seed` alone.
-
-    Keras's initializers fall back on Python's global generator. Here each gets its own seed
-    instead, so that no global seed has to be set.
-    """
-    seeds = iter(derive_seeds(seed, 2, 100_000))
-    for layer in leaf_layers(model):
-        for name, initializer in sorted(vars(layer).items()):
-            if not (name.endswith("_initializer") and layer.trainable):
-                continue
-            stem = name.removesuffix("_initializer")
-            variable = getattr(layer, stem, None)
-            if variable is None:
-                variable = getattr(layer, f"{stem}_kernel", None)
-            if variable is None and isinstance(layer, keras.layers.DepthwiseConv2D):
-                variable = layer.kernel  # its initializer has another name
-            if not isinstance(initializer, keras.initializers.Initializer) or variable is None:
-                continue
-            config = initializer.get_config()
-            if "seed" in config:
-                initializer = type(initializer).from_config(config | {"seed": int(next(seeds))})
-            variable.assign(initializer(tuple(variable.shape), dtype=variable.dtype))
 
 
 def derive_seeds(seed: int, stream: int, count: int) -> np.ndarray:

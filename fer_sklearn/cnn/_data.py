@@ -15,7 +15,12 @@ from .._utils.pixel_values import check_pixel_range, unit_range
 from .._utils.pixels import check_pixels
 from .._utils.prediction import set_network_attributes
 from .._utils.typing import ArrayLike, Estimator, FloatArray, LabelArray, RandomState
-from .._utils.validation import check_labels, check_soft_targets
+from .._utils.validation import (
+    check_class_totals,
+    check_class_weight,
+    check_labels,
+    check_soft_targets,
+)
 from ..weights import is_weights_file, read_description
 
 __all__ = [
@@ -72,6 +77,7 @@ def check_training_data(
     sample_weight: ArrayLike | None = None,
     *,
     reset: bool,
+    is_partial: bool = False,
     classes: ArrayLike | None = None,
     soft_targets: ArrayLike | None = None,
     auxiliary_targets: ArrayLike | None = None,
@@ -88,6 +94,8 @@ def check_training_data(
         As in :meth:`FERCNNClassifier.fit`.
     reset : bool
         False to compare the data with what the estimator was fitted on.
+    is_partial : bool, default=False
+        Whether these are the images of one of several calls, as for ``partial_fit``.
     classes : array-like of shape (n_classes,) or None
         All labels, if `y` need not contain each of them.
 
@@ -115,10 +123,11 @@ def check_training_data(
     codes = check_labels(labels, estimator.classes_, origin=origin)
     weights = None
     if sample_weight is not None or estimator.class_weight is not None:
-        weights = check_sample_weight(sample_weight, pixels, dtype=np.float32)
-    if estimator.class_weight is not None:
-        factors = compute_sample_weight(estimator.class_weight, labels)
-        weights = weights * factors.astype(np.float32)
+        weights = check_sample_weight(
+            sample_weight, pixels, dtype=np.float32, ensure_non_negative=True
+        )
+        weights = weights * _class_factors(estimator, labels, codes, is_partial=is_partial)
+        check_class_totals(codes, estimator.classes_, weights)
     if soft_targets is not None:
         soft_targets = check_soft_targets(soft_targets, len(codes), estimator.classes_)
     auxiliary_targets = _check_auxiliary_targets(
@@ -126,6 +135,22 @@ def check_training_data(
     )
     estimator.training_rows_ = digest_rows(pixels, earlier)
     return TrainingData(pixels, codes, weights, soft_targets, auxiliary_targets)
+
+
+def _class_factors(estimator, labels, codes, *, is_partial):
+    """Return the class weight of each image, float32; 1 if there are none."""
+    if estimator.class_weight is None:
+        return np.float32(1)
+    if not isinstance(estimator.class_weight, str):
+        factors = check_class_weight(estimator.class_weight, estimator.classes_)
+        return factors.astype(np.float32)[codes]
+    if is_partial:
+        raise ValueError(
+            "class_weight='balanced' counts all images, and partial_fit knows those of one call "
+            "only. Pass numbers, such as sklearn.utils.compute_class_weight('balanced', "
+            "classes=np.unique(y), y=y) of all labels."
+        )
+    return compute_sample_weight("balanced", labels).astype(np.float32)
 
 
 def _check_auxiliary_targets(

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-import sys
-import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import keras
@@ -20,12 +19,20 @@ from scikeras.wrappers import KerasClassifier
 from .._utils.pixel_values import to_unit_floats
 from .._utils.typing import Estimator
 from ..weights import is_weights_file, read_weights
-from ._checkpoints import Checkpoint, CheckpointEachEpoch, EarlyStopping, ReseedEachEpoch
+from ._checkpoints import (
+    Checkpoint,
+    CheckpointEachEpoch,
+    EpochLines,
+    ReseedEachEpoch,
+    restore_callbacks,
+    save_callbacks,
+)
 from ._compiled import (
     NetworkSpec,
     TrainingState,
     acquire_model,
     describe_optimizer,
+    optimizer_classes,
     optimizer_values,
 )
 from ._data import TrainingData
@@ -33,9 +40,8 @@ from ._heads import draw_head
 from .augmentation import augment, mix_up, resolve_augmentation
 
 __all__ = [
-    "EpochBar",
-    "EpochLines",
     "TrainedNetwork",
+    "copy_callbacks",
     "initial_state",
     "network_spec",
     "train",
@@ -44,8 +50,6 @@ __all__ = [
 ]
 
 _VALIDATION_BATCH = 256
-# Without tqdm's counts of steps, so that the scores fit on a narrow terminal.
-_BAR = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
 class TrainedNetwork(NamedTuple):
@@ -109,6 +113,7 @@ def network_spec(
         estimator.loss,
         0 if estimator.auxiliary_classes_ is None else len(estimator.auxiliary_classes_),
         estimator.auxiliary_weight,
+        optimizer_classes(estimator.optimizer),
     )
     return spec, learning_rate
 
@@ -141,6 +146,36 @@ def initial_state(estimator: Estimator, seed: int) -> TrainingState | None:
     return TrainingState(weights)
 
 
+def copy_callbacks(
+    callbacks: Sequence[keras.callbacks.Callback] | None,
+) -> list[keras.callbacks.Callback]:
+    """Return copies of callbacks for one fit, since training changes them.
+
+    Parameters
+    ----------
+    callbacks : sequence of keras.callbacks.Callback or None
+
+    Returns
+    -------
+    list of keras.callbacks.Callback
+
+    Raises
+    ------
+    ValueError
+        If one of them cannot be copied.
+    """
+    copies = [copy.copy(callback) for callback in callbacks or ()]
+    for callback in copies:
+        keras.callbacks.Callback.set_model(callback, None)  # of an earlier training
+    try:
+        return copy.deepcopy(copies)
+    except Exception as error:  # from the code of callbacks
+        raise ValueError(
+            f"callbacks={list(callbacks or ())!r} cannot be copied ({error}), as each fit does so "
+            f"that fits do not share them. Open files and the like in on_train_begin."
+        ) from error
+
+
 def train_all_epochs(
     estimator: Estimator,
     data: TrainingData,
@@ -168,6 +203,7 @@ def train_all_epochs(
     """
     state = checkpoint.read() if checkpoint else None
     if state is not None and state.finished:
+        restore_callbacks(estimator.callbacks_, state.callbacks or ())
         return _loaded(network_spec(estimator)[0], state)
     state = state or start
     is_scheduled = estimator.learning_rate_schedule == "cosine"
@@ -177,6 +213,7 @@ def train_all_epochs(
             continue
         is_resuming = state is not None and first < state.epoch
         if state is not None and not is_resuming:  # each phase starts with a fresh optimizer
+            restore_callbacks(estimator.callbacks_, state.callbacks or ())
             state = TrainingState(state.weights, None, first, state.history)
         spec, learning_rate = network_spec(
             estimator,
@@ -191,17 +228,22 @@ def train_all_epochs(
             learning_rate=None if is_resuming else learning_rate,
             validation=validation,
             start=state,
-            early_stopping=_early_stopping(estimator, validation),
+            patience=estimator.patience if estimator.early_stopping else None,
             # After a schedule the learning rate is zero, and nothing can resume from there.
             keep_optimizer=estimator.save_optimizer and not is_scheduled,
             checkpoint=checkpoint,
             **_training_options(estimator),
         )
-        state = TrainingState(trained.weights(), None, last, trained.history)
-    if checkpoint:
-        checkpoint.write(
-            TrainingState(trained.weights(), None, estimator.epochs, trained.history, finished=True)
+        state = TrainingState(
+            trained.weights(),
+            trained.optimizer,
+            last,
+            trained.history,
+            finished=last == estimator.epochs,
+            callbacks=save_callbacks(estimator.callbacks_) if checkpoint else None,
         )
+        if checkpoint:
+            checkpoint.write(state)
     return trained
 
 
@@ -212,7 +254,7 @@ def _loaded(spec, state):
         weights, head = weights[:-2], weights[-2:]
     model = spec.build()
     model.set_weights(weights)
-    return TrainedNetwork(model, None, state.history, head)
+    return TrainedNetwork(model, state.optimizer, state.history, head)
 
 
 def train_one_epoch(
@@ -233,7 +275,12 @@ def train_one_epoch(
     TrainedNetwork
         With the state of the optimizer.
     """
-    spec, learning_rate = network_spec(estimator, frozen_stages=estimator.frozen_stages)
+    frozen_stages, unfreeze_after = estimator.frozen_stages, estimator.unfreeze_after
+    if start is not None and unfreeze_after is not None and start.epoch >= unfreeze_after:
+        frozen_stages = 0
+        if start.epoch == unfreeze_after:  # as in `fit`, with a fresh optimizer
+            start = replace(start, optimizer=None)
+    spec, learning_rate = network_spec(estimator, frozen_stages=frozen_stages)
     return train(
         spec,
         data,
@@ -266,21 +313,12 @@ def _phases(estimator):
 
 
 def _training_options(estimator):
-    # Copies, because Keras writes the model into callbacks, and fit must not change parameters.
-    callbacks = [copy.copy(callback) for callback in estimator.callbacks or ()]
-    if estimator.verbose:
-        callbacks.append(EpochLines())
     return {
         "batch_size": estimator.batch_size,
         "augmentation": resolve_augmentation(estimator.augmentation),
-        "callbacks": callbacks,
+        "callbacks": estimator.callbacks_,
+        "verbose": bool(estimator.verbose),
     }
-
-
-def _early_stopping(estimator, validation):
-    if estimator.early_stopping and validation is not None:
-        return EarlyStopping(estimator.patience)
-    return None
 
 
 def train(
@@ -294,7 +332,8 @@ def train(
     validation: TrainingData | None = None,
     augmentation: dict | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    early_stopping: EarlyStopping | None = None,
+    verbose: bool = False,
+    patience: int | None = None,
     start: TrainingState | None = None,
     keep_optimizer: bool = False,
     checkpoint: Checkpoint | None = None,
@@ -317,13 +356,17 @@ def train(
     augmentation : dict or None
         As returned by ``resolve_augmentation``.
     callbacks : sequence of keras.callbacks.Callback
-    early_stopping : EarlyStopping or None
+    verbose : bool
+        Whether to print one line per epoch.
+    patience : int or None
+        Number of epochs without a better validation accuracy after which training stops and
+        returns to the best weights. If None, it does not stop early.
     start : TrainingState or None
         If it has an optimizer, its learning rate is kept.
     keep_optimizer : bool
         Whether to return the state of the optimizer.
     checkpoint : Checkpoint or None
-        Written after each epoch, except one that stops training early.
+        Written after each epoch but the last one.
 
     Returns
     -------
@@ -331,22 +374,32 @@ def train(
     """
     first_epoch = start.epoch if start else 0
     history = {name: list(values) for name, values in (start.history if start else {}).items()}
-    callbacks = [ReseedEachEpoch(seed), *callbacks]
-    if early_stopping is not None:
-        early_stopping.resume(start.early_stopping if start else None)
-        callbacks.append(early_stopping)
+    callbacks = list(callbacks)
+    if patience is not None:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                "val_accuracy", mode="max", patience=patience, restore_best_weights=True
+            )
+        )
+    all_callbacks = [*callbacks, EpochLines()] if verbose else list(callbacks)
     if checkpoint is not None:
-        callbacks.append(CheckpointEachEpoch(checkpoint, history, early_stopping))
+        states = start.callbacks if start else None
+        all_callbacks.append(
+            CheckpointEachEpoch(checkpoint, history, first_epoch + epochs, callbacks, states)
+        )
     stream = _batch_stream(data, spec.n_classes, batch_size, seed, augmentation, first_epoch)
-    with acquire_model(spec) as compiled:
-        compiled.reset(seed, learning_rate, start)
-        with compiled.batches_dataset(stream, weighted=data.weights is not None) as batches:
+    with acquire_model(spec, seed, learning_rate, start) as compiled:
+        all_callbacks.insert(0, ReseedEachEpoch(seed, compiled.generator))
+        with (
+            compiled.batches_dataset(stream, weighted=data.weights is not None) as batches,
+            compiled.random_numbers(),
+        ):
             new_history = _StreamClassifier.train(
                 compiled.model,
                 batches,
                 spec.n_classes,
                 epochs=epochs,
-                callbacks=callbacks,
+                callbacks=all_callbacks,
                 initial_epoch=first_epoch,
                 steps_per_epoch=_steps_per_epoch(data, batch_size),
                 validation_data=validation and _as_arrays(validation, spec.n_classes),
@@ -355,6 +408,8 @@ def train(
             history.setdefault(name, []).extend(map(float, values))
         optimizer = optimizer_values(compiled.model.optimizer) if keep_optimizer else None
         model, head = compiled.plain_copy()
+    for callback in callbacks:
+        keras.callbacks.Callback.set_model(callback, None)
     return TrainedNetwork(model, optimizer, history, head)
 
 
@@ -439,71 +494,3 @@ def _shuffled(n, seed, number):
 def _as_arrays(data, n_classes):
     arrays = to_unit_floats(data.pixels), data.targets(n_classes)
     return arrays if data.weights is None else (*arrays, data.weights)
-
-
-class EpochLines(keras.callbacks.Callback):
-    """Print one line per epoch: loss, accuracy and seconds.
-
-    ``FERCNNClassifier(verbose=1)`` adds it.
-
-    Examples
-    --------
-    >>> from fer_sklearn import FERCNNClassifier, make_faces
-    >>> from fer_sklearn.cnn import EpochLines
-    >>> X, y = make_faces(70, size=24, random_state=0, return_X_y=True)
-    >>> clf = FERCNNClassifier(epochs=1, callbacks=[EpochLines()], random_state=0).fit(X, y)
-    epoch   1/1 | training: loss ..., accuracy ... % | ... s
-    """
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Start the clock."""
-        self._began = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Print the line."""
-        logs = logs or {}
-        parts = [f"epoch {epoch + 1:3d}/{self.params['epochs']}"]
-        for prefix, name in (("", "training"), ("val_", "validation")):
-            if f"{prefix}loss" in logs:
-                loss, accuracy = logs[f"{prefix}loss"], logs[f"{prefix}accuracy"]
-                parts.append(f"{name}: loss {loss:.4f}, accuracy {100 * accuracy:5.2f} %")
-        parts.append(f"{time.perf_counter() - self._began:.1f} s")
-        print(" | ".join(parts), flush=True)
-
-
-class EpochBar(keras.callbacks.Callback):
-    """Show a progress bar over all epochs on stderr, with the latest accuracies.
-
-    Pass it in `callbacks`; see :class:`EpochLines`.
-    """
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        """Open the bar."""
-        from tqdm import tqdm
-
-        steps = self.params.get("steps")
-        self._bar = tqdm(
-            total=steps and steps * self.params["epochs"],
-            file=sys.stderr,
-            disable=sys.stderr is None,  # without a console
-            bar_format=_BAR,
-            dynamic_ncols=True,
-        )
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Show the number of the epoch."""
-        self._bar.set_description(f"epoch {epoch + 1}/{self.params['epochs']}")
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Advance the bar by one step."""
-        self._bar.update()
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Show the accuracies."""
-        shown = {"accuracy": "accuracy", "val_accuracy": "validation"}
-        scores = {name: f"{logs[key]:.1%}" for key, name in shown.items() if logs and key in logs}
-        self._bar.set_postfix(scores)
-
-    def on_train_end(self, logs: dict | None = None) -> None:
-        """Close the bar."""
-        self._bar.close()

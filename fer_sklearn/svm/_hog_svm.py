@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.compat import Interval, StrOptions, fit_context, ovr_decision_function
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, RandomState
-from .._utils.validation import check_known_keys
+from .._utils.validation import check_class_weight
 from ..features import make_pca
 from ._least_squares import BaseSVM, gaussian_kernel
 
@@ -335,9 +335,7 @@ class HOGSVMClassifier(BaseSVM):
     def _weight_by_position(self) -> dict[int, float] | str | None:
         if not isinstance(self.class_weight, dict):
             return self.class_weight
-        labels = self.classes_.tolist()
-        check_known_keys("class_weight", self.class_weight, labels)
-        return {i: self.class_weight.get(label, 1.0) for i, label in enumerate(labels)}
+        return dict(enumerate(check_class_weight(self.class_weight, self.classes_)))
 
 
 def _weights_of_labels(soft: FloatArray, sample_weight: FloatArray | None) -> FloatArray:

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._utils.compat import Interval, StrOptions, check_sample_weight, fit_context
 from .._utils.cross_validation import digest_rows
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, RandomState
-from .._utils.validation import check_soft_targets
+from .._utils.validation import check_class_totals, check_class_weight, check_soft_targets
 from ..features import make_pca
 
 __all__ = ["BaseSVM", "Cholesky", "LSSVMClassifier", "gaussian_kernel"]
@@ -101,6 +101,8 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         counted, weight = np.ones(len(labels), bool), None
         if sample_weight is not None or fill_weight:
             weight = check_sample_weight(sample_weight, features, ensure_non_negative=True)
+            classes, codes = np.unique(labels, return_inverse=True)
+            check_class_totals(codes, classes, weight)
             counted = weight > 0
             features, labels, weight = features[counted], labels[counted], weight[counted]
         self.training_rows_ = digest_rows(features)
@@ -294,12 +296,7 @@ class LSSVMClassifier(BaseSVM):
         assert weight is not None
         sides = self._fit_sides(features)
         self.gamma_ = self._kernel_coefficient(np.vstack(sides), np.tile(weight, len(sides)))
-        weight = weight * compute_class_weight(
-            self.class_weight,
-            classes=self.classes_,
-            y=self.classes_[codes],
-            sample_weight=weight,
-        ).take(codes)
+        weight = weight * self._class_factors(codes, weight)[codes]
         targets = np.eye(len(self.classes_))[codes] if soft is None else soft
         targets = targets.astype(features.dtype)
         self.intercept_ = np.average(targets, axis=0, weights=weight).astype(targets.dtype)
@@ -353,6 +350,17 @@ class LSSVMClassifier(BaseSVM):
     def _calibrated_probabilities(self, X: FloatArray) -> FloatArray:
         assert self.temperature_ is not None
         return softmax(self._scores(X) / self.temperature_, axis=1)
+
+    def _class_factors(self, codes, weight):
+        """Return the factor on the weights of each class."""
+        if isinstance(self.class_weight, dict):
+            return check_class_weight(self.class_weight, self.classes_)
+        return compute_class_weight(
+            self.class_weight,
+            classes=self.classes_,
+            y=self.classes_[codes],
+            sample_weight=weight,
+        )
 
     def _fit_sides(self, X: FloatArray) -> list[FloatArray]:
         """Return the (reduced) features of the images, and those of their mirror images."""

@@ -1,20 +1,24 @@
 """Interrupted training resumes and ends with the same result."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+import types
 from functools import partial
 
 import keras
 import numpy as np
 import pytest
+from networks import small_network
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from fer_sklearn import FERCNNClassifier, make_faces
+from fer_sklearn.cnn import EpochBar, EpochLines
 from fer_sklearn.cnn._checkpoints import Checkpoint, fingerprint
 from fer_sklearn.cnn._compiled import TrainingState
 
@@ -28,27 +32,37 @@ PARAMETERS = {
 }
 
 
-class Stop(keras.callbacks.Callback):
-    """Interrupt training at the start of an epoch."""
-
-    def __init__(self, epoch):
-        super().__init__()
-        self._epoch = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self._epoch:
-            raise KeyboardInterrupt
+class KilledError(BaseException):
+    """What `kill -9` is to a process."""
 
 
-class Count(keras.callbacks.Callback):
-    """Record which epochs are trained; copies share the list."""
+def killed_after(monkeypatch, n_steps):
+    """Let training end at a step of the checkpoint's sequence; return the steps that it took.
 
-    def __init__(self):
-        super().__init__()
-        self.epochs = []
+    Each state that is written is two steps: its contents are on the disk, and they take the place
+    of the previous ones.
+    """
+    steps = []
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epochs.append(epoch)
+    def step(name):
+        steps.append(name)
+        if len(steps) == n_steps:
+            raise KilledError
+
+    replace = os.replace
+
+    def replace_later(source, target):
+        step("written")
+        replace(source, target)
+        step("replaced")
+
+    monkeypatch.setattr("fer_sklearn._utils.files.os.replace", replace_later)
+    return steps
+
+
+def epochs_of(text):
+    """The epochs that `verbose=1` printed, counted from 0."""
+    return [int(line.split("/")[0].split()[1]) - 1 for line in text.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +71,11 @@ def data():
 
 
 def interrupt(parameters, data, epoch):
-    with pytest.raises(KeyboardInterrupt):
-        FERCNNClassifier(**parameters, callbacks=[Stop(epoch)]).fit(*data)
+    """Train until the checkpoint of an epoch is written."""
+    with pytest.MonkeyPatch.context() as patch:
+        killed_after(patch, 2 * epoch)
+        with pytest.raises(KilledError):
+            FERCNNClassifier(**parameters).fit(*data)
 
 
 def assert_same_fit(first, second):
@@ -81,15 +98,73 @@ def assert_same_fit(first, second):
     ],
     ids=["cosine", "early stopping", "adam", "weighted"],
 )
-def test_resumes_where_it_was_interrupted(data, tmp_path, more):
+def test_resumes_where_it_was_interrupted(data, tmp_path, capsys, more):
     parameters = PARAMETERS | more
     whole = FERCNNClassifier(**parameters).fit(*data)
     parameters["checkpoint_dir"] = tmp_path
     interrupt(parameters, data, epoch=2)
-    count = Count()
-    resumed = FERCNNClassifier(**parameters, callbacks=[count]).fit(*data)
-    assert count.epochs[0] == 2
+    resumed = FERCNNClassifier(**parameters, verbose=1).fit(*data)
+    assert epochs_of(capsys.readouterr().out)[0] == 2
     assert_same_fit(resumed, whole)
+
+
+class Decay(keras.callbacks.Callback):
+    """Lower the learning rate in steps that it counts itself, from where each training began."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+        self.rates = []
+
+    def on_train_begin(self, logs=None):
+        self.rates = []
+        self.steps = np.zeros(2, int)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.steps[0] += 1
+        rate = 0.05 * self.factor ** int(self.steps[0])
+        self.model.optimizer.learning_rate = rate
+        self.rates.append(rate)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("unfreeze_after", [None, 2])
+def test_a_kill_at_each_step_ends_with_the_same_weights(
+    data, tmp_path, monkeypatch, early_stopping, unfreeze_after
+):
+    small = {"architecture": small_network, "batch_size": 35, "save_optimizer": True}
+    first = FERCNNClassifier(**PARAMETERS | small | {"epochs": 1}).fit(*data)
+    path = tmp_path / "first.weights.h5"
+    first.model_.save_weights(path)
+    parameters = PARAMETERS | small | {"learning_rate_schedule": None, "epochs": 5}
+    parameters |= {"callbacks": [Decay(0.5)], "validation_fraction": 0.3, "learning_rate": 0.3}
+    parameters |= {"early_stopping": early_stopping, "patience": 1, "initial_weights": path}
+    if unfreeze_after:
+        parameters |= {"frozen_stages": 1, "unfreeze_after": unfreeze_after}
+    whole = FERCNNClassifier(**parameters).fit(*data)
+    with monkeypatch.context() as patch:
+        steps = killed_after(patch, 0)
+        FERCNNClassifier(**parameters, checkpoint_dir=tmp_path / "counted").fit(*data)
+        n_steps = len(steps)
+    assert n_steps >= 4
+    for n in range(1, n_steps + 1):
+        folder = tmp_path / str(n)
+        with monkeypatch.context() as patch:
+            killed_after(patch, n)
+            with pytest.raises(KilledError):
+                FERCNNClassifier(**parameters, checkpoint_dir=folder).fit(*data)
+        for _ in range(2):  # the rest, and what was finished
+            resumed = FERCNNClassifier(**parameters, checkpoint_dir=folder).fit(*data)
+            assert_same_fit(resumed, whole)
+            assert resumed.callbacks_[0].rates == whole.callbacks_[0].rates
+        assert_same_fit(resumed.partial_fit(*data), clone_of(whole).partial_fit(*data))
+        assert [file.suffix for file in folder.iterdir()] == [".npz"]
+
+
+def clone_of(fitted):
+    """A copy that can be trained further, while `fitted` stays as it is."""
+    return pickle.loads(pickle.dumps(fitted))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +183,7 @@ def test_resumes_before_and_after_unfreezing(data, tmp_path, epoch):
 
 
 @pytest.mark.slow
-def test_kill_minus_nine(data, tmp_path):
+def test_kill_minus_nine(data, tmp_path, capsys):
     code = f"""
         import sys
         from fer_sklearn import FERCNNClassifier, make_faces
@@ -126,19 +201,17 @@ def test_kill_minus_nine(data, tmp_path):
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    count = Count()
     parameters = PARAMETERS | {"epochs": 40}
-    resumed = FERCNNClassifier(**parameters, checkpoint_dir=tmp_path, callbacks=[count]).fit(*data)
-    assert 0 < len(count.epochs) < 40
+    resumed = FERCNNClassifier(**parameters, checkpoint_dir=tmp_path, verbose=1).fit(*data)
+    assert 0 < len(epochs_of(capsys.readouterr().out)) < 40
     assert_same_fit(resumed, FERCNNClassifier(**parameters).fit(*data))
 
 
-def test_a_finished_fit_is_loaded(data, tmp_path):
+def test_a_finished_fit_is_loaded(data, tmp_path, capsys):
     classifier = FERCNNClassifier(**PARAMETERS, checkpoint_dir=tmp_path)
     first = clone(classifier).fit(*data)
-    count = Count()
-    again = classifier.set_params(callbacks=[count]).fit(*data)
-    assert count.epochs == []
+    again = classifier.set_params(verbose=1).fit(*data)
+    assert capsys.readouterr().out == ""
     assert_same_fit(again, first)
     np.testing.assert_array_equal(again.predict_proba(data[0]), first.predict_proba(data[0]))
 
@@ -199,7 +272,7 @@ STATE = TrainingState(
     [np.int64(7) * np.ones(())],
     3,
     history={"loss": [2.0, 1.5, 1.25]},
-    early_stopping={"wait": 1, "best": 0.5, "best_epoch": 1, "best_weights": [np.zeros(2)]},
+    callbacks=[{}, {"wait": 1, "best": np.float32(0.5), "pairs": {(1, "a"): [None, {2}]}}],
 )
 
 
@@ -211,8 +284,8 @@ def test_written_weights_are_read_back(tmp_path):
     np.testing.assert_array_equal(state.weights[1], STATE.weights[1])
     assert state.optimizer[0] == 7
     assert (state.epoch, state.history, state.finished) == (3, STATE.history, False)
-    np.testing.assert_array_equal(state.early_stopping.pop("best_weights")[0], np.zeros(2))
-    assert state.early_stopping == {"wait": 1, "best": 0.5, "best_epoch": 1}
+    assert state.callbacks == STATE.callbacks
+    assert isinstance(state.callbacks[1]["best"], np.float32)
     assert [path.name for path in tmp_path.iterdir()] == ["name.npz"]
 
 
@@ -224,14 +297,194 @@ def test_a_damaged_file_says_so(tmp_path):
         checkpoint.read()
 
 
-def builder(meta, width=4):
-    raise NotImplementedError
+def test_the_fingerprint_knows_which_array_is_which():
+    array = np.ones((3, 2))
+    names = [fingerprint({}, {name: array}) for name in ("soft_targets", "auxiliary_targets")]
+    assert len(set(names)) == 2
+    assert names[0] == fingerprint({}, {"none": None, "soft_targets": array.copy()})
 
 
-def test_fingerprint_of_functions():
-    names = [
-        fingerprint({"architecture": value}, [])
-        for value in (builder, partial(builder, width=5), partial(builder, width=6), "conv3")
-    ]
-    assert len(set(names)) == 4
-    assert names[1] == fingerprint({"architecture": partial(builder, width=5)}, [])
+# What a checkpoint belongs to
+
+
+def network(meta, activation="relu", width=4):
+    layers = [keras.Input(meta["input_shape"]), keras.layers.Flatten()]
+    layers.append(keras.layers.Dense(width, activation=activation))
+    return keras.Sequential([*layers, keras.layers.Dense(meta["n_classes"], "softmax")])
+
+
+def closure(activation):
+    def net(meta):
+        return network(meta, activation)
+
+    return net
+
+
+def edited(factor):
+    """The same cell of a notebook, before and after an edit."""
+    names = {"keras": keras}
+    source = f"""
+class Scaled(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * {factor}
+
+def net(meta):
+    layers = [keras.Input(meta["input_shape"]), keras.layers.Flatten(), Scaled()]
+    return keras.Sequential([*layers, keras.layers.Dense(meta["n_classes"], "softmax")])
+"""
+    exec(source, names)
+    return names["net"]
+
+
+def with_lambda(function):
+    def net(meta):
+        layers = [keras.Input(meta["input_shape"]), keras.layers.Flatten()]
+        layers.append(keras.layers.Lambda(function, output_shape=lambda shape: shape))
+        return keras.Sequential([*layers, keras.layers.Dense(meta["n_classes"], "softmax")])
+
+    return net
+
+
+def frozen(value):
+    def net(meta):
+        layer = keras.layers.Dense(4, trainable=False)
+        layers = [keras.Input(meta["input_shape"]), keras.layers.Flatten(), layer]
+        model = keras.Sequential([*layers, keras.layers.Dense(meta["n_classes"], "softmax")])
+        layer.set_weights([np.full((256, 4), value), np.zeros(4)])
+        return model
+
+    return net
+
+
+SCALE = 2.0
+
+
+def scaled(inputs):
+    return inputs * SCALE
+
+
+def set_scale(value):
+    """A function that reads another value of a global variable."""
+    return types.FunctionType(scaled.__code__, {"SCALE": value, "__name__": __name__}, "scaled")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (closure("relu"), closure("tanh")),
+        (partial(network, width=4), partial(network, width=5)),
+        (lambda meta: network(meta, "relu"), lambda meta: network(meta, "tanh")),
+        (edited(1.0), edited(2.0)),
+        (with_lambda(lambda x: 2 * x), with_lambda(lambda x: 3 * x)),
+        (with_lambda(set_scale(2.0)), with_lambda(set_scale(3.0))),
+        (frozen(0.01), frozen(0.02)),
+    ],
+    ids=["closure", "partial", "lambda", "edited", "Lambda layer", "global", "frozen weights"],
+)
+def test_another_network_has_another_checkpoint(data, tmp_path, first, second):
+    settings = {"epochs": 1, "random_state": 0}
+    kept = settings | {"checkpoint_dir": tmp_path}
+    FERCNNClassifier(architecture=first, **kept).fit(*data)
+    resumed = FERCNNClassifier(architecture=second, **kept).fit(*data)
+    assert_same_fit(resumed, FERCNNClassifier(architecture=second, **settings).fit(*data))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: closure("relu"),
+        lambda: partial(network, width=5),
+        lambda: edited(2.0),
+        lambda: with_lambda(lambda x: 2 * x),
+        lambda: frozen(0.01),
+    ],
+    ids=["closure", "partial", "edited", "Lambda layer", "frozen weights"],
+)
+def test_the_same_network_has_the_same_checkpoint(data, tmp_path, capsys, make):
+    settings = {"epochs": 1, "random_state": 0, "checkpoint_dir": tmp_path, "verbose": 1}
+    fitted = [FERCNNClassifier(architecture=make(), **settings).fit(*data) for _ in range(2)]
+    assert_same_fit(*fitted)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert epochs_of(capsys.readouterr().out) == [0]
+
+
+@pytest.mark.parametrize(
+    "callbacks",
+    [
+        [keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)],
+        [keras.callbacks.LearningRateScheduler(lambda epoch: 0.2)],
+        [keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None)],
+        [Decay(0.5)],
+        [Decay(0.25)],
+    ],
+)
+def test_callbacks_belong_to_a_checkpoint(data, tmp_path, callbacks):
+    settings = {"architecture": small_network, "epochs": 1, "random_state": 0}
+    settings["checkpoint_dir"] = tmp_path
+    others = [[], [keras.callbacks.TerminateOnNaN()], [Decay(0.75)]]
+    for other in [*others, callbacks, callbacks]:
+        FERCNNClassifier(callbacks=other, **settings).fit(*data)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_callbacks_that_only_watch_do_not_matter(data, tmp_path):
+    settings = {"architecture": small_network, "epochs": 2, "random_state": 0}
+    settings["checkpoint_dir"] = tmp_path / "checkpoints"
+    log = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
+    for callbacks in (None, [EpochLines()], [EpochBar()], [log]):
+        FERCNNClassifier(callbacks=callbacks, **settings).fit(*data)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+
+
+class Draws(keras.callbacks.Callback):
+    """Its numbers would start over after an interruption."""
+
+    def on_train_begin(self, logs=None):
+        self.rng = np.random.default_rng(0)
+
+
+class Locked(keras.callbacks.Callback):
+    """It has nothing to compare it by."""
+
+    def __init__(self):
+        super().__init__()
+        self.view = memoryview(b"")
+
+    def __deepcopy__(self, memo):
+        return Locked()
+
+
+@pytest.mark.parametrize(
+    ("callback", "kept"), [(Draws(), "a Generator"), (Locked(), "a memoryview")]
+)
+def test_a_callback_that_cannot_be_resumed(data, tmp_path, callback, kept):
+    classifier = FERCNNClassifier(
+        epochs=3, callbacks=[EpochLines(), callback], random_state=0, checkpoint_dir=tmp_path
+    )
+    with pytest.raises(ValueError, match=rf"callbacks\[1\], a {type(callback).__name__}.*{kept}"):
+        classifier.fit(*data)
+    classifier.set_params(checkpoint_dir=None).fit(*data)
+
+
+def test_a_network_that_cannot_be_described(data, tmp_path):
+    class Halved(keras.layers.Layer):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def call(self, inputs):
+            return inputs * self.factor[0]
+
+        def get_config(self):
+            raise NotImplementedError("no config")
+
+    def net(meta):
+        layers = [keras.Input(meta["input_shape"]), keras.layers.Flatten(), Halved([0.5])]
+        return keras.Sequential([*layers, keras.layers.Dense(meta["n_classes"], "softmax")])
+
+    classifier = FERCNNClassifier(architecture=net, epochs=1, random_state=0)
+    classifier.fit(*data)
+    classifier.set_params(checkpoint_dir=tmp_path)
+    with pytest.raises(ValueError, match=r"a network that can be described.*a method get_config"):
+        classifier.fit(*data)

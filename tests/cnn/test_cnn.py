@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+from functools import partial
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from networks import small_network
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import StratifiedKFold, check_cv, cross_val_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, check_cv, cross_val_score
 
 from fer_sklearn import FERCNNClassifier, make_faces
 from fer_sklearn.cnn import EpochBar
@@ -231,6 +232,54 @@ def test_images_with_zero_weight_are_ignored(small_faces):
     assert classifier.score(X, y) > 0.8
 
 
+def test_class_weights_of_a_batch_without_the_class(small_faces):
+    X, y = small_faces
+    some = y != "happy"
+    classes = np.unique(y)
+    weighted = quick(class_weight={"happy": 5.0, "sad": 2.0})
+    weighted.partial_fit(X[some], y[some], classes=classes)
+    weights = np.where(y == "sad", 2.0, 1.0)
+    plain = quick().partial_fit(X[some], y[some], classes=classes, sample_weight=weights[some])
+    assert_same_weights(weighted, plain)
+
+
+def test_partial_fit_cannot_count_for_balanced_weights(small_faces):
+    with pytest.raises(ValueError, match=r"class_weight='balanced' counts all images.*one call"):
+        quick(class_weight="balanced").partial_fit(*small_faces)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({"hapy": 2.0}, r"unknown key\(s\) 'hapy'.*Did you mean 'happy'"),
+        ({"contempt": 2.0}, r"class_weight has the unknown key\(s\) 'contempt'"),
+        ({"happy": -1.0}, r"class_weight\['happy'\]=-1.0 must be a number of at least 0"),
+        ({"happy": np.nan}, r"class_weight\['happy'\]=nan must be a number of at least 0"),
+    ],
+)
+def test_wrong_class_weights(small_faces, class_weight, message):
+    with pytest.raises(ValueError, match=message):
+        quick(class_weight=class_weight).fit(*small_faces)
+
+
+@pytest.mark.parametrize(("value", "message"), [(-1.0, "[Nn]egative"), (np.nan, "NaN")])
+def test_wrong_sample_weights(small_faces, value, message):
+    weights = np.ones(280)
+    weights[3] = value
+    with pytest.raises(ValueError, match=message):
+        quick().fit(*small_faces, sample_weight=weights)
+
+
+def test_a_class_without_weight_is_named(small_faces):
+    X, y = small_faces
+    with pytest.warns(UserWarning, match=r"All images of 'happy', 'sad' have the weight 0"):
+        quick(epochs=1).fit(X, y, sample_weight=~np.isin(y, ["happy", "sad"]) * 1.0)
+    with pytest.warns(UserWarning, match=r"All images of 'happy' have the weight 0"):
+        quick(epochs=1, class_weight={"happy": 0.0}).fit(X, y)
+    with pytest.raises(ValueError, match=r"All images have the weight 0"):
+        quick(class_weight=dict.fromkeys(np.unique(y), 0.0)).fit(X, y)
+
+
 def test_class_weight_is_a_factor_on_sample_weight(small_faces):
     X, y = small_faces
     factors = {"happy": 2.0, "sad": 0.5}
@@ -335,6 +384,32 @@ def test_partial_fit_of_some_classes(small_faces):
     assert set(classifier.predict(X[some])) <= {"happy", "surprise"}
 
 
+def own_network(meta, activation="relu"):
+    layers = [keras.Input(meta["input_shape"]), keras.layers.Flatten()]
+    layers.append(keras.layers.Dense(8, activation=activation))
+    return keras.Sequential([*layers, keras.layers.Dense(meta["n_classes"], "softmax")])
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_continuing_with_another_architecture_is_refused(small_faces, method):
+    X, y = small_faces
+    relu, tanh = partial(own_network), partial(own_network, activation="tanh")
+    classifier = quick(architecture=relu, epochs=1, warm_start=True).fit(X, y)
+    getattr(classifier.set_params(architecture=partial(own_network)), method)(X, y)
+    with pytest.raises(ValueError, match=r"architecture=.* is another one than that of the fitted"):
+        getattr(classifier.set_params(architecture=tanh), method)(X, y)
+    with pytest.raises(ValueError, match=r"images of 12×12 pixels"):
+        getattr(classifier.set_params(architecture=relu), method)(X[:, ::2, ::2], y)
+    with pytest.raises(ValueError, match=r"label\(s\) 'bored'"):
+        getattr(classifier, method)(X[:2], ["bored", "sad"])
+
+
+def test_continuing_with_other_dropout_and_precision(small_faces):
+    classifier = quick(epochs=1, warm_start=True).fit(*small_faces)
+    classifier.set_params(dropout=0.1, dtype_policy="mixed_bfloat16").fit(*small_faces)
+    assert classifier.n_iter_ == 1
+
+
 def test_partial_fit_of_an_unknown_label(small_faces):
     classifier = quick().partial_fit(*small_faces)
     with pytest.raises(ValueError, match=r"label\(s\) 'bored', which were not among the classes"):
@@ -344,19 +419,52 @@ def test_partial_fit_of_an_unknown_label(small_faces):
 # Callbacks and printed output
 
 
-def test_callbacks_are_shallow_copies(small_faces):
-    class Losses(keras.callbacks.Callback):
+class Losses(keras.callbacks.Callback):
+    """Collect the losses."""
+
+    def __init__(self):
+        super().__init__()
+        self.losses = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.losses.append(logs["loss"])
+
+
+def test_callbacks_are_copies(small_faces):
+    callback = Losses()
+    classifier = quick(callbacks=[callback]).fit(*small_faces)
+    assert classifier.callbacks_[0].losses == classifier.history_["loss"]
+    assert classifier.callbacks_[0].model is None
+    assert callback.losses == []
+    assert callback.model is None
+    assert not hasattr(pickle.loads(pickle.dumps(classifier)), "callbacks_")
+
+
+@pytest.mark.slow
+def test_a_search_over_instances_has_independent_fits(small_faces):
+    parameters = {
+        "optimizer": [keras.optimizers.Adam(1e-3), keras.optimizers.SGD(0.05, momentum=0.9)],
+        "callbacks": [[Losses()], [Losses(), keras.callbacks.ReduceLROnPlateau("loss")]],
+    }
+    before = [optimizer.get_config() for optimizer in parameters["optimizer"]]
+    search = GridSearchCV(quick(epochs=1), parameters, cv=2, refit=False).fit(*small_faces)
+    scores = search.cv_results_["mean_test_score"]
+    for candidate, score in zip(search.cv_results_["params"], scores, strict=True):
+        alone = cross_val_score(quick(epochs=1, **candidate), *small_faces, cv=2)
+        assert alone.mean() == score
+    assert [optimizer.get_config() for optimizer in parameters["optimizer"]] == before
+    assert [optimizer.built for optimizer in parameters["optimizer"]] == [False, False]
+    assert parameters["callbacks"][0][0].losses == []
+
+
+def test_a_callback_that_cannot_be_copied(small_faces, tmp_path):
+    class Log(keras.callbacks.Callback):
         def __init__(self):
             super().__init__()
-            self.losses = []
+            self.file = open(tmp_path / "log", "w")  # noqa: SIM115
 
-        def on_epoch_end(self, epoch, logs=None):
-            self.losses.append(logs["loss"])
-
-    callback = Losses()
-    quick(callbacks=[callback]).fit(*small_faces)
-    assert len(callback.losses) == 2
-    assert callback.model is None
+    with pytest.raises(ValueError, match=r"callbacks=.*cannot be copied .*in on_train_begin"):
+        quick(callbacks=[Log()]).fit(*small_faces)
 
 
 def test_one_line_per_epoch(small_faces, capsys):

@@ -60,7 +60,7 @@ def test_others_stay_as_they_are(options):
 def test_training_uses_it_and_keeps_a_plain_keras_model(small_faces):
     optimizer, _ = describe_optimizer("sgd", 0.1, weight_decay=0, cosine_steps=None)
     spec = NetworkSpec(normalized, None, (24, 24, 1), 7, optimizer, 0.0, "float32")
-    kinds = {type(layer) for layer in _CompiledModel(spec).model.layers}
+    kinds = {type(layer) for layer in _CompiledModel(spec, spec.build_for_training()).model.layers}
     assert FusedBatchNormalization in kinds
     assert keras.layers.BatchNormalization not in kinds
     fitted = FERCNNClassifier(architecture=normalized, epochs=1, random_state=0).fit(*small_faces)

@@ -5,7 +5,7 @@ import pytest
 
 from fer_sklearn import FERCNNClassifier, make_cnn_pipeline
 
-LEARNER = {"epochs": 12, "batch_size": 32, "learning_rate": 2e-3, "dropout": 0.0, "random_state": 0}
+LEARNER = {"epochs": 16, "batch_size": 32, "learning_rate": 2e-3, "dropout": 0.0, "random_state": 0}
 
 
 def one_hot(y):

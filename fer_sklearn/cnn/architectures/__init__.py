@@ -18,14 +18,17 @@ from ._build import (
     resolve_architecture,
     split_stages,
 )
-from ._plain import conv3, conv4_dense3, conv4_wide, vgg_elu
-from ._residual import (
+from ._named import (
+    conv3,
+    conv4_dense3,
+    conv4_wide,
     mini_xception,
     resnet_se,
     resnet_se_tiny,
     resnet_se_v2,
     resnet_se_v2_tiny,
     resnet_se_wide,
+    vgg_elu,
 )
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Networks of ``keras.applications`` on grayscale faces, to fine-tune or train from scratch.
+"""Networks of ``keras.applications`` on grayscale faces, and weights files that Keras wrote.
 
 Each consists of a conversion of the pixels, the application without its top as one layer named
 ``"backbone"``, and a new output. The conversion does not depend on the weights, so weights can
@@ -7,16 +7,21 @@ be copied between networks, regardless of the weights they were built with.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 from keras import layers
 
 from ..._utils.typing import PathLike
-from ._common import Meta, classifier, download, drop, load_file
+from ._named import Meta, channels_last, classifier, drop
 
+# What Keras raises if a file is not HDF5, or belongs to another network.
+_UNFIT = (ValueError, OSError, KeyError, TypeError, AttributeError, IndexError)
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
+@channels_last()
 def mobilenet_v3_small(
     meta: Meta, dropout: float = 0.2, weights: PathLike | None = None, size: int = 96
 ) -> keras.Model:
@@ -71,6 +76,7 @@ def mobilenet_v3_small(
     return _network(meta, dropout, backbone, layers.Rescaling(2.0, -1.0, dtype="float32"))
 
 
+@channels_last()
 def efficientnet_b0(
     meta: Meta, dropout: float = 0.2, weights: PathLike | None = None, size: int = 96
 ) -> keras.Model:
@@ -177,3 +183,73 @@ def _network(meta, dropout, backbone, scaling):
     # The only layer that a backbone's file does not contain. The seed makes networks that start
     # from the same file start with the same weights.
     return classifier(inputs, x, meta, kernel_initializer=keras.initializers.GlorotUniform(seed=0))
+
+
+def check_path(weights: PathLike) -> Path:
+    """Return the path of a weights file, which must exist and have the right suffix.
+
+    Raises
+    ------
+    ValueError
+        If the name does not end in ``.h5``.
+    FileNotFoundError
+        If the file does not exist.
+    """
+    path = Path(weights)
+    if path.suffix != ".h5":
+        raise ValueError(
+            f"initial_weights={str(weights)!r} is not the name of a Keras weights file; expected "
+            f"None, 'imagenet' or a path that ends in '.weights.h5' or '.h5'."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"initial_weights={str(weights)!r} does not exist. Pass the path of a weights "
+            f"file, or None to draw the weights."
+        )
+    return path
+
+
+def load_file(model: keras.Model, weights: PathLike, *, owner: str, expected: str) -> None:
+    """Load the weights of `model` from a file.
+
+    Parameters
+    ----------
+    model : keras.Model
+    weights : str or path-like
+    owner, expected : str
+        What the model is, and which files fit it, for the error message.
+
+    Raises
+    ------
+    ValueError
+        If the file is not HDF5, or does not fit the model, which is then unusable.
+    FileNotFoundError
+        If the file does not exist.
+    """
+    path = check_path(weights)
+    try:
+        model.load_weights(path)
+    except _UNFIT as error:
+        # Keras adds an example of many lines.
+        reason = " ".join(str(error).split()).partition(" Example")[0].rstrip(".")
+        raise ValueError(
+            f"initial_weights={str(weights)!r} does not fit {owner}: {reason}. Expected {expected}."
+        ) from error
+
+
+def download(name: str, url: str, md5: str) -> str:
+    """Download a weights file, unless Keras has it in its cache, and return its path.
+
+    Raises
+    ------
+    OSError
+        If it cannot be downloaded.
+    """
+    try:
+        return keras.utils.get_file(name, url + name, cache_subdir="models", file_hash=md5)
+    except Exception as error:  # Keras raises nothing more specific
+        raise OSError(
+            f"initial_weights='imagenet' could not be downloaded ({error}). Download "
+            f"{url}{name} on a computer that is online, and pass its path as initial_weights; or "
+            f"leave initial_weights=None to draw the weights."
+        ) from error

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import inspect
+import os
+import random
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
 
 import keras
+import numpy as np
 
+from ..._utils.compat import get_global_attribute, set_global_attribute
 from ..._utils.typing import PathLike
 from ..._utils.validation import suggestion
-from ._backbones import efficientnet_b0, mobilenet_v3_small
-from ._common import Meta, check_path, load_file
-from ._plain import conv3, conv4_dense3, conv4_wide, vgg_elu
-from ._residual import (
+from ._backbones import check_path, efficientnet_b0, load_file, mobilenet_v3_small
+from ._named import (
+    Meta,
+    channels_last,
+    conv3,
+    conv4_dense3,
+    conv4_wide,
     mini_xception,
     resnet_se,
     resnet_se_tiny,
     resnet_se_v2,
     resnet_se_v2_tiny,
     resnet_se_wide,
+    vgg_elu,
 )
 
 # A stage ends where the resolution falls to this fraction. Unpadded convolutions reduce it less.
 _FALL = 0.6
+
+# Probabilities that a network computes sum to 1 up to rounding, which is coarse in half precision.
+_SUM_TOLERANCE, _SUM_TOLERANCE_IN_HALF = 1e-3, 2e-2
+
+#: Keras's name of the generator that its random functions use unless they get a seed.
+KERAS_GENERATOR = "global_seed_generator"
+
+# Whether one thread has isolated itself, and in which process Keras was used.
+_isolation: dict[str, int] = {"is_on": False, "process": 0}
 
 #: The named architectures: their builders by name.
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
@@ -111,10 +129,78 @@ def build_model(
         builder = partial(builder, weights=weights)
     elif weights is not None:
         _check_file(weights, name)
-    model = _checked(builder(meta), name, meta)
+    with isolated():
+        model = _checked(builder(meta), name, meta)
     if weights is not None and not loads:
         _load_network(model, weights, name, meta)
     return model
+
+
+@contextmanager
+def isolated(seed: int | None = None) -> Iterator[None]:
+    """Build networks here from random numbers of their own, and with channels last.
+
+    Keras draws the seeds of initialisers from Python's global generator, and layers and functions
+    of users may draw from NumPy's or Keras's. All of them get other states here, and theirs back
+    at the end.
+
+    Parameters
+    ----------
+    seed : int or None, default=None
+        Determines all random numbers. If None, nothing does. Ignored where one isolation is
+        within another.
+
+    Yields
+    ------
+    None
+        For one thread at a time.
+
+    Raises
+    ------
+    RuntimeError
+        In a process that was forked after Keras was used.
+    """
+    check_process()
+    with channels_last():
+        if _isolation["is_on"]:
+            yield
+            return
+        own = random.Random(seed)
+        states = random.getstate(), np.random.get_state()  # noqa: NPY002 - others may use it
+        generator = get_global_attribute(KERAS_GENERATOR)
+        random.setstate(own.getstate())
+        numpy_state = np.random.RandomState(own.getrandbits(32)).get_state()
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        set_global_attribute(KERAS_GENERATOR, None)
+        _isolation["is_on"] = True
+        try:
+            yield
+        finally:
+            _isolation["is_on"] = False
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+            set_global_attribute(KERAS_GENERATOR, generator)
+
+
+def check_process() -> None:
+    """Refuse to use Keras in a process that was forked after it was used.
+
+    The threads of TensorFlow and JAX do not exist in the child, which would wait for them for ever.
+
+    Raises
+    ------
+    RuntimeError
+    """
+    process = os.getpid()
+    parent = _isolation["process"] or process
+    if parent != process and keras.backend.backend() != "torch":
+        raise RuntimeError(
+            f"Keras was used in process {parent} before this one was forked from it, and would "
+            f"wait here for ever. Start processes with multiprocessing.get_context('spawn') or "
+            f"joblib's 'loky', or predict on LiteRT, with load_pretrained(runtime='litert') or "
+            f"load_exported."
+        )
+    _isolation["process"] = process
 
 
 def resolve_architecture(
@@ -170,6 +256,55 @@ def architecture_key(architecture: str | Callable[..., keras.Model]) -> Hashable
     except TypeError:  # an argument is a list, for example
         return builder
     return key
+
+
+def is_named(architecture: str | Callable[..., keras.Model]) -> bool:
+    """Return whether an architecture is one of the package's own, with any arguments."""
+    builder = resolve_architecture(architecture)
+    while isinstance(builder, partial):
+        builder = builder.func
+    return builder in ARCHITECTURES.values()
+
+
+def check_probabilities(
+    model: keras.Model, n_classes: int, architecture: str | Callable[..., keras.Model]
+) -> None:
+    """Refuse a network whose outputs are not probabilities.
+
+    Parameters
+    ----------
+    model : keras.Model
+        It computes a few random images, also with other weights, and keeps its own.
+    n_classes : int
+        Number of its first outputs, which are to sum to 1.
+    architecture : str or callable
+        What built it, for the error message.
+
+    Raises
+    ------
+    ValueError
+    """
+    rng = np.random.default_rng(0)
+    images = rng.normal(0.5, 1.0, (4, *model.input_shape[1:])).astype(np.float32)
+    own = model.get_weights()
+    # Away from zero: a sigmoid of zeros is one half, which is a probability of two classes.
+    others = [w + np.abs(rng.normal(0, 0.1, w.shape)).astype(w.dtype) for w in own]
+    for weights in (others, own):
+        model.set_weights(weights)
+        computed = model(images, training=False)
+        is_full = keras.backend.standardize_dtype(computed.dtype) == "float32"
+        tolerance = _SUM_TOLERANCE if is_full else _SUM_TOLERANCE_IN_HALF
+        outputs = keras.ops.convert_to_numpy(computed).astype(float)
+        outputs = outputs[np.isfinite(outputs).all(axis=1), :n_classes]
+        wrong = (outputs < 0).any(axis=1) | (np.abs(outputs.sum(axis=1) - 1) > tolerance)
+        if wrong.any():
+            model.set_weights(own)
+            row = np.array2string(outputs[wrong][0], precision=2)
+            raise ValueError(
+                f"architecture {_name(architecture)!r} has outputs that are not probabilities: "
+                f"{row} sums to {outputs[wrong][0].sum():.2f}. End it with "
+                f"Dense(meta['n_classes'], activation='softmax')."
+            )
 
 
 def _name(builder):

@@ -1,0 +1,251 @@
+"""The network of a fitted classifier: plain data until Keras is needed, and then a model."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from .._utils.typing import FloatArray
+from ..weights import WeightsNetwork
+
+# Keras is imported when it is needed: a network from a weights file predicts on LiteRT.
+if TYPE_CHECKING:
+    import keras
+
+    from ._compiled import NetworkSpec
+    from ._fit import TrainedNetwork
+
+__all__ = ["NetworkMixin", "compile_prediction", "load_keras", "shared_prediction"]
+
+# At most this many networks predict for several estimators.
+_MAX_SHARED = 8
+_shared: OrderedDict[str, Callable] = OrderedDict()  # least recently used first
+_shared_lock = threading.Lock()
+
+
+def load_keras() -> None:
+    """Import Keras, and leave the global generators as they are.
+
+    TensorFlow draws from NumPy's and Python's while it is imported.
+    """
+    if "keras" in sys.modules:
+        return
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - others may use it
+    try:
+        import keras  # noqa: F401
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+
+
+class NetworkMixin:
+    """The fitted part of :class:`FERCNNClassifier`.
+
+    Its network is one of two: ``_model``, a Keras model that belongs to this estimator, or
+    ``_stored``, what :func:`network_to_state` returns, from a file or a pickle. The latter
+    predicts on LiteRT, if ``_litert`` is set, or on a compiled network that it shares with all
+    estimators that have the same weights, so that loading one again and again takes no memory.
+    """
+
+    _stored: dict[str, Any]
+    _model: keras.Model
+    _litert: WeightsNetwork
+    _predict: Callable[[FloatArray], FloatArray]
+    _auxiliary_head: list[np.ndarray] | None
+    _optimizer_state: list[np.ndarray] | None
+    architecture: Any
+    save_optimizer: bool
+
+    @property
+    def model_(self) -> keras.Model:
+        """The trained network, uncompiled."""
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"this {type(self).__name__} is not fitted: it has no 'model_'")
+        if "_model" not in vars(self):
+            model = self._built()
+            self._forget_network()
+            self._model = model
+        from .architectures._build import check_process
+
+        check_process()
+        return self._model
+
+    @property
+    def n_parameters_(self) -> int:
+        """Number of weights of the network, including those that are not trained."""
+        if "_model" in vars(self):
+            return self._model.count_params()
+        return sum(array.size for array in self._stored["weights"])
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_model" in vars(self) or "_stored" in vars(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())  # type: ignore[call-overload]
+        state.pop("_predict", None)  # compiled; made when needed
+        state.pop("callbacks_", None)
+        if "_model" in state:
+            from ._description import network_to_state
+
+            state["_stored"] = network_to_state(state.pop("_model"))
+        if not self.save_optimizer and "_optimizer_state" in state:
+            state["_optimizer_state"] = None
+        return state
+
+    def _predict_batch(self, images: FloatArray) -> FloatArray:
+        if "_predict" not in vars(self):
+            self._predict = self._make_predict()
+        return self._predict(images)
+
+    def _make_predict(self):
+        if "_litert" in vars(self):
+            return self._litert
+        load_keras()
+        if "_model" in vars(self):
+            return compile_prediction(self._model)
+        return shared_prediction(self._stored, self._spec(), self._built)
+
+    def _built(self):
+        """Build the stored network in Keras."""
+        load_keras()
+        from ._description import network_from_state
+
+        return network_from_state(self._stored, self._spec().build)
+
+    def _spec(self):
+        from ._fit import network_spec
+
+        return network_spec(self)[0]
+
+    def _all_weights(self) -> list[np.ndarray]:
+        """Return the weights of the network, and of the second head after them."""
+        return [*self.model_.get_weights(), *(self._auxiliary_head or ())]
+
+    def _check_continues(self):
+        """Refuse to go on from the weights of another architecture."""
+        from ._description import describe_layers
+
+        if describe_layers(self._spec().build()) != describe_layers(self.model_):
+            raise ValueError(
+                f"architecture={self.architecture!r} is another one than that of the fitted "
+                f"network, whose weights training would go on from. Set it back, or fit a new "
+                f"estimator, with clone(estimator) for example."
+            )
+
+    def _forget_network(self) -> None:
+        for name in ("_model", "_stored", "_litert", "_predict"):
+            self.__dict__.pop(name, None)
+
+    def _set_trained(self, trained: TrainedNetwork) -> Self:
+        """Set the attributes that training determines."""
+        self._forget_network()
+        self._model = trained.model
+        self._record_training(trained.optimizer, trained.history, trained.head)
+        return self
+
+    def _record_training(
+        self,
+        optimizer: list[np.ndarray] | None,
+        history: dict[str, list[float]],
+        head: list[np.ndarray] | None = None,
+    ) -> None:
+        self._optimizer_state, self.history_, self._auxiliary_head = optimizer, history, head
+        if head is None:
+            self.auxiliary_classes_ = None
+        self.n_iter_ = len(history["loss"])
+
+
+def compile_prediction(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that predicts a batch of any size.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The function follows later changes of its weights.
+
+    Returns
+    -------
+    callable
+        From ``(n, h, w, 1)`` float32 to ``(n, n_classes)`` probabilities, float32. It can be
+        called from several threads, but not in a process that was forked after this one used
+        Keras.
+    """
+    import keras
+
+    from .architectures._build import check_process
+
+    if keras.backend.backend() != "tensorflow":
+        predict = model.predict_on_batch
+    else:
+        predict = _compile_for_tensorflow(model)
+
+    def predict_batch(batch):
+        check_process()
+        y_proba = np.asarray(predict(batch))
+        if y_proba.dtype == np.float32:
+            return y_proba
+        y_proba = y_proba.astype(np.float32)  # from half precision, with its coarse rounding
+        return y_proba / y_proba.sum(axis=1, keepdims=True)
+
+    return predict_batch
+
+
+def _compile_for_tensorflow(model):
+    import tensorflow as tf
+
+    # One trace for all batch sizes; `predict_on_batch` would trace each new size again.
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+    compiled = tf.function(
+        partial(model, training=False), input_signature=signature, autograph=False
+    )
+    return lambda batch: compiled(batch).numpy()
+
+
+def shared_prediction(
+    stored: dict[str, Any], spec: NetworkSpec, build: Callable[[], keras.Model]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that predicts a batch, the same one for equal networks.
+
+    TensorFlow never frees a compiled function, so that loading a network again and again would
+    fill the memory.
+
+    Parameters
+    ----------
+    stored : dict
+        The network, as :func:`network_to_state` returns it.
+    spec : NetworkSpec
+    build : callable
+        Builds it.
+
+    Returns
+    -------
+    callable
+        As from :func:`compile_prediction`.
+    """
+    from .architectures._build import check_process, is_named
+
+    check_process()
+    if stored["config"] is None and not is_named(spec.architecture):
+        return compile_prediction(build())  # nobody can tell whether it is known already
+    parts = stored["config"] or [spec.key(), sorted(stored["objects"])]
+    digest = hashlib.sha256(repr(parts).encode())
+    digest.update(repr([id(part) for part in stored["objects"].values()]).encode())
+    for array in stored["weights"]:
+        digest.update(np.ascontiguousarray(array).data)
+    key = digest.hexdigest()
+    with _shared_lock:
+        if key not in _shared:
+            _shared[key] = compile_prediction(build())
+        _shared.move_to_end(key)
+        predict = _shared[key]
+        while len(_shared) > _MAX_SHARED:
+            _shared.popitem(last=False)
+    return predict
