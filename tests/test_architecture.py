@@ -53,10 +53,12 @@ ROOMS = {
 FLOORS = {room: floor for room, (floor, _) in ROOMS.items()}
 # Besides rooms, the root contains the bundled networks and the files of a typed package.
 NOT_ROOMS = {"shipped", "__init__.pyi", "py.typed"}
+# No boxes in a drawing of the house.
+MARKERS = {"__init__.pyi", "py.typed"}
 
 MAX_LINES = 600
 MAX_BOXES = 32
-MAX_FILES = 130
+MAX_FILES = 140
 MAX_ROOMS = 34
 
 KERAS_ROOMS = {"cnn", "explain", "exporting"}
@@ -111,11 +113,23 @@ def _relative_targets(node, depth):
 
 
 def _imports(tree, depth):
-    """Yield (line, kind, target) of every import, kind being "own" or "other"."""
+    """Yield (line, kind, target) of every import, kind being "own" or "other".
+
+    Own imports for type checkers count too: a reader follows them. Others load nothing.
+    """
+    unloaded = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             for target in _relative_targets(node, depth):
                 yield node.lineno, "own", target
+        elif id(node) in unloaded:
+            continue
         elif isinstance(node, ast.ImportFrom):
             yield node.lineno, "other", node.module
         elif isinstance(node, ast.Import):
@@ -306,6 +320,7 @@ def test_the_rules_find_violations(source, room, depth, expected):
         ("from .architectures import build_model\nimport keras", "cnn", 1),
         ("def f():\n    import matplotlib.pyplot as plt", "plotting", 0),
         ("if TYPE_CHECKING:\n    from matplotlib.axes import Axes", "plotting", 0),
+        ("if TYPE_CHECKING:\n    from keras import Model", "svm", 0),
         ("def f():\n    warnings.simplefilter('ignore')", "svm", 0),
     ],
 )
@@ -329,7 +344,7 @@ def _figures():
     entries = _root_entries()
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
     return {
-        "boxes at the root": (len(entries), MAX_BOXES),
+        "boxes at the root": (len(entries - MARKERS), MAX_BOXES),
         "Python files": (len(paths), MAX_FILES),
         "rooms": (len(entries - NOT_ROOMS), MAX_ROOMS),
         "lines of the longest file": (max(lines.values()), MAX_LINES),

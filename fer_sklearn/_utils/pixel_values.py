@@ -100,7 +100,7 @@ def to_pixels(array: ArrayLike, *, name: str = "array", is_batch: bool = False) 
 def to_uint8(array: ArrayLike, *, name: str = "array", is_batch: bool = False) -> PixelArray:
     """Convert an image, or a stack of images, of any dtype to 8 bits.
 
-    Integers and bool as in :func:`to_pixels`. Floats lie in [0, 1] if no value is above 1, and
+    Integers and bool as in ``to_pixels``. Floats lie in [0, 1] if no value is above 1, and
     are scaled; otherwise they lie in [0, 255]. Rounding errors of 0.001 are clipped. The range is
     decided for the whole array: a float stack in 0..255 in which no pixel exceeds 1 is treated as
     [0, 1].
@@ -151,7 +151,7 @@ def check_finite(
     pixels : ndarray
         Not empty.
     name, is_batch
-        As in :func:`to_pixels`.
+        As in ``to_pixels``.
 
     Raises
     ------

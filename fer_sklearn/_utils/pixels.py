@@ -208,7 +208,7 @@ def check_pixels(
     estimator : estimator object
         Whose `fit` or `predict` received `X`; its class is named in error messages.
     X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-        Pixels of bool or integers as in :func:`to_pixels`, or finite floats of any range.
+        Pixels of bool or integers as in ``to_pixels``, or finite floats of any range.
     y : array-like of shape (n,) or "no_validation"
         Labels to check along with `X`.
     reset : bool
