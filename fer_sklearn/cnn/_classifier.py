@@ -375,8 +375,9 @@ class FERCNNClassifier(
             auxiliary_targets=auxiliary_targets,
             reset=is_first_call,
         )
-        if is_first_call:
+        if is_first_call or self._seed < 0:
             self._seed = draw_seed(self.random_state)
+        if is_first_call:
             start = initial_state(self, self._seed)
         else:
             self._check_continues()
@@ -413,7 +414,7 @@ class FERCNNClassifier(
         network = WeightsNetwork(name) if runtime == "litert" else None
         apply_weights_metadata(self, weights.description)
         self._forget_network()
-        self._seed = draw_seed(self.random_state)
+        self._seed = -1  # Drawn where training goes on: loading is not random.
         self._record_training(None, {"loss": [], "accuracy": []})
         self._stored = {"config": None, "objects": {}, "weights": weights.arrays}
         if network is not None:

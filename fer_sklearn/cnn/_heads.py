@@ -112,7 +112,7 @@ def add_head(model: keras.Model, n_outputs: int) -> keras.Model:
     embedding, output = _ends(model)
     layer = keras.layers.Dense(n_outputs, activation="softmax", dtype="float32", name=_NAME)
     both = keras.layers.Concatenate(dtype="float32")([output, layer(embedding)])
-    return keras.Model(model.inputs, both)
+    return keras.Model(model.inputs[0], both)
 
 
 def _ends(model):
@@ -141,7 +141,7 @@ def split_head(model: keras.Model) -> tuple[keras.Model, list[np.ndarray]]:
         Kernel and bias of the second head.
     """
     first, _ = model.layers[-1].input
-    return keras.Model(model.inputs, first), model.get_layer(_NAME).get_weights()
+    return keras.Model(model.inputs[0], first), model.get_layer(_NAME).get_weights()
 
 
 def replace_head(model: keras.Model, head: Sequence[np.ndarray]) -> keras.Model:
@@ -161,7 +161,7 @@ def replace_head(model: keras.Model, head: Sequence[np.ndarray]) -> keras.Model:
     copy.set_weights(model.get_weights())
     embedding, _ = _ends(copy)
     layer = keras.layers.Dense(len(head[1]), activation="softmax", dtype="float32", name=_NAME)
-    other = keras.Model(copy.inputs, layer(embedding))
+    other = keras.Model(copy.inputs[0], layer(embedding))
     layer.set_weights(head)
     return other
 

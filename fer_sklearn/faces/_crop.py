@@ -45,6 +45,8 @@ _SCALE = 1.0
 _MISPLACED = 1.8
 # A pixel of a crop is the mean of at most this many samples in each direction.
 _MOST_SAMPLES = 16
+# OpenCV warps only images of less than 32,768 pixels a side.
+_LONGEST_SIDE = 16_384
 # What makes a face as good as can be: its side in pixels, and its contrast between neighbouring
 # pixels of a crop of 48, in grey levels. A fourth of FER2013's training images have less.
 _FULL_SIDE, _FULL_CONTRAST = 48, 9.0
@@ -290,15 +292,24 @@ def sample(
     matrix = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0]])
     # The middle of pixel 0 is at 0.5 in the photo, and at 0 for OpenCV.
     matrix[:, 2] = matrix[:, :2] @ (0.5 - width / 2, 0.5 - height / 2) + (x - 0.5, y - 0.5)
-    # OpenCV reads only images of less than 32,768 pixels a side: pass it the part that is needed,
-    # and at least a row and a column, whose border can be continued.
+    # Pass OpenCV the part that is needed, and at least a row and a column, whose border can be
+    # continued.
     corners = np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
     shape = np.array(image.shape[1::-1])
     low = np.clip(np.floor((matrix @ corners).min(axis=1)).astype(int) - 2, 0, shape - 1)
     high = np.clip(np.ceil((matrix @ corners).max(axis=1)).astype(int) + 3, low + 1, shape)
     matrix[:, 2] -= low
+    part = image[low[1] : high[1], low[0] : high[0]]
+    sides = np.array(part.shape[1::-1])
+    if sides.max() > _LONGEST_SIDE:
+        # So long a part has hundreds of pixels for each of the crop's: shrink it first.
+        shrunken = np.maximum(sides * _LONGEST_SIDE // sides.max(), 1)
+        part = cv2.resize(part, shrunken.tolist(), interpolation=cv2.INTER_AREA)
+        scale = shrunken / sides
+        matrix = matrix * scale[:, np.newaxis]
+        matrix[:, 2] += (scale - 1) / 2  # Pixel 0 is at 0, and its edge at -0.5.
     return cv2.warpAffine(
-        image[low[1] : high[1], low[0] : high[0]],
+        part,
         matrix,
         (width, height),
         flags=how | cv2.WARP_INVERSE_MAP,

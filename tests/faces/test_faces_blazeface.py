@@ -16,6 +16,7 @@ from skimage.data import astronaut, lfw_subset
 
 from fer_sklearn.exceptions import MissingExtraError
 from fer_sklearn.faces import BlazeFaceDetector, FaceCropper, _blazeface, crop_face, detect_faces
+from fer_sklearn.faces._crop import Placement, sample
 
 # Key points of the astronaut's face, marked by hand: eyes, nose, mouth.
 POINTS = np.array([[201, 101], [247, 103], [226, 128], [226, 152]])
@@ -204,6 +205,28 @@ def test_a_face_in_a_very_long_photo_is_found():
     crop = crop_face(photo, faces.boxes[0], (48, 48), faces.keypoints[0])
     expected = FaceCropper().fit_transform([astronaut()])[0]
     assert np.corrcoef(crop[8:44, 8:40].ravel(), expected[8:44, 8:40].ravel())[0, 1] > 0.75
+
+
+def test_a_part_too_long_for_opencv_is_shrunk_first(monkeypatch):
+    placement = Placement(1500, 1000, 40, 10)
+    photo = cv2.resize(astronaut(), (3000, 2000))
+    arguments = {"how": cv2.INTER_LINEAR, "beyond": cv2.BORDER_REPLICATE}
+    whole = sample(photo, placement, (48, 48), **arguments)
+    monkeypatch.setattr("fer_sklearn.faces._crop._LONGEST_SIDE", 1000)
+    np.testing.assert_allclose(
+        sample(photo, placement, (48, 48), **arguments).astype(float).mean(axis=(0, 1)),
+        whole.mean(axis=(0, 1)),
+        atol=0.5,
+    )
+    shrunk = sample(photo, placement, (48, 48), **arguments)
+    assert np.abs(shrunk.astype(float) - whole).mean() < 4
+    # A photo whose whole length is in the crop.
+    monkeypatch.undo()
+    strip = np.zeros((220, 70_000, 3), np.uint8)
+    strip[:, 35_000:] = 200
+    crop = sample(strip, Placement(35_000, 110, 1500, 0), (48, 48), **arguments)
+    assert (crop[:, :23] == 0).all()
+    assert (crop[:, 25:] == 200).all()
 
 
 def test_detections_are_decoded_and_merged_as_mediapipe_does():
