@@ -40,6 +40,8 @@ _BOX_IN_CROP = (0.074, 0.147, 0.852, 0.852)
 
 # The network finds faces that take up this fraction of its view's side, or more.
 _SMALLEST = 20 / _SIDE
+# How many times longer than a photo's shorter side a face may be that is partly in it.
+_CUT_OFF = 2.0
 # Without a face at first, the photo is searched with a border of this size around it, in case
 # the face fills it.
 _BORDER = 1.7
@@ -238,6 +240,8 @@ class _Search:
         n_levels = max(1, round(math.log(self._longer / finest, _FINER)))
         for level in range(1, n_levels + 1):
             side = self._longer * (finest / self._longer) ** (level / n_levels)
+            if _SMALLEST * side > _CUT_OFF * min(self._height, self._width):
+                continue  # No face that can be seen in such a view fits into the photo.
             # Half of what is left, so that the smallest faces get their share.
             n = self._n_left if level == n_levels else self._n_left // 2
             views = self._promising(side, found)[: max(0, n)]
@@ -328,9 +332,9 @@ class Pyramid:
         index = max(0, math.floor(math.log2(unit)))
         while len(self._levels) <= index:
             last = self._levels[-1]
-            height, width = last.shape[0] // 2, last.shape[1] // 2
-            if min(height, width) < 1:
+            if max(last.shape[:2]) < 2:
                 break
+            height, width = max(1, last.shape[0] // 2), max(1, last.shape[1] // 2)
             # Means of four pixels; an odd last row or column is left out.
             even = last[: 2 * height, : 2 * width]
             self._levels.append(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))

@@ -192,7 +192,9 @@ def test_a_face_can_be_followed_for_long():
     assert_allclose(faces.boxes[0] - first.boxes[0], [0, 198, 0, 0], atol=6)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (2, 20_000), (40_000, 2, 3)])
+@pytest.mark.parametrize(
+    "shape", [(1, 40_000_000), (9_000_000, 2, 3), (1, 1), (3, 200), (2, 20_000), (40_000, 2, 3)]
+)
 def test_photos_of_any_shape_are_processed(shape):
     assert len(detect_faces(np.zeros(shape, np.uint8))) == 0
 
