@@ -67,12 +67,11 @@ AUGMENTATION = {
     "zoom": 0.15,
     "brightness": 0.12,
     "contrast": 0.25,
-    "blur": 0.2,
 }
 # The last part of each training is milder than its bulk.
 MILD_FROM = 0.85
-BULK = {"mixup": 0.2, "erasing": 0.25, "own": 0.0, "strength": 1.0}
-MILD = {"mixup": 0.0, "erasing": 0.0, "own": 0.0, "strength": 0.8}
+BULK = {"mixup": 0.2, "erasing": 0.25, "blur": 0.2, "own": 0.0, "strength": 1.0}
+MILD = {"mixup": 0.0, "erasing": 0.0, "blur": 0.2, "own": 0.0, "strength": 0.8}
 STUDENT_BULK = BULK | {"mixup": 0.3, "own": 0.2}
 STUDENT_MILD = MILD | {"own": 0.3}
 BATCH_SIZE = 256
@@ -291,7 +290,7 @@ def augment(images, phase):
     x = (x + s[7] * AUGMENTATION["brightness"]).clamp(0, 1)
     # Photos are small or soft at times: partly at half the resolution, and with some noise.
     low = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
-    x = torch.where(u[13] < AUGMENTATION["blur"], torch.lerp(x, low, u[14]), x)
+    x = torch.where(u[13] < phase.blur, torch.lerp(x, low, u[14]), x)
     x = (x + torch.randn_like(x) * (0.04 * u[15] * (u[15] < 0.3))).clamp(0, 1)
     at = torch.arange(SIZE, device=device)
     rows, columns = at.view(1, 1, SIZE, 1), at.view(1, 1, 1, SIZE)
@@ -417,11 +416,11 @@ class Learner:
     def remember(self, fraction):
         torch._foreach_lerp_(self._mean, [p.detach() for p in self.optimizer.parameters], fraction)
 
-    def learn(self, x, seven, eight):
+    def learn(self, x, seven, eight, votes_weight=VOTES_WEIGHT):
         self.network.train()
         with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):
             logits = self._call(x)
-        loss = cross_entropy(logits[0], seven) + VOTES_WEIGHT * cross_entropy(logits[1], eight)
+        loss = cross_entropy(logits[0], seven) + votes_weight * cross_entropy(logits[1], eight)
         self.optimizer.step(torch.autograd.grad(loss, self.optimizer.parameters))
         self.remember(1 - self._average)
         return loss.detach()
