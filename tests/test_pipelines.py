@@ -76,6 +76,7 @@ def test_grid_search_tunes_preprocessing_and_svm_together(drawn, n_jobs):
     assert {"mean_test_accuracy", "mean_test_balanced_accuracy"} <= set(search.cv_results_)
 
 
+@pytest.mark.slow
 def test_several_descriptors_use_the_mirror_image(drawn):
     X, y = drawn
     pipeline = make_descriptor_svm_pipeline().fit(X[:140], y[:140])

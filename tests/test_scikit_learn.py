@@ -17,6 +17,7 @@ from fer_sklearn import (
     AbstainingClassifier,
     BalancedPCA,
     CappedPCA,
+    CodebookExtractor,
     FaceCropper,
     FERCNNClassifier,
     GrayscaleResizer,
@@ -41,6 +42,8 @@ pd = pytest.importorskip("pandas")
 # The middle of each photo is its face.
 MIDDLE = FaceCropper(detector=lambda image: [[8, 8, 32, 32]])
 SMALL_HOG = HOGExtractor(pixels_per_cell=16, cells_per_block=1)
+SMALL_CODEBOOK = CodebookExtractor(n_codewords=8, grid=2, n_patches=1000)
+SMALL_UNION = [("hog", SMALL_HOG), ("codebook", SMALL_CODEBOOK)]
 
 TRANSFORMERS = {
     "resizer": GrayscaleResizer(),
@@ -49,6 +52,7 @@ TRANSFORMERS = {
     "normalizer": PixelNormalizer(),
     "hog": SMALL_HOG,
     "lbp": LBPExtractor(grid=2),
+    "codebook": SMALL_CODEBOOK,
     "mirrored": MirroredFeatures(SMALL_HOG),
     "mirrored pipeline": MirroredFeatures(make_pipeline(SMALL_HOG, BalancedPCA(n_components=4))),
     "capped": make_pipeline(SMALL_HOG, CappedPCA(n_components=5)),
@@ -58,7 +62,7 @@ TRANSFORMERS = {
     "no square, hog": make_pipeline(GrayscaleResizer((48, 32)), SMALL_HOG),
     "hog pipeline": make_hog_svm_pipeline()[:-1],
     "hog pipeline with faces": make_hog_svm_pipeline(crop_faces=MIDDLE)[:-1],
-    "descriptor pipeline": make_descriptor_svm_pipeline()[:-1],
+    "descriptor pipeline": make_descriptor_svm_pipeline(descriptors=SMALL_UNION)[:-1],
     "cnn pipeline": make_cnn_pipeline(size=24)[:-1],
     "cnn pipeline with faces": make_cnn_pipeline(crop_faces=MIDDLE)[:-1],
 }
@@ -208,7 +212,7 @@ def test_photos_beside_numbers_are_classified_alike(album, container):
     [
         make_hog_svm_pipeline,
         lambda: make_hog_svm_pipeline(crop_faces=MIDDLE, size=(48, 40)),
-        make_descriptor_svm_pipeline,
+        lambda: make_descriptor_svm_pipeline(descriptors=SMALL_UNION),
         lambda: make_cnn_pipeline(FERCNNClassifier(epochs=1, random_state=0), size=24),
     ],
     ids=["hog", "hog of faces", "descriptors", "cnn"],

@@ -83,5 +83,5 @@ ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# On FER2013, HOG with two LBPs and mirror images raises the accuracy of a classical model from 59
-# to 64 %: ``make_descriptor_svm_pipeline()``.
+# On FER2013, HOG with two LBPs, two learned codebooks of patches and mirror images raises the
+# accuracy of a classical model from 59 to 66 %: ``make_descriptor_svm_pipeline()``.

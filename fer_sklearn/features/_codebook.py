@@ -31,8 +31,9 @@ class CodebookExtractor(ImageDescriptor):
 
     The codebook is learned from the images, without labels: k-means groups normalised, whitened
     patches, and finds edges, bars, corners and blobs (Coates & Ng 2012). A patch responds to each
-    codeword whose cosine with it is above a threshold (Coates & Ng 2011). More accurate than
-    :class:`HOGExtractor` and :class:`LBPExtractor` on FER2013, slower, and best combined with them.
+    codeword whose cosine with it is above a threshold (Coates & Ng 2011). Slower than
+    :class:`HOGExtractor` and :class:`LBPExtractor`, and best combined with them: on FER2013, two
+    codebooks beside HOG and LBP add three points of accuracy.
 
     Every codeword has its mirror image in the codebook, so the features of a mirrored image are
     those of the image in another order.

@@ -14,6 +14,7 @@ from fer_sklearn import (
     AbstainingClassifier,
     FERCNNClassifier,
     HOGSVMClassifier,
+    LBPExtractor,
     LSSVMClassifier,
     evaluate,
     load,
@@ -102,7 +103,9 @@ def test_single_images_are_recognised(pipeline, faces):
 
 def test_descriptors_are_recognised(faces):
     X, y = faces
-    model = make_descriptor_svm_pipeline(LSSVMClassifier(flip_invariant=True), size=24)
+    classifier = LSSVMClassifier(flip_invariant=True)
+    descriptors = [("lbp", LBPExtractor(grid=2))]
+    model = make_descriptor_svm_pipeline(classifier, descriptors=descriptors, size=24)
     model.fit(X[:70], y[:70])
     assert count_training_rows(model, X[60:80]) == 10
 

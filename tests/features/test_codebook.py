@@ -58,7 +58,7 @@ def test_codewords_are_closer_to_patches_than_the_first_ones(images, monkeypatch
     def closeness(codebook):
         return (codebook.fit_transform(images) ** 2).reshape(-1, 8).max(axis=1).mean()
 
-    settings = {"patch_size": 5, "n_codewords": 8, "grid": 9, "threshold": 0.0}
+    settings = {"patch_size": 5, "n_codewords": 8, "grid": 9, "threshold": 0.0, "n_patches": 10_000}
     learned = closeness(CodebookExtractor(**settings))
     monkeypatch.setattr("fer_sklearn.features._codebook._N_ITERATIONS", 0)
     assert learned > 1.05 * closeness(CodebookExtractor(**settings))

@@ -255,7 +255,14 @@ def test_a_class_without_a_vote_is_refused(votes):
         HOGSVMClassifier().fit(X, y, soft_targets=without)
 
 
-@pytest.mark.parametrize("make", [make_hog_svm_pipeline, make_descriptor_svm_pipeline])
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_hog_svm_pipeline,
+        lambda: make_descriptor_svm_pipeline(descriptors=[("hog", HOGExtractor())]),
+    ],
+    ids=["hog", "descriptors"],
+)
 def test_pipelines_pass_soft_targets_on(faces, make):
     X, y = faces
     names = sorted(set(y))
