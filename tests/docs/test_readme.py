@@ -164,6 +164,19 @@ def test_pages_show_tables_and_images_that_exist():
             assert (page.parent / path).is_file(), path
 
 
+def test_published_intervals_cover():
+    text = (ROOT / "benchmarks" / "results" / "intervals.json").read_text(encoding="utf-8")
+    coverage = json.loads(text)["coverage"]
+    covered = {
+        (population, size, kind): value
+        for population, sizes in coverage.items()
+        for size, kinds in sizes.items()
+        for kind, value in kinds.items()
+    }
+    assert {size for _, size, _ in covered} == {"100", "300", "3589"}
+    assert {key: value for key, value in covered.items() if value < 0.93} == {}
+
+
 def test_speed_in_the_readme_was_measured():
     text = (ROOT / "benchmarks" / "results" / "hog_speed.json").read_text(encoding="utf-8")
     measured = json.loads(text)["results"]["uint8"]["times_as_fast"]
