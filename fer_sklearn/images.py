@@ -509,7 +509,8 @@ def read_contents(source: PathLike | bytes | Readable) -> bytes:
     return _read_bytes(source)[0]
 
 
-def _decode_text(text):
+def decode_text(text: str) -> bytes:
+    """Return the contents of an image from text in base64, also as a data URI."""
     uri = _DATA_URI.match(text)
     encoded = re.sub(r"\s", "", unquote(text[uri.end() :]) if uri else text)
     encoded = encoded.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
@@ -535,7 +536,7 @@ def _read_bytes(source):
         )
     name = os.fsdecode(source)
     if isinstance(source, str) and is_text_contents(source):
-        return _decode_text(source), "the image"
+        return decode_text(source), "the image"
     if is_address(name):
         raise ImageReadError(
             f"{_shortened(name)}: this is an address, and nothing is downloaded. Download the "

@@ -19,7 +19,14 @@ from .optional import import_opencv
 from .pixel_values import to_uint8
 from .typing import PixelArray
 
-__all__ = ["decode_image", "image_format", "image_to_array", "is_gray_png", "on_white"]
+__all__ = [
+    "PixelLimitError",
+    "decode_image",
+    "image_format",
+    "image_to_array",
+    "is_gray_png",
+    "on_white",
+]
 
 # Pillow's name of a format, by the first bytes of a file.
 _SIGNATURES = (
@@ -148,6 +155,10 @@ def is_gray_png(data: bytes, max_pixels: int) -> bool:
     return width * height <= max_pixels and b"tRNS" not in data and b"eXIf" not in data
 
 
+class PixelLimitError(ImageReadError):
+    """An image with more pixels than are allowed, which was not decoded."""
+
+
 class PixelRangeError(ValueError):
     """An intact image, whose pixels lie outside every known range."""
 
@@ -226,7 +237,7 @@ def _open_heif(data, name):
 def _check_size(image, name, max_pixels):
     width, height = image.size
     if width * height > max_pixels:
-        raise ImageReadError(
+        raise PixelLimitError(
             f"{name}: the image has {width}×{height} = {width * height} pixels, more than "
             f"max_pixels={max_pixels}. Shrink it, or pass a larger max_pixels to read_image."
         )

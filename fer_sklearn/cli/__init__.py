@@ -13,7 +13,18 @@ import textwrap
 from collections.abc import Sequence
 
 from .. import __version__
-from . import _benchmark, _evaluate, _export, _info, _predict, _train, _tune, _video, _webcam
+from . import (
+    _benchmark,
+    _evaluate,
+    _export,
+    _info,
+    _predict,
+    _serve,
+    _train,
+    _tune,
+    _video,
+    _webcam,
+)
 from ._output import CommandError, one_line, quiet_start_up, safe_streams, warnings_as_lines
 
 __all__ = ["main"]
@@ -32,6 +43,7 @@ first steps:
   fer-sklearn train fer2013.zip --model hog-svm --output hog.fer
   fer-sklearn evaluate hog.fer fer2013.zip
   fer-sklearn export page/ --format web     export a web app for the browser
+  fer-sklearn serve                         answer over HTTP
 
 "fer-sklearn COMMAND --help" explains the options of a command.
 """
@@ -100,7 +112,18 @@ def _make_parser():
     parser.add_argument("--version", "-V", action="version", version=f"fer-sklearn {__version__}")
     width = shutil.get_terminal_size().columns - 2
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
-    modules = (_predict, _video, _webcam, _train, _evaluate, _export, _tune, _benchmark, _info)
+    modules = (
+        _predict,
+        _video,
+        _webcam,
+        _train,
+        _evaluate,
+        _export,
+        _tune,
+        _benchmark,
+        _info,
+        _serve,
+    )
     for module in modules:
         command = module.add_parser(commands)
         # Examples are printed as they are, so descriptions have to be wrapped here.

@@ -7,7 +7,7 @@ import io
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,9 +34,12 @@ from ._rows import NO_FACE, OK, UNREADABLE
 from ._sources import PhotoSource, reason_of
 
 __all__ = [
+    "DetectedPhoto",
     "PhotoResult",
     "RecognizedFace",
     "RecognizedFaces",
+    "classify",
+    "find_faces",
     "iter_photo_batches",
     "recognize",
 ]
@@ -304,7 +307,7 @@ def _bundled_reader(name, detector):
     return FaceReader(name, detector=detector)
 
 
-class _Detected(NamedTuple):
+class DetectedPhoto(NamedTuple):
     """A photo whose faces wait for their batch."""
 
     source: PhotoSource
@@ -315,7 +318,8 @@ class _Detected(NamedTuple):
     crops: list[PixelArray]
     photo: PixelArray | None
 
-    def count_bytes(self):
+    def count_bytes(self) -> int:
+        """Return the memory that its pixels take."""
         return sum(image.nbytes for image in (*self.crops, self.photo) if image is not None)
 
 
@@ -360,13 +364,14 @@ def iter_photo_batches(
     import_opencv()  # before threads do, which would wait for it
 
     def detect(source):
-        detected = _detect(source, reader, crop_faces, keep_photos)
+        detected = find_faces(source, reader, crop_faces=crop_faces, keep_photo=keep_photos)
         if on_error == "raise" and detected.status.startswith(UNREADABLE):
             raise ImageReadError(f"{source.name}: {detected.status.removeprefix(_UNREADABLE)}.")
         return detected
 
     ahead = _AHEAD if crop_faces and not keep_photos else _AHEAD_WHOLE
-    waiting, n_faces, n_bytes, start = [], 0, 0, time.monotonic()
+    waiting: list[DetectedPhoto] = []
+    n_faces, n_bytes, start = 0, 0, time.monotonic()
     for detected in _map_ahead(detect, sources, n_threads, ahead * n_threads):
         waiting.append(detected)
         n_faces += len(detected.crops)
@@ -376,10 +381,10 @@ def iter_photo_batches(
             or n_bytes >= _MAX_BYTES
             or time.monotonic() - start >= _MAX_SECONDS
         ):
-            yield _classify(waiting, reader, batch_size)
+            yield classify(waiting, reader, batch_size)
             waiting, n_faces, n_bytes, start = [], 0, 0, time.monotonic()
     if waiting:
-        yield _classify(waiting, reader, batch_size)
+        yield classify(waiting, reader, batch_size)
 
 
 def _map_ahead(function: Callable, items: Iterable, n_threads: int, n_ahead: int) -> Iterator:
@@ -400,12 +405,14 @@ def _map_ahead(function: Callable, items: Iterable, n_threads: int, n_ahead: int
         pool.shutdown(cancel_futures=True)
 
 
-def _detect(source, reader, crop_faces, keep_photos):
-    """Read one photo, find its faces and crop them."""
+def find_faces(
+    source: PhotoSource, reader: ReadsFaces, *, crop_faces: bool = True, keep_photo: bool = False
+) -> DetectedPhoto:
+    """Read one photo, find its faces and crop them; several threads may do so at once."""
 
     def unreadable(reason):
         status = f"{_UNREADABLE}{reason}"
-        return _Detected(source, status, np.empty((0, 4)), np.empty(0), np.empty(0), [], None)
+        return DetectedPhoto(source, status, np.empty((0, 4)), np.empty(0), np.empty(0), [], None)
 
     if source.problem:
         return unreadable(source.problem)
@@ -422,8 +429,10 @@ def _detect(source, reader, crop_faces, keep_photos):
         error.add_note(f"It happened in the photo {source.name}.")
         raise
     status = OK if len(faces.boxes) else NO_FACE
-    kept = photo if keep_photos else None
-    return _Detected(source, status, faces.boxes, faces.scores, faces.quality, faces.crops, kept)
+    kept = photo if keep_photo else None
+    return DetectedPhoto(
+        source, status, faces.boxes, faces.scores, faces.quality, faces.crops, kept
+    )
 
 
 class _Found(NamedTuple):
@@ -451,7 +460,9 @@ def _whole(photo):
     return _Found(box, np.array([np.nan]), np.array([np.nan]), [photo])
 
 
-def _classify(detected, reader, batch_size):
+def classify(
+    detected: Sequence[DetectedPhoto], reader: ReadsFaces, batch_size: int
+) -> list[PhotoResult]:
     """Return the results of photos whose faces are classified together."""
     crops = [crop for photo in detected for crop in photo.crops]
     predictions = [

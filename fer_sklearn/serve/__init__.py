@@ -1,0 +1,14 @@
+"""The library behind HTTP: emotions of faces in photos that are sent to it.
+
+Needs ``pip install 'fer_sklearn[serve]'``.
+"""
+
+from .._utils.optional import import_optional
+
+for _module in ("fastapi", "python_multipart", "prometheus_client"):
+    import_optional(_module, extra="serve", purpose="The service")
+
+from ._app import TOKEN_VARIABLE, create_app, read_token  # noqa: E402
+from ._operation import run_app  # noqa: E402
+
+__all__ = ["TOKEN_VARIABLE", "create_app", "read_token", "run_app"]
