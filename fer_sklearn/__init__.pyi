@@ -8,6 +8,7 @@ from .datasets import fetch_fer2013 as fetch_fer2013
 from .datasets import load_dataset as load_dataset
 from .datasets import load_fer2013 as load_fer2013
 from .datasets import load_image_folder as load_image_folder
+from .datasets import load_image_table as load_image_table
 from .datasets import make_faces as make_faces
 from .drawing import draw_faces as draw_faces
 from .emotions import EMOTION_COLORS as EMOTION_COLORS

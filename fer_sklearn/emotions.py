@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "AFFECTNET_CODES",
     "CK_PLUS_CODES",
     "EMOTIONS",
     "EMOTION_COLORS",
     "FER2013_CODES",
     "FERPLUS_COLUMNS",
+    "RAF_DB_CODES",
     "canonical_emotion",
     "label_colors",
 ]
@@ -47,6 +49,27 @@ CK_PLUS_CODES = (
     "happy",
     "sad",
     "surprise",
+)
+
+#: The codes of RAF-DB (Li et al. 2017), which start at 1.
+RAF_DB_CODES = dict(
+    enumerate(("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"), start=1)
+)
+
+#: The codes of AffectNet (Mollahosseini et al. 2017): the position is the code. The last three,
+#: "none", "uncertain" and "no face", are no labels.
+AFFECTNET_CODES = (
+    "neutral",
+    "happy",
+    "sad",
+    "surprise",
+    "fear",
+    "disgust",
+    "angry",
+    "contempt",
+    None,
+    None,
+    None,
 )
 
 #: The vote columns of FER+ (Barsoum et al. 2016), in the order of its file.

@@ -12,6 +12,7 @@ from importlib import import_module
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from running import run
 from skimage.data import astronaut
@@ -122,8 +123,12 @@ def test_loader_offers_return_X_y(name):
 
 @pytest.mark.parametrize("name", [name for name in LOADERS if not name.startswith("fetch_")])
 def test_loader_returns_a_bunch_of_labelled_faces(name, photos):
+    table = pd.DataFrame({"path": sorted(map(str, photos.rglob("*.png")))})
+    table["label"] = table["path"].str.split(r"[/\\]").str[-2]
+
     def load(**options):
-        arguments = [] if name.startswith("make_") else [photos]
+        arguments = [table] if name.endswith("_table") else [photos]
+        arguments = [] if name.startswith("make_") else arguments
         options |= {"random_state": 0} if name.startswith("make_") else {}
         return getattr(datasets, name)(*arguments, **options)
 

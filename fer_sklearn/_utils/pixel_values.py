@@ -1,10 +1,19 @@
-"""What pixel values mean: 8 bits, [0, 1], and normalised. Pure functions over NumPy and OpenCV.
+"""Pixels: what their values mean (8 bits, [0, 1], normalised), and where many of them are kept.
 
 :func:`to_pixels` and :func:`to_uint8` hold the table of dtypes and ranges, and
 :func:`check_pixel_range` compares them with those seen in fit.
 """
 
 from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +23,11 @@ from .validation import check_choice
 
 __all__ = [
     "NORMALIZATIONS",
+    "PixelStack",
     "check_finite",
     "check_pixel_range",
+    "empty_pixels",
+    "max_memory",
     "normalize_pixels",
     "to_pixels",
     "to_uint8",
@@ -36,6 +48,8 @@ _RANGE_SLACK = 0.1
 _BYTES = 16
 # Contrast limit of CLAHE, and tiles per side: 12 pixels of a 48-pixel face.
 _CLAHE_CLIP, _CLAHE_TILES = 2.0, 4
+_MAX_MEMORY = "FER_SKLEARN_MAX_MEMORY"
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 
 
 def to_pixels(array: ArrayLike, *, name: str = "array", is_batch: bool = False) -> PixelArray:
@@ -345,3 +359,140 @@ def _check_unit_range(images):
 
 
 _METHODS = dict(zip(NORMALIZATIONS, (_unit, _standard, _equalize, _clahe), strict=True))
+
+# -- arrays that may be too large for memory ------------------------------------------------
+
+
+def max_memory() -> int:
+    """Return how many bytes of memory one array of images may take.
+
+    Returns
+    -------
+    int
+        The environment variable ``FER_SKLEARN_MAX_MEMORY``, such as ``"500M"`` or ``"8G"``, or
+        2 GiB if that is not set.
+
+    Raises
+    ------
+    ValueError
+        If the variable is not a size.
+    """
+    text = os.environ.get(_MAX_MEMORY) or "2G"
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(
+            f"the environment variable {_MAX_MEMORY} is {text!r}; expected a number of bytes, "
+            f"such as '500M' or '8G'."
+        )
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+def empty_pixels(shape: Sequence[int], dtype: Any = np.uint8) -> PixelArray:
+    """Return an array to fill: in memory, or in a temporary file if it would be too large.
+
+    Parameters
+    ----------
+    shape : sequence of int
+    dtype : dtype, default=uint8
+
+    Returns
+    -------
+    ndarray or numpy.memmap
+        A ``memmap`` if it takes more than :func:`max_memory`. Its file, in the system's folder for
+        temporary files, is deleted with the array. Processes of joblib map the same file.
+
+    Raises
+    ------
+    OSError
+        If the disk has no room for the file.
+    """
+    n_bytes = int(np.prod([int(side) for side in shape], dtype=object)) * np.dtype(dtype).itemsize
+    if n_bytes <= max_memory():
+        return np.empty(shape, dtype)
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if free < n_bytes:
+        raise OSError(
+            errno.ENOSPC,
+            f"an array of {n_bytes:,} bytes does not fit on the disk, which has {free:,} free. Set "
+            f"TMPDIR to a folder with more room, or use smaller images",
+            folder,
+        )
+    descriptor, path = tempfile.mkstemp(prefix="fer_sklearn-", suffix=".pixels")
+    os.close(descriptor)
+    array = np.memmap(path, dtype, "w+", shape=tuple(shape))
+    # Views of the array keep the mapping, not the array.
+    weakref.finalize(array.base, _remove, path, os.getpid())
+    return array
+
+
+def _remove(path, process):
+    """Remove a file, unless this is a fork of the process that made it."""
+    if os.getpid() == process:
+        os.remove(path)
+
+
+class PixelStack:
+    """Images that come one by one, and end as one array.
+
+    Those of one size that would take more than :func:`max_memory` move to a file as they come.
+    """
+
+    def __init__(self) -> None:
+        self._images: list[PixelArray] = []
+        self._n_bytes = 0
+        self._mapped: PixelArray | None = None
+        self._n_mapped = 0
+
+    def append(self, image: PixelArray) -> None:
+        """Add an image.
+
+        Raises
+        ------
+        ValueError
+            If images of several sizes take too much memory.
+        """
+        self._images.append(image)
+        self._n_bytes += image.nbytes
+        if self._n_bytes > max(max_memory(), 1):
+            self._spill()
+
+    def finish(self) -> PixelArray:
+        """Return all images.
+
+        Returns
+        -------
+        ndarray of shape (n, h, w) or (n, h, w, 3), uint8
+            Or an object array of shape (n,), if their sizes differ.
+        """
+        if self._mapped is not None:
+            self._spill()
+            return self._mapped[: self._n_mapped]
+        if len({image.shape for image in self._images}) == 1:
+            return np.stack(self._images)
+        stacked = np.empty(len(self._images), dtype=object)
+        # Not by slice: NumPy would try to make one array of images of equal height.
+        for i, image in enumerate(self._images):
+            stacked[i] = image
+        return stacked
+
+    def _spill(self):
+        """Move the images in memory to the file, which doubles when it is full."""
+        shapes = {image.shape for image in self._images}
+        if self._mapped is not None:
+            shapes.add(self._mapped.shape[1:])
+        if len(shapes) > 1:
+            raise ValueError(
+                f"images of different sizes, such as {' and '.join(map(str, sorted(shapes)[:2]))}, "
+                f"take more than {max_memory():,} bytes. Pass size=…, which makes them equal, or "
+                f"set the environment variable {_MAX_MEMORY}, for example to '8G'."
+            )
+        n = self._n_mapped + len(self._images)
+        if self._mapped is None or n > len(self._mapped):
+            larger = empty_pixels((2 * n, *shapes.pop()))
+            if self._mapped is not None:
+                larger[: self._n_mapped] = self._mapped[: self._n_mapped]
+            self._mapped = larger
+        for i, image in enumerate(self._images, self._n_mapped):
+            self._mapped[i] = image
+        self._images, self._n_mapped, self._n_bytes = [], n, 0

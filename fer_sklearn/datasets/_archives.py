@@ -482,7 +482,7 @@ def _is_hidden(name: str) -> bool:
 # -- tables ---------------------------------------------------------------------------
 
 
-def table_chunks(file: IO[bytes], name: str) -> Iterator[pd.DataFrame]:
+def table_chunks(file: IO[bytes], name: str, *, keep_case: bool = False) -> Iterator[pd.DataFrame]:
     """Yield the rows of a CSV file in data frames of text.
 
     Parameters
@@ -492,12 +492,14 @@ def table_chunks(file: IO[bytes], name: str) -> Iterator[pd.DataFrame]:
         UTF-16, separated by commas, semicolons or tabs.
     name : str
         What error messages call it.
+    keep_case : bool, default=False
+        Whether names of columns stay as they are spelt; otherwise they are in lower case.
 
     Yields
     ------
     pandas.DataFrame
-        At least one; the index counts all rows. Names of columns are in lower case, without blanks
-        around them; missing fields are empty.
+        At least one; the index counts all rows. Names of columns have no blanks around them;
+        missing fields are empty.
 
     Raises
     ------
@@ -524,7 +526,7 @@ def table_chunks(file: IO[bytes], name: str) -> Iterator[pd.DataFrame]:
                 frame = next(chunks, None)
             if frame is None:
                 return
-            yield _checked_table(frame, name)
+            yield _checked_table(frame, name, keep_case)
             n_read += len(frame)
     except DatasetFormatError:
         raise
@@ -546,7 +548,7 @@ def _dialect(file):
     return encoding, max(",;\t", key=header.count)
 
 
-def _checked_table(frame, name):
+def _checked_table(frame, name, keep_case):
     if frame.index.dtype.kind != "i":  # pandas takes a first column without a name for the index
         raise DatasetFormatError(
             f"{name}: the rows have more fields than the header. Download the file again."
@@ -564,6 +566,6 @@ def _checked_table(frame, name):
             f"{name}: there are several columns {', '.join(map(repr, twice))}; upper and lower "
             f"case do not differ. Keep one of them."
         )
-    frame.columns = columns
+    frame.columns = [str(name).strip() for name in frame.columns] if keep_case else columns
     # The last fields of a truncated line are missing.
     return frame.fillna("")

@@ -1,29 +1,37 @@
-"""Labelled images: folders and archives of them, and data sets whose layout is detected."""
+"""Folders and archives of labelled images."""
 
 from __future__ import annotations
 
 import os
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.util import find_spec
 from numbers import Integral
-from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.image_files import image_format
+from .._utils.pixel_values import PixelStack
 from .._utils.typing import LabelArray, PathLike, PixelArray, Size
-from .._utils.validation import check_choice, suggestion
+from .._utils.validation import check_choice
 from ..emotions import canonical_emotion, is_emotion
 from ..exceptions import DatasetFormatError, ImageReadError
 from ..images import OTHER_SUFFIXES, decode_color, decode_gray, is_image_file, resize
 from ._archives import Source, open_source
-from ._fer2013 import SUBSETS, load_fer2013
 
-__all__ = ["load_dataset", "load_image_folder", "subset_role"]
+__all__ = [
+    "check_size",
+    "description",
+    "load_image_folder",
+    "read_images",
+    "subset_role",
+]
+
+Key = TypeVar("Key")
 
 # Names of folders that are parts of a data set, in lower case and without other characters:
 # "TrainingSet", "val_images", "fold-1", "unlabeled".
@@ -142,36 +150,39 @@ def load_image_folder(
     ((2, 32, 32), ['contempt', 'happy'])
     """
     check_choice("on_error", on_error, ("raise", "warn"))
-    shape = _check_size(size)
+    shape = check_size(size)
     with open_source(path) as source:
         labels = _Labels(source)
         for text in labels.notes:
             warnings.warn(f"{source.path}: {text}.", UserWarning, stacklevel=2)
-        images, names = _read(source, sorted(labels.found), shape, grayscale, on_error)
+        readers = (
+            (name, partial(_read_one, source, name, grayscale)) for name in sorted(labels.found)
+        )
+        images, names = read_images(readers, shape, on_error)
     target = np.array([labels.found[name][1] for name in names])
-    stacked = _stack(images)
     if return_X_y:
-        return stacked, target
+        return images, target
     bunch = Bunch(
-        images=stacked,
+        images=images,
         target=target,
         target_names=np.unique(target),
         subset=np.array([labels.found[name][0] for name in names]),
         filenames=np.array(names),
-        DESCR=_description(path, target),
+        DESCR=description(path, target),
     )
-    if stacked.dtype != object:
-        bunch.data = stacked.reshape(len(stacked), -1)
+    if images.dtype != object:
+        bunch.data = images.reshape(len(images), -1)
     return bunch
 
 
-def _description(path: PathLike, target: LabelArray) -> str:
-    text = f"{len(target)} labelled images from {path}."
-    others = [label for label in np.unique(target).tolist() if not is_emotion(label)]
+def description(origin: object, target: LabelArray) -> str:
+    """Return the `DESCR` of labelled images, which lists labels that are not emotions."""
+    text = f"{len(target)} labelled images from {origin}."
+    others = [str(label) for label in np.unique(target).tolist() if not is_emotion(label)]
     return f"{text} Labels that are not emotions: {', '.join(others)}." if others else text
 
 
-def _check_size(size: Any) -> tuple[int, int] | None:
+def check_size(size: Any) -> tuple[int, int] | None:
     """Return ``(height, width)``, or None."""
     if size is None:
         return None
@@ -370,35 +381,54 @@ def _is_read(name: str) -> bool:
     return is_image_file(name)
 
 
-def _read(
-    source: Source,
-    names: list[str],
+def read_images(
+    readers: Iterable[tuple[Key, Callable[[], PixelArray]]],
     shape: tuple[int, int] | None,
-    grayscale: bool,
     on_error: str,
-) -> tuple[list[PixelArray], list[str]]:
-    """Return the images that can be read, and their names."""
-    images, read, errors = [], [], []
-    for name in names:
+) -> tuple[PixelArray, list[Key]]:
+    """Read images one by one, leaving out those that cannot be read.
+
+    Parameters
+    ----------
+    readers : iterable of (key, callable)
+        What identifies each image, and a function that reads it.
+    shape : (int, int) or None
+        Height and width that images are resized to.
+    on_error : {"raise", "warn"}
+        As in :func:`load_image_folder`.
+
+    Returns
+    -------
+    images : ndarray of shape (n, h, w) or (n, h, w, 3), uint8, or an object array of shape (n,)
+    keys : list
+        Those of the images.
+
+    Raises
+    ------
+    ImageReadError
+        If an image cannot be read or, with ``on_error="warn"``, none.
+    """
+    stack, read, errors = PixelStack(), [], []
+    for key, reader in readers:
         try:
-            image = _read_one(source, name, grayscale)
-        except ImageReadError as error:
+            image = reader()
+        except (ImageReadError, DatasetFormatError) as error:
             if on_error == "raise":
                 raise
             errors.append(error)
             continue
-        images.append(image if shape is None else resize(image, shape))
-        read.append(name)
-    if errors and not images:
+        stack.append(image if shape is None else resize(image, shape))
+        read.append(key)
+    if errors and not read:
         raise ImageReadError(f"None of {len(errors)} image(s) can be read. First: {errors[0]}")
     if errors:
         warnings.warn(
-            f"Left out {len(errors)} of {len(names)} image(s) that cannot be read:\n"
+            f"Left out {len(errors)} of {len(errors) + len(read)} image(s) that cannot be read:\n"
             + "\n".join(map(str, errors)),
             UserWarning,
             stacklevel=3,
         )
-    return images, read
+    return stack.finish(), read
 
 
 def _read_one(source: Source, name: str, grayscale: bool) -> PixelArray:
@@ -406,162 +436,3 @@ def _read_one(source: Source, name: str, grayscale: bool) -> PixelArray:
     if grayscale:
         return decode_gray(data, described)
     return decode_color(data, described)
-
-
-def _stack(images: list[PixelArray]) -> PixelArray:
-    if len({image.shape for image in images}) == 1:
-        return np.stack(images)
-    stacked = np.empty(len(images), dtype=object)
-    # Not by slice: NumPy would try to make one array of images of equal height.
-    for i, image in enumerate(images):
-        stacked[i] = image
-    return stacked
-
-
-# -- data sets whose layout is detected ------------------------------------------------
-
-
-@overload
-def load_dataset(
-    path: PathLike,
-    *,
-    subset: str | Sequence[str] | None = None,
-    on_error: str = "raise",
-    return_X_y: Literal[False] = False,
-) -> Bunch: ...
-@overload
-def load_dataset(
-    path: PathLike,
-    *,
-    subset: str | Sequence[str] | None = None,
-    on_error: str = "raise",
-    return_X_y: Literal[True],
-) -> tuple[PixelArray, LabelArray]: ...
-def load_dataset(
-    path: PathLike,
-    *,
-    subset: str | Sequence[str] | None = None,
-    on_error: str = "raise",
-    return_X_y: bool = False,
-) -> Bunch | tuple[PixelArray, LabelArray]:
-    """Load labelled images, either FER2013 or a folder per label.
-
-    The layout is detected: `path` is read with :func:`load_fer2013` if it is FER2013 in any of
-    its forms, otherwise with :func:`load_image_folder`.
-
-    Parameters
-    ----------
-    path : str or path-like
-        A CSV file of FER2013, a folder, or a zip archive.
-    subset : str, sequence of str or None, default=None
-        The part to load: ``"train"``, ``"public"``, ``"private"`` or ``"all"`` for FER2013, or the
-        name of a folder around the label folders; case does not matter. Given several names, the
-        first that the data has is loaded, or everything if it has none of them. If None,
-        everything is loaded.
-    on_error : {"raise", "warn"}, default="raise"
-        What to do with unreadable images in label folders, as in :func:`load_image_folder`.
-    return_X_y : bool, default=False
-        If True, return ``(images, target)``.
-
-    Returns
-    -------
-    Bunch
-        What the loader returned, and
-
-        - layout : str; ``"FER2013 layout"`` or ``"label folders"``
-        - part : str; the name of the subset that was loaded, or ``"all"``
-
-    Raises
-    ------
-    FileNotFoundError
-        If `path` does not exist.
-    DatasetFormatError
-        If `path` has neither layout, or no subset of this name.
-    ImageReadError
-        If an image is missing, truncated or damaged.
-    ValueError
-        If `path` is a CSV file and `subset` is not one of FER2013's.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> from fer_sklearn import load_dataset, make_faces
-    >>> from fer_sklearn.images import write_image
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for label in ("happy", "sad"):
-    ...         pathlib.Path(folder, label).mkdir()
-    ...         write_image(f"{folder}/{label}/1.png", make_faces(1, random_state=0).images[0])
-    ...     faces = load_dataset(folder, subset=["train", "training"])
-    >>> faces.layout, faces.part, faces.target.tolist()
-    ('label folders', 'all', ['happy', 'sad'])
-    """
-    check_choice("on_error", on_error, ("raise", "warn"))
-    names = ["all"] if subset is None else [subset] if isinstance(subset, str) else list(subset)
-    names = [name.lower() for name in names]
-    is_optional = subset is not None and not isinstance(subset, str)
-    data = _load(path, names, is_optional, on_error)
-    return (data.images, data.target) if return_X_y else data
-
-
-def _load(path: PathLike, names: list[str], is_optional: bool, on_error: str) -> Bunch:
-    """Try FER2013, then label folders; if neither fits, report both errors."""
-    not_fer2013 = None
-    fer2013_name = next((name for name in names if name in (*SUBSETS, "all")), None)
-    if fer2013_name is not None:
-        try:
-            data = load_fer2013(path, subset=fer2013_name)
-            return Bunch(layout="FER2013 layout", part=fer2013_name, **data)
-        except DatasetFormatError as error:
-            not_fer2013 = error
-    if ".csv" in map(str.lower, Path(path).suffixes):
-        raise not_fer2013 or ValueError(
-            f"subset={names[0]!r} is not a subset of FER2013, the only data set in CSV files that "
-            f"can be read; expected one of {', '.join((*SUBSETS, 'all'))}."
-        )
-    try:
-        return _select_part(load_image_folder(path, on_error=on_error), path, names, is_optional)
-    except DatasetFormatError as error:
-        if not_fer2013 is None:
-            raise
-        raise DatasetFormatError(
-            f"{path} cannot be used. As FER2013: {not_fer2013} As label folders: {error}"
-        ) from error
-
-
-def _select_part(data: Bunch, path: PathLike, names: list[str], is_optional: bool) -> Bunch:
-    """Keep the images of the first subset in `names` that an image folder has."""
-    existing = {name.lower(): name for name in np.unique(data.subset).tolist()}
-    part = next((existing[name] for name in names if name in existing), None)
-    if part is None and "all" not in names:
-        part = next(filter(None, (_part_of_role(name, existing, path) for name in names)), None)
-    if part is None and (is_optional or "all" in names):
-        part = "all"
-    if part is None:
-        raise DatasetFormatError(
-            f"{path} has no subset {names[0]!r}; it has {', '.join(existing.values())}. Choose one "
-            f"of these, or 'all'.{suggestion(names[0], existing.values())}"
-        )
-    if part != "all":
-        rows = data.subset == part
-        selected = {
-            key: value[rows]
-            for key, value in data.items()
-            if key in ("images", "target", "subset", "filenames")
-        }
-        data = Bunch(**{**data, **selected, "target_names": np.unique(selected["target"])})
-        data.pop("data", None)
-        if data.images.dtype != object:
-            data.data = data.images.reshape(len(data.images), -1)
-    return Bunch(layout="label folders", part=part, **data)
-
-
-def _part_of_role(name: str, existing: dict[str, str], path: PathLike) -> str | None:
-    """Return the subset that is the same part under another name: "TrainingSet" for "train"."""
-    role = subset_role(name)
-    found = [other for other in existing.values() if role and subset_role(other) == role]
-    if len(found) > 1:
-        raise DatasetFormatError(
-            f"{path} has no subset {name!r}, but {', '.join(map(repr, found))}. Choose one of "
-            f"these."
-        )
-    return found[0] if found else None

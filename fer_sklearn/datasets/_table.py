@@ -1,0 +1,348 @@
+"""Labelled images in tables: DataFrames, CSV and Parquet files, and Hugging Face data sets."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from .._utils.typing import LabelArray, PathLike, PixelArray, Size
+from .._utils.validation import check_choice
+from ..emotions import canonical_emotion
+from ..exceptions import DatasetFormatError, ImageReadError
+from ..images import as_photo, decode_color, decode_gray, is_text_contents, read_contents, to_gray
+from ._archives import Source, check_exists, open_source
+from ._folder import check_size, description, read_images
+from ._table_kinds import Table, column_of, open_table
+
+__all__ = ["load_image_table"]
+
+# The pixels of an image as text, as FER2013's first table has them.
+_PIXELS = re.compile(r"\s*\d{1,3}(\s+\d{1,3}){15,}\s*")
+
+
+@overload
+def load_image_table(
+    table: Any,
+    *,
+    image: str = "path",
+    label: str = "label",
+    subset: str | None = None,
+    root: PathLike | None = None,
+    codes: Sequence[str | None] | Mapping[Any, str | None] | None = None,
+    size: Size | None = None,
+    grayscale: bool = True,
+    on_error: str = "raise",
+    return_X_y: Literal[False] = False,
+) -> Bunch: ...
+@overload
+def load_image_table(
+    table: Any,
+    *,
+    image: str = "path",
+    label: str = "label",
+    subset: str | None = None,
+    root: PathLike | None = None,
+    codes: Sequence[str | None] | Mapping[Any, str | None] | None = None,
+    size: Size | None = None,
+    grayscale: bool = True,
+    on_error: str = "raise",
+    return_X_y: Literal[True],
+) -> tuple[PixelArray, LabelArray]: ...
+def load_image_table(
+    table: Any,
+    *,
+    image: str = "path",
+    label: str = "label",
+    subset: str | None = None,
+    root: PathLike | None = None,
+    codes: Sequence[str | None] | Mapping[Any, str | None] | None = None,
+    size: Size | None = None,
+    grayscale: bool = True,
+    on_error: str = "raise",
+    return_X_y: bool = False,
+) -> Bunch | tuple[PixelArray, LabelArray]:
+    """Load the images and labels in the rows of a table.
+
+    Labels are translated by :func:`~fer_sklearn.canonical_emotion`, after `codes` or the class
+    names of the table have turned numbers into names. Numbers without names stay numbers.
+
+    Parquet files, polars' ``LazyFrame`` and data sets of Hugging Face, streamed ones too, are read
+    a few hundred rows at a time, so that their encoded images are never in memory as a whole.
+
+    Parameters
+    ----------
+    table : DataFrame, LazyFrame, Dataset, str or path-like
+        A table of pandas or polars; a ``Dataset`` or ``IterableDataset`` of Hugging Face's
+        `datasets`; or the path of a CSV file, a Parquet file, a folder of Parquet files, or a
+        pattern such as ``"data/train-*.parquet"``. CSV files may be separated by commas,
+        semicolons or tabs, and compressed.
+    image : str, default="path"
+        The column of images. Each is a path, the bytes of a file, a dictionary with ``"bytes"`` or
+        ``"path"``, a Pillow image, pixels of shape (h, w), (h, w, 3) or (h, w, 4), or the pixels
+        of a square grey image, as numbers or as text.
+    label : str, default="label"
+        The column of labels: names or numbers. The case of letters in names of columns matters only
+        if it makes a difference.
+    subset : str or None, default=None
+        The column that says which part of the data each row belongs to, such as ``"split"``. If
+        None, all rows are of the subset ``"all"``.
+    root : str, path-like or None, default=None
+        The folder that paths are relative to, or a zip or tar archive that contains them. If None,
+        the folder of the file that `table` names, otherwise the current folder.
+    codes : sequence, mapping or None, default=None
+        The name of each label: a sequence such as :data:`~fer_sklearn.emotions.FER2013_CODES`, in
+        which the position is the code, or a mapping. Rows whose name is None are left out. If None,
+        the class names in the features of a data set or Parquet file of Hugging Face are used.
+    size : int, (int, int) or None, default=None
+        Side, or height and width, in pixels, that all images are resized to, regardless of their
+        proportions. If None, images keep their sizes.
+    grayscale : bool, default=True
+        Whether to convert images to grey; otherwise they are loaded as RGB.
+    on_error : {"raise", "warn"}, default="raise"
+        What to do with rows without a label or a readable image: raise an error at the first, or
+        leave them out and list them in one warning at the end.
+    return_X_y : bool, default=False
+        If True, return ``(images, target)``.
+
+    Returns
+    -------
+    Bunch
+        - images : ndarray of shape (n, h, w) or (n, h, w, 3), uint8. With ``size=None`` and
+          images of different sizes, an object array of shape (n,) of such images. Above 2 GiB, or
+          what ``FER_SKLEARN_MAX_MEMORY`` says, a ``numpy.memmap`` of a temporary file
+        - data : ndarray of shape (n, n_features), uint8; a view of `images`. Absent if the sizes
+          differ
+        - target : ndarray of shape (n,), str; labels. Integers if all are numbers without names
+        - target_names : ndarray; the labels that occur, sorted
+        - subset : ndarray of shape (n,), str
+        - filenames : ndarray of shape (n,), str; paths as in the table, or ``"[3]"`` for the
+          fourth row if its image has none
+        - table : the rows of `table` that were loaded, in the order of `images`. A data set stays
+          a data set; of files, a ``LazyFrame`` and an ``IterableDataset``, a DataFrame without the
+          images that are not paths
+        - DESCR : str
+
+        Rows keep their order.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `table` or `root` is a path that does not exist.
+    DatasetFormatError
+        If a column is missing, a file is damaged, there are no rows, or a label is missing or not
+        among `codes`. The message names the table and the row.
+    ImageReadError
+        If an image is missing, truncated or damaged; with ``on_error="warn"``, only if no image
+        can be read. The message names the row and the file.
+    MissingExtraError
+        If a Parquet file is read without pyarrow.
+    TypeError
+        If `table` is something else.
+    ValueError
+        If a parameter is invalid.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from fer_sklearn import load_image_table, make_faces
+    >>> faces = make_faces(4, random_state=0)
+    >>> table = pd.DataFrame({"face": list(faces.images), "code": [1, 0, 0, 1], "age": range(4)})
+    >>> data = load_image_table(table, image="face", label="code", codes=["happy", "sad"])
+    >>> data.images.shape, data.target.tolist(), data.table["age"].tolist()
+    ((4, 48, 48), ['sad', 'happy', 'happy', 'sad'], [0, 1, 2, 3])
+    """
+    check_choice("on_error", on_error, ("raise", "warn"))
+    shape = check_size(size)
+    names = None if codes is None else _checked_codes(codes)
+    with ExitStack() as stack:
+        source = open_table(table, stack)
+        columns = [column_of(source, image, "image"), column_of(source, label, "label")]
+        columns += [] if subset is None else [column_of(source, subset, "subset")]
+        if names is None and (features := source.class_names(columns[1])) is not None:
+            names = dict(enumerate(features))
+        place = _open_root(source.root if root is None else root, stack)
+        rows = _rows(source, columns, names)
+        readers = ((row, partial(_read_row, row, place, grayscale)) for row in rows)
+        images, read = read_images(readers, shape, on_error)
+    if not read:
+        raise DatasetFormatError(
+            f"{source.name} has no rows to load. Expected at least one row with an image and a "
+            f"label" + (" that codes gives a name." if codes is not None else ".")
+        )
+    target = _as_target([row.label for row in read])
+    if return_X_y:
+        return images, target
+    bunch = Bunch(
+        images=images,
+        target=target,
+        target_names=np.unique(target),
+        subset=np.array([row.subset for row in read]),
+        filenames=np.array([row.name for row in read]),
+        table=source.select([row.index for row in read]),
+        DESCR=description(source.name, target),
+    )
+    if images.dtype != object:
+        bunch.data = images.reshape(len(images), -1)
+    return bunch
+
+
+# -- rows -----------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    """One row: what it says of its image, until that is read."""
+
+    index: int
+    where: str
+    name: str
+    image: Any
+    label: Any = None
+    subset: str = "all"
+    error: str = ""
+
+
+def _rows(source: Table, columns: list[str], names: dict[Any, str | None] | None):
+    """Yield the rows of a table, but for those whose label has the name None."""
+    index = -1
+    for batch in source.batches(columns):
+        for image, label, *subset in zip(*batch, strict=True):
+            index += 1
+            row = _Row(index, source.where(index), _name(image, index), image)
+            row.subset = str(subset[0]).strip() if subset else "all"
+            try:
+                row.label = _named(label, names)
+            except ValueError as error:
+                row.error = str(error)
+            else:
+                if row.label is None:
+                    continue
+            yield row
+
+
+def _name(image, index):
+    """Return the path of an image, or its position."""
+    path = image.get("path") if isinstance(image, Mapping) else image
+    is_path = isinstance(path, os.PathLike) or (
+        isinstance(path, str) and not is_text_contents(path) and not _PIXELS.match(path)
+    )
+    return os.fspath(path) if is_path and path else f"[{index}]"
+
+
+def _checked_codes(codes: Any) -> dict[Any, str | None]:
+    if isinstance(codes, Mapping):
+        return {_key(code): name for code, name in codes.items()}
+    if isinstance(codes, str) or not isinstance(codes, Iterable):
+        raise ValueError(
+            f"codes={codes!r} must be None, a sequence of names, whose position is the code, or a "
+            f"mapping from codes to names."
+        )
+    return dict(enumerate(codes))
+
+
+def _key(code: Any) -> Any:
+    """Return a code as an integer if it is one, in whatever form: 3, 3.0, "3" or "3.0e+00"."""
+    text = str(code).strip()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() else text
+
+
+def _named(label: Any, names: dict[Any, str | None] | None) -> Any:
+    """Return the label of a row, or None for one to leave out."""
+    key = _key(label)
+    if label is None or key in ("", "nan", "None", "<NA>") or (key == -1 and names):
+        raise ValueError("the label is missing")
+    if names is not None and isinstance(key, int):
+        if key not in names:
+            expected = ", ".join(map(repr, list(names)[:20]))
+            raise ValueError(f"the label {key!r} is not among the codes {expected}")
+        name = names[key]
+        return None if name is None else str(canonical_emotion(name))
+    if names is not None and key in names:
+        name = names[key]
+        return None if name is None else str(canonical_emotion(name))
+    return key if isinstance(key, int) else str(canonical_emotion(key))
+
+
+def _as_target(labels: list[Any]) -> LabelArray:
+    if all(isinstance(label, int) for label in labels):
+        return np.array(labels)
+    return np.array([str(label) for label in labels])
+
+
+# -- images ---------------------------------------------------------------------------
+
+
+def _open_root(root: PathLike | None, stack: ExitStack) -> Path | Source:
+    """Return the folder or archive that paths are relative to."""
+    path = Path() if root is None else check_exists(root)
+    return path if path.is_dir() else stack.enter_context(open_source(path))
+
+
+def _read_row(row: _Row, root: Path | Source, grayscale: bool) -> PixelArray:
+    if row.error:
+        raise DatasetFormatError(f"{row.where}: {row.error}. Correct it, or leave the row out.")
+    image, row.image = row.image, None  # which need not be kept
+    try:
+        return _read_image(image, row.name, root, grayscale)
+    except (ValueError, TypeError) as error:
+        raise ImageReadError(f"{row.where}: {error}") from error
+
+
+def _read_image(image: Any, name: str, root: Path | Source, grayscale: bool) -> PixelArray:
+    if isinstance(image, Mapping):
+        contents = image.get("bytes")
+        image = image.get("path") if contents is None else contents
+    if isinstance(image, str) and _PIXELS.match(image):
+        image = [int(pixel) for pixel in image.split()]
+    if isinstance(image, (str, os.PathLike)) and os.fspath(image).strip():
+        image = _contents(image, root)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        decode = decode_gray if grayscale else decode_color
+        return decode(bytes(image), name if not name.startswith("[") else "the image")
+    if image is None or isinstance(image, (str, float)):
+        raise ValueError("there is no image.")
+    photo = as_photo(_as_pixels(image), name="the image")
+    if grayscale:
+        return to_gray(photo)
+    return photo if photo.ndim == 3 else np.repeat(photo[..., np.newaxis], 3, axis=2)
+
+
+def _contents(path: str | os.PathLike, root: Path | Source) -> bytes:
+    if isinstance(path, str) and is_text_contents(path):
+        return read_contents(path)
+    if isinstance(root, Path):
+        path = os.fspath(path)
+        # An address stays one, which is then refused as such.
+        return read_contents(path if "://" in path else root / path)
+    name = Path(path).as_posix().removeprefix("./")
+    if name not in root.names:
+        raise ImageReadError(f"{root.describe(name)}: there is no such file.")
+    return root.read(name)
+
+
+def _as_pixels(image: Any) -> Any:
+    """Return numbers in nested lists as an array, and a row of them as a square image."""
+    if not isinstance(image, (list, tuple, np.ndarray)):
+        return image
+    pixels = np.array(_plain(image))
+    side = int(np.sqrt(pixels.size))
+    return pixels.reshape(side, side) if pixels.ndim == 1 and side**2 == pixels.size else pixels
+
+
+def _plain(image: Any) -> Any:
+    """Return arrays in arrays, as pandas reads nested lists from Parquet, as lists of lists."""
+    is_nested = isinstance(image, np.ndarray) and image.dtype == object
+    return [_plain(part) for part in image] if is_nested else image
