@@ -34,7 +34,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "data",
         metavar="DATA",
-        help="FER2013 (zip, CSV or folder), or a folder or zip with one folder per label",
+        help="FER2013 (zip, CSV or folder), a folder or zip with one folder per label, or a CSV or "
+        "Parquet table of images",
     )
     parser.add_argument(
         "--output",
