@@ -119,8 +119,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "--cdn",
         action="store_true",
         default=None,
-        help="let browsers load TensorFlow.js and OpenCV.js from a public CDN, instead of copying "
-        "them into the folder with npm",
+        help="let browsers load TensorFlow.js from a public CDN, instead of copying it into the "
+        "folder with npm, so that the page works offline",
     )
     parser.set_defaults(run=run)
     return parser
@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
         format=form,
         representative_data=images,
         license=args.license,
-        bundle_packages=False if args.cdn else "auto",
+        bundle_packages=not args.cdn,
         overwrite=args.force,
         **options,
     )

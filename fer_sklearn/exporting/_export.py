@@ -41,7 +41,7 @@ def export(
     batch_size: int = 1,
     accuracy: Any = None,
     license: Any = None,
-    bundle_packages: bool | Literal["auto"] = "auto",
+    bundle_packages: bool = True,
     allow_custom_layers: bool = False,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -88,10 +88,10 @@ def export(
     accuracy, license : JSON-serialisable object or None, default=None
         Accuracy and licence to record in the metadata file. If None, those of the pretrained
         model, or nothing for your own.
-    bundle_packages : {"auto", True, False}, default="auto"
-        Whether to copy the JavaScript packages that ``"web"`` uses into the folder, with npm.
-        If False, the page loads them from a public CDN and verifies their checksums. If
-        ``"auto"``, they are copied if npm is available.
+    bundle_packages : bool, default=True
+        Whether to copy the JavaScript packages that ``"web"`` uses into the folder, with npm, so
+        that the page works offline. If False, it loads them from a public CDN and verifies their
+        checksums.
     allow_custom_layers : bool, default=False
         Whether to convert the operations of layers that are not part of Keras. If False, such
         layers raise an error.
@@ -115,6 +115,8 @@ def export(
         If something exists at `path`.
     MissingExtraError
         If ``"onnx"`` is requested without its extra.
+    ImportError
+        If ``"web"`` is to bundle packages, and npm is missing or fails. Nothing is written.
     ValueError
         If parameters do not fit together, or if the format does not support a layer or an
         operation.
@@ -143,7 +145,7 @@ def export(
     )
     form = FORMATS[format_name]
     target = _check_target(path, form.suffix, overwrite=overwrite)
-    form.check()
+    form.check(bundle_packages)
     parts = take_apart(estimator, allow_custom_layers=allow_custom_layers)
     size = _check_input_size(parts, input_size)
     channels = 3 if parts.takes_faces and precision != "int8" else 1

@@ -17,7 +17,7 @@ from ..exceptions import MissingExtraError
 from ..inference import LiteRTNetwork, ONNXNetwork, is_litert_installed
 from ._node import MissingNodeError, run_tfjs
 from ._tfjs import read_back, write_tfjs
-from ._web import write_web
+from ._web import check_requirements, write_web
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +37,7 @@ class ExportRequest:
     precision: Precision
     representative: FloatArray  # inputs of the graph, for `to_litert`
     metadata: dict[str, Any]  # contents of the metadata file
-    bundle_packages: bool | Literal["auto"]
+    bundle_packages: bool
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Format:
     suffix: str | None = None  # of the file; None if the export is a folder
     network: str = "."  # the part of a folder that contains the network
     takes_any_size: bool = True
-    check: Callable[[], None] = lambda: None  # raises if a requirement is not installed
+    # Raises if a requirement is not installed; receives `bundle_packages`.
+    check: Callable[[bool], None] = lambda bundle_packages: None
 
 
 def to_litert(
@@ -115,7 +116,7 @@ def _run_litert(path: Path, images: FloatArray, metadata: dict[str, Any]) -> tup
     return network(images), f"ai-edge-litert {version('ai-edge-litert')}"
 
 
-def _check_litert() -> None:
+def _check_litert(bundle_packages: bool) -> None:
     if not is_litert_installed():
         raise MissingExtraError(
             "format='tflite' needs the package 'ai-edge-litert' to verify the export, and it is "
@@ -140,7 +141,7 @@ def _run_onnx(path: Path, images: FloatArray, metadata: dict[str, Any]) -> tuple
     return ONNXNetwork(path.read_bytes())(images), f"onnxruntime {version('onnxruntime')}"
 
 
-def _check_onnx() -> None:
+def _check_onnx(bundle_packages: bool) -> None:
     for module in _ONNX_MODULES:
         import_optional(module, extra="onnx", purpose="format='onnx'")
 
@@ -184,5 +185,5 @@ FORMATS = {
     "tfjs": Format(_write_tfjs, _run_tfjs),
     "onnx": Format(_write_onnx, _run_onnx, ".onnx", check=_check_onnx),
     "saved_model": Format(_write_saved_model, _run_saved_model),
-    "web": Format(_write_web, _run_tfjs, network="model"),
+    "web": Format(_write_web, _run_tfjs, network="model", check=check_requirements),
 }

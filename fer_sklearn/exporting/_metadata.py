@@ -86,7 +86,7 @@ def describe(
         },
         "preprocessing": _preprocessing(parts, kind, sides),
         "mirror_average": classifier.test_time_augmentation,
-        "crop": _crop(parts),
+        "crop": _crop(parts, format),
         "accuracy": shipped.get("accuracy") if accuracy is None else accuracy,
         "licence": shipped.get("licence") if license is None else license,
     }
@@ -131,10 +131,12 @@ def _preprocessing(parts: PipelineParts, kind: str, sides: Sequence[int | None])
     return {"steps": steps, "in_the_graph": inside, "before_it": before}
 
 
-def _crop(parts: PipelineParts) -> dict[str, Any] | None:
+def _crop(parts: PipelineParts, format: str) -> dict[str, Any] | None:
     """Return how faces are cropped from a photo before they enter the graph."""
     if not parts.takes_faces:
         return None
     cropper = parts.cropper or FaceCropper()
     detector = cropper.detector if isinstance(cropper.detector, str) else "a custom function"
+    if format == "web":
+        detector = "blazeface"  # the page's own
     return {"detector": detector, "framing": cropper.framing}

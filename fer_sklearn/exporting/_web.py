@@ -8,10 +8,11 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from .._utils.tables import row_columns
 from ..emotions import label_colors
-from ..exceptions import MissingExtraError
+from ..faces._blazeface import FILE, read_network
 from ..inference import METADATA_FILENAME
 from ._metadata import write_json
 from ._node import MissingNodeError, install_packages
@@ -20,36 +21,53 @@ from ._tfjs import write_tfjs
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["hash_packages", "read_hashes", "write_web"]
+__all__ = ["check_requirements", "hash_packages", "read_hashes", "write_web"]
 
 _PAGE = Path(__file__).parent / "web"
-_PAGE_SUFFIXES = (".html", ".css", ".js", ".svg")
+_PAGE_SUFFIXES = (".html", ".css", ".js", ".svg", ".jpg", ".txt")
 _HASHES = _PAGE / "hashes.json"
-_CASCADES = ("frontalface_alt2", "frontalface_alt")
 
 # In the order in which the browser runs them: tf-core first, which the others extend.
 _SCRIPTS = (
     ("@tensorflow/tfjs-core", "dist/tf-core.min.js"),
     ("@tensorflow/tfjs-converter", "dist/tf-converter.min.js"),
     ("@tensorflow/tfjs-backend-wasm", "dist/tf-backend-wasm.min.js"),
-    ("@techstark/opencv-js", "dist/opencv.js"),
 )
 # The build with vector instructions; browsers without them cannot run the page anyway.
 _BINARY = ("@tensorflow/tfjs-backend-wasm", "dist/tfjs-backend-wasm-simd.wasm")
-# The packages of TensorFlow.js do not include the text of their licence; this one's is the same.
-_APACHE = ("@techstark/opencv-js", "LICENSE")
-
 _CDN = "https://cdn.jsdelivr.net/npm/"
 _CONNECT = "connect-src 'self' blob:"
-_VENDOR_NOTE = """\
-Unmodified files of these npm packages, which the page runs:
+_NOTICE = """\
+This folder contains, or the page loads, unmodified files of others:
 
+- TensorFlow.js, by its authors at Google LLC, under the Apache License 2.0:
 {packages}
+- {detector}: BlazeFace (short range), the network of MediaPipe that finds faces, copyright
+  2019-2021 The MediaPipe Authors (Google), under the Apache License 2.0.
+- sample.jpg: a portrait of the astronaut Eileen Collins, by NASA, in the public domain.
 
-All of them are under the Apache License 2.0, whose text is in LICENSE. TensorFlow.js is by its
-authors at Google LLC, OpenCV by the OpenCV team and its contributors. The cascades that detect
-faces are OpenCV's; each file in ../cascades begins with its licence.
+The text of that licence is in APACHE-2.0.txt.
 """
+
+
+def check_requirements(bundle_packages: bool) -> None:
+    """Check that a page can be written, before any work is done.
+
+    Parameters
+    ----------
+    bundle_packages : bool
+        As in :func:`write_web`.
+
+    Raises
+    ------
+    MissingNodeError
+        If the packages must be bundled, and npm is missing or fails.
+    MissingExtraError
+        If the package that has the detector's file is not installed.
+    """
+    read_network()
+    if bundle_packages:
+        _find_packages()
 
 
 def write_web(
@@ -57,7 +75,7 @@ def write_web(
     metadata: dict[str, Any],
     folder: Path,
     *,
-    bundle_packages: bool | Literal["auto"] = "auto",
+    bundle_packages: bool = True,
 ) -> None:
     """Write a page that detects faces and recognises their emotions, for any static server.
 
@@ -70,38 +88,43 @@ def write_web(
         ``input.model_size``, ``accuracy`` and ``licence``.
     folder : Path
         An existing, empty folder, to which ``index.html`` and all that it needs are written:
-        the page's own files, the network in ``model``, OpenCV's cascades in ``cascades``, the
+        the page's own files, the network in ``model``, the detector's file in ``detector``, the
         metadata file, ``page.json`` and, with `bundle_packages`, ``vendor``.
-    bundle_packages : {"auto", True, False}, default="auto"
+    bundle_packages : bool, default=True
         Whether to copy the JavaScript packages into ``vendor``, so that the page loads nothing
         from other servers. If False, it loads them from a public CDN and verifies their
-        hashes. If ``"auto"``, they are copied unless npm is missing or fails.
+        hashes.
 
     Raises
     ------
     ValueError
         If the network does not take faces in colour, and as in :func:`write_tfjs`.
-    MissingNodeError
-        If ``bundle_packages=True`` and npm is missing or fails.
-    MissingExtraError
-        If the installed OpenCV does not include the cascades.
+    MissingNodeError, MissingExtraError
+        As in :func:`check_requirements`.
     """
-    if bundle_packages not in ("auto", True, False):
-        raise ValueError(
-            f"bundle_packages={bundle_packages!r} is unknown; expected 'auto', True or False."
-        )
     _check_input(model)
-    packages = _find_packages(bundle_packages)
+    columns = row_columns(metadata["labels"])
+    detector = read_network()
+    packages = _find_packages() if bundle_packages else None
     for file in sorted(_PAGE.iterdir()):
         if file.suffix in _PAGE_SUFFIXES:
             shutil.copyfile(file, folder / file.name)
     (folder / "model").mkdir()
     write_tfjs(model, folder / "model")
     runtime = _name_on_cdn(folder) if packages is None else _copy_packages(packages, folder)
-    runtime |= {"cascades": _copy_cascades(folder), "model": _list_model(folder)}
-    page = {"colors": label_colors(metadata["labels"]), "runtime": runtime}
+    (folder / "detector").mkdir()
+    (folder / "detector" / FILE).write_bytes(detector)
+    runtime["detector"] = {"url": f"detector/{FILE}", **_hashed(detector)}
+    runtime["model"] = _list_model(folder)
+    page = {
+        "colors": label_colors(metadata["labels"]),
+        # Those of the page's CSV files, each with the digits that are kept.
+        "columns": {name: column.digits for name, column in columns.items()},
+        "runtime": runtime,
+    }
     write_json(folder / "page.json", page)
     write_json(folder / METADATA_FILENAME, metadata)
+    _write_notice(folder)
 
 
 def hash_packages(packages: Path) -> dict[str, dict[str, Any]]:
@@ -120,7 +143,7 @@ def hash_packages(packages: Path) -> dict[str, dict[str, Any]]:
         export does not need npm.
     """
     return {
-        f"{package}@{_version(packages, package)}/{file}": _hashed(packages / package / file)
+        f"{package}@{_version(packages, package)}/{file}": _hash_file(packages / package / file)
         for package, file in (*_SCRIPTS, _BINARY)
     }
 
@@ -140,34 +163,27 @@ def _check_input(model: keras.Model) -> None:
         )
 
 
-def _find_packages(bundle_packages: bool | Literal["auto"]) -> Path | None:
-    """Return the folder of the packages to copy, None if the page loads them from the CDN."""
-    if bundle_packages is False:
-        return None
+def _find_packages() -> Path:
+    """Return the folder of the packages to copy."""
     try:
         return install_packages()
-    except MissingNodeError:
-        if bundle_packages is True:
-            raise
-        return None
+    except MissingNodeError as error:
+        raise MissingNodeError(
+            f"The page is to contain TensorFlow.js, so that it works offline, and npm provides it. "
+            f"{error} Or pass bundle_packages=False (on the command line, --cdn): browsers then "
+            f"load it from a public CDN."
+        ) from None
 
 
 def _copy_packages(packages: Path, folder: Path) -> dict[str, Any]:
-    """Copy the files that the page runs, and their licence; return the page's runtime."""
+    """Copy the files that the page runs; return the page's runtime."""
     target = folder / "vendor"
     target.mkdir()
-    for package, file in (*_SCRIPTS, _BINARY, _APACHE):
-        shutil.copyfile(packages / package / file, target / Path(file).name)
-    names = list(dict.fromkeys(package for package, _ in (*_SCRIPTS, _BINARY)))
-    lines = [
-        f"- {name} {_version(packages, name)}, https://www.npmjs.com/package/{name}"
-        for name in names
-    ]
-    note = _VENDOR_NOTE.format(packages="\n".join(lines))
-    (target / "README.txt").write_text(note, encoding="utf-8")
 
     def entry(package: str, file: str) -> dict[str, Any]:
-        return {"url": f"vendor/{Path(file).name}", **_hashed(packages / package / file)}
+        source = packages / package / file
+        shutil.copyfile(source, target / source.name)
+        return {"url": f"vendor/{source.name}", **_hash_file(source)}
 
     return _runtime(entry)
 
@@ -195,23 +211,18 @@ def _runtime(entry: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
     return {"scripts": [entry(*file) for file in _SCRIPTS], "wasm": entry(*_BINARY)}
 
 
-def _copy_cascades(folder: Path) -> list[dict[str, Any]]:
-    import cv2.data
+def _write_notice(folder: Path) -> None:
+    """Write whose files the page runs, and under which licence."""
+    versions = sorted({key.rsplit("/dist/", 1)[0] for key in read_hashes()})
+    packages = "\n".join(f"  https://www.npmjs.com/package/{_page_of(key)}" for key in versions)
+    notice = _NOTICE.format(packages=packages, detector=f"detector/{FILE}")
+    (folder / "NOTICE.txt").write_text(notice, encoding="utf-8")
 
-    (folder / "cascades").mkdir()
-    entries = []
-    for name in _CASCADES:
-        file = f"haarcascade_{name}.xml"
-        source = Path(cv2.data.haarcascades) / file
-        if not source.is_file():
-            raise MissingExtraError(
-                f"OpenCV {cv2.__version__} does not include {file}, which the page needs to detect "
-                f"faces. "
-                f"Type: pip install 'opencv-python-headless>=4.10,<5'"
-            )
-        shutil.copyfile(source, folder / "cascades" / file)
-        entries.append({"url": f"cascades/{file}", "bytes": source.stat().st_size})
-    return entries
+
+def _page_of(package: str) -> str:
+    """Return where npm describes a package with its version, ``@scope/name@1.0.0``."""
+    name, version = package.rsplit("@", 1)
+    return f"{name}/v/{version}"
 
 
 def _list_model(folder: Path) -> list[dict[str, Any]]:
@@ -229,7 +240,10 @@ def _version(packages: Path, package: str) -> str:
     return json.loads(text)["version"]
 
 
-def _hashed(file: Path) -> dict[str, Any]:
-    data = file.read_bytes()
+def _hash_file(file: Path) -> dict[str, Any]:
+    return _hashed(file.read_bytes())
+
+
+def _hashed(data: bytes) -> dict[str, Any]:
     digest = base64.b64encode(hashlib.sha384(data).digest()).decode("ascii")
     return {"bytes": len(data), "integrity": f"sha384-{digest}"}

@@ -6,6 +6,7 @@ import io
 import math
 import shutil
 import threading
+import time
 from contextlib import contextmanager
 
 import cv2
@@ -98,12 +99,23 @@ def page_opener(browser):
         page.on("console", lambda said: said.type == "error" and page.logged.append(said.text))
         page.on("pageerror", lambda error: page.logged.append(str(error)))
         page.goto(url)
-        page.wait_for_function("window.ferSklearn")
+        wait_for(page, "window.ferSklearn")
         return page
 
     yield open_page
     for context in contexts:
         context.close()
+
+
+def wait_for(page, condition):
+    """Wait until a JavaScript expression is true.
+
+    Playwright's own function evaluates text in the page, which the page's policy forbids.
+    """
+    deadline = time.monotonic() + _PATIENCE / 1000
+    while not page.evaluate(f"!!({condition})"):
+        assert time.monotonic() < deadline, f"never true: {condition}"
+        time.sleep(0.02)
 
 
 def as_files(images):

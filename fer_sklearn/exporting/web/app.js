@@ -3,6 +3,7 @@
 import { Camera } from "./camera.js";
 import { Engine } from "./engine.js";
 import { readSettings } from "./settings.js";
+import { toCSV } from "./table.js";
 import { make, percent, PhotoCard } from "./view.js";
 
 const byId = (id) => document.getElementById(id);
@@ -117,7 +118,10 @@ function wholeButton(record, card, file) {
 
 function summary(faces) {
   if (!faces.length) return "no face was found";
-  const each = faces.map((face) => `${face.label}, ${percent(face.probability)}`);
+  const each = faces.map((face, index) => {
+    const name = faces.length > 1 ? `face ${index}: ` : "";
+    return `${name}${face.label}, ${percent(face.probability)}`;
+  });
   const isWhole = faces.some((face) => face.whole);
   return isWhole ? `no face was found; the whole image: ${each}` : each.join("; ");
 }
@@ -129,6 +133,28 @@ function clear() {
   byId("results-bar").hidden = true;
   document.body.classList.toggle("busy", camera.isOn);
   byId("choose").focus();
+}
+
+/** Classify the photo that comes with the page. */
+async function trySample() {
+  loadRuntime();
+  try {
+    const response = await fetch(new URL("sample.jpg", import.meta.url));
+    if (!response.ok) throw new Error(String(response.status));
+    addFiles([new File([await response.blob()], "sample.jpg", { type: "image/jpeg" })]);
+  } catch (error) {
+    showProblem(`sample.jpg could not be loaded (${error.message}). Copy the whole folder again.`);
+  }
+}
+
+/** Let the browser save the results of all photos. */
+function save() {
+  const table = new Blob([toCSV(shown, settings)], { type: "text/csv" });
+  const url = URL.createObjectURL(table);
+  make("a", { href: url, download: "emotions.csv" }).click();
+  // The browser reads it after this.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  announce("The table emotions.csv is saved.");
 }
 
 async function turnOn() {
@@ -160,8 +186,11 @@ camera.onstop = (text) => {
 byId("choose").onclick = () => { byId("files").click(); loadRuntime(); };
 byId("files").onchange = ({ target }) => { addFiles([...target.files]); target.value = ""; };
 byId("turn-on").onclick = turnOn;
+byId("sample").onclick = trySample;
 byId("stop").onclick = () => camera.stop();
+byId("save").onclick = () => { queue = queue.then(save); };
 byId("clear").onclick = clear;
+addEventListener("keydown", ({ key }) => { if (key === "Escape" && camera.isOn) camera.stop(); });
 
 addEventListener("paste", (event) => addFiles([...event.clipboardData.files]));
 addEventListener("dragover", (event) => {

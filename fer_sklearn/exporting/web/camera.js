@@ -174,29 +174,51 @@ export class Camera {
 }
 
 async function openCamera(deviceId) {
-  if (!navigator.mediaDevices?.getUserMedia) {
-    throw new Error("Browsers allow the camera only on pages from https:// or localhost. Open " +
-      "the page at such an address, or choose a photo instead.");
-  }
+  const obstacle = findObstacle();
+  if (obstacle) throw new Error(`${obstacle} ${INSTEAD}`);
   const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" };
   try {
     return await navigator.mediaDevices.getUserMedia({
       audio: false, video: { ...which, width: { ideal: WIDTH }, height: { ideal: 480 } },
     });
   } catch (error) {
-    const other = `The camera did not start (${error.message}). Choose a photo instead.`;
-    throw new Error(ADVICE[error.name] ?? other);
+    const other = `The camera did not start (${error.message || error.name}).`;
+    throw new Error(`${REFUSALS[error.name] ?? other} ${INSTEAD}`);
   }
 }
 
-const ADVICE = {
+/** Why there cannot be a camera here, or null. */
+function findObstacle() {
+  if (!window.isSecureContext) {
+    return "Browsers allow the camera only on pages from https:// or localhost. Open the page at " +
+      "such an address.";
+  }
+  if (!navigator.mediaDevices?.getUserMedia)
+    return "This browser does not let pages use a camera. Update it, or use another one.";
+  const policy = document.permissionsPolicy ?? document.featurePolicy;
+  if (policy && !policy.allowsFeature("camera")) {
+    return "The site that shows this page forbids it the camera. Open the page in a tab of its " +
+      'own, or add allow="camera" to the frame.';
+  }
+  return null;
+}
+
+const INSTEAD = "You can also choose a photo instead.";
+
+// What getUserMedia may refuse for, by the name of the error.
+const REFUSALS = {
   NotAllowedError: "Access to the camera was denied. Allow it for this page, with the icon next " +
-    "to the address or in the browser's settings, and turn it on again; or choose a photo instead.",
-  NotFoundError: "No camera was found. Connect one and turn it on again, or choose a photo " +
-    "instead.",
-  NotReadableError: "Another program is using the camera. Close it and turn the camera on " +
-    "again, or choose a photo instead.",
-  OverconstrainedError: "This camera is no longer connected. Turn the camera on again.",
+    "to the address or in the browser's settings, and for the browser in the privacy settings of " +
+    "your system; then turn the camera on again.",
+  SecurityError: "The browser's settings forbid pages the camera. Allow it there, and turn the " +
+    "camera on again.",
+  NotFoundError: "No camera was found. Connect one, and turn it on again.",
+  NotReadableError: "The camera is there, but gives no image; often another program is using it. " +
+    "Close that program, or unplug the camera and connect it again; then turn it on again.",
+  AbortError: "The camera stopped while it was starting. Turn it on again; if that does not " +
+    "help, unplug it and connect it again.",
+  OverconstrainedError: "This camera is no longer connected, or cannot take such images. Turn " +
+    "the camera on again to use another one.",
 };
 
 function nextFrame(video) {

@@ -1,28 +1,44 @@
-// Crops of a photo, framed as in FER2013: those of faces/_crop.py, to the pixel.
+// Crops of a photo, framed as in FER2013, and their quality: those of faces/_crop.py, to the pixel.
 
-import { copyWindow, released, resize, round, toImageData } from "./images.js";
+import { resize, round, sample, toGray } from "./images.js";
 
-// Where the box of a frontal face lies in an image of FER2013: left, top, width, height.
-const BOX_IN_CROP = [0.02, 0.01, 0.95, 0.95];
+// Where the eyes and the mouth are in an image of FER2013, in shares of its side.
+const IN_CROP = [[15.1 / 48, 18.9 / 48], [32.9 / 48, 18.7 / 48], [24.3 / 48, 37.2 / 48]];
+// Where BlazeFace's box lies in such an image: left, top, width, height.
+const BOX_IN_CROP = [0.074, 0.147, 0.852, 0.852];
+// Key points are not believed if they make a face this many times as large as its box does.
+const MISPLACED = 1.8;
 // A pixel of a crop is the mean of at most this many samples in each direction.
 const MOST_SAMPLES = 16;
+// What makes a face as good as can be: its side in pixels, and its contrast.
+const FULL_SIDE = 48, FULL_CONTRAST = 9;
+// The order of the key points that BlazeFace finds.
+const RIGHT_EYE = 0, LEFT_EYE = 1, NOSE = 2, MOUTH = 3;
 
 /**
- * Crop a face by its box.
+ * Crop a face.
  *
  * @param {ImageData} photo
- * @param {number[]} box - left, top, width, height
- * @param {number[]} size - height and width of the result
- * @returns {ImageData}
+ * @param {{box: number[], keypoints: number[][], score: number}} face
+ * @param {number[]} size - height and width of the crop
+ * @param {string} framing - "keypoints" or "box"
+ * @returns {{image: ImageData, quality: number}}
  */
-export function cropFace(photo, box, size) {
-  return warp(photo, placed(box, size), size);
+export function cropFace(photo, face, size, framing) {
+  const placement = place(face.box, framing === "box" ? null : face.keypoints, size);
+  const image = warp(photo, placement, size);
+  return { image, quality: quality(photo, face, placement, image, framing) };
 }
 
 /** Where a crop lies in the photo: its centre, the width of its pixels, its angle in degrees. */
-function placed([left, top, width, height], [rows, columns]) {
+export function place([left, top, width, height], keypoints, [rows, columns]) {
   const [inLeft, inTop, inWidth, inHeight] = BOX_IN_CROP;
   const unit = Math.max(width / (inWidth * columns), height / (inHeight * rows));
+  if (keypoints) {
+    const placed = placeByKeypoints(keypoints, Math.min(rows, columns));
+    const growth = placed.unit / unit;
+    if (growth > 1 / MISPLACED && growth < MISPLACED) return placed;
+  }
   return {
     x: left + width / 2 + (0.5 - inLeft - inWidth / 2) * unit * columns,
     y: top + height / 2 + (0.5 - inTop - inHeight / 2) * unit * rows,
@@ -31,98 +47,109 @@ function placed([left, top, width, height], [rows, columns]) {
   };
 }
 
+/** Least squares over all ways to move, turn and scale the eyes and the mouth into place. */
+function placeByKeypoints(keypoints, side) {
+  const found = [RIGHT_EYE, LEFT_EYE, MOUTH].map((index) => keypoints[index]);
+  const wanted = IN_CROP.map((point) => point.map((share) => (share - 0.5) * side));
+  const [foundX, foundY] = mean(found);
+  const [wantedX, wantedY] = mean(wanted);
+  // A complex factor turns and scales.
+  let [real, imaginary, total] = [0, 0, 0];
+  for (const [index, [x, y]] of found.entries()) {
+    const [toX, toY] = [wanted[index][0] - wantedX, wanted[index][1] - wantedY];
+    real += toX * (x - foundX) + toY * (y - foundY);
+    imaginary += toX * (y - foundY) - toY * (x - foundX);
+    total += toX * toX + toY * toY;
+  }
+  real /= total;
+  imaginary /= total;
+  return {
+    x: foundX - (real * wantedX - imaginary * wantedY),
+    y: foundY - (real * wantedY + imaginary * wantedX),
+    unit: Math.hypot(real, imaginary),
+    angle: Math.atan2(imaginary, real) * 180 / Math.PI,
+  };
+}
+
+function mean(points) {
+  return [0, 1].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length);
+}
+
 /** Read a crop in one step: the mean of samples, or an interpolation by cubics to enlarge. */
 export function warp(photo, placement, [height, width]) {
   const n = Math.min(Math.max(1, Math.ceil(placement.unit - 1e-6)), MOST_SAMPLES);
-  const rows = height * n;
   const columns = width * n;
-  const samples = sample(photo, { ...placement, unit: placement.unit / n }, [rows, columns],
-    placement.unit >= 1 ? linear : cubic);
+  const finer = { ...placement, unit: placement.unit / n };
+  const samples = sample(photo, finer, [height * n, columns], { isCubic: placement.unit < 1 });
   const crop = new ImageData(width, height);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
+  const share = Math.fround(1 / (n * n));
+  for (let y = 0, at = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, at += 4) {
       for (let channel = 0; channel < 3; channel++) {
         let sum = 0;
-        for (let dy = 0; dy < n; dy++)
-          for (let dx = 0; dx < n; dx++)
-            sum += samples[((y * n + dy) * columns + x * n + dx) * 3 + channel];
-        // OpenCV rounds halves of four up, and others to even.
-        const mean = sum / (n * n);
-        crop.data[(y * width + x) * 4 + channel] = n === 2 ? Math.floor(mean + 0.5) : round(mean);
+        for (let dy = 0; dy < n; dy++) {
+          let place = 3 * ((y * n + dy) * columns + x * n) + channel;
+          for (let dx = 0; dx < n; dx++, place += 3) sum += samples[place];
+        }
+        // OpenCV rounds halves of four up, and others to even, in 32 bits.
+        crop.data[at + channel] = n === 2 ? (sum + 2) >> 2 : round(Math.fround(sum * share));
       }
-      crop.data[(y * width + x) * 4 + 3] = 255;
+      crop.data[at + 3] = 255;
     }
   }
   return crop;
 }
 
-/** Interpolate a photo at the middles of the pixels of a crop; its border is continued. */
-function sample(photo, { x, y, unit, angle }, [height, width], weigh) {
-  const cosine = Math.cos(angle * Math.PI / 180) * unit;
-  const sine = Math.sin(angle * Math.PI / 180) * unit;
-  // The middle of pixel 0 is at 0.5 in the photo, and at 0 for OpenCV.
-  const left = cosine * (0.5 - width / 2) - sine * (0.5 - height / 2) + x - 0.5;
-  const top = sine * (0.5 - width / 2) + cosine * (0.5 - height / 2) + y - 0.5;
-  const samples = new Uint8ClampedArray(height * width * 3);
-  const taps = TAPS.get(weigh);
-  for (let row = 0, at = 0; row < height; row++) {
-    for (let column = 0; column < width; column++) {
-      // OpenCV's grid: 1/1024 of a pixel for each term, 1/32 for their sum.
-      const across = grid(left - sine * row, cosine * column);
-      const down = grid(top + cosine * row, sine * column);
-      const first = [across >> 5, down >> 5].map((place) => place + 1 - taps[0].length / 2);
-      const [columnWeights, rowWeights] = [taps[across & 31], taps[down & 31]];
-      for (let channel = 0; channel < 3; channel++) {
-        let sum = 0;
-        for (let i = 0; i < rowWeights.length; i++) {
-          const start = inside(first[1] + i, photo.height) * photo.width;
-          for (let j = 0; j < columnWeights.length; j++) {
-            const place = start + inside(first[0] + j, photo.width);
-            sum += rowWeights[i] * columnWeights[j] * photo.data[place * 4 + channel];
-          }
-        }
-        samples[at++] = Math.floor(sum + 0.5);
-      }
+/** How well a face can be seen, from 0 to 1: size × sharpness × inside × frontal × score. */
+function quality(photo, { score, keypoints }, placement, image, framing) {
+  const parts = [
+    placement.unit * Math.min(image.width, image.height) / FULL_SIDE,
+    contrast(image) / FULL_CONTRAST,
+    shareInside(photo, placement, image),
+    frontal(keypoints),
+    score,
+  ];
+  return parts.reduce((product, part) => product * Math.min(Math.max(part, 0), 1), 1);
+}
+
+/** The root mean square difference of neighbouring pixels, at 48 pixels, without the corners. */
+function contrast(image) {
+  const isScaled = image.width !== FULL_SIDE || image.height !== FULL_SIDE;
+  const gray = toGray(isScaled ? resize(image, [FULL_SIDE, FULL_SIDE]) : image);
+  const [low, high] = [8, 40];
+  let sum = 0;
+  for (let y = low; y < high; y++) {
+    for (let x = low; x < high; x++) {
+      const at = y * FULL_SIDE + x;
+      if (y + 1 < high) sum += (gray[at + FULL_SIDE] - gray[at]) ** 2;
+      if (x + 1 < high) sum += (gray[at + 1] - gray[at]) ** 2;
     }
   }
-  return samples;
+  return Math.sqrt(sum / ((high - low) * (high - low - 1)));
 }
 
-function grid(start, step) {
-  return (round(start * 1024) + round(step * 1024) + 16) >> 5;
+/** Which fraction of a crop is inside the photo. */
+function shareInside(photo, { x, y, unit, angle }, { width, height }) {
+  const cosine = unit * Math.cos(angle * Math.PI / 180);
+  const sine = unit * Math.sin(angle * Math.PI / 180);
+  let n = 0;
+  for (let row = 0; row < 8; row++) {
+    for (let column = 0; column < 8; column++) {
+      const across = ((column + 0.5) / 8 - 0.5) * width;
+      const down = ((row + 0.5) / 8 - 0.5) * height;
+      const atX = x + cosine * across - sine * down;
+      const atY = y + sine * across + cosine * down;
+      if (atX >= 0 && atX <= photo.width && atY >= 0 && atY <= photo.height) n++;
+    }
+  }
+  return n / 64;
 }
 
-function inside(place, end) {
-  return Math.min(Math.max(place, 0), end - 1);
-}
-
-function linear(part) {
-  return [1 - part, part];
-}
-
-/** Weights of four neighbours (Keys 1981), with OpenCV's parameter. */
-function cubic(part) {
-  const near = (d) => (1.25 * d - 2.25) * d * d + 1;
-  const far = (d) => ((-0.75 * d + 3.75) * d - 6) * d + 3;
-  return [far(part + 1), near(part), near(1 - part), far(2 - part)];
-}
-
-// The weights at each of 32 places between two pixels.
-const TAPS = new Map([linear, cubic].map((weigh) => {
-  return [weigh, Array.from({ length: 32 }, (_, place) => weigh(place / 32))];
-}));
-
-/** Scale the whole photo to `size`, as FaceCropper does if there is no face. */
-export function wholeImage(photo, size) {
-  return released(() => {
-    const whole = copyWindow(photo, 0, 0, photo.height, photo.width);
-    return toImageData(resize(whole, ...size));
-  });
-}
-
-/** The square around a box, with a margin, from the photo rotated back by `angle` degrees. */
-export function square(photo, [left, top, width, height], side, margin, angle) {
-  const unit = Math.max(width, height) * (1 + 2 * margin) / side;
-  const centre = { x: left + width / 2, y: top + height / 2 };
-  return warp(photo, { ...centre, unit, angle }, [side, side]);
+/** How frontal a face is, from 1 to 0 for a profile. */
+function frontal(keypoints) {
+  const [[rightX, rightY], [leftX, leftY]] = [keypoints[RIGHT_EYE], keypoints[LEFT_EYE]];
+  const [x, y] = [leftX - rightX, leftY - rightY];
+  const [noseX, noseY] = keypoints[NOSE];
+  const along = ((noseX - rightX) * x + (noseY - rightY) * y) / (x * x + y * y);
+  return Number.isFinite(along) ? 2 * Math.min(along, 1 - along) : 1;
 }

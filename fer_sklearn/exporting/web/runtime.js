@@ -1,8 +1,8 @@
-// Load TensorFlow.js and OpenCV.js in the worker, from the URLs in page.json, and verify the hash
-// of each file.
+// Load TensorFlow.js and both networks in the worker, from the URLs in page.json, and verify the
+// hash of each file.
 
-import { CASCADES, loadCascade } from "./cascades.js";
-import { useOpenCV } from "./images.js";
+import { FaceDetector } from "./blazeface.js";
+import { LiteRTNetwork } from "./litert.js";
 
 const here = (path) => new URL(path, import.meta.url).href;
 
@@ -11,12 +11,11 @@ const here = (path) => new URL(path, import.meta.url).href;
  *
  * @param {object} runtime - from page.json
  * @param {(fraction: number) => void} onProgress - called with the fraction of bytes received
- * @returns {Promise<object>} tf, and the network
+ * @returns {Promise<object>} tf, the detector, and the network
  */
 export async function loadRuntime(runtime, onProgress) {
-  const { scripts, wasm, cascades, model } = runtime;
-  const files = [...scripts, wasm, ...cascades, ...model];
-  const total = files.reduce((sum, file) => sum + file.bytes, 0);
+  const { scripts, wasm, detector, model } = runtime;
+  const total = [...scripts, wasm, detector, ...model].reduce((sum, file) => sum + file.bytes, 0);
   let received = 0;
   const load = (file) => fetchBytes(file, (bytes) => {
     received += bytes;
@@ -24,14 +23,16 @@ export async function loadRuntime(runtime, onProgress) {
   });
 
   const loadAll = (some) => Promise.all(some.map(load));
-  const [codes, binary, xmls, network] = await Promise.all([
-    loadAll(scripts), load(wasm), loadAll(cascades), loadAll(model),
+  const [codes, binary, blazeface, network] = await Promise.all([
+    loadAll(scripts), load(wasm), load(detector), loadAll(model),
   ]);
-  codes.forEach(run);
+  for (const code of codes) await run(code);
   const tf = await startTensorFlow(binary);
-  useOpenCV(await startedOpenCV());
-  CASCADES.forEach((name, index) => loadCascade(name, xmls[index]));
-  return { tf, network: await readNetwork(tf, network) };
+  return {
+    tf,
+    detector: new FaceDetector(tf, new LiteRTNetwork(tf, blazeface)),
+    network: await readNetwork(tf, network),
+  };
 }
 
 async function fetchBytes({ url, integrity }, onBytes) {
@@ -57,9 +58,11 @@ async function fetchBytes({ url, integrity }, onBytes) {
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/** Run a classic script, which modules cannot import. */
-function run(bytes) {
-  (0, eval)(new TextDecoder().decode(bytes));
+/** Run a script from the bytes that were verified. */
+async function run(bytes) {
+  const url = URL.createObjectURL(new Blob([bytes], { type: "text/javascript" }));
+  await import(url);
+  URL.revokeObjectURL(url);
 }
 
 async function startTensorFlow(binary) {
@@ -74,14 +77,6 @@ async function startTensorFlow(binary) {
   URL.revokeObjectURL(url);
   if (!isStarted) throw new Error("WebAssembly did not start. Update the browser, or use another.");
   return tf;
-}
-
-async function startedOpenCV() {
-  const { cv } = globalThis;
-  // It is a thenable that resolves to itself, so `await` would never return.
-  delete cv.then;
-  if (!cv.calledRun) await new Promise((resolve) => { cv.onRuntimeInitialized = resolve; });
-  return cv;
 }
 
 async function readNetwork(tf, [json, ...shards]) {

@@ -6,7 +6,9 @@ export async function readSettings() {
   return {
     labels: network.labels,
     size: network.input.model_size,
+    framing: network.crop.framing,
     colors: page.colors,
+    columns: page.columns,
     runtime: page.runtime,
     about: about(network),
   };

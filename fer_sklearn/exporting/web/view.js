@@ -12,6 +12,13 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** A list; Safari announces lists without bullets only if they say that they are one. */
+function list(className, ...items) {
+  const element = make("ul", { className }, ...items);
+  element.setAttribute("role", "list");
+  return element;
+}
+
 export function percent(fraction) {
   return `${Math.round(100 * fraction)} %`;
 }
@@ -28,7 +35,8 @@ export class FaceView {
     this.settings = settings;
     this.#rows = settings.labels.map((label) => new Row(label, settings.colors[label]));
     this.#canvas.setAttribute("aria-hidden", "true");
-    const rows = make("ul", { className: "rows" }, ...this.#rows.map((row) => row.element));
+    const rows = list("rows", ...this.#rows.map((row) => row.element));
+    rows.setAttribute("aria-label", "Probabilities");
     const emotion = make("span", { className: "emotion" }, this.#emotion, this.#remark);
     const parts = [this.#canvas, emotion, this.#probability, rows];
     this.element = make("li", { className: "face" }, ...parts);
@@ -141,13 +149,18 @@ export class PhotoCard {
     const { faces } = result;
     this.element.classList.toggle("many", faces.length > 1);
     const boxes = make("div", { className: "boxes" });
-    const list = make("ul", { className: "faces" });
+    // The list says the same.
+    boxes.setAttribute("aria-hidden", "true");
+    const listed = list("faces");
+    listed.setAttribute("aria-label", "Faces");
     faces.forEach((face, index) => {
       const number = faces.length > 1 ? `${index}` : "";
       const view = new FaceView(this.settings);
-      const remark = face.whole ? "no face found: the whole image was classified" : "";
-      view.show(face, remark || (number && `face ${number}`));
-      list.append(view.element);
+      const quality = `quality ${face.quality.toFixed(2)}`;
+      const remark = face.whole ? "no face found: the whole image was classified"
+        : number ? `face ${number}, ${quality}` : quality;
+      view.show(face, remark);
+      listed.append(view.element);
       if (face.whole) return;
       const box = new BoxView(this.settings);
       box.show(face, result, { title: number || face.label });
@@ -155,6 +168,6 @@ export class PhotoCard {
     });
     this.#image.querySelector(".boxes")?.remove();
     this.#image.append(boxes);
-    this.#details.replaceChildren(list);
+    this.#details.replaceChildren(listed);
   }
 }

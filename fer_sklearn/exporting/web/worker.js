@@ -2,38 +2,42 @@
 //
 // Messages in: {id, task, ...}; out: {id, result}, {id, error} or {progress}.
 
-import { cropFace, wholeImage } from "./crop.js";
-import { detectFaces, isSmall } from "./faces.js";
+import { cropFace } from "./crop.js";
+import { resize } from "./images.js";
 import { FaceTracker } from "./tracking.js";
 import { loadRuntime } from "./runtime.js";
 
 // Larger images are hardly photos, and may be an attack.
 const MAX_PIXELS = 80_000_000;
+// Images of at most this longer side may contain nothing but a face.
+const SMALL = 150;
 // Faces per batch; WebAssembly's memory is limited.
 const BATCH_SIZE = 16;
 
-let page = null, tf = null, network = null;
-const tracker = new FaceTracker();
+let page = null, tf = null, detector = null, network = null, tracker = null;
 const canvas = new OffscreenCanvas(1, 1);
 const context = canvas.getContext("2d", { willReadFrequently: true, alpha: false });
 
 const tasks = {
   async load({ settings }) {
     page = settings;
-    ({ tf, network } = await loadRuntime(page.runtime, (progress) => postMessage({ progress })));
+    const loaded = await loadRuntime(page.runtime, (progress) => postMessage({ progress }));
+    ({ tf, detector, network } = loaded);
+    tracker = new FaceTracker(detector);
+    // The first predictions take longest.
     const [height, width] = page.size;
-    await predictProba([new ImageData(width, height)]); // the first prediction takes longest
+    detector.detect(new ImageData(width, height));
+    await predictProba([new ImageData(width, height)]);
   },
 
   /** Classify the faces in a photo, or all of it if requested, or if it is small without a face. */
   async photo({ source, whole }) {
     const photo = await pixels(source);
-    const found = whole ? [] : detectFaces(photo);
-    const faces = found.map((face) => ({ ...face, image: crop(photo, face), whole: false }));
-    if (whole || (!faces.length && isSmall(photo))) {
+    const faces = whole ? [] : cropped(photo, detector.detect(photo));
+    if (whole || (!faces.length && Math.max(photo.width, photo.height) <= SMALL)) {
       const box = [0, 0, photo.width, photo.height];
-      const image = wholeImage(photo, page.size);
-      faces.push({ box, score: NaN, angle: 0, image, whole: true });
+      const image = resize(photo, page.size);
+      faces.push({ box, score: NaN, quality: NaN, keypoints: [], image, whole: true });
     }
     return { width: photo.width, height: photo.height, faces: await classified(faces) };
   },
@@ -41,8 +45,7 @@ const tasks = {
   /** Classify the faces in a camera frame; faces keep their number from frame to frame. */
   async frame({ source, seconds }) {
     const photo = await pixels(source);
-    const found = tracker.detect(photo, seconds);
-    const faces = found.map((face) => ({ ...face, image: crop(photo, face), whole: false }));
+    const faces = cropped(photo, tracker.detect(photo, seconds));
     return { width: photo.width, height: photo.height, faces: await classified(faces) };
   },
 
@@ -87,8 +90,10 @@ async function decoded(file) {
   }
 }
 
-function crop(photo, { box }) {
-  return cropFace(photo, box, page.size);
+function cropped(photo, faces) {
+  return faces.map((face) => {
+    return { ...face, ...cropFace(photo, face, page.size, page.framing), whole: false };
+  });
 }
 
 async function classified(faces) {
