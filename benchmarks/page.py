@@ -1,4 +1,4 @@
-"""How many predictions per second does the web app make on a camera stream?
+"""How large is the web app, and how long does it take for a frame of a camera and for a photo?
 
     python benchmarks/page.py
 
@@ -7,7 +7,9 @@ benchmarks/results/page.json. Needs Chromium, npm and playwright.
 """
 
 import functools
+import gzip
 import http.server
+import io
 import os
 import tempfile
 import threading
@@ -20,12 +22,23 @@ import cv2
 import numpy as np
 from _chromium import find_chromium
 from _common import argument_parser, write_result
+from PIL import Image
 from playwright.sync_api import sync_playwright
 from skimage.data import astronaut
 
 from fer_sklearn import export, load_pretrained
 
 _WIDTH, _HEIGHT, _FRAMES = 640, 480, 90
+# Sides of the photos in pixels.
+_PHOTOS = (512, 3000)
+
+_SPEED = "[ferSklearn.camera.predictionsPerSecond, ferSklearn.camera.millisecondsPerFrame]"
+_KEEP = "(bytes) => { window.photo = new Blob([Uint8Array.from(bytes)], {type: 'image/jpeg'}); }"
+_PREDICT = """async () => {
+  const start = performance.now();
+  await ferSklearn.predict(window.photo);
+  return performance.now() - start;
+}"""
 
 
 def main():
@@ -38,8 +51,8 @@ def main():
         write_video(video)
         for name in ("default", "tiny"):
             page = Path(folder) / name
-            export(load_pretrained(name), page, format="web", bundle_packages=True)
-            rows.append({"model": name, **measure(page, video, args.seconds)})
+            export(load_pretrained(name), page, format="web")
+            rows.append({"model": name, **sizes(page), **measure(page, video, args.seconds)})
             print(rows[-1], flush=True)
     write_result("page", {"camera": f"{_WIDTH}×{_HEIGHT}", "rows": rows}, args.output)
 
@@ -56,8 +69,17 @@ def write_video(path):
             file.write(b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420).tobytes())
 
 
+def sizes(folder):
+    """Return how large the page is on a server, and how much of it is compressed on the way."""
+    contents = [file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()]
+    return {
+        "megabytes": sum(map(len, contents)) / 1e6,
+        "megabytes_compressed": sum(len(gzip.compress(content)) for content in contents) / 1e6,
+    }
+
+
 def measure(folder, video, seconds):
-    """Turn the camera on, and read the speed that the page shows."""
+    """Turn the camera on, and read the speed that the page shows; then classify photos."""
     handler = functools.partial(_Quiet, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -67,7 +89,9 @@ def measure(folder, video, seconds):
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=options)
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{server.server_port}/")
-        page.wait_for_function("window.ferSklearn")
+        # The page's policy forbids what `wait_for_function` does.
+        while not page.evaluate("!!window.ferSklearn"):
+            time.sleep(0.01)
         start = time.perf_counter()
         page.evaluate("ferSklearn.ready")
         loaded = time.perf_counter() - start
@@ -76,15 +100,28 @@ def measure(folder, video, seconds):
         figures = []
         for _ in range(5):
             time.sleep(seconds / 5)
-            figures.append(page.evaluate("ferSklearn.camera.predictionsPerSecond"))
+            figures.append(page.evaluate(_SPEED))
         emotion = page.inner_text("#camera-faces li").split()[0]
+        page.click("#stop")
+        photos = {f"ms_per_photo_of_{side}": time_photo(page, side) for side in _PHOTOS}
         browser.close()
     server.shutdown()
+    rates, durations = np.transpose(figures)
     return {
-        "predictions_per_second": float(np.median(figures)),
+        "predictions_per_second": float(np.median(rates)),
+        "ms_per_frame": float(np.median(durations)),
+        **photos,
         "seconds_to_load": loaded,
         "emotion": emotion,
     }
+
+
+def time_photo(page, side):
+    """Return how many milliseconds one photo takes, from its file to its faces."""
+    file = io.BytesIO()
+    Image.fromarray(astronaut()).resize((side, side)).save(file, format="JPEG")
+    page.evaluate(_KEEP, list(file.getvalue()))
+    return float(np.median([page.evaluate(_PREDICT) for _ in range(7)][2:]))
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

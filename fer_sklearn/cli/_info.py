@@ -116,7 +116,7 @@ def _keras_backend():
 
 def _cascades():
     """Return the names of OpenCV's face detectors; OpenCV 5 has none."""
-    import cv2
+    import cv2.data
 
     if not hasattr(cv2, "CascadeClassifier"):
         return []

@@ -134,9 +134,7 @@ def read(page, files):
     return page.evaluate(
         """(known) => ferSklearn.shown.slice(known).map(({name, faces, error}) => ({
           name, error,
-          faces: faces?.map(({box, score, label, probabilities, whole, image}) => ({
-            box, score, label, probabilities, whole, pixels: Array.from(image.data),
-          })),
+          faces: faces?.map(({image, ...face}) => ({...face, pixels: Array.from(image.data)})),
         }))""",
         known,
     )

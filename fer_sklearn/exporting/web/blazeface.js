@@ -35,8 +35,8 @@ const KNOWN = 0.1;
 const MOVED = 0.4;
 // How far a head reaches from the middle of its face, in sides of the face's box.
 const HEAD = 0.75;
-// Skin of any tone: the ranges of brightness, Cr and Cb.
-const SKIN = [[30, 255], [133, 173], [77, 127]];
+// Skin of any tone: the least and the most of brightness, Cr and Cb.
+const SKIN = [[30, 133, 77], [255, 173, 127]];
 // Views that the network looks at together.
 const BATCH_SIZE = 8;
 
@@ -288,7 +288,7 @@ function skinOf({ data, width, height }) {
     const luma = (4899 * red + 9617 * green + 1868 * blue + 8192) >> 14;
     const cr = ((red - luma) * 11682 + 128 * 16384 + 8192) >> 14;
     const cb = ((blue - luma) * 9241 + 128 * 16384 + 8192) >> 14;
-    skin[i] = [luma, cr, cb].every((value, j) => value >= SKIN[j][0] && value <= SKIN[j][1]);
+    skin[i] = [luma, cr, cb].every((value, j) => value >= SKIN[0][j] && value <= SKIN[1][j]);
   }
   return skin;
 }

@@ -35,9 +35,19 @@ export class Camera {
     return this.#stream !== null;
   }
 
+  /** The numbers of the faces that are shown. */
+  get numbers() {
+    return [...this.#views.keys()];
+  }
+
   get predictionsPerSecond() {
-    const [first, last] = [this.#times[0], this.#times.at(-1)];
-    return this.#times.length > 1 ? (this.#times.length - 1) / (last - first) : 0;
+    if (this.#times.length < 2) return 0;
+    return (this.#times.length - 1) / (this.#times.at(-1).seconds - this.#times[0].seconds);
+  }
+
+  /** How long the worker takes for a frame, on average. */
+  get millisecondsPerFrame() {
+    return this.#times.reduce((sum, time) => sum + time.milliseconds, 0) / this.#times.length;
   }
 
   /** Request the camera and start; rejects with advice if that fails. */
@@ -109,8 +119,10 @@ export class Camera {
 
   #show(result, seconds, isMirrored) {
     const { boxes, faces, status, speed } = this.elements;
-    this.#times = [...this.#times, seconds].filter((time) => seconds - time <= SPEED_SECONDS);
-    speed.textContent = `${this.predictionsPerSecond.toFixed(0)} predictions per second`;
+    this.#times.push({ seconds, milliseconds: result.milliseconds });
+    this.#times = this.#times.filter((time) => seconds - time.seconds <= SPEED_SECONDS);
+    const [rate, duration] = [this.predictionsPerSecond, this.millisecondsPerFrame];
+    speed.textContent = `${rate.toFixed(0)} per second, ${duration.toFixed(0)} ms each`;
     const present = result.faces.map((face) => this.#smoothed(face, seconds));
     const numbers = new Set(present.map((face) => face.number));
     for (const number of this.#views.keys()) if (!numbers.has(number)) this.#views.delete(number);

@@ -20,7 +20,7 @@ function list(className, ...items) {
 }
 
 export function percent(fraction) {
-  return `${Math.round(100 * fraction)} %`;
+  return `${Math.round(100 * fraction)}\u00a0%`;
 }
 
 /** A face: the crop that the network classified, its emotion, and a bar for each label. */
