@@ -42,8 +42,9 @@ This folder contains, or the page loads, unmodified files of others:
 
 - TensorFlow.js, by its authors at Google LLC, under the Apache License 2.0:
 {packages}
-- {detector}: BlazeFace (short range), the network of MediaPipe that finds faces, copyright
-  2019-2021 The MediaPipe Authors (Google), under the Apache License 2.0.
+- {detector}: BlazeFace (short range), the network of
+  MediaPipe that finds faces, copyright 2019-2021 The MediaPipe Authors (Google), under the Apache
+  License 2.0.
 - sample.jpg: a portrait of the astronaut Eileen Collins, by NASA, in the public domain.
 
 The text of that licence is in APACHE-2.0.txt.

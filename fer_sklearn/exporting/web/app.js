@@ -108,7 +108,7 @@ async function show(record, card, file, whole) {
 }
 
 function wholeButton(record, card, file) {
-  const button = make("button", { type: "button" }, "Classify the whole image as a face");
+  const button = make("button", { type: "button" }, "Classify the whole image");
   button.onclick = () => {
     button.disabled = true;
     queue = queue.then(() => show(record, card, file, true));
