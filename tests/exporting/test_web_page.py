@@ -115,7 +115,7 @@ def _turned(image, angle):
 
 
 def _photos():
-    """Faces that are upright, tilted, on their side, two, a dozen, large, small, tight and grey."""
+    """Faces upright, tilted, on their side, two, a dozen, large, small, tight, grey, and none."""
     astronaut = data.astronaut()
     pair = np.hstack([astronaut[:400, 60:380], _turned(astronaut, 22)[:400, 60:380]])
     subset = (255 * data.lfw_subset()[3]).astype(np.uint8)
@@ -130,6 +130,7 @@ def _photos():
         "small": cv2.resize(astronaut, (200, 190)),
         "tight": astronaut[50:190, 160:290],
         "grey": cv2.resize(subset, (100, 100)),
+        "strip": astronaut[100:101],
         "drawn": make_faces(1, size=160, random_state=1).images[0],
     }
 

@@ -14,6 +14,8 @@ const MAX_LOGIT = 100, OVERLAP = 0.3;
 const MIN_SCORE = 0.6, MIN_FACE_SIZE = 24, MAX_VIEWS = 120;
 // The network finds faces that take up this fraction of its view's side, or more.
 const SMALLEST = 20 / SIDE;
+// How many times longer than a photo's shorter side a face may be that is partly in it.
+const CUT_OFF = 2;
 // Without a face at first, the photo is searched with a border of this size around it.
 const BORDER = 1.7;
 // Photos are searched for small faces if their longer side has this many pixels, or if they show
@@ -138,6 +140,8 @@ class Search {
     const nLevels = Math.max(1, round(Math.log(this.longer / finest) / Math.log(FINER)));
     for (let level = 1; level <= nLevels; level++) {
       const side = this.longer * (finest / this.longer) ** (level / nLevels);
+      // No face that can be seen in such a view fits into the photo.
+      if (SMALLEST * side > CUT_OFF * Math.min(this.photo.width, this.photo.height)) continue;
       // Half of what is left, so that the smallest faces get their share.
       const n = level === nLevels ? this.nLeft : Math.floor(this.nLeft / 2);
       const views = this.promising(side, found).slice(0, Math.max(0, n));
@@ -205,7 +209,7 @@ class Pyramid {
     let index = Math.max(0, Math.floor(Math.log2(unit)));
     while (this.levels.length <= index) {
       const last = this.levels.at(-1);
-      if (Math.min(last.width, last.height) < 2) break;
+      if (Math.max(last.width, last.height) < 2) break;
       this.levels.push(halved(last));
     }
     index = Math.min(index, this.levels.length - 1);

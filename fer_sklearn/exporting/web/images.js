@@ -19,18 +19,26 @@ export function toGray({ data, width, height }) {
   return gray;
 }
 
-/** Half the width and height of a photo: means of four pixels; an odd row or column is left out. */
+/**
+ * Half the width and height of a photo, but at least a pixel: means of four pixels, or of two if a
+ * side has only one. An odd last row or column is left out.
+ */
 export function halved(photo) {
-  const width = photo.width >> 1;
-  const height = photo.height >> 1;
+  const [across, down] = [photo.width, photo.height].map((side) => (side > 1 ? 2 : 1));
+  const width = Math.floor(photo.width / across);
+  const height = Math.floor(photo.height / down);
   const data = new Uint8ClampedArray(4 * width * height);
-  const below = 4 * photo.width;
+  const right = 4 * (across - 1);
+  const below = 4 * (down - 1) * photo.width;
+  const isSquare = across === 2 && down === 2;
   for (let y = 0, to = 0; y < height; y++) {
-    for (let x = 0, from = 2 * y * below; x < width; x++, from += 4) {
+    for (let x = 0; x < width; x++) {
+      let from = 4 * (down * y * photo.width + across * x);
       for (let channel = 0; channel < 4; channel++, from++) {
-        const sum = photo.data[from] + photo.data[from + 4]
-          + photo.data[from + below] + photo.data[from + below + 4];
-        data[to++] = (sum + 2) >> 2;
+        const sum = photo.data[from] + photo.data[from + right]
+          + photo.data[from + below] + photo.data[from + below + right];
+        // OpenCV rounds halves up for four pixels, and to even for two.
+        data[to++] = isSquare ? (sum + 2) >> 2 : round(sum / 4);
       }
     }
   }
