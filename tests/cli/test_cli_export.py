@@ -75,6 +75,18 @@ def test_a_bundled_model_is_exported_by_name(tmp_path, capsys):
     assert described["licence"].startswith("MIT")
 
 
+def test_web_page_without_npm_names_both_remedies_and_writes_nothing(
+    cnn, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.setenv("FER_SKLEARN_DATA", str(tmp_path / "data"))
+    assert run("export", tmp_path / "page", "--model", cnn, "--format", "web") == 1
+    err = capsys.readouterr().err
+    assert "npm, or the node it needs, was not found. Install Node.js" in err
+    assert "--cdn" in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_int8_is_calibrated_with_label_folders(cnn, tmp_path, capsys):
     write_folder(tmp_path / "faces", *make_faces(280, size=16, random_state=0, return_X_y=True))
     path = tmp_path / "a.tflite"

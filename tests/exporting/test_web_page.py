@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from skimage import data
+from sklearn.pipeline import make_pipeline
 from web_browser import (
     Server,
     as_files,
@@ -186,6 +188,22 @@ def test_page_finds_and_cuts_faces_as_python_does(opened, server, pretrained):
 
 def _rgb(image):
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+
+
+def test_page_frames_by_the_box_if_the_pipeline_does(opened, folder, pretrained, tmp_path):
+    shutil.copytree(folder, tmp_path / "page")
+    described = json.loads((tmp_path / "page" / "fer_sklearn.json").read_text())
+    assert described["crop"] == {"detector": "blazeface", "framing": "keypoints"}
+    described["crop"]["framing"] = "box"
+    (tmp_path / "page" / "fer_sklearn.json").write_text(json.dumps(described))
+    tilted = _photos()["tilted"]
+    with Server(tmp_path / "page") as server:
+        (record,) = read(opened(server.url), as_files([tilted]))
+        server.shutdown()
+    reader = FaceReader(make_pipeline(FaceCropper(framing="box"), *pretrained))
+    (crop,) = reader.crop(tilted, reader.detect(tilted))
+    (face,) = record["faces"]
+    assert np.abs(np.reshape(face["pixels"], (48, 48, 4))[..., :3] - crop.astype(int)).max() <= 4
 
 
 def test_files_without_a_face_or_an_image_are_reported(opened, server, pretrained, tmp_path):
