@@ -11,6 +11,7 @@ from .datasets import load_image_folder as load_image_folder
 from .datasets import load_image_table as load_image_table
 from .datasets import make_faces as make_faces
 from .drawing import draw_faces as draw_faces
+from .embedding import FaceEmbedder as FaceEmbedder
 from .emotions import EMOTION_COLORS as EMOTION_COLORS
 from .emotions import EMOTIONS as EMOTIONS
 from .emotions import canonical_emotion as canonical_emotion

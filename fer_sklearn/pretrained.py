@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fastest_runtime", "load_pretrained"]
 
-# How `fit` fine-tunes a bundled network by default: gently, so that a few new images do not undo
-# what the network learned from 28,709.
+# How `fit` adapts a bundled network: its head, unless `trainable` is set. Then gently, so that a
+# few new images do not undo what the network learned from 28,709.
 _FINE_TUNING: dict[str, Any] = {
     "epochs": 10,
     "batch_size": 32,
@@ -25,7 +25,7 @@ _FINE_TUNING: dict[str, Any] = {
     "learning_rate": 0.005,
     "learning_rate_schedule": "cosine",
     "label_smoothing": 0.1,
-    "frozen_stages": 2,
+    "trainable": "head",
     "augmentation": True,
 }
 
@@ -55,9 +55,10 @@ def load_pretrained(
         face.
     runtime : {"auto", "keras", "litert"}, default="auto"
         What runs the network. ``"auto"`` predicts on LiteRT, which is faster and starts without
-        TensorFlow, until something needs Keras, which is loaded then: `fit`, gradients, export,
-        or reading ``model_`` of the classifier. From there on Keras predicts. ``"keras"`` does so
-        from the start. ``"litert"`` never loads TensorFlow, and cannot be trained. LiteRT computes
+        TensorFlow, until something needs Keras, which is loaded then: training more than a head,
+        gradients, export, or reading ``model_`` of the classifier. From there on Keras predicts.
+        ``"keras"`` does so from the start, until `fit` learns a new head, which LiteRT runs.
+        ``"litert"`` never loads TensorFlow, and cannot be trained. LiteRT computes
         the bundled networks in integers, so its probabilities differ from Keras's by up to a few
         hundredths. Where LiteRT is not available, ``"auto"`` is ``"keras"``.
 
@@ -85,10 +86,13 @@ def load_pretrained(
 
     Notes
     -----
-    `fit` fine-tunes: it starts from the bundled weights, also in a clone, keeps the first two
-    stages frozen, and trains the rest for ten epochs at a low learning rate. The labels must be
-    among those of the bundled network. ``set_params(classifier__frozen_stages=0)`` unfreezes all
-    layers, ``set_params(classifier__initial_weights=None)`` trains from scratch.
+    `fit` keeps the body of the network and learns a new head, for labels of your own or for the
+    bundled ones, in seconds and without TensorFlow. A few dozen images per label are enough. It
+    starts from the bundled weights, also in a clone. ``set_params(classifier__trainable="all")``
+    trains the whole network for ten epochs at a low learning rate, ``"last_stage"`` its last
+    stage, ``set_params(classifier__initial_weights=None, classifier__trainable="all")`` a network
+    from scratch. The head of labels that are not the same in the mirror, such as "left", needs
+    ``classifier__augmentation=None`` and ``classifier__test_time_augmentation=False``.
 
     Examples
     --------

@@ -22,6 +22,7 @@ heads into the probabilities of its own classes; see :func:`write_weights`.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -35,7 +36,7 @@ from typing import Any
 import numpy as np
 
 from ._utils.files import atomic_write
-from ._utils.litert import LiteRTNetwork
+from ._utils.litert import LiteRTNetwork, RowCache
 from ._utils.typing import ArrayLike, FloatArray, PathLike
 from ._utils.validation import suggestion
 
@@ -45,6 +46,7 @@ __all__ = [
     "NetworkWeights",
     "average_weights",
     "blend_heads",
+    "check_embedding",
     "is_weights_file",
     "read_description",
     "read_litert",
@@ -57,6 +59,9 @@ __all__ = [
 
 _FORMAT = 2
 _FOLDER = Path(__file__).parent / "shipped"
+
+# Those of all 28,709 training images of FER2013, and of their mirror images.
+_EMBEDDINGS = RowCache(max_bytes=64 * 2**20)
 
 #: The names of the bundled weights.
 SHIPPED = ("default", "tiny")
@@ -300,12 +305,14 @@ class WeightsNetwork:
     Attributes
     ----------
     description : dict
-        As in :func:`read_description`.
+        As in :func:`read_description`, for the file's own labels.
     """
 
     def __init__(self, name: PathLike, *, n_threads: int | None = None) -> None:
         model, self.description = read_litert(name)
+        self._head: Sequence[FloatArray] | None = None
         self._network = LiteRTNetwork(model, n_threads=n_threads)
+        self._digest = bytes.fromhex(self.description["sha256"]["litert"])
 
     def __call__(self, images: FloatArray) -> FloatArray:
         """Compute the probabilities for a batch.
@@ -317,12 +324,85 @@ class WeightsNetwork:
         Returns
         -------
         ndarray of shape (n, n_classes), float32
-            In the order of ``description["classes"]``.
+            In the order of ``description["classes"]``, or of the head of :meth:`with_head`.
         """
+        if self._head is not None:
+            kernel, bias = self._head
+            return _softmax(self.embed(images) @ kernel + bias)
         outputs = self._network(images)
         if "heads" not in self.description:
             return outputs
         return _softmax(blend_heads(split_outputs(outputs, self.description), self.description))
+
+    def with_head(self, head: Sequence[FloatArray]) -> WeightsNetwork:
+        """Return this network with one head of the caller's in place of its own.
+
+        Parameters
+        ----------
+        head : (ndarray of shape (n_features, n_classes), ndarray of shape (n_classes,))
+            Kernel and bias of a dense layer on the embedding.
+
+        Returns
+        -------
+        WeightsNetwork
+            It looks for the embeddings of images where :meth:`embed` keeps them, so that several
+            heads can be tried on the same images.
+        """
+        network = copy.copy(self)
+        network._head = head
+        return network
+
+    def embed(self, images: FloatArray, *, cache: bool = True) -> FloatArray:
+        """Compute the embeddings of a batch: what the heads are dense layers on.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, h, w, 1), float32
+        cache : bool, default=True
+            Whether to keep the embeddings in memory (64 MiB for all networks of this process), and
+            look for those of the same images there.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features), float32
+
+        Raises
+        ------
+        ValueError
+            If the LiteRT model returns probabilities only.
+        """
+        check_embedding(self.description)
+        if cache:
+            return _EMBEDDINGS.compute(self._digest, self._embed, images)
+        return self._embed(images)
+
+    def _embed(self, images):
+        return split_outputs(self._network(images), self.description)["embedding"]
+
+
+def check_embedding(description: Mapping[str, Any]) -> int:
+    """Return the number of features of an embedding that a LiteRT model returns.
+
+    Parameters
+    ----------
+    description : dict
+        As returned by :func:`read_description`.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If it returns none.
+    """
+    if "litert" not in description["sha256"] or "embedding" not in description.get("outputs", {}):
+        raise ValueError(
+            "The weights have no LiteRT model that returns embeddings, as the bundled networks "
+            f"do. Choose one of {', '.join(map(repr, SHIPPED))}."
+        )
+    return description["outputs"]["embedding"]
 
 
 def _softmax(logits):

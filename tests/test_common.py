@@ -21,6 +21,7 @@ from fer_sklearn import (
     CappedPCA,
     CodebookExtractor,
     FaceCropper,
+    FaceEmbedder,
     FERCNNClassifier,
     GrayscaleResizer,
     HOGExtractor,
@@ -125,6 +126,16 @@ ESTIMATORS = [
         expected_failures=_same(
             _READS_NOTHING_IN_FIT,
             "faces/test_faces.py::test_negative_pixels_are_rejected",
+            "check_fit_non_negative",
+            "check_positive_only_tag_during_fit",
+        ),
+    ),
+    Case(
+        FaceEmbedder(),
+        n_passed=35,
+        expected_failures=_same(
+            _READS_NOTHING_IN_FIT,
+            "test_embedding.py::test_negative_pixels_are_rejected",
             "check_fit_non_negative",
             "check_positive_only_tag_during_fit",
         ),

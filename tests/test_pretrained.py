@@ -189,15 +189,12 @@ def test_a_clone_is_unfitted_and_fits_from_the_same_weights(faces):
     X, y = faces
     pretrained = load_pretrained("tiny")
     parameters = {"epochs": 1, "learning_rate": 1e-9, "augmentation": None, "random_state": 0}
+    parameters["trainable"] = "all"
     still = clone(pretrained).set_params(**{f"classifier__{k}": v for k, v in parameters.items()})
     assert not hasattr(still[-1], "model_")
     # Batch normalisation adapts slightly to the new images, even if nothing is trained.
     difference = abs(still.fit(X, y).predict_proba(X) - pretrained.predict_proba(X))
-    fresh = (
-        clone(still)
-        .set_params(classifier__initial_weights=None, classifier__frozen_stages=0)
-        .fit(X, y)
-    )
+    fresh = clone(still).set_params(classifier__initial_weights=None).fit(X, y)
     assert (
         difference.mean() < 0.5 * abs(fresh.predict_proba(X) - pretrained.predict_proba(X)).mean()
     )
@@ -211,6 +208,7 @@ def test_fine_tuning_on_a_custom_folder(photos):
     model = load_pretrained("tiny")
     before = model.score(unseen.images, unseen.target)
     model.set_params(classifier__random_state=0, classifier__learning_rate=0.02)
+    model.set_params(classifier__trainable="last_stage")
     frozen = [layer.get_weights() for layer in model[-1].model_.layers[:4]]
     model.fit(own.images, own.target)
     assert model.score(unseen.images, unseen.target) > max(before, 0.5) + 0.1
@@ -223,7 +221,7 @@ def test_fine_tuning_on_a_custom_folder(photos):
 def test_tunes_like_any_other(faces):
     search = GridSearchCV(
         load_pretrained("tiny").set_params(classifier__epochs=1, classifier__random_state=0),
-        {"classifier__frozen_stages": [2, 3]},
+        {"classifier__trainable": ["head", "last_stage"]},
         cv=2,
     ).fit(*faces)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()

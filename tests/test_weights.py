@@ -173,22 +173,41 @@ def test_fit_starts_from_the_weights(own):
     np.testing.assert_allclose(got, classifier.predict_proba(X), atol=5e-3)
 
 
-def test_a_subset_of_the_labels_is_enough(own):
+def test_a_subset_of_the_labels_reduces_the_head_to_them(own):
+    classifier, path, (X, y) = own
+    kept = y != "sad"
+    still = FERCNNClassifier(initial_weights=path, epochs=1, learning_rate=1e-9, random_state=0)
+    still.fit(X[kept], y[kept])
+    assert still.classes_.tolist() == [c for c in DESCRIPTION["classes"] if c != "sad"]
+    # The probabilities of the three labels, given that it is not the third one.
+    columns = [classifier.classes_.tolist().index(c) for c in still.classes_]
+    given = classifier.predict_proba(X)[:, columns]
+    given /= given.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(still.predict_proba(X), given, atol=2e-2)
+
+
+@pytest.mark.parametrize("trainable", ["head", "last_stage", "all"])
+def test_labels_the_weights_were_not_trained_on(own, trainable):
+    _, path, (X, y) = own
+    renamed = np.where(y == "sad", "contempt", y)
+    classifier = FERCNNClassifier(
+        initial_weights=path, trainable=trainable, epochs=1, learning_rate=1e-9, random_state=0
+    ).fit(X, renamed)
+    assert classifier.classes_.tolist() == sorted(np.unique(renamed))
+    # Training more starts from the head that is learned alone, not from random weights.
+    assert classifier.score(X, renamed) > 0.8
+
+
+def test_the_first_of_several_batches_need_not_have_all_labels(own):
     _, path, (X, y) = own
     kept = y != "sad"
-    classifier = FERCNNClassifier(initial_weights=path, epochs=1, random_state=0)
-    classifier.fit(X[kept], y[kept])
+    classifier = FERCNNClassifier(initial_weights=path, random_state=0)
+    classifier.partial_fit(X[kept], y[kept])
     assert classifier.classes_.tolist() == DESCRIPTION["classes"]
-    assert classifier.predict_proba(X[:2]).shape == (2, 3)
-
-
-def test_a_label_the_weights_were_not_trained_on(own):
-    _, path, (X, y) = own
-    classifier = FERCNNClassifier(initial_weights=path)
-    with pytest.raises(
-        ValueError, match=r"label\(s\) 'contempt', which were not among the classes of initial_weig"
-    ):
-        classifier.fit(X, np.where(y == "sad", "contempt", y))
+    classifier.partial_fit(X, y)
+    other = FERCNNClassifier(initial_weights=path, random_state=0)
+    other.partial_fit(X[kept], y[kept], classes=["a", *DESCRIPTION["classes"]])
+    assert other.predict_proba(X[:2]).shape == (2, 4)
 
 
 def test_faces_of_another_size(own):
@@ -212,13 +231,13 @@ def test_weights_of_another_architecture(own):
 
 
 def test_frozen_stages_need_weights(small_faces):
-    with pytest.raises(ValueError, match=r"frozen_stages=1 .*never trained.*initial_weights"):
-        FERCNNClassifier(frozen_stages=1).fit(*small_faces)
+    with pytest.raises(ValueError, match=r"trainable='head' .*never trained.*initial_weights"):
+        FERCNNClassifier(trainable="head").fit(*small_faces)
 
 
 def test_frozen_stages_stay(own):
     _, path, (X, y) = own
-    tuned = FERCNNClassifier(initial_weights=path, frozen_stages=2, epochs=2, random_state=0)
+    tuned = FERCNNClassifier(initial_weights=path, trainable="last_stage", epochs=2, random_state=0)
     tuned.fit(X, y)
     before = read_weights(path).arrays
     after = tuned.model_.get_weights()
@@ -229,7 +248,7 @@ def test_frozen_stages_stay(own):
 def test_frozen_stages_are_unfrozen(own):
     _, path, (X, y) = own
     tuned = FERCNNClassifier(
-        initial_weights=path, frozen_stages=2, unfreeze_after=1, epochs=3, random_state=0
+        initial_weights=path, trainable="head", unfreeze_after=1, epochs=3, random_state=0
     ).fit(X, y)
     assert tuned.n_iter_ == len(tuned.history_["loss"]) == 3
     before = read_weights(path).arrays
@@ -239,8 +258,8 @@ def test_frozen_stages_are_unfrozen(own):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"unfreeze_after": 1}, "unfreeze_after=1 was given, but frozen_stages=0"),
-        ({"unfreeze_after": 4, "frozen_stages": 1, "epochs": 4}, "must be less than epochs=4"),
+        ({"unfreeze_after": 1}, "unfreeze_after=1 was given, but trainable='all'"),
+        ({"unfreeze_after": 4, "trainable": "head", "epochs": 4}, "must be less than epochs=4"),
     ],
 )
 def test_impossible_unfreeze_after(own, parameters, message):

@@ -3,9 +3,9 @@ Fine-tune a pretrained model
 ============================
 
 ``load_pretrained`` returns a pipeline that is already fitted. When you fit it again, it does not
-start from scratch: it keeps what the network has learned about faces and adapts the rest to yours,
-for which a few hundred images are enough. Here, synthetic faces stand in for yours; they look like
-nothing the model has seen.
+start from scratch: it keeps what the network has learned about faces and adapts the rest to yours.
+By default that is a new head, learned in seconds; here, the last stage of the network is trained
+too. Synthetic faces stand in for yours; they look like nothing the model has seen.
 """
 
 # %%
@@ -24,10 +24,11 @@ before = evaluate(model, unseen, truth)
 # Train
 # -----
 #
-# The first two stages stay frozen (``frozen_stages``). Part of the images is held out for
+# All but the last stage stays frozen (``trainable``). Part of the images is held out for
 # validation.
 
 model.set_params(
+    classifier__trainable="last_stage",
     classifier__epochs=6,
     classifier__learning_rate=0.02,
     classifier__validation_fraction=0.2,

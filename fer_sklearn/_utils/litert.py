@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import queue
 import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,7 @@ from .typing import FloatArray
 
 __all__ = [
     "LiteRTNetwork",
+    "RowCache",
     "average_mirror_images",
     "count_processors",
     "is_litert_installed",
@@ -127,20 +130,82 @@ class LiteRTNetwork:
         self.__dict__.update(state, _idle=queue.LifoQueue())
 
 
+class RowCache:
+    """Outputs of networks, one row per image, so that no image is computed twice.
+
+    Folds of a cross-validation have most of their images in common, so images are recognised one
+    by one, by their pixels. Several threads may use it at once.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Size of the rows to keep; those that were not used for longest are dropped.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes, self._n_bytes = max_bytes, 0
+        self._rows: OrderedDict[bytes, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def compute(
+        self, network: bytes, function: Callable[[FloatArray], FloatArray], images: FloatArray
+    ) -> FloatArray:
+        """Return ``function(images)``, and call it with the images that are not known yet.
+
+        Parameters
+        ----------
+        network : bytes
+            Identifies `function`.
+        function : callable
+            From images to rows of shape (n, n_outputs), float32.
+        images : ndarray of shape (n, h, w, channels), float32
+
+        Returns
+        -------
+        ndarray of shape (n, n_outputs), float32
+        """
+        keys = [self._key(network, image) for image in images]
+        with self._lock:
+            found = {key: self._rows[key] for key in keys if key in self._rows}
+            for key in found:
+                self._rows.move_to_end(key)
+        missing = {key: row for row, key in enumerate(keys) if key not in found}
+        if missing:
+            computed = function(images[list(missing.values())])
+            new = dict(zip(missing, (row.tobytes() for row in computed), strict=True))
+            self._keep(new)
+            found |= new
+        rows = np.frombuffer(b"".join(found[key] for key in keys), np.float32)
+        return rows.reshape(len(keys), -1).copy()
+
+    @staticmethod
+    def _key(network, image):
+        pixels = np.ascontiguousarray(image)
+        return hashlib.blake2b(pixels.data, digest_size=16, key=network).digest()
+
+    def _keep(self, rows):
+        with self._lock:
+            for key, row in rows.items():
+                self._n_bytes += 0 if key in self._rows else len(row)
+                self._rows[key] = row
+            while self._n_bytes > self._max_bytes:
+                self._n_bytes -= len(self._rows.popitem(last=False)[1])
+
+
 def average_mirror_images(
     predict_batch: Callable[[FloatArray], FloatArray], images: FloatArray
 ) -> FloatArray:
-    """Average what a network predicts for images and for their mirror images.
+    """Average what a network computes for images and for their mirror images.
 
     Parameters
     ----------
     predict_batch : callable
-        From images to probabilities.
+        From images to rows, such as probabilities.
     images : ndarray of shape (n, h, w, channels), float32
 
     Returns
     -------
-    ndarray of shape (n, n_classes), float32
+    ndarray of shape (n, n_outputs), float32
     """
     both = predict_batch(np.concatenate([images, images[:, :, ::-1]]))
     return (both[: len(images)] + both[len(images) :]) / 2

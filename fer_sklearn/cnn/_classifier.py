@@ -25,6 +25,7 @@ from ._data import (
     train_validation_split,
 )
 from ._network import NetworkMixin, load_keras
+from ._own_labels import has_embedding, learns_head_alone
 
 # Methods that need Keras import it, and the files that do: a network from a weights file predicts
 # on LiteRT, without waiting for TensorFlow.
@@ -104,15 +105,26 @@ class FERCNNClassifier(
         Factor on the cross-entropy of the second label set, if `fit` gets `auxiliary_targets`.
     initial_weights : None, str or Path, default=None
         Weights to start `fit` from. If None, they are drawn. ``"default"`` and ``"tiny"`` are
-        bundled, and an ``.npz`` file of :mod:`fer_sklearn.weights` is used like them: `y` may
-        contain some of their labels only. ``"imagenet"`` downloads the weights of a backbone
-        through Keras. A ``.weights.h5`` file is one that Keras wrote.
-    frozen_stages : int, default=0
-        Number of stages, counted from the input, that keep their initial weights. A stage is a
-        run of layers at one resolution.
+        bundled, and an ``.npz`` file of :mod:`fer_sklearn.weights` is used like them. Their body
+        is kept for any labels: if the file knows all those in `y`, training starts from its head
+        too, otherwise from one that is learned as with ``trainable="head"``. ``"imagenet"``
+        downloads the weights of a backbone through Keras. A ``.weights.h5`` file is one that
+        Keras wrote.
+    trainable : {"head", "last_stage", "all"}, default="all"
+        What `fit` changes in initial weights:
+
+        ``"head"``: the last layer alone. It is learned as a logistic regression on its input, the
+        embedding, which takes seconds and no epochs. With a bundled network, neither TensorFlow
+        nor Keras is needed, then and in prediction.
+
+        ``"last_stage"``: also the last of the stages, a stage being a run of layers at one
+        resolution. ``"all"``: the whole network.
+    head_C : float, default=0.03
+        Inverse of the regularisation strength of a head that is learned as a logistic regression.
+        Like `C` of ``sklearn.linear_model.LogisticRegression``, for features with a variance of 1.
     unfreeze_after : int or None, default=None
         Number of epochs after which frozen stages are trained too, with a fresh optimizer and
-        schedule. If None, they stay frozen.
+        schedule. If None, they stay frozen. With it, a head is trained by epochs as well.
     callbacks : list of keras.callbacks.Callback or None, default=None
         Each fit uses copies of them, which it leaves in ``callbacks_``.
     warm_start : bool, default=False
@@ -176,6 +188,15 @@ class FERCNNClassifier(
     must be in 0..255 and are scaled to [0, 1]. Float pixels are used as they are; `predict`
     refuses pixels in another range than those seen in `fit`.
 
+    A head that is learned alone (``trainable="head"`` without `unfreeze_after`) depends on
+    `class_weight`, `head_C` and the arguments of `fit`, and not on the other parameters of
+    training. Mirror images are learned too if `augmentation` flips images or
+    `test_time_augmentation` is set. If a weights file knows all labels, the head stays close to
+    that of the file, so that a few images adapt it rather than replace it. Embeddings are kept in
+    memory, as by :class:`~fer_sklearn.FaceEmbedder`, so that a search over the head runs the body
+    once. Where the weights have no LiteRT model, or LiteRT is not installed, Keras computes the
+    embedding; the heads differ by rounding, since LiteRT computes the bundled networks in integers.
+
     Examples
     --------
     >>> from fer_sklearn import FERCNNClassifier, make_faces
@@ -208,7 +229,8 @@ class FERCNNClassifier(
         "dtype_policy": [Options(str, {"float32", "mixed_bfloat16"})],
         "save_optimizer": ["boolean"],
         "initial_weights": [None, str, Path],
-        "frozen_stages": [Interval(Integral, 0, None, closed="left")],
+        "trainable": [StrOptions({"head", "last_stage", "all"})],
+        "head_C": [Interval(Real, 0, None, closed="neither")],
         "unfreeze_after": [None, Interval(Integral, 1, None, closed="left")],
         "test_time_augmentation": ["boolean"],
         "checkpoint_dir": [None, str, Path],
@@ -236,7 +258,8 @@ class FERCNNClassifier(
         label_smoothing: float = 0.0,
         auxiliary_weight: float = 1.0,
         initial_weights: str | Path | None = None,
-        frozen_stages: int = 0,
+        trainable: Literal["head", "last_stage", "all"] = "all",
+        head_C: float = 0.03,
         unfreeze_after: int | None = None,
         callbacks: Sequence[keras.callbacks.Callback] | None = None,
         warm_start: bool = False,
@@ -264,7 +287,8 @@ class FERCNNClassifier(
         self.label_smoothing = label_smoothing
         self.auxiliary_weight = auxiliary_weight
         self.initial_weights = initial_weights
-        self.frozen_stages = frozen_stages
+        self.trainable = trainable
+        self.head_C = head_C
         self.unfreeze_after = unfreeze_after
         self.callbacks = callbacks
         self.warm_start = warm_start
@@ -307,12 +331,11 @@ class FERCNNClassifier(
         -------
         self : FERCNNClassifier
         """
-        load_keras()
-        from ._checkpoints import open_checkpoint
-        from ._compiled import TrainingState
-        from ._fit import copy_callbacks, initial_state, train_all_epochs
-
         is_resuming = self.warm_start and self.__sklearn_is_fitted__()
+        learns_head = learns_head_alone(self)
+        on_litert = learns_head and not is_resuming and has_embedding(self.initial_weights)
+        if not on_litert:
+            load_keras()
         data = check_training_data(
             self,
             X,
@@ -322,13 +345,20 @@ class FERCNNClassifier(
             auxiliary_targets=auxiliary_targets,
             reset=not is_resuming,
         )
+        if learns_head:
+            self._seed = -1  # drawn where training goes on: a head is not random
+            return self._learn_head(data, on_litert=on_litert, is_resuming=is_resuming)
         self._seed = draw_seed(self.random_state)
+        from ._checkpoints import open_checkpoint
+        from ._compiled import TrainingState
+        from ._fit import copy_callbacks, initial_state, train_all_epochs
+
         data, validation = train_validation_split(self, data, self._seed)
         if is_resuming:
             self._check_continues()
             start: TrainingState | None = TrainingState(self._all_weights())
         else:
-            start = initial_state(self, self._seed)
+            start = initial_state(self, self._seed, data)
         self.callbacks_ = copy_callbacks(self.callbacks)
         checkpoint = open_checkpoint(self, self._spec(), data, validation, start)
         trained = train_all_epochs(self, data, validation, self._seed, start, checkpoint)

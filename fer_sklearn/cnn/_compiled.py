@@ -62,7 +62,7 @@ class NetworkSpec:
     optimizer: str  # as returned by `describe_optimizer`
     label_smoothing: float
     dtype_policy: str
-    frozen_stages: int = 0
+    trainable: str = "all"  # or "last_stage" or "head"
     loss: str = "crossentropy"  # or "focal"
     n_auxiliary: int = 0  # outputs of the second head; 0 if there is none
     auxiliary_weight: float = 1.0
@@ -78,7 +78,7 @@ class NetworkSpec:
             model = build_model(self.architecture, meta, self.dropout, weights)
         finally:
             keras.config.set_dtype_policy(before)
-        freeze_stages(model, self.frozen_stages)
+        freeze_stages(model, self.trainable)
         return model
 
     def build_for_training(self, seed: int | None = None) -> keras.Model:

@@ -88,8 +88,8 @@ def check_training_data(
     ----------
     estimator : FERCNNClassifier
         With `reset`, gets ``classes_``, ``auxiliary_classes_``, ``pixel_range_``,
-        ``image_shape_`` and ``n_features_in_``: from its initial weights if their file states
-        them, otherwise from the data.
+        ``image_shape_`` and ``n_features_in_``: the classes from the data, the others from its
+        initial weights if their file states them, otherwise from the data too.
     X, y, sample_weight, soft_targets, auxiliary_targets
         As in :meth:`FERCNNClassifier.fit`.
     reset : bool
@@ -103,24 +103,28 @@ def check_training_data(
     -------
     TrainingData
     """
-    from .architectures import resolve_architecture  # imports Keras
-
-    resolve_architecture(estimator.architecture)
     is_first_fit = reset
-    origin = "the first fit"
     earlier = None if reset else getattr(estimator, "training_rows_", None)
     if reset and is_weights_file(estimator.initial_weights):
         apply_weights_metadata(estimator, read_description(estimator.initial_weights))
-        origin = f"initial_weights={str(estimator.initial_weights)!r}"
         reset = False
+    else:
+        from .architectures import resolve_architecture  # imports Keras
+
+        resolve_architecture(estimator.architecture)
     pixels, labels = check_pixels(estimator, X, y, reset=reset)
     check_classification_targets(labels)
     if reset:
-        estimator.classes_ = np.unique(labels if classes is None else classes)
         estimator.pixel_range_ = unit_range(pixels)
     else:
         check_pixel_range(pixels, estimator.pixel_range_, type(estimator).__name__)
-    codes = check_labels(labels, estimator.classes_, origin=origin)
+    if is_first_fit:
+        found = np.unique(labels if classes is None else classes)
+        # The first of several batches need not contain all labels that a file knows.
+        is_part = is_partial and classes is None and not reset
+        if not (is_part and set(found.tolist()) <= set(estimator.classes_.tolist())):
+            estimator.classes_ = found
+    codes = check_labels(labels, estimator.classes_)
     weights = None
     if sample_weight is not None or estimator.class_weight is not None:
         weights = check_sample_weight(

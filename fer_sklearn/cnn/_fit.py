@@ -18,7 +18,7 @@ from scikeras.wrappers import KerasClassifier
 
 from .._utils.pixel_values import to_unit_floats
 from .._utils.typing import Estimator
-from ..weights import is_weights_file, read_weights
+from ..weights import WeightsNetwork, is_weights_file, read_weights
 from ._checkpoints import (
     Checkpoint,
     CheckpointEachEpoch,
@@ -36,12 +36,14 @@ from ._compiled import (
     optimizer_values,
 )
 from ._data import TrainingData
-from ._heads import draw_head
+from ._heads import embed_with
+from ._own_labels import draw_head, has_embedding, known_head, learn_heads
 from .augmentation import augment, mix_up, resolve_augmentation
 
 __all__ = [
     "TrainedNetwork",
     "copy_callbacks",
+    "initial_network",
     "initial_state",
     "network_spec",
     "train",
@@ -78,14 +80,14 @@ class TrainedNetwork(NamedTuple):
 
 
 def network_spec(
-    estimator: Estimator, *, frozen_stages: int = 0, cosine_steps: int | None = None
+    estimator: Estimator, *, trainable: str = "all", cosine_steps: int | None = None
 ) -> tuple[NetworkSpec, float | None]:
     """Describe the estimator's network.
 
     Parameters
     ----------
     estimator : FERCNNClassifier
-    frozen_stages : int, default=0
+    trainable : {"head", "last_stage", "all"}, default="all"
     cosine_steps : int or None, default=None
         Number of steps of a cosine schedule. If None, the learning rate is constant.
 
@@ -109,7 +111,7 @@ def network_spec(
         optimizer,
         estimator.label_smoothing,
         estimator.dtype_policy,
-        frozen_stages,
+        trainable,
         estimator.loss,
         0 if estimator.auxiliary_classes_ is None else len(estimator.auxiliary_classes_),
         estimator.auxiliary_weight,
@@ -118,10 +120,13 @@ def network_spec(
     return spec, learning_rate
 
 
-def initial_state(estimator: Estimator, seed: int) -> TrainingState | None:
+def initial_state(
+    estimator: Estimator, seed: int, data: TrainingData | None = None
+) -> TrainingState | None:
     """Return `initial_weights` as the state to start from; None if weights are to be drawn.
 
-    They are those of one head; a second one is drawn from `seed`.
+    They are those of one head; a second one is drawn from `seed`. If a weights file does not know
+    the labels, its head is replaced by one that is learned from `data`, or drawn without.
 
     Raises
     ------
@@ -130,20 +135,77 @@ def initial_state(estimator: Estimator, seed: int) -> TrainingState | None:
     """
     source = estimator.initial_weights
     if source is None:
-        if estimator.frozen_stages:
+        if estimator.trainable != "all":
             raise ValueError(
-                f"frozen_stages={estimator.frozen_stages} would keep weights that were never "
-                f"trained. Set initial_weights, or warm_start on a fitted estimator."
+                f"trainable={estimator.trainable!r} would keep weights that were never trained. "
+                f"Set initial_weights, or warm_start on a fitted estimator."
             )
         return None
     spec, _ = network_spec(estimator)
     if is_weights_file(source):
-        weights = read_weights(source).arrays
+        weights = _weights_for_labels(estimator, data, seed)
     else:
         weights = spec.build(source).get_weights()
     if spec.n_auxiliary:
         weights += draw_head(weights, spec.n_auxiliary, seed)
     return TrainingState(weights)
+
+
+def _weights_for_labels(estimator, data, seed):
+    """Return the weights of a file, with a head for the labels of an estimator.
+
+    If the file knows all labels, the head is its own, reduced to these. Otherwise it is learned
+    on the embedding of `data`, so that training further starts from what is known about the
+    labels, and does not damage the body while the head is still random (Kumar et al. 2022,
+    arXiv:2202.10054). Without data, it is drawn from `seed`.
+    """
+    source = estimator.initial_weights
+    weights = read_weights(source)
+    head = known_head(weights, estimator.classes_)
+    if head is None:
+        head = draw_head(weights.arrays, len(estimator.classes_), seed)
+        if data is not None:
+            embed = _embedding(estimator, [*weights.arrays[:-2], *head])
+            head = learn_heads(estimator, data, embed).head
+    return [*weights.arrays[:-2], *head]
+
+
+def _embedding(estimator, weights):
+    """Return a function from images to the embedding of a network, in Keras only if need be."""
+    if has_embedding(estimator.initial_weights):
+        return WeightsNetwork(estimator.initial_weights).embed
+    model = network_spec(estimator)[0].build()
+    model.set_weights(weights)
+    return embed_with(model)
+
+
+def initial_network(estimator: Estimator) -> keras.Model:
+    """Build the network that a head is learned on: that of an earlier fit, or of initial weights.
+
+    Parameters
+    ----------
+    estimator : FERCNNClassifier
+        With ``warm_start``, if it is to go on from its network.
+
+    Returns
+    -------
+    keras.Model
+        Owned by the caller.
+
+    Raises
+    ------
+    ValueError
+        As in :func:`initial_state`.
+    """
+    if estimator.warm_start and estimator.__sklearn_is_fitted__():
+        weights = estimator.model_.get_weights()
+    else:
+        start = initial_state(estimator, seed=0)  # of a head that will be replaced
+        assert start is not None  # stages are frozen, which needs initial weights
+        weights = start.weights
+    model = network_spec(estimator)[0].build()
+    model.set_weights(weights[: len(model.weights)])
+    return model
 
 
 def copy_callbacks(
@@ -184,7 +246,7 @@ def train_all_epochs(
     start: TrainingState | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> TrainedNetwork:
-    """Train for `epochs`, with frozen stages first and then without if `unfreeze_after` is set.
+    """Train for `epochs`, with stages frozen first and then without if `unfreeze_after` is set.
 
     Parameters
     ----------
@@ -208,7 +270,7 @@ def train_all_epochs(
     state = state or start
     is_scheduled = estimator.learning_rate_schedule == "cosine"
     steps_per_epoch = _steps_per_epoch(data, estimator.batch_size)
-    for frozen_stages, first, last in _phases(estimator):
+    for trainable, first, last in _phases(estimator):
         if state is not None and state.epoch >= last:
             continue
         is_resuming = state is not None and first < state.epoch
@@ -217,7 +279,7 @@ def train_all_epochs(
             state = TrainingState(state.weights, None, first, state.history)
         spec, learning_rate = network_spec(
             estimator,
-            frozen_stages=frozen_stages,
+            trainable=trainable,
             cosine_steps=steps_per_epoch * (last - first) if is_scheduled else None,
         )
         trained = train(
@@ -275,12 +337,12 @@ def train_one_epoch(
     TrainedNetwork
         With the state of the optimizer.
     """
-    frozen_stages, unfreeze_after = estimator.frozen_stages, estimator.unfreeze_after
+    trainable, unfreeze_after = estimator.trainable, estimator.unfreeze_after
     if start is not None and unfreeze_after is not None and start.epoch >= unfreeze_after:
-        frozen_stages = 0
+        trainable = "all"
         if start.epoch == unfreeze_after:  # as in `fit`, with a fresh optimizer
             start = replace(start, optimizer=None)
-    spec, learning_rate = network_spec(estimator, frozen_stages=frozen_stages)
+    spec, learning_rate = network_spec(estimator, trainable=trainable)
     return train(
         spec,
         data,
@@ -294,22 +356,22 @@ def train_one_epoch(
 
 
 def _phases(estimator):
-    """Return (frozen stages, first epoch, epoch after the last) of each phase."""
-    frozen, epochs = estimator.frozen_stages, estimator.epochs
+    """Return (what is trained, first epoch, epoch after the last) of each phase."""
+    trainable, epochs = estimator.trainable, estimator.epochs
     unfreeze_after = estimator.unfreeze_after
     if unfreeze_after is None:
-        return [(frozen, 0, epochs)]
-    if not frozen:
+        return [(trainable, 0, epochs)]
+    if trainable == "all":
         raise ValueError(
-            f"unfreeze_after={unfreeze_after} was given, but frozen_stages=0 leaves nothing to "
-            f"unfreeze. Set frozen_stages to at least 1, or leave unfreeze_after=None."
+            f"unfreeze_after={unfreeze_after} was given, but trainable='all' leaves nothing to "
+            f"unfreeze. Set trainable='head' or 'last_stage', or leave unfreeze_after=None."
         )
     if unfreeze_after >= epochs:
         raise ValueError(
             f"unfreeze_after={unfreeze_after} must be less than epochs={epochs}, or None to keep "
             f"the stages frozen."
         )
-    return [(frozen, 0, unfreeze_after), (0, unfreeze_after, epochs)]
+    return [(trainable, 0, unfreeze_after), ("all", unfreeze_after, epochs)]
 
 
 def _training_options(estimator):

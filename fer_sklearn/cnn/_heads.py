@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.typing import Estimator, PathLike
+from .._utils.typing import Estimator, FloatArray, PathLike
 from .._utils.validation import check_known_keys
 from ..weights import write_weights
 from .architectures import ARCHITECTURES
@@ -24,7 +24,7 @@ from .architectures import ARCHITECTURES
 __all__ = [
     "JointLoss",
     "add_head",
-    "draw_head",
+    "embed_with",
     "joint_metrics",
     "replace_head",
     "save_network",
@@ -120,10 +120,30 @@ def _ends(model):
     last = softmax_layer(model)
     if last is not model.layers[-1]:
         raise TypeError(
-            "auxiliary_targets was given, but the last layer of the network is nested in another "
-            "one. End the outer network in Dense(meta['n_classes'], activation='softmax')."
+            "The last layer of the network is nested in another one, where it can neither be "
+            "learned alone (trainable='head') nor get a neighbour (auxiliary_targets). End the "
+            "outer network in Dense(meta['n_classes'], activation='softmax')."
         )
     return last.input, model.outputs[0]
+
+
+def embed_with(model: keras.Model) -> Callable[[FloatArray], FloatArray]:
+    """Return a function from images to the input of a network's last layer.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Ends in a dense layer with a softmax.
+
+    Returns
+    -------
+    callable
+        From (n, h, w, 1) to (n, n_features), float32.
+    """
+    (images,) = model.inputs
+    body = keras.Model(images, _ends(model)[0])
+    # Called directly, since TensorFlow never frees the function that `predict` would compile.
+    return lambda images: ops.convert_to_numpy(body(images, training=False)).astype(np.float32)
 
 
 def split_head(model: keras.Model) -> tuple[keras.Model, list[np.ndarray]]:
@@ -164,27 +184,6 @@ def replace_head(model: keras.Model, head: Sequence[np.ndarray]) -> keras.Model:
     other = keras.Model(copy.inputs[0], layer(embedding))
     layer.set_weights(head)
     return other
-
-
-def draw_head(weights: Sequence[np.ndarray], n_outputs: int, seed: int) -> list[np.ndarray]:
-    """Draw the kernel and the bias of a second head for a network with trained weights.
-
-    Parameters
-    ----------
-    weights : list of ndarray
-        Those of the network, which ends in a dense layer.
-    n_outputs : int
-    seed : int
-
-    Returns
-    -------
-    list of ndarray
-        Drawn like Keras's default (Glorot & Bengio 2010), and zeros.
-    """
-    n_inputs = next(array.shape[0] for array in reversed(weights) if array.ndim == 2)
-    limit = np.sqrt(6 / (n_inputs + n_outputs))
-    kernel = np.random.default_rng([seed, 2, 1]).uniform(-limit, limit, (n_inputs, n_outputs))
-    return [kernel.astype(np.float32), np.zeros(n_outputs, np.float32)]
 
 
 def save_network(

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .._utils.typing import FloatArray
-from ..weights import WeightsNetwork
+from .._utils.typing import FloatArray, LabelArray
+from ..weights import WeightsNetwork, is_weights_file, read_weights
+from ._own_labels import known_head, learn_heads
 
 # Keras is imported when it is needed: a network from a weights file predicts on LiteRT.
 if TYPE_CHECKING:
     import keras
 
     from ._compiled import NetworkSpec
+    from ._data import TrainingData
     from ._fit import TrainedNetwork
 
 __all__ = ["NetworkMixin", "compile_prediction", "load_keras", "shared_prediction"]
@@ -62,6 +64,8 @@ class NetworkMixin:
     _auxiliary_head: list[np.ndarray] | None
     _optimizer_state: list[np.ndarray] | None
     architecture: Any
+    initial_weights: Any
+    classes_: LabelArray
     save_optimizer: bool
 
     @property
@@ -150,6 +154,30 @@ class NetworkMixin:
         self._model = trained.model
         self._record_training(trained.optimizer, trained.history, trained.head)
         return self
+
+    def _learn_head(self, data: TrainingData, *, on_litert: bool, is_resuming: bool) -> Self:
+        """Learn a head, and leave the body as it is: that of LiteRT, or of a Keras model."""
+        if on_litert:
+            body, weights = WeightsNetwork(self.initial_weights), read_weights(self.initial_weights)
+            learned = learn_heads(self, data, body.embed, known_head(weights, self.classes_))
+            arrays = weights.arrays[:-2] + learned.head
+            self._forget_network()
+            self._stored = {"config": None, "objects": {}, "weights": arrays}
+            self._litert = body.with_head(learned.head)
+            self._record_training(None, learned.history, learned.auxiliary)
+            return self
+        from ._fit import TrainedNetwork, initial_network
+        from ._heads import embed_with, softmax_layer
+
+        if is_resuming:
+            self._check_continues()
+        model, prior = initial_network(self), None
+        if not is_resuming and is_weights_file(self.initial_weights):
+            prior = known_head(read_weights(self.initial_weights), self.classes_)
+        learned = learn_heads(self, data, embed_with(model), prior)
+        softmax_layer(model).set_weights(learned.head)
+        trained = TrainedNetwork(model, None, learned.history, learned.auxiliary)
+        return self._set_trained(trained)
 
     def _record_training(
         self,

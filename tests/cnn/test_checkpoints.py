@@ -141,7 +141,7 @@ def test_a_kill_at_each_step_ends_with_the_same_weights(
     parameters |= {"callbacks": [Decay(0.5)], "validation_fraction": 0.3, "learning_rate": 0.3}
     parameters |= {"early_stopping": early_stopping, "patience": 1, "initial_weights": path}
     if unfreeze_after:
-        parameters |= {"frozen_stages": 1, "unfreeze_after": unfreeze_after}
+        parameters |= {"trainable": "last_stage", "unfreeze_after": unfreeze_after}
     whole = FERCNNClassifier(**parameters).fit(*data)
     with monkeypatch.context() as patch:
         steps = killed_after(patch, 0)
@@ -175,7 +175,8 @@ def test_resumes_before_and_after_unfreezing(data, tmp_path, epoch):
     first = FERCNNClassifier(**PARAMETERS).fit(*data)
     path = tmp_path / "first.weights.h5"
     first.model_.save_weights(path)
-    parameters = PARAMETERS | {"initial_weights": path, "frozen_stages": 1, "unfreeze_after": 2}
+    parameters = PARAMETERS | {"initial_weights": path}
+    parameters |= {"trainable": "head", "unfreeze_after": 2}
     whole = FERCNNClassifier(**parameters).fit(*data)
     parameters["checkpoint_dir"] = tmp_path / "checkpoints"
     interrupt(parameters, data, epoch)

@@ -281,6 +281,7 @@ def test_initial_weights_get_a_second_head(faces):
     X, y = faces
     classifier = load_pretrained("tiny")[-1]
     classifier.set_params(epochs=1, learning_rate=1e-9, augmentation=None, random_state=0)
+    classifier.set_params(trainable="last_stage")
     before = classifier.predict_proba(X / np.float32(255))
     classifier.fit(X, y, auxiliary_targets=votes_on(y))
     assert classifier.auxiliary_classifier().predict_proba(X[:2]).shape == (2, 3)

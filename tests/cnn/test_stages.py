@@ -138,8 +138,8 @@ def test_subclassed_model_is_one_stage():
     model = Opaque()
     model(np.zeros((1, 4, 4, 1), np.float32))
     assert split_stages(model) == [[model.flatten, model.dense]]
-    with pytest.raises(ValueError, match=r"which has 1 stage\(s\): head\. Expected .* 0 to 0"):
-        freeze_stages(model, 1)
+    with pytest.raises(ValueError, match=r"which has 1 stage\(s\): head\. Choose trainable='all'"):
+        freeze_stages(model, "head")
 
 
 def test_network_without_weights_is_one_stage():
@@ -163,14 +163,18 @@ def trained(model):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "n"),
-    [("resnet_se", 2), (nested, 1), (partial(mobilenet_v3_small, size=32), 5)],
+    ("architecture", "trainable", "n"),
+    [
+        ("resnet_se", "last_stage", 3),
+        (nested, "head", 2),
+        (partial(mobilenet_v3_small, size=32), "head", 5),
+    ],
     ids=label,
 )
-def test_frozen_layers_keep_weights_and_statistics(architecture, n):
+def test_frozen_layers_keep_weights_and_statistics(architecture, trainable, n):
     model = build_model(architecture, META)
     stages = split_stages(model)
-    freeze_stages(model, n)
+    freeze_stages(model, trainable)
     same = trained(model)
     assert all(all(same[layer]) for layer in flat(stages[:n]))
     learning = [layer for layer in flat(stages[n:]) if layer.weights]
@@ -180,27 +184,28 @@ def test_frozen_layers_keep_weights_and_statistics(architecture, n):
             assert not any(same[layer][2:])  # the moving mean and variance
 
 
-@pytest.mark.parametrize("n", [5, -1, "all", 1.5, None])
-def test_wrong_number_of_stages(n):
-    message = (
-        rf"frozen_stages={n!r} does not fit the architecture, which has 5 stage\(s\): 48×48, "
-        r"24×24, 12×12, 6×6, head\. Expected an integer from 0 to 4, so that the last one learns"
-    )
+@pytest.mark.parametrize("trainable", ["heads", 2, None])
+def test_unknown_part_of_a_network(trainable):
+    with pytest.raises(ValueError, match=f"trainable={trainable!r} is unknown; expected.*'head'"):
+        freeze_stages(network("resnet_se"), trainable)
+
+
+def test_the_last_stage_is_all_of_a_network_with_one():
+    message = r"trainable='last_stage' freezes nothing .* 2 stage\(s\): 12×12, head\. Choose"
     with pytest.raises(ValueError, match=message):
-        freeze_stages(network("resnet_se"), n)
+        freeze_stages(build_model(keeps_its_dimensions, META), "last_stage")
 
 
 def test_freezing_no_stage_keeps_layers_frozen_by_the_builder():
     model = nested(META)
     model.layers[0].trainable = False
-    freeze_stages(model, 0)
-    freeze_stages(model, np.int64(0))
+    freeze_stages(model, "all")
     assert [layer.trainable for layer in model.layers] == [False] + [True] * 5
 
 
 def test_copies_are_frozen_too():
     model = build_model(partial(mobilenet_v3_small, size=32), META)
-    freeze_stages(model, 3)
+    freeze_stages(model, "last_stage")
     frozen, copied = (
         [layer.trainable for layer in leaf_layers(each) if layer.weights]
         for each in (model, keras.models.clone_model(model))

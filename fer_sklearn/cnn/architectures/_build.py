@@ -8,14 +8,13 @@ import random
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from numbers import Integral
 
 import keras
 import numpy as np
 
 from ..._utils.compat import get_global_attribute, set_global_attribute
 from ..._utils.typing import PathLike
-from ..._utils.validation import suggestion
+from ..._utils.validation import check_choice, suggestion
 from ._backbones import check_path, efficientnet_b0, load_file, mobilenet_v3_small
 from ._named import (
     Meta,
@@ -32,6 +31,8 @@ from ._named import (
     vgg_elu,
 )
 
+#: What :func:`freeze_stages` may leave trainable.
+TRAINABLE = ("head", "last_stage", "all")
 # A stage ends where the resolution falls to this fraction. Unpadded convolutions reduce it less.
 _FALL = 0.6
 
@@ -397,7 +398,7 @@ def split_stages(model: keras.Model) -> list[list[keras.layers.Layer]]:
     return _with_weights([*_by_resolution(leaves[:end], sides), leaves[end:]])
 
 
-def freeze_stages(model: keras.Model, n: int) -> None:
+def freeze_stages(model: keras.Model, trainable: str) -> None:
     """Freeze the first stages of a network, in place; the others stay as they are.
 
     Frozen layers keep their weights, and frozen batch normalisation also its statistics. Freeze
@@ -406,34 +407,35 @@ def freeze_stages(model: keras.Model, n: int) -> None:
     Parameters
     ----------
     model : keras.Model
-    n : int
-        Number of stages, as :func:`split_stages` returns them, at most all but the last. In
-        backbones too: ``mobilenet_v3_small`` has five stages and the head.
+    trainable : {"head", "last_stage", "all"}
+        What is not frozen: the last of the stages that :func:`split_stages` returns, which is the
+        head; the last two, so that the body's lowest resolution is trained too; or all of them.
 
     Raises
     ------
     ValueError
-        If there are fewer stages before the head.
+        For another value, or if there are no stages before these.
 
     Examples
     --------
     >>> from fer_sklearn.cnn.architectures import build_model, freeze_stages
     >>> model = build_model("conv3", {"input_shape": (48, 48, 1), "n_classes": 7})
-    >>> freeze_stages(model, 2)
+    >>> freeze_stages(model, "last_stage")
     >>> [layer.trainable for layer in model.layers if layer.weights]
     [False, False, True, True, True]
     """
-    if isinstance(n, Integral) and n == 0:
+    check_choice("trainable", trainable, TRAINABLE)
+    if trainable == "all":
         return
     stages = split_stages(model)
-    if not (isinstance(n, Integral) and 0 < int(n) < len(stages)):
+    n_trained = 1 + (trainable == "last_stage")
+    if len(stages) <= n_trained:
         sizes = ", ".join([*map(_resolution, stages[:-1]), "head"])
         raise ValueError(
-            f"frozen_stages={n!r} does not fit the architecture, which has {len(stages)} "
-            f"stage(s): {sizes}. Expected an integer from 0 to {len(stages) - 1}, so that the "
-            f"last one learns."
+            f"trainable={trainable!r} freezes nothing of the architecture, which has "
+            f"{len(stages)} stage(s): {sizes}. Choose trainable='all'."
         )
-    for stage in stages[:n]:
+    for stage in stages[:-n_trained]:
         for layer in stage:
             layer.trainable = False
 
