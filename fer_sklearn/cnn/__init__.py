@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._checkpoints import EpochBar, EpochLines
     from ._classifier import FERCNNClassifier
-    from ._heads import save_network
-    from ._post_training import fit_temperature, scale_logits, update_batch_norm
+    from ._heads import fit_temperature, save_network, scale_logits, update_batch_norm
 
 __all__ = [
     "EpochBar",
@@ -23,10 +22,10 @@ _EXPORTS = {
     "FERCNNClassifier": "_classifier",
     "EpochBar": "_checkpoints",
     "EpochLines": "_checkpoints",
-    "fit_temperature": "_post_training",
+    "fit_temperature": "_heads",
     "save_network": "_heads",
-    "scale_logits": "_post_training",
-    "update_batch_norm": "_post_training",
+    "scale_logits": "_heads",
+    "update_batch_norm": "_heads",
 }
 
 

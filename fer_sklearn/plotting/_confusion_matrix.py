@@ -10,8 +10,7 @@ from .._utils.typing import ArrayLike, Estimator, ImagesLike, NDArray
 from .._utils.validation import encode_label_pair
 from ..emotions import is_dark
 from ..evaluation._metrics import confusion_counts
-from ._base import Display
-from ._style import shrink_text, text_width
+from ._base import Display, shrink_text, text_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,7 @@ import numpy as np
 
 from .._utils.typing import ArrayLike
 from ..evaluation._metrics import CoverageCurve, coverage_curve
-from ._base import ScoredDisplay
-from ._style import model_lines, model_style, show_percent
+from ._base import ScoredDisplay, model_lines, model_style, show_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,7 @@ from .._utils.typing import ArrayLike, ImagesLike, PixelArray, RandomState
 from .._utils.validation import check_choice, encode_labels
 from ..emotions import EMOTION_COLORS, label_colors
 from ..images import as_photo, as_photo_list
-from ._base import score_predictions
-from ._style import fit_text, new_figure, text_width
+from ._base import fit_text, new_figure, score_predictions, text_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._utils.typing import ArrayLike, ImagesLike, NDArray
+from ._base import BLUE, VERMILION
 from ._faces import Tile, check_titles, draw_tiles, face_arrays
-from ._style import BLUE, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.prediction import split_pipeline
 from .._utils.typing import Estimator, NDArray
-from ._style import BLUE, VERMILION, as_axes, new_figure
+from ._base import BLUE, VERMILION, as_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,7 @@ import numpy as np
 
 from .._utils.typing import ArrayLike
 from ..evaluation._metrics import N_BINS, ReliabilityBins, bin_positions, reliability_bins
-from ._base import ScoredDisplay
-from ._style import model_style, show_percent
+from ._base import ScoredDisplay, model_style, show_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

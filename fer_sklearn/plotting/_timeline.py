@@ -11,7 +11,7 @@ import numpy as np
 from .._utils.tables import PHOTO_COLUMNS, VIDEO_COLUMNS
 from .._utils.typing import NDArray
 from ..emotions import label_colors
-from ._style import as_axes, new_figure
+from ._base import as_axes, new_figure
 
 if TYPE_CHECKING:
     import pandas as pd
