@@ -45,6 +45,7 @@ from .features import MirroredFeatures as MirroredFeatures
 from .images import read_image as read_image
 from .inference import load_exported as load_exported
 from .persistence import load as load
+from .persistence import model_card as model_card
 from .persistence import save as save
 from .photos import iter_photo_rows as iter_photo_rows
 from .photos import predict_photos as predict_photos

@@ -6,6 +6,7 @@ __all__ = [
     "ExportError",
     "ImageReadError",
     "MissingExtraError",
+    "ModelFileError",
     "NoFaceError",
     "NoFaceWarning",
     "VideoReadError",
@@ -42,3 +43,7 @@ class MissingExtraError(ImportError):
 
 class ExportError(RuntimeError):
     """The predictions of an exported file differ from the model's, so it was not kept."""
+
+
+class ModelFileError(ValueError):
+    """A model file is damaged, of another format, or contains what is not trusted."""

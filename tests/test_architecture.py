@@ -41,7 +41,7 @@ ROOMS = {
     "exporting": (6, "LiteRT, ONNX, TensorFlow.js and the page for browsers"),
     "explain": (6, "Grad-CAM, occlusion, regions of the face, HOG weights"),
     "audit": (6, "label errors, duplicates and bad images in a data set"),
-    "persistence": (6, "`save` and `load`"),
+    "persistence": (6, "`save`, `load` and the model card"),
     "face_reader": (7, "`FaceReader`: from a photo to labelled faces"),
     "photos": (8, "emotions in many photos"),
     "video": (8, "emotions in videos and from cameras"),

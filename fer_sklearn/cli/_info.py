@@ -1,4 +1,4 @@
-"""``fer-sklearn info``: installed versions, or the contents of a model file."""
+"""``fer-sklearn info``: installed versions, or a model file with its model card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ._models import LABEL_SETS, MODEL_HELP, SHIPPED, add_labels_option, load_model, load_reader
-from ._output import emit, note, render
+from ._output import emit, note, one_line, render
 
 __all__ = ["add_parser", "run"]
 
@@ -22,7 +22,9 @@ _EXAMPLES = """\
 examples:
   fer-sklearn info                installed versions
   fer-sklearn info default        a bundled model
-  fer-sklearn info hog.fer        the contents of a model file
+  fer-sklearn info hog.fer        the contents of a model file, and its model card
+  fer-sklearn info hog.fer --format markdown > README.md
+                                  the model card as a page, with the front matter of Hugging Face
 """
 
 
@@ -30,18 +32,18 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = commands.add_parser(
         "info",
-        help="show installed versions, or the contents of a model file",
+        help="show installed versions, or a model file and its model card",
         description="Show the versions of the packages, the Keras backend, OpenCV's face "
-        "detectors and the optional extras; or the contents of a model file.",
+        "detectors and the optional extras; or the contents of a model file and its model card.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", help=MODEL_HELP)
     add_labels_option(parser)
     parser.add_argument(
         "--format",
-        choices=("table", "json"),
+        choices=("table", "json", "markdown"),
         default="table",
-        help="how to print the result (default: table)",
+        help="how to print the result (default: table); markdown is for model cards",
     )
     parser.set_defaults(run=run)
     return parser
@@ -49,6 +51,11 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Print a table of names and values."""
+    if args.format == "markdown":
+        if args.model is None:
+            args.parser.error("--format markdown: only with MODEL, whose model card it prints")
+        emit(_page(args.model, args.labels))
+        return 0
     facts = _installation() if args.model is None else _model(args.model, args.labels)
     if args.format == "json":
         emit(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
@@ -123,11 +130,27 @@ def _cascades():
     return sorted(file.stem for file in Path(cv2.data.haarcascades).glob("*.xml"))
 
 
+def _page(name, labels):
+    from ..persistence import model_card
+
+    is_named = name in SHIPPED or labels is not None
+    return model_card(load_model(name, labels) if is_named else name).rstrip()
+
+
 def _model(name, labels):
     """Return the contents of a bundled model or a model file."""
+    from ..exceptions import ModelFileError
+    from ..persistence import read_card
     from ..weights import read_description, shipped_path
 
-    model = load_model(name, labels)
+    card = None if name in SHIPPED or labels else read_card(name)
+    try:
+        model = load_model(name, labels)
+    except (ModelFileError, ImportError, AttributeError) as error:
+        if card is None:
+            raise
+        # The card of a file that contains code of others can be read all the same.
+        return {"file": name, "not loaded": str(error), "classes": card["labels"], "card": card}
     path = shipped_path(name) if name in SHIPPED else name
     last = model[-1] if hasattr(model, "steps") else model
     facts = {
@@ -151,7 +174,7 @@ def _model(name, labels):
             key: value for key, value in step.get_params(deep=False).items() if value is not None
         }
         facts[name] = {"type": type(step).__name__} | given
-    return facts
+    return facts if card is None else facts | {"card": card}
 
 
 def _of_photos(name, labels, model):
@@ -178,8 +201,19 @@ def _image_size(model):
 def _lines(facts):
     """Yield names and values; the parameters of a step are indented below it."""
     for name, value in facts.items():
+        if name == "card":
+            yield from _lines_of_card(value)
+            continue
         if not isinstance(value, dict):
             yield name, ", ".join(value) if isinstance(value, list) else str(value)
             continue
         yield f"step {name}", value["type"]
         yield from ((f"  {key}", str(item)) for key, item in value.items() if key != "type")
+
+
+def _lines_of_card(card):
+    """Yield what a model card says besides what the model itself shows."""
+    from ..persistence import card_lines
+
+    for name, value in card_lines(card):
+        yield f"card: {name}", one_line(value)

@@ -270,6 +270,25 @@ class LeadingPCA(PCA):
         return self.fit(X).transform(X)
 
 
+class ContiguousPCA(PCA):
+    """Principal components that are kept without gaps between them in memory.
+
+    scikit-learn keeps a part of the components that it computed. A saved copy has no gaps, so that
+    its products are added up in another order, and its output would differ by rounding.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> ContiguousPCA:
+        """Fit the components, as ``sklearn.decomposition.PCA`` does."""
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> FloatArray:
+        """Fit the components and reduce `X` to them, as ``sklearn.decomposition.PCA`` does."""
+        reduced = super().fit_transform(X)
+        self.components_: FloatArray = np.asfortranarray(self.components_)
+        return reduced
+
+
 def make_pca(
     shape: tuple[int, int],
     n_components: int | None,
@@ -298,7 +317,7 @@ def make_pca(
     if n_features <= min(n_samples, _MAX_COVARIANCE):
         pca = LeadingPCA(n_components, svd_solver="covariance_eigh", random_state=seed)
     else:
-        pca = PCA(n_components, random_state=seed)
+        pca = ContiguousPCA(n_components, random_state=seed)
     return pca.set_output(transform="default")
 
 

@@ -2,12 +2,13 @@
 
 from ..emotions import EMOTION_COLORS
 from ._confusion_matrix import ConfusionMatrixDisplay
-from ._coverage import CoverageAccuracyDisplay
-from ._faces import plot_faces, plot_predictions, plot_samples
-from ._heatmaps import plot_heatmaps
+from ._faces import plot_faces, plot_heatmaps, plot_predictions, plot_samples
 from ._learning_curves import LearningCurvesDisplay
-from ._precision_recall import PrecisionRecallDisplay
-from ._reliability import ReliabilityDisplay
+from ._probabilities import (
+    CoverageAccuracyDisplay,
+    PrecisionRecallDisplay,
+    ReliabilityDisplay,
+)
 from ._timeline import EmotionTimelineDisplay
 
 __all__ = [
