@@ -22,9 +22,9 @@ _EXAMPLES = """\
 examples:
   fer-sklearn info                installed versions
   fer-sklearn info default        a bundled model
-  fer-sklearn info hog.fer        the contents of a model file, and its model card
+  fer-sklearn info hog.fer        a model file, with its model card
   fer-sklearn info hog.fer --format markdown > README.md
-                                  the model card as a page, with the front matter of Hugging Face
+                                  the card as a page that Hugging Face reads
 """
 
 
