@@ -40,6 +40,7 @@ first steps:
   fer-sklearn predict photo.jpg             the emotions in a photo
   fer-sklearn webcam                        live emotions from your webcam
   fer-sklearn benchmark                     compare two models, no data needed
+  fer-sklearn train my_photos/ --from default --output mine.fer
   fer-sklearn train fer2013.zip --model hog-svm --output hog.fer
   fer-sklearn evaluate hog.fer fer2013.zip
   fer-sklearn export page/ --format web     export a web app for the browser

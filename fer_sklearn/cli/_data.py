@@ -15,6 +15,7 @@ __all__ = [
     "TEST_SUBSETS",
     "TRAIN_SUBSETS",
     "Labelled",
+    "hold_out",
     "load_labelled",
     "load_split",
     "stratified_rows",
@@ -100,7 +101,7 @@ def load_split(
         test = Labelled(test_data.images, test_data.target)
         names = f"subset {data.part}", f"subset {test_data.part}"
     else:
-        found, test = _hold_out(found, random_state)
+        found, test = hold_out(found, 0.25, random_state)
         names = "three quarters", "the other quarter"
     train = _draw(found, limit, random_state)
     _report(f"{path} ({data.layout}, {names[0]})", train, found)
@@ -114,23 +115,62 @@ def _load(path, subset):
     return load_dataset(path, subset=subset, on_error="warn")
 
 
-def _hold_out(data, random_state):
-    from .._utils.cross_validation import grouped_folds
+def hold_out(data: Labelled, fraction: float, random_state: int) -> tuple[Labelled, Labelled]:
+    """Split images at random into those to train on and those to score.
+
+    Each label gives that fraction of its images, at least one and never all. Copies of an image
+    stay together, so that no score shows what was memorised.
+
+    Parameters
+    ----------
+    data : Labelled
+    fraction : float
+    random_state : int
+        Shuffles the images.
+
+    Returns
+    -------
+    training, held_out : Labelled
+
+    Raises
+    ------
+    CommandError
+        If a label has a single image, or only copies of one.
+    """
+    import numpy as np
+
     from ..datasets import duplicate_groups
 
-    folds = grouped_folds(4, random_state)
-    groups = duplicate_groups(data.images)
-    parts = next(folds.split(data.target, data.target, groups))
-    return tuple(Labelled(data.images[rows], data.target[rows]) for rows in parts)
+    _, first, group, sizes = np.unique(
+        duplicate_groups(data.images), return_index=True, return_inverse=True, return_counts=True
+    )
+    label_of_group = data.target[first]
+    shuffled = np.random.default_rng(random_state).permutation(len(sizes))
+    is_held = np.zeros(len(sizes), bool)
+    for label in np.unique(data.target):
+        members = shuffled[label_of_group[shuffled] == label]
+        if len(members) < 2:
+            raise CommandError(
+                f"the label {label!s} has a single image, or copies of one, so that none can be "
+                f"held out; add images, or train on all with --hold-out 0"
+            )
+        wanted = max(1, round(fraction * sizes[members].sum()))
+        before = np.cumsum(sizes[members]) - sizes[members]
+        is_held[members[:-1][before[:-1] < wanted]] = True
+    rows = is_held[group]
+    return _take(data, np.flatnonzero(~rows)), _take(data, np.flatnonzero(rows))
+
+
+def _take(data, rows):
+    names = None if data.filenames is None else data.filenames[rows]
+    return data._replace(images=data.images[rows], target=data.target[rows], filenames=names)
 
 
 def _draw(data, limit, random_state):
     """Return at most `limit` images."""
     if limit is None or limit >= len(data.target):
         return data
-    rows = stratified_rows(data.target, limit, random_state)
-    names = None if data.filenames is None else data.filenames[rows]
-    return data._replace(images=data.images[rows], target=data.target[rows], filenames=names)
+    return _take(data, stratified_rows(data.target, limit, random_state))
 
 
 def stratified_rows(target: LabelArray, n_rows: int, random_state: int) -> IntArray:

@@ -1,4 +1,4 @@
-"""The two kinds of model: their options, and the pipelines that these describe."""
+"""The kinds of model: their options, and the pipelines that these describe."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ __all__ = [
     "fraction",
     "load_model",
     "load_reader",
+    "model_name",
     "positive_int",
     "positive_int_or_auto",
     "positive_seconds",
+    "proper_fraction",
     "reject_options",
     "seconds",
 ]
@@ -62,6 +64,9 @@ _CNN_OPTIONS = (
     *("architecture", "epochs", "batch_size", "learning_rate", "dropout", "augmentation"),
     *("validation_fraction", "early_stopping", "patience", "dtype_policy"),
 )
+# Options of `--from`; those of epochs only if more than a head is trained.
+_FROM_OPTIONS = ("trainable", "head_C")
+_EPOCH_OPTIONS = tuple(name for name in _CNN_OPTIONS if name not in ("architecture", "dropout"))
 
 
 def load_model(name: str, labels: str | None = None, *, runtime: str | None = None) -> Any:
@@ -135,6 +140,12 @@ def fraction(text: str) -> float:
     return _parse(float, text, lambda number: 0 <= number <= 1, "a number from 0 to 1")
 
 
+def proper_fraction(text: str) -> float:
+    """Parse a number of at least 0 and below 1 on the command line."""
+    wanted = "a number of at least 0 and below 1"
+    return _parse(float, text, lambda number: 0 <= number < 1, wanted)
+
+
 def seconds(text: str) -> float:
     """Parse a number of seconds on the command line, which may be 0."""
     wanted = "a number of seconds of at least 0"
@@ -159,20 +170,39 @@ def _parse(kind, text, is_valid, wanted):
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model`` and the options of models."""
-    parser.add_argument(
+    """Add ``--from``, ``--model`` and the options of models."""
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument(
+        "--from",
+        dest="base",
+        metavar="MODEL",
+        help="a bundled network, default or tiny, or an .npz file of weights, which learns your "
+        "labels: a few dozen images of each are enough, and by default it takes seconds",
+    )
+    kind.add_argument(
         "--model",
         "-m",
-        required=True,
         choices=("hog-svm", "cnn"),
-        help="hog-svm: HOG features and a support vector machine, takes minutes on FER2013; "
-        "cnn: a neural network, more accurate, takes about half an hour",
+        help="train from scratch. hog-svm: HOG features and a support vector machine, takes "
+        "minutes on FER2013; cnn: a neural network, more accurate, takes about half an hour",
     )
-    both = parser.add_argument_group("options of both models")
+    base = parser.add_argument_group("options of --from")
+    base.add_argument(
+        "--trainable",
+        choices=("head", "last_stage", "all"),
+        help="what to train of the network: a new head, without TensorFlow; its last stage too; or "
+        "all (default: head)",
+    )
+    base.add_argument(
+        "--head-C",
+        type=float,
+        metavar="X",
+        help="regularisation parameter of a head; smaller values regularise more (default: 0.03)",
+    )
+    both = parser.add_argument_group("options of all models")
     both.add_argument(
         "--image-size",
         type=positive_int,
-        default=48,
         metavar="N",
         help="side to which faces are scaled, in pixels (default: 48, as in FER2013)",
     )
@@ -212,7 +242,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="enable probability estimates (about 4 times slower to train)",
     )
-    _add_cnn_options(parser.add_argument_group("options of --model cnn"))
+    _add_cnn_options(
+        parser.add_argument_group(
+            "options of --model cnn, and of --from with --trainable last_stage or all"
+        )
+    )
 
 
 def _add_cnn_options(cnn):
@@ -260,8 +294,23 @@ def _add_cnn_options(cnn):
 
 
 def check_model_options(args: argparse.Namespace) -> None:
-    """Exit with a usage error if an option belongs to the other kind of model."""
-    reject_options(args, "--model", args.model, {"cnn": _CNN_OPTIONS, "hog-svm": _SVM_OPTIONS})
+    """Exit with a usage error if an option belongs to another kind of model."""
+    if args.base is None:
+        given = [name for name in _FROM_OPTIONS if getattr(args, name) is not None]
+        if given:
+            args.parser.error(f"{_as_options(given)}: only with --from")
+        reject_options(args, "--model", args.model, {"cnn": _CNN_OPTIONS, "hog-svm": _SVM_OPTIONS})
+        return
+    if args.image_size is not None:
+        args.parser.error("--image-size: not with --from, whose network has a size of its own")
+    by_model = {"cnn": ("architecture", "dropout"), "hog-svm": _SVM_OPTIONS}
+    reject_options(args, "--model", "", by_model)
+    epochs = [name for name in _EPOCH_OPTIONS if getattr(args, name) is not None]
+    if epochs and args.trainable in (None, "head") and epochs != ["augmentation"]:
+        args.parser.error(
+            f"{_as_options(epochs)}: only for --trainable last_stage or all, since a head alone "
+            f"needs no epochs"
+        )
 
 
 def reject_options(
@@ -285,17 +334,26 @@ def reject_options(
     for other, names in options_by_choice.items():
         wrong = [name for name in names if getattr(args, name) is not None]
         if wrong and other != choice:
-            listed = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
-            args.parser.error(f"{listed}: only for {option} {other}")
+            args.parser.error(f"{_as_options(wrong)}: only for {option} {other}")
+
+
+def _as_options(names):
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def build_model(args: argparse.Namespace, *, memory: str | None = None) -> Pipeline:
     """Return the unfitted pipeline that the options describe."""
     from ..pipelines import make_cnn_pipeline, make_hog_svm_pipeline
 
-    common = {"size": args.image_size, "crop_faces": args.crop_faces, "memory": memory}
+    size = args.image_size or 48
+    common = {"size": size, "crop_faces": args.crop_faces, "memory": memory}
     names: tuple[str, ...]
-    if args.model == "hog-svm":
+    if args.base is not None:
+        from ..pretrained import load_pretrained
+
+        names = (*_FROM_OPTIONS, *_EPOCH_OPTIONS)
+        pipeline = load_pretrained(args.base, crop_faces=args.crop_faces).set_params(memory=memory)
+    elif args.model == "hog-svm":
         names = _SVM_OPTIONS
         pipeline = make_hog_svm_pipeline(**common)
     else:
@@ -306,6 +364,14 @@ def build_model(args: argparse.Namespace, *, memory: str | None = None) -> Pipel
     return pipeline.set_params(
         **{f"classifier__{name}": value for name, value in given.items() if value is not None}
     )
+
+
+def model_name(args: argparse.Namespace) -> str:
+    """Return what is trained, for a sentence about it."""
+    if args.base is None:
+        return args.model
+    parts = {"last_stage": "the last stage", "all": "all"}
+    return f"{parts.get(args.trainable, 'a new head')} of {args.base}"
 
 
 def _plain_cnn(args):
@@ -325,7 +391,7 @@ def epoch_progress(pipeline: Pipeline) -> Iterator[None]:
     pipeline are restored, so that the bar is not saved with the model.
     """
     before = pipeline.get_params()
-    if "classifier__callbacks" not in before:
+    if "classifier__callbacks" not in before or before["classifier__trainable"] == "head":
         yield
         return
     if is_terminal(sys.stderr):

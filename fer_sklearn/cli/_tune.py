@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ._data import SUBSET_HELP, load_labelled
 from ._models import add_model_options, build_model, check_model_options, positive_int
-from ._output import add_format, check_output, emit, note, progress, render
+from ._output import add_format, emit, note, progress, render
+from ._train import add_data_options, check_outputs, load_parts, save_scored
 
 if TYPE_CHECKING:
     from sklearn.model_selection import GridSearchCV
@@ -21,11 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["SCORES", "add_parser", "parse_grid", "run", "search"]
 
+# What `--from` searches by default: a head, or more of the network.
+_HEAD_GRID = {
+    "classifier__head_C": [0.003, 0.01, 0.03, 0.1, 0.3],
+    "classifier__class_weight": [None, "balanced"],
+}
+_FINE_TUNING_GRID = {"classifier__learning_rate": [0.002, 0.005, 0.015]}
 # A copy: importing evaluation.SCORING would slow down --help.
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 
 _EXAMPLES = """\
 examples:
+  fer-sklearn tune my_photos/ --from default --output mine.fer
   fer-sklearn tune fer2013.zip --model hog-svm --limit 3000 --n-jobs 2
   fer-sklearn tune fer2013.zip --model hog-svm --limit 3000 \\
       --grid classifier__C=1,5,10 --grid hog__pixels_per_cell=6,8
@@ -33,7 +40,8 @@ examples:
       --limit 3000 --grid classifier__learning_rate=0.0003,0.001
 
 Hyperparameters are named STEP__PARAMETER, for example classifier__C. Copies of
-an image are kept in one fold.
+an image are kept in one fold. With --output, a tenth of the images takes no
+part in the search, and the best model is scored on them.
 """
 
 
@@ -43,7 +51,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "tune",
         help="find the best hyperparameters of a model by cross-validation",
         description="Find the best hyperparameters of a model by cross-validation, and rank all.",
-        usage="fer-sklearn tune DATA --model {hog-svm,cnn} [options]",
+        usage="fer-sklearn tune DATA {--from MODEL, --model {hog-svm,cnn}} [options]",
         epilog=_EXAMPLES,
     )
     parser.add_argument("data", metavar="DATA", help="as for train")
@@ -52,7 +60,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         action="append",
         metavar="NAME=A,B,…",
         help="values to try for a hyperparameter; may be repeated (default: cell size, "
-        "orientations and C of hog-svm; image size, dropout and learning rate of cnn)",
+        "orientations and C of hog-svm; image size, dropout and learning rate of cnn; "
+        "regularisation and class weights of a new head)",
     )
     parser.add_argument(
         "--cv", type=positive_int, default=3, metavar="N", help="number of folds (default: 3)"
@@ -71,17 +80,15 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="metric to rank by (default: accuracy); balanced_accuracy and macro_f1 weight all "
         "emotions equally",
     )
-    parser.add_argument(
-        "--subset", metavar="NAME", help=f"{SUBSET_HELP} (default: train, if it exists)"
-    )
     add_format(parser, file=False)
     parser.add_argument(
         "--output",
         "-o",
         metavar="FILE",
-        help="train a model with the best hyperparameters on all images and save it",
+        help="train a model with the best hyperparameters, score it on images that are held out, "
+        "and save it",
     )
-    parser.add_argument("--force", action="store_true", help="replace that file if it exists")
+    add_data_options(parser)
     add_model_options(parser)
     parser.set_defaults(run=run)
     return parser
@@ -92,8 +99,12 @@ def run(args: argparse.Namespace) -> int:
     check_model_options(args)
     if args.cv < 2:
         args.parser.error("argument --cv: expected at least 2 folds")
-    path = args.output and check_output(args.output, force=args.force)
-    fitted = _search(args, refit=bool(path))
+    if not args.output:
+        if args.confusion:
+            args.parser.error("argument --confusion: only with --output, which scores a model")
+        args.hold_out = 0.0
+    outputs = check_outputs(args, args.output) if args.output else None
+    fitted, held_out = _search(args, refit=bool(args.output))
     rows = _ranking(fitted.cv_results_, args.scoring)
     form = args.format or "table"
     if form in ("table", "markdown"):
@@ -103,11 +114,12 @@ def run(args: argparse.Namespace) -> int:
             rows, form, caption=f"{args.scoring}, mean and standard deviation over {args.cv} folds"
         )
     )
-    if path:
-        from ..persistence import save
-
-        save(fitted.best_estimator_.set_params(memory=None), path)
-        note(f"Refitted the best model on all images and saved it to {path}")
+    if outputs is not None:
+        best = fitted.best_estimator_.set_params(memory=None)
+        chosen = ", ".join(f"{name}={value}" for name, value in fitted.best_params_.items())
+        show = emit if form in ("table", "markdown") else note  # nothing between machine and JSON
+        show("")
+        save_scored(best, held_out, outputs, {"hyperparameters": chosen}, show=show)
     return 0
 
 
@@ -142,10 +154,8 @@ def _search(args, *, refit):
         folder = args.crop_faces and stack.enter_context(tempfile.TemporaryDirectory())
         model = build_model(args, memory=folder or None)
         grid = _grid(args, model)
-        data = load_labelled(
-            args.data, subset=args.subset, limit=args.limit, random_state=args.random_state
-        )
-        return search(
+        data, held_out = load_parts(args)
+        searched = search(
             model,
             grid,
             data,
@@ -155,15 +165,15 @@ def _search(args, *, refit):
             refit=refit,
             random_state=args.random_state,
         )
+        return searched, held_out
 
 
 def _grid(args, model):
     """Return the requested grid or the default one; exit if a hyperparameter does not exist."""
     from .._utils.validation import suggestion
-    from ..pipelines import CNN_GRID, HOG_SVM_GRID
 
     if not args.grid:
-        return HOG_SVM_GRID if args.model == "hog-svm" else CNN_GRID
+        return _default_grid(args)
     try:
         grid = parse_grid(args.grid)
     except ValueError as error:
@@ -174,6 +184,14 @@ def _grid(args, model):
             hint = suggestion(name, known) or f" Hyperparameters are {', '.join(sorted(known))}."
             args.parser.error(f"argument --grid: there is no hyperparameter {name!r}.{hint}")
     return grid
+
+
+def _default_grid(args):
+    from ..pipelines import CNN_GRID, HOG_SVM_GRID
+
+    if args.base is not None:
+        return _HEAD_GRID if args.trainable in (None, "head") else _FINE_TUNING_GRID
+    return HOG_SVM_GRID if args.model == "hog-svm" else CNN_GRID
 
 
 def _ranking(results, scoring):

@@ -21,6 +21,7 @@ def test_tune_ranks_and_saves(photos, tmp_path, capsys):
     assert float(rows[0]["macro_f1"]) > float(rows[1]["macro_f1"])
     assert set(SCORES) <= set(rows[0])
     assert "2 candidates × 2 folds = 4 fits" in err
+    assert "7 images, 7 labels; 95 % intervals" in err  # nothing follows the table
     best = load(path)
     assert (best[-1].C, best.memory) == (5, None)
 
@@ -56,6 +57,16 @@ def test_tune_detects_faces_once_per_fold(photos, capsys):
 def test_tune_reports_a_wrong_grid(grid, message, photos, capsys):
     error = usage_error(capsys, "tune", photos, "--model", "hog-svm", "--grid", grid)
     assert error == f"fer-sklearn tune: error: argument --grid: {message}"
+
+
+def test_without_a_model_nothing_is_held_out(photos, tmp_path, capsys):
+    options = ["--grid", "classifier__head_C=0.03", "--cv", "2"]
+    assert run("tune", photos, "--from", "tiny", *options) == 0
+    out, err = capsys.readouterr()
+    assert "70 images" in err
+    assert "Held out" not in out + err
+    options = ["--from", "tiny", "--confusion", tmp_path / "a.png"]
+    assert "only with --output" in usage_error(capsys, "tune", photos, *options)
 
 
 def test_tune_needs_two_folds(photos, capsys):
