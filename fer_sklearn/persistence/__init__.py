@@ -144,8 +144,9 @@ def load(path: PathLike, *, trusted: Iterable[str | type] = ()) -> Any:
 
     Notes
     -----
-    What is safe is loading. Predictions are those of whoever trained the model, and a network may
-    be so large that it exhausts memory when it predicts.
+    What is safe is loading. Predictions are those of whoever trained the model; a network may be so
+    large that it exhausts memory when it predicts; and a model may name a file of your computer
+    that it reads then, such as the weights of a :class:`~fer_sklearn.FaceEmbedder`.
     """
     path = Path(path)
     names = _names(trusted)
@@ -155,10 +156,11 @@ def load(path: PathLike, *, trusted: Iterable[str | type] = ()) -> Any:
         estimator = unpack(parts, trusted=names)
     except ModelFileError as error:
         raise ModelFileError(f"path={str(path)!r} {error}") from error.__cause__
-    except (ImportError, AttributeError, MemoryError):
-        # The file is fine: code or memory is missing here, and the error says which.
+    except MemoryError:
         raise
     except Exception as error:  # skops's errors for what it cannot build have no common type
+        if names and isinstance(error, (ImportError, AttributeError)):
+            raise  # the file is fine: code is missing here, and the error says which
         raise ModelFileError(
             f"path={str(path)!r} contains no estimator that can be built "
             f"({type(error).__name__}: {error})."

@@ -87,6 +87,7 @@ _CNN = "fer_sklearn.cnn._classifier.FERCNNClassifier"
 # Folders that belong to the computer on which a model was trained. joblib reads pickles from the
 # first one.
 _FOLDERS = ("memory", "checkpoint_dir")
+_WITH_FOLDERS = ("fer_sklearn.", "sklearn.")
 # JSON has only text as keys; these become again what they were.
 _KEYS = {
     *("builtins.str", "builtins.int", "builtins.float", "numpy.str_", "numpy.float32"),
@@ -134,6 +135,10 @@ _LAYERS = frozenset(
 _NUMERIC_MODULES = {
     "keras.constraints",
     "keras.initializers",
+    "keras.losses",
+    "keras.metrics",
+    "keras.optimizers",
+    "keras.optimizers.schedules",
     "keras.regularizers",
     "keras.src.ops.image",
     "keras.src.ops.linalg",
@@ -219,10 +224,9 @@ def _tidy(schema, files):
             suffix = node["file"].rpartition(".")[2]
             node["file"] = names.setdefault(files[node["file"]], f"arrays/{len(names)}.{suffix}")
         loader = node.get("__loader__")
-        if loader == "ObjectNode" and _attributes(node):
-            for name in _FOLDERS:
-                if name in _attributes(node):
-                    _attributes(node)[name] = dict(_NULL)
+        if loader == "ObjectNode" and node["__module__"].startswith(_WITH_FOLDERS):
+            for name in set(_FOLDERS).intersection(_attributes(node)):
+                _attributes(node)[name] = dict(_NULL)
         elif loader == "DictNode":
             _check_keys(node, _KEYS)
         elif loader == "ConstructorFromReduceNode" and node["__module__"].startswith("pathlib"):

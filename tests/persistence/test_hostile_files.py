@@ -498,6 +498,55 @@ def test_own_types_are_built_from_their_state_only(tmp_path, loader, name):
     refused(tmp_path, an_object("sklearn.dummy.DummyClassifier", constant=part), "as no model does")
 
 
+def mutated(schema, rng):
+    """Return a description with a few changes at random places."""
+    changed = copy.deepcopy(schema)
+    values = [None, [], {}, "", "text", 3, -1, True, 1e300, "arrays/0.npy", text(1), listed()]
+    values += [mapping(a=text(1)), an_object("sklearn.svm._classes.SVC")]
+    for _ in range(rng.choice([1, 1, 2, 4])):
+        parts = [part for part in _archive.walk(changed) if part and isinstance(part, (dict, list))]
+        place = rng.choice(parts)
+        key = rng.choice(list(place)) if isinstance(place, dict) else rng.randrange(len(place))
+        if key == "__loader__":
+            place[key] = rng.choice(LOADERS)
+        elif isinstance(place, dict) and rng.random() < 0.2:
+            del place[key]
+        else:
+            place[key] = copy.deepcopy(rng.choice([*values, rng.choice(parts)]))
+    return changed
+
+
+LOADERS = (
+    *("BytearrayNode", "BytesNode", "CachedNode", "ConstructorFromReduceNode", "DTypeNode"),
+    *("DefaultDictNode", "DictNode", "FunctionNode", "JsonNode", "ListNode", "LossNode"),
+    *("MaskedArrayNode", "MethodNode", "NdArrayNode", "ObjectNode", "OperatorFuncNode"),
+    *("PartialNode", "RandomGeneratorNode", "RandomStateNode", "SetNode", "SliceNode"),
+    *("SparseMatrixNode", "TreeNode", "TupleNode", "TypeNode", "none"),
+)
+
+
+@pytest.mark.parametrize(
+    "n", [40, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.nightly])]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_random_descriptions_end_in_an_error_or_a_model(network, parts, tmp_path, never, n):
+    rng = random.Random(3)
+    for i in range(n):
+        changed = dict(network if i % 10 == 0 else parts)
+        try:
+            changed["estimator.json"] = mutated(changed["estimator.json"], rng)
+        except ModelFileError:  # too deep
+            continue
+        path = write(tmp_path / "a.fer", changed)
+        with contextlib.suppress(ModelFileError):
+            load(path)
+
+
+def test_deep_values(tmp_path):
+    schema = an_object("sklearn.dummy.DummyClassifier", constant=NULL | {"content": "[" * 100_000})
+    refused(tmp_path, schema, "no estimator that can be built")
+
+
 # Attributes with a meaning
 
 
