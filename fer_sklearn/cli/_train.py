@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
         "training": f"{seconds:.1f} s",
         **_last_epoch(model),
     }
-    save_scored(model, held_out, outputs, summary)
+    save_scored(model, (data, held_out), outputs, summary, args)
     return 0
 
 
@@ -166,16 +166,22 @@ def load_parts(args: argparse.Namespace) -> tuple[Labelled, Labelled | None]:
 
 def save_scored(
     model: Pipeline,
-    held_out: Labelled | None,
+    parts: tuple[Labelled, Labelled | None],
     outputs: Outputs,
     summary: dict[str, str],
+    args: argparse.Namespace,
     *,
     show: Callable[[str], None] = emit,
 ) -> None:
-    """Save a fitted model, show a summary and its scores, and say what to do next."""
+    """Save a fitted model, show a summary and its scores, and say what to do next.
+
+    The model card says what it was trained on, and the scores.
+    """
     from ..persistence import save
 
-    save(model, outputs.model)
+    data, held_out = parts
+    card = {"data": _described(data, args, args.subset)}
+    save(model, outputs.model, card=card)  # before it is scored, which may fail
     summary = {
         "model": str(outputs.model),
         **summary,
@@ -186,11 +192,20 @@ def save_scored(
         from ..evaluation import evaluate
 
         report = evaluate(model, held_out.images, held_out.target)
+        tested = _described(held_out, args, "held out")
+        save(model, outputs.model, card=card | {"scores": report, "evaluated_on": tested})
         show("\n" + render_report(report, "table"))
         save_confusion(report, outputs.confusion, title=f"{len(held_out.target)} images held out")
         note(f"Confusion matrix: {outputs.confusion}")
     name = shlex.quote(str(outputs.model))
     note(f"Next: fer-sklearn evaluate {name} DATA, or: fer-sklearn predict PHOTO --model {name}")
+
+
+def _described(data, args, subset):
+    from ..persistence import describe_data
+
+    name = Path(args.data).resolve().name
+    return describe_data(data.images, data.target, name=name, subset=subset)
 
 
 def _last_epoch(model):

@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
             args.parser.error("argument --confusion: only with --output, which scores a model")
         args.hold_out = 0.0
     outputs = check_outputs(args, args.output) if args.output else None
-    fitted, held_out = _search(args, refit=bool(args.output))
+    fitted, parts = _search(args, refit=bool(args.output))
     rows = _ranking(fitted.cv_results_, args.scoring)
     form = args.format or "table"
     if form in ("table", "markdown"):
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         chosen = ", ".join(f"{name}={value}" for name, value in fitted.best_params_.items())
         show = emit if form in ("table", "markdown") else note  # nothing between machine and JSON
         show("")
-        save_scored(best, held_out, outputs, {"hyperparameters": chosen}, show=show)
+        save_scored(best, parts, outputs, {"hyperparameters": chosen}, args, show=show)
     return 0
 
 
@@ -165,7 +165,7 @@ def _search(args, *, refit):
             refit=refit,
             random_state=args.random_state,
         )
-        return searched, held_out
+        return searched, (data, held_out)
 
 
 def _grid(args, model):

@@ -13,6 +13,7 @@ from running import run, usage_error, write_folder
 
 from fer_sklearn import duplicate_groups, load, make_faces, read_image
 from fer_sklearn.cli._data import hold_out, load_labelled
+from fer_sklearn.persistence import read_card
 
 
 def test_train_saves_a_model_and_prints_a_summary(photos, tmp_path, capsys):
@@ -23,6 +24,12 @@ def test_train_saves_a_model_and_prints_a_summary(photos, tmp_path, capsys):
     assert re.search(r"^images +63$", out, re.MULTILINE)
     assert "70 images" in err
     assert "Held out 7 of these" in err
+    card = read_card(path)
+    assert (card["data"]["name"], card["data"]["n_images"]) == (photos.name, 63)
+    assert card["data"]["digest"].startswith("sha256:")
+    assert card["evaluated_on"]["n_images"] == card["scores"]["n_images"] == 7
+    accuracy = card["scores"]["metrics"][0]
+    assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
     classifier = load(path)[-1]
     assert (classifier.C, classifier.class_weight) == (2.0, "balanced")
     assert load(path)["resize"].size == 32

@@ -8,6 +8,7 @@ from running import csv_rows, run, usage_error
 
 from fer_sklearn import load
 from fer_sklearn.cli._tune import SCORES, parse_grid
+from fer_sklearn.persistence import read_card
 
 
 def test_tune_ranks_and_saves(photos, tmp_path, capsys):
@@ -24,6 +25,8 @@ def test_tune_ranks_and_saves(photos, tmp_path, capsys):
     assert "7 images, 7 labels; 95 % intervals" in err  # nothing follows the table
     best = load(path)
     assert (best[-1].C, best.memory) == (5, None)
+    card = read_card(path)
+    assert (card["data"]["n_images"], card["scores"]["n_images"]) == (63, 7)
 
 
 def test_tune_prints_a_table_with_short_names(photos, capsys):
