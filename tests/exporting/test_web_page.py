@@ -1,5 +1,6 @@
 """The web app of `write_web` in a real Chromium, compared with Python."""
 
+import base64
 import hashlib
 import io
 import json
@@ -126,9 +127,9 @@ def _photos():
         "pair": pair,
         "tilted": _turned(astronaut, -28),
         "on its side": np.ascontiguousarray(np.rot90(astronaut)),
-        "group": cv2.resize(np.tile(pair, (2, 3, 1)), (1500, 900)),
-        "far": cv2.copyMakeBorder(astronaut, 500, 400, 800, 300, cv2.BORDER_REPLICATE),
-        "large": cv2.resize(astronaut, (1500, 1400), interpolation=cv2.INTER_CUBIC),
+        "group": cv2.resize(np.tile(pair, (2, 3, 1)), (1100, 660)),
+        "far": cv2.copyMakeBorder(astronaut, 200, 300, 500, 300, cv2.BORDER_REPLICATE),
+        "large": cv2.resize(astronaut, (1000, 950), interpolation=cv2.INTER_CUBIC),
         "small": cv2.resize(astronaut, (200, 190)),
         "tight": astronaut[50:190, 160:290],
         "grey": cv2.resize(subset, (100, 100)),
@@ -301,6 +302,44 @@ def test_camera_starts_and_stops(opened, server):
     assert page.locator("#camera").is_hidden()
     assert page.evaluate("document.activeElement.id") == "turn-on"
     assert page.logged == []
+
+
+def test_faces_that_come_and_go_keep_their_numbers(opened, server):
+    page = opened(server.url)
+    pair = cv2.resize(_photos()["pair"], (640, 400))
+    left, right = pair.copy(), pair.copy()
+    left[:, 320:] = left[:, :1]
+    right[:, :320] = right[:, -1:]
+
+    def show(image, n_frames, start):
+        """Show a frame n times at 20 per second, and return the numbers in each."""
+        (file,) = as_files([image])
+        page.evaluate(
+            """(text) => {
+              const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+              window.frame = new Blob([bytes]);
+            }""",
+            base64.b64encode(file["buffer"]).decode(),
+        )
+        return page.evaluate(
+            """async ([n, start]) => {
+              const numbers = [];
+              for (let i = 0; i < n; i++) {
+                const request = { source: window.frame, seconds: start + i / 20 };
+                const { faces } = await ferSklearn.camera.engine.request("frame", request);
+                numbers.push(faces.map(({number}) => number));
+              }
+              return numbers;
+            }""",
+            [n_frames, start],
+        )
+
+    assert show(left, 3, 0) == [[0]] * 3
+    both = show(pair, 21, 1)
+    assert both[0] == [0]
+    assert both[-1] == [0, 1]
+    gone = show(right, 8, 3)
+    assert gone[-1] == [1]
 
 
 REFUSALS = {

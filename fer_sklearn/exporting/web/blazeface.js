@@ -70,13 +70,25 @@ export class FaceDetector {
     return ordered(new Search(this, photo).run(minFaceSize / SMALLEST).map(asFace));
   }
 
-  /** Detect known faces again, near where they were; those that are lost are null. */
-  refind(photo, faces) {
+  /**
+   * Detect known faces again, near where they were, and look for others in one view of the photo.
+   *
+   * @param {ImageData} photo
+   * @param {object[]} faces - as `detect` returns them
+   * @param {number|null} turn - which view; all of them in turn show all of the photo; null for none
+   * @param {number} minFaceSize - as in `detect`
+   * @returns {{known: (object|null)[], others: object[]}} null for each known face that is lost
+   */
+  follow(photo, faces, turn, minFaceSize) {
     const search = new Search(this, photo);
-    return faces.map((face) => {
-      const found = search.levelled(asDetection(face));
-      return found && found.score >= MIN_SCORE - KNOWN ? asFace(found) : null;
+    const before = faces.map(asDetection);
+    const known = before.map((face) => {
+      const found = search.levelled(face);
+      return found && found.score >= MIN_SCORE - KNOWN ? found : null;
     });
+    const taken = known.map((face, index) => face ?? before[index]);
+    const others = turn === null ? [] : search.others(taken, turn, minFaceSize / SMALLEST);
+    return { known: known.map((face) => face && asFace(face)), others: others.map(asFace) };
   }
 
   /** What may be faces in each of several views, in pixels of the photo. */
@@ -137,13 +149,9 @@ class Search {
 
   /** Search for smaller faces than those that were found, down to views of a side. */
   smaller(found, finest) {
-    const nLevels = Math.max(1, round(Math.log(this.longer / finest) / Math.log(FINER)));
-    for (let level = 1; level <= nLevels; level++) {
-      const side = this.longer * (finest / this.longer) ** (level / nLevels);
-      // No face that can be seen in such a view fits into the photo.
-      if (SMALLEST * side > CUT_OFF * Math.min(this.photo.width, this.photo.height)) continue;
+    for (const { side, isLast } of this.levels(finest)) {
       // Half of what is left, so that the smallest faces get their share.
-      const n = level === nLevels ? this.nLeft : Math.floor(this.nLeft / 2);
+      const n = isLast ? this.nLeft : Math.floor(this.nLeft / 2);
       const views = this.promising(side, found).slice(0, Math.max(0, n));
       const seen = this.look(views).flat().sort((one, other) => other.score - one.score);
       for (const face of seen) {
@@ -154,11 +162,40 @@ class Search {
     return found;
   }
 
-  /** The views of a side that may show other faces, the most promising ones first. */
-  promising(side, found) {
+  /** The sides of the views for smaller and smaller faces. */
+  levels(finest) {
+    const n = Math.max(1, round(Math.log(this.longer / finest) / Math.log(FINER)));
+    const sides = Array.from({ length: n }, (_, index) => {
+      return this.longer * (finest / this.longer) ** ((index + 1) / n);
+    });
+    // No face that can be seen in a larger view fits into the photo.
+    const largest = CUT_OFF * Math.min(this.photo.width, this.photo.height) / SMALLEST;
+    return sides.map((side, index) => ({ side, isLast: index === n - 1 }))
+      .filter(({ side }) => side <= largest);
+  }
+
+  /** Look for other faces than those that are known in one view: each is due in its turn. */
+  others(known, turn, finest) {
+    const { width, height } = this.photo;
+    const finer = this.levels(finest).flatMap(({ side }) => this.views(side));
+    const views = [viewOf(width / 2, height / 2, this.longer), ...finer];
+    const found = [...known];
+    for (const face of this.look([views[turn % views.length]])[0]) {
+      if (!found.some((other) => contains(other, face))) add(found, this.again(face), CERTAIN);
+    }
+    return found.slice(known.length);
+  }
+
+  /** The views of a side that show all of the photo. */
+  views(side) {
     const rows = places(this.photo.height, side);
     const columns = places(this.photo.width, side);
-    const views = rows.flatMap((y) => columns.map((x) => viewOf(x, y, side)));
+    return rows.flatMap((y) => columns.map((x) => viewOf(x, y, side)));
+  }
+
+  /** The views of a side that may show other faces, the most promising ones first. */
+  promising(side, found) {
+    const views = this.views(side);
     return this.pyramid.promise(views, found)
       .map((promised, index) => ({ ...promised, view: views[index] }))
       .sort((one, other) => other.promise - one.promise)

@@ -1,8 +1,10 @@
-// Faces in the camera's frames, like video/_tracking.py: in every frame, known faces are detected
-// again near where they were, and from time to time all of it is searched for others.
-
-// Seconds between complete searches, with known faces and without any.
-const SEARCH_INTERVAL = 1, SEARCH_INTERVAL_ALONE = 0.2;
+// Faces in the camera's frames: in every frame, known faces are detected again near where they were.
+// Every few frames, one view is searched for others, so that no frame takes much longer than the
+// next.
+const LOOK_EVERY = 3;
+// All of a frame is searched at once if it shows no known face, or one was lost, but only after so
+// many seconds.
+const SEARCH_INTERVAL = 0.2;
 // Side, in pixels of a frame, of the smallest faces to search for: who looks into a camera is near.
 const MIN_FACE_SIZE = 48;
 // A face that is not detected stays for this many seconds, since detectors miss single frames.
@@ -10,6 +12,7 @@ const MAX_LOST_SECONDS = 0.3;
 
 export class FaceTracker {
   #faces = [];
+  #nFrames = 0;
   #nNumbers = 0;
   #lastSearch = -Infinity;
 
@@ -26,28 +29,37 @@ export class FaceTracker {
 
   /** The faces in the next frame, like those of `detect`, each with a number that it keeps. */
   detect(photo, seconds) {
-    const refound = this.detector.refind(photo, this.#faces);
-    const isLost = refound.includes(null);
-    this.#faces = this.#faces.map((face, index) => {
-      return refound[index] ? { ...face, ...refound[index], seen: seconds } : face;
-    });
-    this.#faces = this.#faces.filter((face, index) => {
-      return !this.#faces.slice(0, index).some((other) => isSame(other, face));
-    });
-    const interval = this.#faces.length ? SEARCH_INTERVAL : SEARCH_INTERVAL_ALONE;
-    if (isLost || seconds - this.#lastSearch >= interval) this.#search(photo, seconds);
+    if (this.#faces.length) this.#follow(photo, seconds);
+    const isComplete = this.#faces.length && this.#faces.every((face) => face.seen === seconds);
+    if (!isComplete && seconds - this.#lastSearch >= SEARCH_INTERVAL) {
+      this.#add(this.detector.detect(photo, MIN_FACE_SIZE), seconds);
+      this.#lastSearch = seconds;
+    }
     this.#faces = this.#faces.filter((face) => seconds - face.seen <= MAX_LOST_SECONDS);
     return this.#faces.map((face) => ({ ...face }));
   }
 
-  /** Search all of a frame: for other faces, and for those that were lost. */
-  #search(photo, seconds) {
-    for (const face of this.detector.detect(photo, MIN_FACE_SIZE)) {
+  #follow(photo, seconds) {
+    const n = this.#nFrames++;
+    const turn = n % LOOK_EVERY === 0 ? n / LOOK_EVERY : null;
+    const { known, others } = this.detector.follow(photo, this.#faces, turn, MIN_FACE_SIZE);
+    this.#faces.forEach((face, index) => {
+      if (known[index]) Object.assign(face, known[index], { seen: seconds });
+    });
+    // Two that have become one are the older one.
+    this.#faces = this.#faces.filter((face, index) => {
+      return !this.#faces.slice(0, index).some((other) => isSame(other, face));
+    });
+    this.#add(others, seconds);
+  }
+
+  /** Add faces; those that are known and were lost are found again. */
+  #add(faces, seconds) {
+    for (const face of faces) {
       const known = this.#faces.find((other) => isSame(other, face));
       if (!known) this.#faces.push({ ...face, number: this.#nNumbers++, seen: seconds });
       else if (known.seen < seconds) Object.assign(known, face, { seen: seconds });
     }
-    this.#lastSearch = seconds;
   }
 }
 
