@@ -58,11 +58,12 @@ class FERCNNClassifier(
 
     Parameters
     ----------
-    architecture : str or callable, default="conv3"
+    architecture : str, callable or None, default=None
         A key of ``fer_sklearn.cnn.architectures.ARCHITECTURES``, such as ``"resnet_se"`` or
         ``"mobilenet_v3_small"``, or a function ``(meta)`` or ``(meta, dropout)`` that
         returns an uncompiled ``keras.Model``. Initial weights are drawn from `random_state`,
-        except in layers with ``trainable=False``, which keep theirs.
+        except in layers with ``trainable=False``, which keep theirs. If None, that of
+        `initial_weights` if these are bundled or an ``.npz`` file, otherwise ``"conv3"``.
     epochs : int, default=50
         Number of passes over the training images.
     batch_size : int, default=64
@@ -152,6 +153,8 @@ class FERCNNClassifier(
 
     Attributes
     ----------
+    architecture_ : str or callable
+        The architecture of the network.
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     auxiliary_classes_ : ndarray of shape (n_auxiliary,) or None
@@ -208,7 +211,7 @@ class FERCNNClassifier(
 
     _images_at_a_time = 256
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's own idiom
-        "architecture": [str, callable],
+        "architecture": [str, callable, None],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "optimizer": [str, _Optimizer],
@@ -241,7 +244,7 @@ class FERCNNClassifier(
     def __init__(
         self,
         *,
-        architecture: str | Callable[..., keras.Model] = "conv3",
+        architecture: str | Callable[..., keras.Model] | None = None,
         epochs: int = 50,
         batch_size: int = 64,
         optimizer: str | keras.optimizers.Optimizer = "adam",

@@ -87,9 +87,9 @@ def check_training_data(
     Parameters
     ----------
     estimator : FERCNNClassifier
-        With `reset`, gets ``classes_``, ``auxiliary_classes_``, ``pixel_range_``,
-        ``image_shape_`` and ``n_features_in_``: the classes from the data, the others from its
-        initial weights if their file states them, otherwise from the data too.
+        Gets ``architecture_`` and, with `reset`, ``classes_``, ``auxiliary_classes_``,
+        ``pixel_range_``, ``image_shape_`` and ``n_features_in_``: the classes from the data, the
+        others from its initial weights if their file states them, otherwise from the data too.
     X, y, sample_weight, soft_targets, auxiliary_targets
         As in :meth:`FERCNNClassifier.fit`.
     reset : bool
@@ -111,7 +111,11 @@ def check_training_data(
     else:
         from .architectures import resolve_architecture  # imports Keras
 
-        resolve_architecture(estimator.architecture)
+        if estimator.architecture is not None:
+            estimator.architecture_ = estimator.architecture
+        elif reset:
+            estimator.architecture_ = "conv3"
+        resolve_architecture(estimator.architecture_)
     pixels, labels = check_pixels(estimator, X, y, reset=reset)
     check_classification_targets(labels)
     if reset:
@@ -247,12 +251,13 @@ def apply_weights_metadata(estimator: Estimator, description: dict) -> None:
     ValueError
         If the estimator has another architecture.
     """
-    if estimator.architecture != description["architecture"]:
+    if estimator.architecture not in (None, description["architecture"]):
         raise ValueError(
             f"initial_weights={str(estimator.initial_weights)!r} were trained with "
             f"architecture={description['architecture']!r}, but architecture="
             f"{estimator.architecture!r}. Set architecture={description['architecture']!r}."
         )
+    estimator.architecture_ = description["architecture"]
     set_network_attributes(
         estimator,
         classes=description["classes"],

@@ -104,7 +104,7 @@ def network_spec(
         cosine_steps=cosine_steps,
     )
     spec = NetworkSpec(
-        estimator.architecture,
+        estimator.architecture_,
         estimator.dropout,
         (*estimator.image_shape_, 1),
         len(estimator.classes_),

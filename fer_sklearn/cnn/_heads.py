@@ -233,14 +233,14 @@ def save_network(
     fer_sklearn.export : LiteRT, ONNX and other formats, of one label set.
     """
     check_is_fitted(classifier)
-    if classifier.architecture not in ARCHITECTURES:
+    if classifier.architecture_ not in ARCHITECTURES:
         raise ValueError(
-            f"architecture={classifier.architecture!r} is a function, which a file without code "
+            f"architecture={classifier.architecture_!r} is a function, which a file without code "
             f"cannot contain; expected a name. Use fer_sklearn.save."
         )
     arrays = classifier.model_.get_weights()
     description: dict[str, Any] = {
-        "architecture": classifier.architecture,
+        "architecture": classifier.architecture_,
         "image_shape": list(classifier.image_shape_),
         "classes": classifier.classes_.tolist(),
         "pixel_range": list(classifier.pixel_range_),

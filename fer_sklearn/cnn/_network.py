@@ -63,7 +63,7 @@ class NetworkMixin:
     _predict: Callable[[FloatArray], FloatArray]
     _auxiliary_head: list[np.ndarray] | None
     _optimizer_state: list[np.ndarray] | None
-    architecture: Any
+    architecture_: Any
     initial_weights: Any
     classes_: LabelArray
     save_optimizer: bool
@@ -139,7 +139,7 @@ class NetworkMixin:
 
         if describe_layers(self._spec().build()) != describe_layers(self.model_):
             raise ValueError(
-                f"architecture={self.architecture!r} is another one than that of the fitted "
+                f"architecture={self.architecture_!r} is another one than that of the fitted "
                 f"network, whose weights training would go on from. Set it back, or fit a new "
                 f"estimator, with clone(estimator) for example."
             )

@@ -21,6 +21,7 @@ from fer_sklearn import (
     save,
 )
 from fer_sklearn._utils.litert import RowCache
+from fer_sklearn.cnn import save_network
 from fer_sklearn.cnn._own_labels import learn_head
 from fer_sklearn.weights import WeightsNetwork, read_weights, write_weights
 
@@ -46,9 +47,7 @@ def fitted(moods):
 @pytest.fixture
 def head(moods):
     """An unfitted classifier that learns a head."""
-    return FERCNNClassifier(
-        architecture="resnet_se_v2_tiny", initial_weights="tiny", trainable="head"
-    )
+    return FERCNNClassifier(initial_weights="tiny", trainable="head")
 
 
 def test_new_labels(fitted, moods):
@@ -119,6 +118,17 @@ def test_keras_continues_where_litert_ends(fitted, moods):
     np.testing.assert_allclose(
         same.predict_proba(moods[2]), fitted.predict_proba(moods[2]), atol=0.05
     )
+
+
+def test_the_architecture_follows_the_weights(head, moods, tmp_path):
+    fitted = head.fit(*moods[:2])
+    assert (fitted.architecture, fitted.architecture_) == (None, "resnet_se_v2_tiny")
+    save_network(fitted, tmp_path / "own.npz")
+    again = load_pretrained(tmp_path / "own.npz")
+    assert again.classes_.tolist() == ["bad", "good", "none"]
+    assert again.score(*moods[2:]) > 0.9
+    fitted.set_params(initial_weights=None, trainable="all", epochs=1).fit(*moods[:2])
+    assert fitted.architecture_ == "conv3"
 
 
 def test_keras_and_litert_learn_comparable_heads(head, moods, monkeypatch):
