@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ._models import LABEL_SETS, MODEL_HELP, SHIPPED, add_labels_option, load_model, load_reader
-from ._output import emit, note, one_line, render
+from ._output import emit, note, one_line, printable, render
 
 __all__ = ["add_parser", "run"]
 
@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
         emit(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
         return 0
     title = "installed" if args.model is None else "model"
-    rows = [{title: name, "value": value} for name, value in _lines(facts)]
+    # Labels and parameters are those of a file, which may come from anyone.
+    rows = [{title: printable(name), "value": printable(value)} for name, value in _lines(facts)]
     emit(render(rows, "table"))
     if args.model is None:
         for name, missing in _missing_extras().items():

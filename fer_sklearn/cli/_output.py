@@ -32,6 +32,7 @@ __all__ = [
     "emit",
     "note",
     "one_line",
+    "printable",
     "progress",
     "quiet_start_up",
     "render",
@@ -115,7 +116,7 @@ def _cell(value):
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _printable(text):
+def printable(text: str) -> str:
     """Return text without line breaks and other characters that move what follows."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -203,7 +204,7 @@ class _TablePrinter(_Printer):
         emotion = row["emotion"]
         probability = None if emotion is None else row.get(emotion)
         values = (row["source"], row["face"], emotion, probability, row["status"])
-        cells = [_printable(_cell(value)) for value in values]
+        cells = [printable(_cell(value)) for value in values]
         if not self._is_cut:
             self._widths[0] = max(self._widths[0], len(cells[0]))
         if not self._has_header:

@@ -120,7 +120,7 @@ def model_card(model: Estimator | PathLike, *, card: Mapping[str, Any] | None = 
             f"card={card!r} is given with a path, whose file has a card. Load the model, and pass "
             f"it instead of its path."
         )
-    return _page(read_card(model))
+    return _page(read_card(model), Path(model).name)
 
 
 def read_card(path: PathLike) -> dict[str, Any]:
@@ -401,14 +401,14 @@ def card_lines(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "made with", _line(_shown(card["versions"]))
 
 
-def _page(card):
+def _page(card, file="model.fer"):
     name = _line(card.get("name") or _title(card))
     parts = [f"---\n{_front_matter(card, name)}---", f"# {name}"]
     if description := card.get("description"):
         parts.append(_text(description))
     parts.append(
-        "## Use\n\n```python\nfrom fer_sklearn import load\n\nmodel = load('model.fer')\n"
-        "model.predict(faces)\n```"
+        f"## Use\n\n```python\nfrom fer_sklearn import load\n\nmodel = load({_text(file)!r})\n"
+        f"model.predict(faces)\n```"
     )
     parts.append(f"## Intended use\n\n{_text(card.get('intended_use', _INTENDED_USE))}")
     parts.append(f"## Limitations\n\n{_text(card.get('limitations', _LIMITATIONS))}")

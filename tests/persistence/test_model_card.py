@@ -62,7 +62,8 @@ def test_what_a_file_keeps(model, tmp_path):
 
 def test_the_page_of_a_file_is_that_of_its_estimator(model, tmp_path):
     page = model_card(model, card=CARD)
-    assert model_card(save(model, tmp_path / "a.fer", card=CARD)) == page
+    assert model_card(save(model, tmp_path / "model.fer", card=CARD)) == page
+    assert "load('own.fer')" in model_card(save(model, tmp_path / "own.fer", card=CARD))
 
 
 def test_the_front_matter(model):
@@ -178,6 +179,14 @@ def test_text_cannot_leave_its_place(model):
 
 
 # The command line
+
+
+def test_info_prints_no_control_characters(tmp_path, capsys):
+    model = DummyClassifier().fit([[0], [1]], ["\x1b[31mhappy", "sad"])
+    path = save(model, tmp_path / "a.fer", card={"name": "\x1b[2J\x07 name"})
+    for form in ("table", "json", "markdown"):
+        assert run("info", path, "--format", form) == 0
+        assert "\x1b" not in capsys.readouterr().out
 
 
 def test_info_prints_the_card(model, tmp_path, capsys):
