@@ -68,6 +68,7 @@ from .plotting import plot_predictions as plot_predictions
 from .plotting import plot_samples as plot_samples
 from .preprocessing import GrayscaleResizer as GrayscaleResizer
 from .preprocessing import PixelNormalizer as PixelNormalizer
+from .preprocessing import RGBResizer as RGBResizer
 from .pretrained import load_pretrained as load_pretrained
 from .svm import HOGSVMClassifier as HOGSVMClassifier
 from .svm import LSSVMClassifier as LSSVMClassifier

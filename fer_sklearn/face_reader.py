@@ -257,7 +257,7 @@ def _split(estimator):
     """Return the part of an estimator that predicts, and how it crops faces."""
     from ._utils.prediction import split_pipeline
     from .faces import FaceCropper
-    from .preprocessing import GrayscaleResizer
+    from .preprocessing import GrayscaleResizer, RGBResizer
 
     if isinstance(estimator, str):
         from .pretrained import load_pretrained
@@ -271,7 +271,7 @@ def _split(estimator):
             f"fitted classifier, such as load_pretrained() or a pipeline after fit, or the name of "
             f"a bundled network."
         )
-    resizers, _ = split_pipeline(rest, GrayscaleResizer)
+    resizers, _ = split_pipeline(rest, (GrayscaleResizer, RGBResizer))
     size = check_pair("size", resizers[0].size if resizers else _SIDE, "(height, width)")
     cropper = croppers[0] if croppers else FaceCropper()
     return rest, _Cropping(size, cropper.detector, cropper.framing)

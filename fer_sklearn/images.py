@@ -5,29 +5,20 @@ Photos are read as RGB or grey uint8 arrays, regardless of the format of the fil
 
 from __future__ import annotations
 
-import base64
 import os
-import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image
 
-from ._utils.files import (
-    NotAFileError,
-    atomic_write,
-    check_writable,
-    read_regular_file,
-    read_stream,
-)
-from ._utils.image_files import decode_image, image_format, image_to_array, is_gray_png, on_white
+from ._utils import image_files
+from ._utils.files import atomic_write, check_writable
+from ._utils.image_files import as_photo, decode_image, is_gray_png, on_white, read_image, to_gray
 from ._utils.optional import import_opencv
-from ._utils.pixel_values import to_uint8
+from ._utils.pixel_values import empty_pixels, to_uint8
 from ._utils.pixels import KnownShapes, split_batch
-from ._utils.typing import ArrayLike, ImageLike, ImagesLike, PathLike, PixelArray, Readable
-from .exceptions import ImageReadError
+from ._utils.typing import ArrayLike, ImagesLike, PathLike, PixelArray
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -55,7 +46,7 @@ OTHER_SUFFIXES = (
 )
 
 #: Larger images are rejected before they are decoded: they are hardly photos, and may be an attack.
-MAX_PIXELS = 80_000_000
+MAX_PIXELS = image_files.MAX_PIXELS
 
 # Suffixes that can be written, and Pillow's names of their formats.
 _FORMATS = {
@@ -63,78 +54,6 @@ _FORMATS = {
     **{".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"},
 }
 _OPAQUE_FORMATS = ("JPEG", "BMP")
-# Of a longer name, error messages show the beginning.
-_LONGEST_NAME = 200
-# Text that is no path: the address of a file, and the contents of one. The latter start as each
-# format does in base64, and are longer than most paths.
-_ADDRESS = re.compile(r"(?!data:)[A-Za-z][A-Za-z0-9+.-]+:/")
-_DATA_URI = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
-_BASE64 = re.compile(
-    r"(/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkqA|TU0AK|AAAA.[GWm2]Z0eX|Qk[0-3])[\w+/=\s-]{90,}"
-)
-
-
-def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
-    """Read one photo, or convert its pixels, to 8-bit grey or RGB.
-
-    Parameters
-    ----------
-    item : str, path-like, bytes, file object, Pillow image, or array-like
-        A file, its contents, or pixels of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) and
-        any dtype that :func:`to_uint8` takes. Transparency is composited on white.
-    name : str
-        Name of an array in error messages; files are identified by their path.
-
-    Returns
-    -------
-    ndarray of shape (h, w) or (h, w, 3), uint8
-        A view of `item` if nothing had to be changed.
-
-    Raises
-    ------
-    ImageReadError
-        As :func:`read_image`.
-    TypeError
-        If `item` is not a photo at all.
-    ValueError
-        For another shape, no pixels, or pixels outside the range of their dtype.
-    """
-    if isinstance(item, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(item, "read"):
-        return read_image(item)  # type: ignore[arg-type]
-    if isinstance(item, Image.Image):
-        return _from_pillow(item, name)
-    if not isinstance(item, (np.ndarray, list, tuple)):
-        raise TypeError(
-            f"{name} is a {type(item).__name__}; expected a path or an array (h, w), "
-            f"(h, w, 3) or (h, w, 4), or the bytes of a file, a file object or a Pillow image."
-        )
-    pixels = np.asarray(item)
-    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,), (4,)):
-        raise ValueError(
-            f"{name} has shape {pixels.shape}; expected one photo, (h, w), (h, w, 3) or "
-            f"(h, w, 4), channels last."
-        )
-    if pixels.size == 0:
-        raise ValueError(f"{name} has shape {pixels.shape}: a photo without pixels.")
-    pixels = to_uint8(pixels, name=name)
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        return pixels[:, :, 0]
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        return on_white(Image.fromarray(pixels))
-    return pixels
-
-
-def _from_pillow(image, name):
-    """Convert a Pillow image, which may not have been decoded yet."""
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageReadError(
-            f"{name}: the image has {image.width}×{image.height} pixels, more than {MAX_PIXELS}. "
-            f"Shrink it."
-        )
-    try:
-        return image_to_array(image)
-    except Exception as error:
-        raise ImageReadError(f"{name}: the image is truncated or damaged ({error}).") from error
 
 
 class Photos:
@@ -234,49 +153,6 @@ def common_shape(photos: list[Any]) -> tuple[int, int] | None:
     return shapes.pop() if len(shapes) == 1 else None
 
 
-def read_image(source: PathLike | bytes | Readable, *, max_pixels: int = MAX_PIXELS) -> PixelArray:
-    """Read a photo as it is meant to be seen.
-
-    The orientation in the file's EXIF data is applied, transparency is composited on white,
-    16-bit and float files are scaled to 8 bits, and palettes and CMYK become RGB. Only
-    the first frame of an animation is read.
-
-    Parameters
-    ----------
-    source : str, path-like, bytes or file object
-        The name of a file, its contents, also as a data URI or as text in base64, or an object
-        whose ``read`` returns them, which is read from its start if it can be.
-    max_pixels : int, default=80_000_000
-        Larger images are rejected after reading the header, before anything is decoded.
-
-    Returns
-    -------
-    ndarray of shape (h, w) or (h, w, 3), uint8
-        Grey or RGB.
-
-    Raises
-    ------
-    ImageReadError
-        If the file is missing, truncated, damaged, not an image, or too large; the message
-        says which and names the file.
-    TypeError
-        If `source` is something else, such as an array.
-
-    Examples
-    --------
-    >>> import io
-    >>> from PIL import Image
-    >>> file = io.BytesIO()
-    >>> Image.new("RGBA", (3, 2), (255, 0, 0, 0)).save(file, format="PNG")
-    >>> read_image(file.getvalue()).shape
-    (2, 3, 3)
-    >>> read_image(file.getvalue()).min()  # fully transparent, and therefore white
-    np.uint8(255)
-    """
-    data, name = _read_bytes(source)
-    return decode_image(data, name, max_pixels)
-
-
 def decode_gray(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> PixelArray:
     """Decode one image of a data set to grey, fast if its format allows it.
 
@@ -337,23 +213,6 @@ def is_image_file(name: str) -> bool:
     """
     name = os.path.basename(name)
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-
-
-def to_gray(image: PixelArray) -> PixelArray:
-    """Convert RGB to grey with the luma weights of ITU-R BT.601, as JPEG does.
-
-    Parameters
-    ----------
-    image : ndarray of shape (h, w) or (h, w, 3), uint8
-
-    Returns
-    -------
-    ndarray of shape (h, w), uint8
-        `image` itself if it is grey.
-    """
-    cv2 = import_opencv()
-
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
 def resize(image: PixelArray, size: tuple[int, int]) -> PixelArray:
@@ -423,7 +282,8 @@ def resize_gray(
     Returns
     -------
     ndarray of shape (n, height, width), uint8
-        A view of `images` if they are already such images.
+        A view of `images` if they are already such images. A ``memmap`` of a temporary file if they
+        would take more than 2 GiB, or what ``FER_SKLEARN_MAX_MEMORY`` says.
 
     Raises
     ------
@@ -440,9 +300,41 @@ def resize_gray(
     if finished is not None:
         return finished
     photos = iter_photos(images, known=known, owner=owner)
-    resized = np.empty((len(photos), *size), np.uint8)
+    resized = empty_pixels((len(photos), *size))
     for index, photo in enumerate(photos):
         resized[index] = resize(to_gray(photo), size)
+    return resized
+
+
+def resize_rgb(
+    images: ImagesLike, size: tuple[int, int], *, known: KnownShapes = None, owner: str = ""
+) -> PixelArray:
+    """Convert photos of any kind and size to RGB images of one size.
+
+    Parameters
+    ----------
+    images, size, known, owner
+        As in :func:`resize_gray`.
+
+    Returns
+    -------
+    ndarray of shape (n, height, width, 3), uint8
+        `images` itself if it is such an array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> resize_rgb([np.zeros((90, 80, 3)), np.ones((20, 20))], (48, 48)).shape
+    (2, 48, 48, 3)
+    """
+    is_done = isinstance(images, np.ndarray) and images.shape[1:] == (*size, 3)
+    if isinstance(images, np.ndarray) and is_done and images.dtype == np.uint8 and len(images):
+        return images
+    photos = iter_photos(images, known=known, owner=owner)
+    resized = empty_pixels((len(photos), *size, 3))
+    for index, photo in enumerate(photos):
+        scaled = resize(photo, size)
+        resized[index] = scaled if scaled.ndim == 3 else scaled[..., np.newaxis]
     return resized
 
 
@@ -492,92 +384,3 @@ def write_image(path: PathLike, array: ArrayLike) -> None:
     # Folders of annotated photos have thousands of files, which need not survive a power cut.
     with atomic_write(path, sync=False) as file:
         image.save(file, format=form, quality=95)
-
-
-def is_text_contents(text: str) -> bool:
-    """Return whether text is no path, but the contents of an image: a data URI, or base64."""
-    return bool(_DATA_URI.match(text) or _BASE64.match(text))
-
-
-def is_address(path: str) -> bool:
-    """Return whether text is no path, but an address, such as ``"https://…"``."""
-    return bool(_ADDRESS.match(path))
-
-
-def read_contents(source: PathLike | bytes | Readable) -> bytes:
-    """Return the undecoded contents of what :func:`read_image` takes; errors are the same."""
-    return _read_bytes(source)[0]
-
-
-def decode_text(text: str) -> bytes:
-    """Return the contents of an image from text in base64, also as a data URI."""
-    uri = _DATA_URI.match(text)
-    encoded = re.sub(r"\s", "", unquote(text[uri.end() :]) if uri else text)
-    encoded = encoded.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
-    try:
-        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except ValueError as error:
-        raise ImageReadError(
-            f"the image: the text {text[:30]!r}… is no valid base64 ({error})."
-        ) from None
-
-
-def _read_bytes(source):
-    """Return the contents of `source`, and what to call it."""
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return bytes(source), "the image"
-    if hasattr(source, "read"):
-        name = getattr(source, "name", None)
-        name = name if isinstance(name, str) else "the image"
-        return _read_file_object(source, name), name
-    if not isinstance(source, (str, os.PathLike)):
-        raise TypeError(
-            f"source is a {type(source).__name__}; expected a path, bytes or a file object."
-        )
-    name = os.fsdecode(source)
-    if isinstance(source, str) and is_text_contents(source):
-        return decode_text(source), "the image"
-    if is_address(name):
-        raise ImageReadError(
-            f"{_shortened(name)}: this is an address, and nothing is downloaded. Download the "
-            f"photo and pass its path, or its contents: urllib.request.urlopen(address).read()."
-        )
-    return _read_path(source, name)
-
-
-def _read_path(path, name):
-    try:
-        return read_regular_file(path, is_wanted=image_format), name
-    except FileNotFoundError:
-        raise ImageReadError(
-            f"{name}: there is no such file. Check the path (the current folder is {os.getcwd()})."
-        ) from None
-    except NotAFileError as error:
-        remedy = " load_image_folder reads folders." if os.path.isdir(path) else ""
-        raise ImageReadError(f"{name}: {error}, not an image file.{remedy}") from None
-    except (OSError, ValueError) as error:  # such as a name that is too long, or contains NUL
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ImageReadError(f"{_shortened(name)}: cannot be read ({reason}).") from error
-
-
-def _read_file_object(file, name):
-    """Read a file object from its start, wherever it stands."""
-    try:
-        if hasattr(file, "seek") and getattr(file, "seekable", lambda: True)():
-            file.seek(0)
-        data = read_stream(file, is_wanted=image_format)
-    except NotAFileError as error:
-        raise ImageReadError(f"{name}: {error}, not an image file.") from None
-    except (OSError, ValueError) as error:
-        raise ImageReadError(f"{name}: the file object cannot be read ({error}).") from error
-    if not data:
-        raise ImageReadError(
-            f"{name}: the file object is empty, or was read to its end and cannot be read again. "
-            f"Open it anew."
-        )
-    return data
-
-
-def _shortened(name):
-    """Return a name that is not too long for a message."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"

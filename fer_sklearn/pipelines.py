@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from ._utils.typing import Estimator, Size
@@ -17,7 +18,7 @@ from .features import (
     LBPExtractor,
     MirroredFeatures,
 )
-from .preprocessing import GrayscaleResizer, PixelNormalizer
+from .preprocessing import GrayscaleResizer, PixelNormalizer, RGBResizer
 from .svm import HOGSVMClassifier, LSSVMClassifier
 
 if TYPE_CHECKING:
@@ -184,11 +185,12 @@ def make_cnn_pipeline(
     classifier: Estimator | None = None,
     *,
     size: Size = 48,
+    color: bool = False,
     normalize: str = "unit",
     crop_faces: bool | FaceCropper = False,
     memory: str | joblib.Memory | None = None,
 ) -> Pipeline:
-    """Make the pipeline photos → grey images → pixels in [0, 1] → CNN.
+    """Make the pipeline photos → images of one size → pixels in [0, 1] → CNN.
 
     Parameters
     ----------
@@ -198,6 +200,8 @@ def make_cnn_pipeline(
         ``FERCNNClassifier()`` is a smaller network.
     size : int or (int, int), default=48
         Height and width of the images, in pixels.
+    color : bool, default=False
+        Whether the network gets RGB images; otherwise they are converted to grey.
     normalize : str, default="unit"
         Method of :class:`PixelNormalizer`.
     crop_faces : bool or FaceCropper, default=False
@@ -219,17 +223,22 @@ def make_cnn_pipeline(
     (2, 7)
     """
     steps = [
-        *_first_steps(crop_faces, size),
+        *_first_steps(crop_faces, size, color),
         ("normalize", PixelNormalizer(method=normalize)),
         ("classifier", _recommended_cnn() if classifier is None else classifier),
     ]
     return Pipeline(steps, memory=memory)
 
 
-def _first_steps(crop_faces: bool | FaceCropper, size: Size) -> list[tuple[str, Any]]:
+def _first_steps(
+    crop_faces: bool | FaceCropper, size: Size, color: bool = False
+) -> list[tuple[str, Any]]:
+    # Larger images are cropped at their size; smaller ones are scaled down from the usual one.
     cropper = FaceCropper() if crop_faces is True else crop_faces
+    if crop_faces is True and np.min(size) > FaceCropper().size:
+        cropper = FaceCropper(size=size)
     crop = [("crop", cropper)] if cropper else []
-    return [*crop, ("resize", GrayscaleResizer(size=size))]
+    return [*crop, ("resize", RGBResizer(size=size) if color else GrayscaleResizer(size=size))]
 
 
 def _recommended_descriptors() -> list[tuple[str, Pipeline]]:

@@ -1,32 +1,82 @@
-"""From photos or faces to grey images of one size, and from those to normalised pixels.
+"""From photos or faces to images of one size, and from those to normalised pixels.
 
-Thin classes over :func:`~fer_sklearn.images.resize_gray` and
-:func:`~fer_sklearn.preprocessing.normalize_pixels`.
+Thin classes over :func:`~fer_sklearn.images.resize_gray`, :func:`~fer_sklearn.images.resize_rgb`
+and :func:`~fer_sklearn.preprocessing.normalize_pixels`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.pixel_values import NORMALIZATIONS, normalize_pixels
-from ._utils.pixels import ImageOutputMixin, ImageTagsMixin, check_pixels, known_shapes, pixel_names
+from ._utils.pixels import (
+    ImageOutputMixin,
+    ImageTagsMixin,
+    check_pixels,
+    known_shapes,
+    photo_items,
+    pixel_names,
+)
 from ._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
 from ._utils.validation import check_choice, check_pair
-from .images import as_photo_list, common_shape, resize_gray
+from .images import as_photo_list, common_shape, resize_gray, resize_rgb
 
-__all__ = ["GrayscaleResizer", "PixelNormalizer", "normalize_pixels", "resize_gray"]
+__all__ = [
+    "GrayscaleResizer",
+    "PixelNormalizer",
+    "RGBResizer",
+    "normalize_pixels",
+    "resize_gray",
+    "resize_rgb",
+]
 
 
-class GrayscaleResizer(
+class _Resizer(
     ImageOutputMixin,
     ImageTagsMixin,
     TransformerMixin,
     BaseEstimator,
 ):
+    """Base class of the transformers that resize photos."""
+
+    size: Size
+
+    def fit(self, X: ImagesLike, y: Any = None) -> Self:
+        """Check the parameters and record the size of arrays.
+
+        Parameters
+        ----------
+        X : batch of photos
+            Files are counted, but not read. Rows of pixels are flattened squares.
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        check_pair("size", self.size, "(height, width)")
+        self.image_shape_ = common_shape(as_photo_list(X, labelled=y is not None))
+        return self
+
+    def _resized(self, X, resize):
+        size = check_pair("size", self.size, "(height, width)")
+        resized = resize(X, size, known=known_shapes(self, size), owner=type(self).__name__)
+        return self._as_output(X, resized)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.no_validation = True
+        tags.input_tags.positive_only = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+class GrayscaleResizer(_Resizer):
     """Convert photos or faces of any kind and size to grey images of one size.
 
     Only the size of flattened images is learned, so `transform` works without `fit`. Colour becomes
@@ -54,23 +104,6 @@ class GrayscaleResizer(
     def __init__(self, size: Size = 48) -> None:
         self.size = size
 
-    def fit(self, X: ImagesLike, y: Any = None) -> GrayscaleResizer:
-        """Check the parameters and record the size of arrays.
-
-        Parameters
-        ----------
-        X : batch of photos
-            Files are counted, but not read. Rows of pixels are flattened squares.
-        y : ignored
-
-        Returns
-        -------
-        self
-        """
-        check_pair("size", self.size, "(height, width)")
-        self.image_shape_ = common_shape(as_photo_list(X, labelled=y is not None))
-        return self
-
     def transform(self, X: ImagesLike) -> PixelArray:
         """Resize the photos.
 
@@ -93,10 +126,7 @@ class GrayscaleResizer(
             If an item is not a photo; the message has its position. If `X` is one photo without
             the batch axis.
         """
-        size = check_pair("size", self.size, "(height, width)")
-        known = known_shapes(self, size)
-        resized = resize_gray(X, size, known=known, owner=type(self).__name__)
-        return self._as_output(X, resized)
+        return self._resized(X, resize_gray)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
         """Return the names of the pixels, such as ``pixel_12_40`` for row 12 and column 40.
@@ -113,13 +143,71 @@ class GrayscaleResizer(
         shape = check_pair("size", self.size, "(height, width)")
         return np.array(pixel_names(shape), dtype=object)
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.no_validation = True
-        tags.input_tags.positive_only = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
+
+class RGBResizer(_Resizer):
+    """Convert photos or faces of any kind and size to RGB images of one size.
+
+    As :class:`GrayscaleResizer`, but in colour, for networks that are trained on it. Grey images
+    get three equal channels.
+
+    Parameters
+    ----------
+    size : int or (int, int), default=96
+        Side of the square images, or their height and width, in pixels.
+
+    Attributes
+    ----------
+    image_shape_ : (int, int) or None
+        Height and width of the images seen in `fit`, if they were arrays of one size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> photos = [np.zeros((90, 80, 3), np.uint8), np.zeros((20, 20), np.uint8)]
+    >>> RGBResizer(size=32).fit_transform(photos).shape
+    (2, 32, 32, 3)
+    """
+
+    def __init__(self, size: Size = 96) -> None:
+        self.size = size
+
+    def transform(self, X: ImagesLike) -> PixelArray:
+        """Resize the photos.
+
+        Parameters
+        ----------
+        X : list, object array, or ndarray of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w)
+            As for :class:`GrayscaleResizer`.
+
+        Returns
+        -------
+        ndarray of shape (n, height, width, 3), uint8
+            Not copied if `X` is that already. A table if `set_output` says so.
+
+        Raises
+        ------
+        ImageReadError
+            If a file is missing or damaged; the message names it.
+        ValueError
+            If an item is not a photo; the message has its position. If `X` is one photo without
+            the batch axis.
+        """
+        return self._resized(X, resize_rgb)
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the names of the values, such as ``pixel_12_40_red`` for row 12 and column 40.
+
+        Parameters
+        ----------
+        input_features : ignored
+            Present for consistency.
+
+        Returns
+        -------
+        ndarray of shape (height * width * 3,), object
+        """
+        height, width = check_pair("size", self.size, "(height, width)")
+        return np.array(pixel_names((height, width, 3)), dtype=object)
 
 
 def _n_dims(X):
@@ -137,7 +225,7 @@ class PixelNormalizer(
     TransformerMixin,
     BaseEstimator,
 ):
-    """Normalise the pixels of grey images, each image on its own.
+    """Normalise the pixels of images of one size, each image on its own.
 
     Stateless: `transform` works without `fit`, which only records the image size. The output has
     the shape of the input.
@@ -155,14 +243,17 @@ class PixelNormalizer(
         ``"clahe"``: the same per tile with limited contrast (Zuiderveld 1994), 4×4 tiles,
         limit 2.
 
-        All but ``"standard"`` return values in [0, 1]; the last two work on 256 levels.
+        All but ``"standard"`` return values in [0, 1]; the last two work on 256 levels, and on
+        grey images only.
 
     Attributes
     ----------
     n_features_in_ : int
-        Pixels per image, seen in `fit`.
+        Values per image, seen in `fit`.
     image_shape_ : (int, int)
         Height and width of the images seen in `fit`.
+    n_channels_ : int
+        1 for grey images, 3 for images in colour.
 
     Examples
     --------
@@ -180,8 +271,8 @@ class PixelNormalizer(
 
         Parameters
         ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-            Grey images, integers in 0..255 or floats.
+        X : array-like of shape (n, h, w), (n, h, w, 1 | 3) or (n, h * w), or list of photos
+            Images of one size, integers in 0..255 or floats. Files are read as grey.
         y : ignored
 
         Returns
@@ -189,7 +280,7 @@ class PixelNormalizer(
         self
         """
         check_choice("method", self.method, NORMALIZATIONS)
-        check_pixels(self, X, reset=True, labelled=y is not None)
+        check_pixels(self, X, reset=True, labelled=y is not None, color=True)
         return self
 
     def transform(self, X: ArrayLike) -> PixelArray:
@@ -197,25 +288,28 @@ class PixelNormalizer(
 
         Parameters
         ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-            Grey images, integers in 0..255 or floats in [0, 1] (``"standard"``: any).
+        X : array-like of shape (n, h, w), (n, h, w, 1 | 3) or (n, h * w), or list of photos
+            Images of one size, integers in 0..255 or floats in [0, 1] (``"standard"``: any).
 
         Returns
         -------
         ndarray of the shape of `X`, float32
+            Of shape (n, h, w) for a list of photos.
 
         Raises
         ------
         ValueError
             For floats outside [0, 1] where they are not expected.
         """
-        pixels = normalize_pixels(check_pixels(self, X, reset=False), self.method)
-        n_dims = _n_dims(X)
-        shapes = {2: (len(pixels), -1), 4: (*pixels.shape, 1)}
-        columns = list(getattr(X, "columns", ()))
+        pixels = normalize_pixels(check_pixels(self, X, reset=False, color=True), self.method)
+        are_photos = photo_items(X) is not None
+        n_dims = 3 if are_photos else _n_dims(X)
+        shapes = {2: (len(pixels), -1), 4: (*pixels.shape[:3], -1)}
+        columns = [] if are_photos else list(getattr(X, "columns", ()))
         are_names = columns and all(isinstance(name, str) for name in columns)
         names = columns if are_names else pixel_names(pixels.shape[1:])
-        return self._as_output(X, pixels.reshape(shapes.get(n_dims, pixels.shape)), names)
+        shape = pixels.shape if pixels.ndim == 4 and n_dims != 2 else shapes.get(n_dims)
+        return self._as_output(X, pixels.reshape(shape or pixels.shape), names)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
         """Return the names of the pixels.
@@ -233,7 +327,8 @@ class PixelNormalizer(
         if not hasattr(self, "feature_names_in_"):
             if input_features is None:
                 check_is_fitted(self, "image_shape_")
-                return np.array(pixel_names(self.image_shape_), dtype=object)
+                shape = (*self.image_shape_, 3) if self.n_channels_ == 3 else self.image_shape_
+                return np.array(pixel_names(shape), dtype=object)
             if not hasattr(self, "n_features_in_"):
                 return np.asarray(input_features, dtype=object)
         return super().get_feature_names_out(input_features)

@@ -26,7 +26,7 @@ ROOMS = {
     "dask": (2, "the joblib backend that survives a lost worker"),
     "datasets": (3, "loading FER2013, folders and synthetic faces; finding duplicates"),
     "faces": (3, "detecting and cropping faces"),
-    "preprocessing": (3, "`GrayscaleResizer` and `PixelNormalizer`"),
+    "preprocessing": (3, "`GrayscaleResizer`, `RGBResizer` and `PixelNormalizer`"),
     "features": (3, "descriptors of a face, and what combines them"),
     "evaluation": (3, "metrics, reports, comparisons and benchmarks"),
     "uncertainty": (3, "`AbstainingClassifier`"),

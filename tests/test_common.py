@@ -30,6 +30,7 @@ from fer_sklearn import (
     LSSVMClassifier,
     MirroredFeatures,
     PixelNormalizer,
+    RGBResizer,
 )
 from fer_sklearn.inference import InferenceClassifier
 
@@ -136,6 +137,16 @@ ESTIMATORS = [
         expected_failures=_same(
             _READS_NOTHING_IN_FIT,
             "test_embedding.py::test_negative_pixels_are_rejected",
+            "check_fit_non_negative",
+            "check_positive_only_tag_during_fit",
+        ),
+    ),
+    Case(
+        RGBResizer(),
+        n_passed=35,
+        expected_failures=_same(
+            _READS_NOTHING_IN_FIT,
+            "test_preprocessing.py::test_negative_pixels_are_rejected",
             "check_fit_non_negative",
             "check_positive_only_tag_during_fit",
         ),

@@ -1,9 +1,11 @@
-"""Reading and writing of files, the folder of downloads, and what a terminal is."""
+"""Reading and writing of files, what photos are read from, and the folder of downloads."""
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -11,6 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+from urllib.parse import unquote
+
+from ..exceptions import ImageReadError
 
 if TYPE_CHECKING:
     from .typing import Readable
@@ -22,9 +27,13 @@ __all__ = [
     "atomic_write",
     "check_writable",
     "data_home",
+    "decode_text",
+    "is_address",
     "is_terminal",
+    "is_text_contents",
     "locked",
     "read_regular_file",
+    "read_source",
     "read_stream",
 ]
 
@@ -36,6 +45,15 @@ _BLOCK = 2**20
 _HEAD = 64
 # Beyond what a lock file contains.
 _FAR = 2**16
+# Of a longer name, error messages show the beginning.
+_LONGEST_NAME = 200
+# Text that is no path: the address of a file, and the contents of one. The latter start as each
+# format does in base64, and are longer than most paths.
+_ADDRESS = re.compile(r"(?!data:)[A-Za-z][A-Za-z0-9+.-]+:/")
+_DATA_URI = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
+_BASE64 = re.compile(
+    r"(/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkqA|TU0AK|AAAA.[GWm2]Z0eX|Qk[0-3])[\w+/=\s-]{90,}"
+)
 _KINDS = (
     (stat.S_ISDIR, "this is a folder"),
     (stat.S_ISFIFO, "this is a pipe, which may never end"),
@@ -365,3 +383,105 @@ def _lock_on_windows(descriptor):
     finally:
         os.lseek(descriptor, 0, os.SEEK_SET)
     return True
+
+
+# -- what a photo is read from -------------------------------------------------------------
+
+
+def is_text_contents(text: str) -> bool:
+    """Return whether text is no path, but the contents of an image: a data URI, or base64."""
+    return bool(_DATA_URI.match(text) or _BASE64.match(text))
+
+
+def is_address(path: str) -> bool:
+    """Return whether text is no path, but an address, such as ``"https://…"``."""
+    return bool(_ADDRESS.match(path))
+
+
+def decode_text(text: str) -> bytes:
+    """Return the contents of an image from text in base64, also as a data URI."""
+    uri = _DATA_URI.match(text)
+    encoded = re.sub(r"\s", "", unquote(text[uri.end() :]) if uri else text)
+    encoded = encoded.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
+    try:
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except ValueError as error:
+        raise ImageReadError(
+            f"the image: the text {text[:30]!r}… is no valid base64 ({error})."
+        ) from None
+
+
+def read_source(
+    source: str | os.PathLike | bytes | Readable, *, is_wanted: Callable[[bytes], object]
+) -> tuple[bytes, str]:
+    """Return the contents of a photo's file, and what to call it.
+
+    Parameters
+    ----------
+    source : str, path-like, bytes or file object
+        As in :func:`fer_sklearn.read_image`.
+    is_wanted : callable
+        As in :func:`read_regular_file`.
+
+    Raises
+    ------
+    ImageReadError, TypeError
+        As :func:`fer_sklearn.read_image`.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source), "the image"
+    if hasattr(source, "read"):
+        name = getattr(source, "name", None)
+        name = name if isinstance(name, str) else "the image"
+        return _read_file_object(source, name, is_wanted), name
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(
+            f"source is a {type(source).__name__}; expected a path, bytes or a file object."
+        )
+    name = os.fsdecode(source)
+    if isinstance(source, str) and is_text_contents(source):
+        return decode_text(source), "the image"
+    if is_address(name):
+        raise ImageReadError(
+            f"{_shortened(name)}: this is an address, and nothing is downloaded. Download the "
+            f"photo and pass its path, or its contents: urllib.request.urlopen(address).read()."
+        )
+    return _read_path(source, name, is_wanted)
+
+
+def _read_path(path, name, is_wanted):
+    try:
+        return read_regular_file(path, is_wanted=is_wanted), name
+    except FileNotFoundError:
+        raise ImageReadError(
+            f"{name}: there is no such file. Check the path (the current folder is {os.getcwd()})."
+        ) from None
+    except NotAFileError as error:
+        remedy = " load_image_folder reads folders." if os.path.isdir(path) else ""
+        raise ImageReadError(f"{name}: {error}, not an image file.{remedy}") from None
+    except (OSError, ValueError) as error:  # such as a name that is too long, or contains NUL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ImageReadError(f"{_shortened(name)}: cannot be read ({reason}).") from error
+
+
+def _read_file_object(file, name, is_wanted):
+    """Read a file object from its start, wherever it stands."""
+    try:
+        if hasattr(file, "seek") and getattr(file, "seekable", lambda: True)():
+            file.seek(0)
+        data = read_stream(file, is_wanted=is_wanted)
+    except NotAFileError as error:
+        raise ImageReadError(f"{name}: {error}, not an image file.") from None
+    except (OSError, ValueError) as error:
+        raise ImageReadError(f"{name}: the file object cannot be read ({error}).") from error
+    if not data:
+        raise ImageReadError(
+            f"{name}: the file object is empty, or was read to its end and cannot be read again. "
+            f"Open it anew."
+        )
+    return data
+
+
+def _shortened(name):
+    """Return a name that is not too long for a message."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"

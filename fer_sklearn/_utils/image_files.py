@@ -1,4 +1,4 @@
-"""Contents of image files: which formats are read, and how damage is told.
+"""One photo: a file in one of many formats, its contents, or pixels; and how damage is told.
 
 Pillow decodes them. It is told the format that the first bytes show, since left to itself it
 starts Ghostscript for an EPS file of any name.
@@ -7,6 +7,7 @@ starts Ghostscript for an EPS file of any name.
 from __future__ import annotations
 
 import io
+import os
 import re
 from importlib import import_module
 from typing import NamedTuple
@@ -15,19 +16,27 @@ import numpy as np
 from PIL import Image, ImageOps, features
 
 from ..exceptions import ImageReadError
+from .files import read_source
 from .optional import import_opencv
 from .pixel_values import to_uint8
-from .typing import PixelArray
+from .typing import ArrayLike, ImageLike, PathLike, PixelArray, Readable
 
 __all__ = [
+    "MAX_PIXELS",
     "PixelLimitError",
+    "as_photo",
     "decode_image",
     "image_format",
     "image_to_array",
     "is_gray_png",
     "on_white",
+    "read_contents",
+    "read_image",
+    "to_gray",
 ]
 
+#: Larger images are rejected before they are decoded: they are hardly photos, and may be an attack.
+MAX_PIXELS = 80_000_000
 # Pillow's name of a format, by the first bytes of a file.
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -210,6 +219,23 @@ def on_white(image: Image.Image) -> PixelArray:
     return np.array(background.convert("RGB"))
 
 
+def to_gray(image: PixelArray) -> PixelArray:
+    """Convert RGB to grey with the luma weights of ITU-R BT.601, as JPEG does.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w) or (h, w, 3), uint8
+
+    Returns
+    -------
+    ndarray of shape (h, w), uint8
+        `image` itself if it is grey.
+    """
+    cv2 = import_opencv()
+
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
 def _open(data, form, name):
     """Read only the header."""
     if form == "HEIF":
@@ -362,3 +388,117 @@ def _whole_scan(data, name):
                 raise _damaged(name, "some of its data was changed")
             return _Scan(data, end, found.start()) if following == _END else None
     return None
+
+
+# -- one photo, in any form ---------------------------------------------------------------
+
+
+def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
+    """Read one photo, or convert its pixels, to 8-bit grey or RGB.
+
+    Parameters
+    ----------
+    item : str, path-like, bytes, file object, Pillow image, or array-like
+        A file, its contents, or pixels of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) and
+        any dtype that :func:`to_uint8` takes. Transparency is composited on white.
+    name : str
+        Name of an array in error messages; files are identified by their path.
+
+    Returns
+    -------
+    ndarray of shape (h, w) or (h, w, 3), uint8
+        A view of `item` if nothing had to be changed.
+
+    Raises
+    ------
+    ImageReadError
+        As :func:`read_image`.
+    TypeError
+        If `item` is not a photo at all.
+    ValueError
+        For another shape, no pixels, or pixels outside the range of their dtype.
+    """
+    if isinstance(item, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(item, "read"):
+        return read_image(item)  # type: ignore[arg-type]
+    if isinstance(item, Image.Image):
+        return _from_pillow(item, name)
+    if not isinstance(item, (np.ndarray, list, tuple)):
+        raise TypeError(
+            f"{name} is a {type(item).__name__}; expected a path or an array (h, w), "
+            f"(h, w, 3) or (h, w, 4), or the bytes of a file, a file object or a Pillow image."
+        )
+    pixels = np.asarray(item)
+    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,), (4,)):
+        raise ValueError(
+            f"{name} has shape {pixels.shape}; expected one photo, (h, w), (h, w, 3) or "
+            f"(h, w, 4), channels last."
+        )
+    if pixels.size == 0:
+        raise ValueError(f"{name} has shape {pixels.shape}: a photo without pixels.")
+    pixels = to_uint8(pixels, name=name)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        return pixels[:, :, 0]
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        return on_white(Image.fromarray(pixels))
+    return pixels
+
+
+def _from_pillow(image, name):
+    """Convert a Pillow image, which may not have been decoded yet."""
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageReadError(
+            f"{name}: the image has {image.width}×{image.height} pixels, more than {MAX_PIXELS}. "
+            f"Shrink it."
+        )
+    try:
+        return image_to_array(image)
+    except Exception as error:
+        raise ImageReadError(f"{name}: the image is truncated or damaged ({error}).") from error
+
+
+def read_image(source: PathLike | bytes | Readable, *, max_pixels: int = MAX_PIXELS) -> PixelArray:
+    """Read a photo as it is meant to be seen.
+
+    The orientation in the file's EXIF data is applied, transparency is composited on white,
+    16-bit and float files are scaled to 8 bits, and palettes and CMYK become RGB. Only
+    the first frame of an animation is read.
+
+    Parameters
+    ----------
+    source : str, path-like, bytes or file object
+        The name of a file, its contents, also as a data URI or as text in base64, or an object
+        whose ``read`` returns them, which is read from its start if it can be.
+    max_pixels : int, default=80_000_000
+        Larger images are rejected after reading the header, before anything is decoded.
+
+    Returns
+    -------
+    ndarray of shape (h, w) or (h, w, 3), uint8
+        Grey or RGB.
+
+    Raises
+    ------
+    ImageReadError
+        If the file is missing, truncated, damaged, not an image, or too large; the message
+        says which and names the file.
+    TypeError
+        If `source` is something else, such as an array.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> file = io.BytesIO()
+    >>> Image.new("RGBA", (3, 2), (255, 0, 0, 0)).save(file, format="PNG")
+    >>> read_image(file.getvalue()).shape
+    (2, 3, 3)
+    >>> read_image(file.getvalue()).min()  # fully transparent, and therefore white
+    np.uint8(255)
+    """
+    data, name = read_source(source, is_wanted=image_format)
+    return decode_image(data, name, max_pixels)
+
+
+def read_contents(source: PathLike | bytes | Readable) -> bytes:
+    """Return the undecoded contents of what :func:`read_image` takes; errors are the same."""
+    return read_source(source, is_wanted=image_format)[0]

@@ -29,6 +29,7 @@ __all__ = [
     "empty_pixels",
     "max_memory",
     "normalize_pixels",
+    "take_rows",
     "to_pixels",
     "to_uint8",
     "to_unit_floats",
@@ -48,6 +49,8 @@ _RANGE_SLACK = 0.1
 _BYTES = 16
 # Contrast limit of CLAHE, and tiles per side: 12 pixels of a 48-pixel face.
 _CLAHE_CLIP, _CLAHE_TILES = 2.0, 4
+# Bytes that are in memory of a stack that is too large for it.
+_BYTES_AT_ONCE = 2**24
 _MAX_MEMORY = "FER_SKLEARN_MAX_MEMORY"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 
@@ -201,15 +204,17 @@ def to_unit_floats(pixels: PixelArray) -> PixelArray:
 
     Parameters
     ----------
-    pixels : ndarray of shape (n, h, w), uint8 or float
+    pixels : ndarray of shape (n, h, w) or (n, h, w, 3), uint8 or float
 
     Returns
     -------
-    ndarray of shape (n, h, w, 1), float32
+    ndarray of shape (n, h, w, 1) or (n, h, w, 3), float32
     """
-    if pixels.dtype == np.uint8:
-        pixels = pixels * np.float32(1 / 255)
-    return pixels.astype(np.float32, copy=False)[..., np.newaxis]
+    if pixels.dtype != np.float32:
+        factor = np.float32(1 / 255) if pixels.dtype == np.uint8 else np.float32(1)
+        floats = empty_pixels(pixels.shape, np.float32)
+        pixels = np.multiply(pixels, factor, out=floats, casting="same_kind")
+    return pixels if pixels.ndim == 4 else pixels[..., np.newaxis]
 
 
 def check_pixel_range(pixels: PixelArray, fitted: tuple[float, float], name: str) -> None:
@@ -256,24 +261,26 @@ def _contradicts(low, high, fitted_low, fitted_high):
 
 
 def normalize_pixels(images: PixelArray, method: str = "unit") -> PixelArray:
-    """Normalise a stack of grey images.
+    """Normalise a stack of images.
 
     Parameters
     ----------
-    images : ndarray of shape (n, h, w), uint8 or float32
+    images : ndarray of shape (n, h, w) or (n, h, w, 3), uint8 or float32
         Floats must lie in [0, 1], except for ``"standard"``.
     method : {"unit", "standard", "equalize", "clahe"}, default="unit"
         As in :class:`~fer_sklearn.PixelNormalizer`.
 
     Returns
     -------
-    ndarray of shape (n, h, w), float32
-        In [0, 1], except for ``"standard"``. `images` itself if nothing changes.
+    ndarray of the shape of `images`, float32
+        In [0, 1], except for ``"standard"``. `images` itself if nothing changes; above
+        :func:`max_memory` a ``memmap``.
 
     Raises
     ------
     ValueError
-        If `method` is unknown, or floats lie outside [0, 1] where they may not.
+        If `method` is unknown or takes grey images only, or floats lie outside [0, 1] where they
+        may not.
 
     Examples
     --------
@@ -281,7 +288,19 @@ def normalize_pixels(images: PixelArray, method: str = "unit") -> PixelArray:
     >>> normalize_pixels(np.array([[[0, 51, 255]]], dtype=np.uint8))
     array([[[0. , 0.2, 1. ]]], dtype=float32)
     """
-    return _METHODS[check_choice("method", method, _METHODS)](images)
+    function = _METHODS[check_choice("method", method, _METHODS)]
+    if images.ndim == 4 and function in (_equalize, _clahe):
+        raise ValueError(
+            f"method={method!r} takes grey images, and X is in colour. Choose 'unit' or "
+            f"'standard', or put GrayscaleResizer() before this step."
+        )
+    if 4 * images.size <= max_memory() or (function is _unit and images.dtype != np.uint8):
+        return function(images)
+    # Each image is normalised on its own, so that parts of a large stack can be.
+    normalized = empty_pixels(images.shape, np.float32)
+    for part in _parts(normalized):
+        normalized[part] = function(images[part])
+    return normalized
 
 
 def _from_uint16(array):
@@ -316,8 +335,9 @@ def _unit(images):
 
 def _standard(images):
     images = images.astype(np.float32)
-    images -= images.mean((1, 2), keepdims=True)
-    deviation = images.std((1, 2), keepdims=True)
+    axes = tuple(range(1, images.ndim))
+    images -= images.mean(axes, keepdims=True)
+    deviation = images.std(axes, keepdims=True)
     # A flat image differs from its mean by rounding errors at most, and stays (nearly) zero.
     images /= np.where(deviation > 1e-6, deviation, 1)
     return images
@@ -430,6 +450,22 @@ def _remove(path, process):
     """Remove a file, unless this is a fork of the process that made it."""
     if os.getpid() == process:
         os.remove(path)
+
+
+def take_rows(array: PixelArray, rows: PixelArray) -> PixelArray:
+    """Return rows of an array as a copy: a ``memmap`` if it takes more than :func:`max_memory`."""
+    if not isinstance(array, np.memmap) or len(rows) * array[:1].nbytes <= max_memory():
+        return np.asarray(array)[rows]
+    taken = empty_pixels((len(rows), *array.shape[1:]), array.dtype)
+    for part in _parts(taken):
+        taken[part] = array[rows[part]]
+    return taken
+
+
+def _parts(array):
+    """Return slices of an array, each of a few megabytes."""
+    n_rows = max(1, _BYTES_AT_ONCE // array[:1].nbytes)
+    return [slice(start, start + n_rows) for start in range(0, len(array), n_rows)]
 
 
 class PixelStack:

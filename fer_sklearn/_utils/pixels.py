@@ -1,31 +1,37 @@
-"""Batches of images: which axis is which, and the validation of stacks of grey images.
+"""Batches of images: which axis is which, and the validation of stacks of images.
 
-:func:`split_batch` accepts photos of any kind, :func:`check_pixels` grey images, the input of
-estimators. These are accepted in three equivalent forms, and returned as ``(n, h, w)``:
+:func:`split_batch` accepts photos of any kind, :func:`check_pixels` images of one size, the input
+of estimators. Grey ones are accepted in four equivalent forms, and returned as ``(n, h, w)``:
 
 ====================  ==========================================================
 ``(n, h, w)``         a stack of grey images; a list of equal images is stacked
+list of photos        paths, bytes or Pillow images of one size; also in a Series
 ``(n, h, w, 1)``      the same with a channel axis
 ``(n, h * w)``        flattened images: of the fitted size, and squares in `fit`
 ====================  ==========================================================
+
+Images in colour, ``(n, h, w, 3)``, are accepted by the estimators that can use them.
 
 One image without the batch axis is rejected, because its rows would be treated as images.
 
 Images are checked once. An estimator that calls another one with images that are already checked
 uses methods for checked pixels, such as ``PredictionMixin._checked_proba``. Photos are checked by
-:func:`fer_sklearn.images.as_photo`.
+:func:`~fer_sklearn._utils.image_files.as_photo`.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import re
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
+from PIL.Image import Image
 
-from .pixel_values import check_finite, to_pixels
+from .image_files import as_photo, to_gray
+from .pixel_values import PixelStack, check_finite, to_pixels
 from .typing import ArrayLike, ImagesLike, PixelArray
 
 __all__ = [
@@ -36,6 +42,7 @@ __all__ = [
     "check_stack_shape",
     "flat_image_shape",
     "known_shapes",
+    "photo_items",
     "pixel_names",
     "split_batch",
 ]
@@ -169,6 +176,7 @@ def check_pixels(
     reset: bool,
     keep_float64: bool = ...,
     labelled: bool = ...,
+    color: bool = ...,
 ) -> PixelArray: ...
 
 
@@ -180,12 +188,19 @@ def check_pixels(
     *,
     reset: bool,
     keep_float64: bool = ...,
+    color: bool = ...,
 ) -> PixelArray: ...
 
 
 @overload
 def check_pixels(
-    estimator: Any, X: ArrayLike, y: ArrayLike | None, *, reset: bool, keep_float64: bool = ...
+    estimator: Any,
+    X: ArrayLike,
+    y: ArrayLike | None,
+    *,
+    reset: bool,
+    keep_float64: bool = ...,
+    color: bool = ...,
 ) -> tuple[PixelArray, Any]: ...
 
 
@@ -197,18 +212,21 @@ def check_pixels(
     reset: bool,
     keep_float64: bool = False,
     labelled: bool = False,
+    color: bool = False,
 ) -> Any:
-    """Check a batch of grey images that was passed to an estimator.
+    """Check a batch of images of one size that was passed to an estimator.
 
-    Sets ``n_features_in_`` (pixels per image) and ``image_shape_`` ``(height, width)`` on the
-    estimator if `reset`, and otherwise compares `X` with them.
+    Sets ``n_features_in_`` (values per image), ``image_shape_`` ``(height, width)`` and, with
+    `color`, ``n_channels_`` on the estimator if `reset`, and otherwise compares `X` with them.
 
     Parameters
     ----------
     estimator : estimator object
         Whose `fit` or `predict` received `X`; its class is named in error messages.
-    X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
-        Pixels of bool or integers as in ``to_pixels``, or finite floats of any range.
+    X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w), or list of photos
+        Pixels of bool or integers as in ``to_pixels``, or finite floats of any range. With
+        `color` also (n, h, w, 3). Paths, bytes and Pillow images are read as grey, unless the
+        estimator was fitted on colour.
     y : array-like of shape (n,) or "no_validation"
         Labels to check along with `X`.
     reset : bool
@@ -218,10 +236,12 @@ def check_pixels(
         Whether float64 pixels stay as they are.
     labelled : bool, default=False
         Whether `X` has labels, although none are passed here.
+    color : bool, default=False
+        Whether the estimator can use RGB.
 
     Returns
     -------
-    pixels : ndarray of shape (n, h, w), uint8 or float32 (or float64, if kept)
+    pixels : ndarray of shape (n, h, w) or (n, h, w, 3), uint8 or float32 (or float64, if kept)
         A view of `X` if its dtype allows it.
     y : ndarray of shape (n,)
         Only if `y` was passed.
@@ -231,16 +251,21 @@ def check_pixels(
     ValueError
         For mixed sizes, colour, NaN, empty input, integers beyond 0..255, an image size
         other than the fitted one, one image without the batch axis, or labels of another length.
+    ImageReadError
+        If a file is missing or damaged.
     """
     from sklearn.utils.validation import validate_data
 
     name = type(estimator).__name__
     fitted = None if reset else getattr(estimator, "image_shape_", None)
-    rows, shape = _to_rows(X, fitted, name)
+    channels = (1, 3) if color else (1,)
+    if fitted is not None:
+        channels = (getattr(estimator, "n_channels_", 1),)
+    rows, shape, n_channels = _to_rows(X, fitted, channels, name)
     if shape and fitted and shape != fitted:
         raise ValueError(
             f"X has images of {_size(shape)} pixels, but {name} was fitted on {_size(fitted)}. "
-            f"Put the same GrayscaleResizer before it as in fit."
+            f"Put the same GrayscaleResizer or RGBResizer before it as in fit."
         )
     checked = validate_data(
         estimator, rows, y, reset=reset, dtype="numeric", order="C", ensure_all_finite=False
@@ -251,37 +276,93 @@ def check_pixels(
         image_shape = flat_image_shape(rows.shape, labelled=labelled or labels is not None)
     if reset:
         estimator.image_shape_ = image_shape
+        if color:
+            estimator.n_channels_ = n_channels
     rows = to_pixels(rows, name="X", is_batch=True)
     if rows.dtype.kind == "f":
         check_finite(rows, name="X", is_batch=True)
         if not (keep_float64 and rows.dtype == np.float64):
             rows = rows.astype(np.float32, copy=False)
-    pixels = rows.reshape(len(rows), *image_shape)
+    pixels = rows.reshape(len(rows), *image_shape, *([3] if n_channels == 3 else []))
     return pixels if labels is None else (pixels, labels)
 
 
-def _to_rows(X, fitted, name):
-    """Flatten images to rows; return them with the image shape, None for 2-D input."""
+def _to_rows(X, fitted, channels, name):
+    """Flatten images to rows; return them, their height and width (None for 2-D input), channels.
+
+    `channels` are those that the estimator takes.
+    """
     X = _without_names(X)
+    if (photos := photo_items(X)) is not None:
+        X = _read_photos(photos, channels)
     if hasattr(X, "to_numpy") and getattr(X, "ndim", 2) == 1:
         X = X.to_numpy()  # a Series of images
     if isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object):
         X = _stack_list(X)
     ndim = len(getattr(X, "shape", ()))
     if ndim == 2 and fitted:
-        flat_image_shape(X.shape, known=(fitted,), owner=name)
+        flat_image_shape(X.shape, known=((fitted[0], fitted[1] * channels[0]),), owner=name)
     if ndim not in (3, 4):
-        return X, None
+        return X, None, channels[0]
     X = np.asarray(X)
     if ndim == 3:
         check_stack_shape(X.shape, known=(fitted,) if fitted else None)
-    if ndim == 4 and X.shape[3] != 1:
-        raise ValueError(
-            f"X has shape {X.shape}, {X.shape[3]} channels; expected grey images "
-            f"(n, h, w) or (n, h, w, 1). Put GrayscaleResizer() before this step."
-        )
+    found = X.shape[3] if ndim == 4 else 1
+    if found not in channels:
+        raise ValueError(_wrong_channels(X.shape, channels, name))
     shape = X.shape[1:3]
-    return X.reshape(len(X), math.prod(shape)), shape
+    return X.reshape(len(X), math.prod(shape) * found), shape, found
+
+
+def _wrong_channels(shape, channels, name):
+    if channels == (3,):
+        return (
+            f"X has shape {shape}, but {name} was fitted on images in colour, (n, h, w, 3). Put "
+            f"the same steps before it as in fit, such as RGBResizer()."
+        )
+    also = ", or (n, h, w, 3) in colour" if 3 in channels else ""
+    return (
+        f"X has shape {shape}, {shape[-1]} channels; expected grey images "
+        f"(n, h, w) or (n, h, w, 1){also}. Put GrayscaleResizer() before this step."
+    )
+
+
+def photo_items(X: Any) -> list[Any] | None:
+    """Return the items of a batch of which some are files or Pillow images; None for others.
+
+    Parameters
+    ----------
+    X : anything
+        A list or tuple, an object array, a Series, or a table of one column.
+    """
+    items = X
+    if hasattr(X, "to_numpy") and (getattr(X, "ndim", 1) == 1 or X.shape[1:] == (1,)):
+        items = X.to_numpy()
+    if isinstance(items, np.ndarray):
+        if items.dtype.kind not in "OUS" or items.shape[1:] not in ((), (1,)):
+            return None
+        items = items.ravel()
+    elif not isinstance(items, (list, tuple)):
+        return None
+    return list(items) if any(map(_is_file_or_image, items)) else None
+
+
+def _is_file_or_image(item):
+    kinds = (str, bytes, bytearray, memoryview, os.PathLike, Image)
+    return isinstance(item, kinds) or hasattr(item, "read")
+
+
+def _read_photos(items, channels):
+    """Read photos of one size: in colour if an estimator was fitted on that, otherwise grey."""
+    stack = PixelStack()
+    for index, item in enumerate(items):
+        photo = as_photo(item, name=f"X[{index}]")
+        if channels != (3,):
+            photo = to_gray(photo)
+        elif photo.ndim == 2:
+            photo = np.repeat(photo[..., np.newaxis], 3, axis=2)
+        stack.append(photo)
+    return stack.finish()
 
 
 def _stack_list(X):

@@ -28,7 +28,8 @@ __all__ = [
 class PredictionMixin:
     """`predict` and `predict_proba` of a classifier whose ``_predict_batch`` computes a batch.
 
-    That method takes ``(n, h, w, 1)`` float32 and returns ``(n, n_classes)`` probabilities. The
+    That method takes ``(n, h, w, 1)`` float32, or ``(n, h, w, 3)`` if the network was fitted on
+    colour, and returns ``(n, n_classes)`` probabilities. The
     class has the attributes that :func:`set_network_attributes` sets, `test_time_augmentation`,
     and ``_images_at_a_time``, the batch size.
     """
@@ -74,7 +75,9 @@ class PredictionMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+        X : array-like of shape (n, h, w), (n, h, w, 1 | 3) or (n, h * w), or list of photos
+            Images of the fitted size. Paths, bytes and Pillow images are converted to grey, or to
+            RGB for a network that was fitted on colour.
 
         Returns
         -------
@@ -120,7 +123,8 @@ def set_network_attributes(
 ) -> None:
     """Set the fitted attributes that every classifier with a network has.
 
-    Sets ``classes_``, ``image_shape_`` (height and width), ``n_features_in_`` (their product)
+    Sets ``classes_``, ``image_shape_`` (height and width), ``n_features_in_`` (their product),
+    ``n_channels_`` (1, since such networks take grey images)
     and ``pixel_range_`` (the lowest and highest pixel in training).
 
     Parameters
@@ -135,6 +139,7 @@ def set_network_attributes(
     low, high = pixel_range
     estimator.classes_ = np.asarray(classes)
     estimator.image_shape_ = (int(height), int(width))
+    estimator.n_channels_ = 1
     estimator.n_features_in_ = int(height) * int(width)
     estimator.pixel_range_ = (float(low), float(high))
 

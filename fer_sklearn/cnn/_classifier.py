@@ -54,7 +54,7 @@ _Optimizer.__module__, _Optimizer.__qualname__ = "keras.optimizers", "Optimizer"
 class FERCNNClassifier(
     NetworkMixin, PredictionMixin, ImageTagsMixin, ClassifierMixin, BaseEstimator
 ):
-    """Convolutional neural network for grayscale face images, trained with Keras.
+    """Convolutional neural network for images of faces, trained with Keras.
 
     Parameters
     ----------
@@ -161,9 +161,9 @@ class FERCNNClassifier(
         The labels of the second label set, sorted; None without one. See
         :meth:`auxiliary_classifier`.
     model_ : keras.Model
-        The trained network, uncompiled: from ``(n, h, w, 1)`` float32 to probabilities. If the
-        classifier predicts on LiteRT, reading this attribute loads Keras, on which it predicts
-        from then on.
+        The trained network, uncompiled: from ``(n, h, w, 1)`` or ``(n, h, w, 3)`` float32 to
+        probabilities. If the classifier predicts on LiteRT, reading this attribute loads Keras, on
+        which it predicts from then on.
     history_ : dict of str to list of float
         ``loss``, ``accuracy`` and, with validation images, ``val_loss`` and ``val_accuracy``,
         one value per epoch; with a second label set also its cross-entropy, ``auxiliary_loss``.
@@ -173,8 +173,10 @@ class FERCNNClassifier(
         Number of weights of the network, including those that are not trained.
     image_shape_ : tuple of int
         Height and width of the images seen in fit.
+    n_channels_ : int
+        1 for grey images, 3 for images in colour.
     n_features_in_ : int
-        Number of pixels per image.
+        Number of values per image.
     training_rows_ : ndarray of shape (n_rows, 6), uint8
         Digest of the images seen in fit, which lets `evaluate` recognise them.
     pixel_range_ : tuple of float
@@ -187,8 +189,10 @@ class FERCNNClassifier(
 
     Notes
     -----
-    `X` has shape ``(n, h, w)``, ``(n, h, w, 1)`` or, flattened, ``(n, h * w)``. Integer pixels
-    must be in 0..255 and are scaled to [0, 1]. Float pixels are used as they are; `predict`
+    `X` has shape ``(n, h, w)``, ``(n, h, w, 1)`` or, flattened, ``(n, h * w)``; in colour,
+    ``(n, h, w, 3)``. It may also be a list or Series of paths or Pillow images of one size, which
+    are converted to grey, or to RGB for a network that was fitted on arrays in colour. Integer
+    pixels must be in 0..255 and are scaled to [0, 1]. Float pixels are used as they are; `predict`
     refuses pixels in another range than those seen in `fit`.
 
     A head that is learned alone (``trainable="head"`` without `unfreeze_after`) depends on
@@ -315,7 +319,7 @@ class FERCNNClassifier(
 
         Parameters
         ----------
-        X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w)
+        X : array-like of shape (n, h, w), (n, h, w, 1 | 3) or (n, h * w), or list of photos
             Integer pixels in 0..255, or finite floats.
         y : array-like of shape (n,)
             Labels, of at least two classes.

@@ -57,7 +57,7 @@ class NetworkSpec:
 
     architecture: str | Callable
     dropout: float | None
-    input_shape: tuple  # (height, width, 1)
+    input_shape: tuple  # (height, width, 1 | 3)
     n_classes: int
     optimizer: str  # as returned by `describe_optimizer`
     label_smoothing: float

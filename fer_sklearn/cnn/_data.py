@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._utils.compat import check_sample_weight
 from .._utils.cross_validation import digest_rows
-from .._utils.pixel_values import check_pixel_range, unit_range
+from .._utils.pixel_values import check_pixel_range, take_rows, unit_range
 from .._utils.pixels import check_pixels
 from .._utils.prediction import set_network_attributes
 from .._utils.typing import ArrayLike, Estimator, FloatArray, LabelArray, RandomState
@@ -38,7 +38,7 @@ class TrainingData:
 
     Parameters
     ----------
-    pixels : ndarray of shape (n, h, w), uint8 or float32
+    pixels : ndarray of shape (n, h, w) or (n, h, w, 3), uint8 or float32
     codes : ndarray of shape (n,), int
         The labels, as positions in ``classes_``.
     weights : ndarray of shape (n,), float32, or None
@@ -57,7 +57,9 @@ class TrainingData:
 
     def take(self, rows: np.ndarray) -> TrainingData:
         """Return the images in these rows, with what belongs to them."""
-        parts = {name: part[rows] for name, part in vars(self).items() if part is not None}
+        parts = {
+            name: take_rows(part, rows) for name, part in vars(self).items() if part is not None
+        }
         return TrainingData(**parts)
 
     def targets(self, n_classes: int) -> np.ndarray:
@@ -88,8 +90,9 @@ def check_training_data(
     ----------
     estimator : FERCNNClassifier
         Gets ``architecture_`` and, with `reset`, ``classes_``, ``auxiliary_classes_``,
-        ``pixel_range_``, ``image_shape_`` and ``n_features_in_``: the classes from the data, the
-        others from its initial weights if their file states them, otherwise from the data too.
+        ``pixel_range_``, ``image_shape_``, ``n_channels_`` and ``n_features_in_``: the classes from
+        the data, the others from its initial weights if their file states them, otherwise from the
+        data too.
     X, y, sample_weight, soft_targets, auxiliary_targets
         As in :meth:`FERCNNClassifier.fit`.
     reset : bool
@@ -116,7 +119,7 @@ def check_training_data(
         elif reset:
             estimator.architecture_ = "conv3"
         resolve_architecture(estimator.architecture_)
-    pixels, labels = check_pixels(estimator, X, y, reset=reset)
+    pixels, labels = check_pixels(estimator, X, y, reset=reset, color=True)
     check_classification_targets(labels)
     if reset:
         estimator.pixel_range_ = unit_range(pixels)

@@ -106,7 +106,7 @@ def network_spec(
     spec = NetworkSpec(
         estimator.architecture_,
         estimator.dropout,
-        (*estimator.image_shape_, 1),
+        (*estimator.image_shape_, estimator.n_channels_),
         len(estimator.classes_),
         optimizer,
         estimator.label_smoothing,

@@ -225,7 +225,8 @@ def save_network(
     NotFittedError
         If the classifier is not fitted.
     ValueError
-        If its architecture is a function, or a blend names another head, or there is only one.
+        If its architecture is a function, its images are in colour, a blend names another head, or
+        there is only one.
 
     See Also
     --------
@@ -237,6 +238,11 @@ def save_network(
         raise ValueError(
             f"architecture={classifier.architecture_!r} is a function, which a file without code "
             f"cannot contain; expected a name. Use fer_sklearn.save."
+        )
+    if classifier.n_channels_ != 1:
+        raise ValueError(
+            "classifier was fitted on images in colour, and such files are for grey images. Use "
+            "fer_sklearn.save, or fit it on grey images."
         )
     arrays = classifier.model_.get_weights()
     description: dict[str, Any] = {

@@ -74,14 +74,14 @@ def resolve_augmentation(
 def augment(
     images: PixelArray, settings: Mapping[str, float], rng: np.random.Generator
 ) -> FloatArray:
-    """Return randomly changed copies of a batch of grayscale images.
+    """Return randomly changed copies of a batch of images.
 
     Flips, rotations, shifts, zooms and crops are combined into one affine map per image, so that
     pixels are interpolated once. Beyond the border, the outermost pixels are repeated.
 
     Parameters
     ----------
-    images : ndarray of shape (n, h, w), uint8 or float32
+    images : ndarray of shape (n, h, w) or (n, h, w, 3), uint8 or float32
         Integer pixels in 0..255 or float pixels, preferably in [0, 1].
     settings : mapping
         All keys of :data:`DEFAULT_AUGMENTATION`:
@@ -101,7 +101,7 @@ def augment(
 
     Returns
     -------
-    ndarray of shape (n, h, w), float32
+    ndarray of the shape of `images`, float32
         In [0, 1] if `images` are integers and nothing changes their brightness.
 
     Examples
@@ -132,7 +132,7 @@ def mix_up(
 
     Parameters
     ----------
-    images : ndarray of shape (n, h, w, 1), float32
+    images : ndarray of shape (n, h, w, 1) or (n, h, w, 3), float32
     targets : ndarray of shape (n, n_classes), float32
     alpha : float
         Both parameters of the beta distribution of the weights. Near 0 images hardly change; at
@@ -159,7 +159,7 @@ def mix_up(
 
 def _affine_maps(shape, settings, rng):
     """Draw one map per image from output to input coordinates, (n, 2, 3)."""
-    n, height, width = shape
+    n, height, width = shape[:3]
     angle = np.deg2rad(_symmetric(rng, n, settings["rotation"]))
     kept = 1 - settings["crop"]
     scale = kept / (1 + _symmetric(rng, n, settings["zoom"]))
@@ -181,7 +181,7 @@ def _affine_maps(shape, settings, rng):
 def _warp(images, maps):
     cv2 = import_opencv()
 
-    height, width = images.shape[1:]
+    height, width = images.shape[1:3]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = np.empty_like(images)
     for image, matrix, out in zip(images, maps, warped, strict=True):
@@ -195,15 +195,16 @@ def _change_tone(images, settings, rng):
     n = len(images)
     if not (settings["brightness"] or settings["contrast"]):
         return
-    factor = 1 + _symmetric(rng, (n, 1, 1), settings["contrast"])
-    offset = _symmetric(rng, (n, 1, 1), settings["brightness"])
-    mean = images.mean(axis=(1, 2), keepdims=True)
+    one_each = (n, *[1] * (images.ndim - 1))
+    factor = 1 + _symmetric(rng, one_each, settings["contrast"])
+    offset = _symmetric(rng, one_each, settings["brightness"])
+    mean = images.mean(axis=tuple(range(1, images.ndim)), keepdims=True)
     images *= factor.astype(np.float32)
     images += (mean * (1 - factor) + offset).astype(np.float32)
 
 
 def _erase(images, probability, rng):
-    n, height, width = images.shape
+    n, height, width = images.shape[:3]
     for index in np.flatnonzero(rng.random(n) < probability):
         area = rng.uniform(*_ERASED_AREA) * height * width
         aspect = np.exp(rng.uniform(*np.log(_ERASED_ASPECT)))

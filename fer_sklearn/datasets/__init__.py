@@ -1,12 +1,11 @@
 """Data sets: FER2013, folders and tables of labelled images, and synthetic faces."""
 
-from ._dataset import load_dataset
 from ._duplicates import DuplicateReport, duplicate_groups, duplicate_report
 from ._fer2013 import fetch_fer2013, load_fer2013
 from ._ferplus import load_ferplus, majority_vote, vote_distributions, votes_to_soft_targets
 from ._folder import load_image_folder
 from ._synthetic import make_faces
-from ._table import load_image_table
+from ._table import load_dataset, load_image_table
 
 __all__ = [
     "DuplicateReport",

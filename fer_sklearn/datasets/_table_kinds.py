@@ -273,7 +273,8 @@ def _of_parquet(path, files):
 
 def _opened(parquet, file):
     try:
-        return parquet.ParquetFile(file)
+        # Otherwise the whole file would be in memory.
+        return parquet.ParquetFile(file, pre_buffer=False)
     except (OSError, ValueError) as error:  # pyarrow's errors are among them
         raise _damaged(file, error) from error
 

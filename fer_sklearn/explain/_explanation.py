@@ -12,7 +12,7 @@ from .._utils.validation import encode_labels
 from ..faces import FaceCropper
 from ..images import as_photo_list
 from ..inference import InferenceClassifier
-from ..preprocessing import GrayscaleResizer
+from ..preprocessing import GrayscaleResizer, RGBResizer
 
 if TYPE_CHECKING:
     from ..cnn import FERCNNClassifier
@@ -164,7 +164,7 @@ class ImageBatch(NamedTuple):
 def make_images(estimator: Any, X: ImagesLike) -> ImageBatch:
     """Return the images to change, and the estimator that predicts them.
 
-    If a pipeline begins with FaceCropper or GrayscaleResizer, these run now, once, so that the
+    If a pipeline begins with FaceCropper or a resizer, these run now, once, so that the
     face is changed and not the photo in which it is yet to be detected.
 
     Parameters
@@ -182,7 +182,7 @@ def make_images(estimator: Any, X: ImagesLike) -> ImageBatch:
     ValueError
         If photos of several sizes, or paths, remain.
     """
-    steps, rest = split_pipeline(estimator, (FaceCropper, GrayscaleResizer))
+    steps, rest = split_pipeline(estimator, (FaceCropper, GrayscaleResizer, RGBResizer))
     for step in steps:
         X = step.transform(X)
     fitted = getattr(rest, "image_shape_", None)

@@ -119,7 +119,7 @@ def grad_cam(
     if classifier.test_time_augmentation:
         mirrored = activation_maps(parts, images[:, :, ::-1], positions, method)
         maps = maps + mirrored[:, :, ::-1]
-    maps = _enlarged(np.maximum(maps, 0), pixels.shape[1:])
+    maps = _enlarged(np.maximum(maps, 0), pixels.shape[1:3])
     return Explanation(images[..., 0], maps, classes[positions])
 
 

@@ -17,7 +17,7 @@ from ..cnn import FERCNNClassifier
 from ..cnn.architectures import leaf_layers
 from ..faces import FaceCropper
 from ..inference import InferenceClassifier
-from ..preprocessing import GrayscaleResizer, PixelNormalizer
+from ..preprocessing import GrayscaleResizer, PixelNormalizer, RGBResizer
 
 __all__ = ["FacesToPixels", "PipelineParts", "serving_model", "take_apart"]
 
@@ -81,7 +81,7 @@ def take_apart(estimator: Estimator, *, allow_custom_layers: bool = False) -> Pi
     NotFittedError
         If it is not fitted.
     ValueError
-        If other runtimes do not support a layer or the normalisation.
+        If other runtimes do not support a layer or the normalisation, or the network takes colour.
     """
     estimator = getattr(estimator, "best_estimator_", estimator)
     steps = (
@@ -99,6 +99,12 @@ def take_apart(estimator: Estimator, *, allow_custom_layers: bool = False) -> Pi
         raise TypeError(f"estimator has the steps {names}; expected {_EXPECTED}.")
     cropper, resizer, normalizer, classifier = by_type.values()
     _check_fitted(classifier)
+    if classifier.n_channels_ != 1:
+        raise ValueError(
+            "the network was fitted on images in colour, and exports take grey faces. Fit it on "
+            "grey images, after a GrayscaleResizer; or save the pipeline with fer_sklearn.save, or "
+            "the network alone with model_.export."
+        )
     if not allow_custom_layers:
         _check_layers(classifier.model_)
     _check_method(normalizer)
@@ -111,6 +117,8 @@ def _refusal(step: Any) -> str:
         remedy = "Export load_pretrained(runtime='keras') instead."
     elif hasattr(step, "estimator") and not hasattr(step, "best_estimator_"):
         remedy = "Fit the search first; its best estimator is then exported."
+    elif isinstance(step, RGBResizer):
+        remedy = "Exports take grey faces: train the network after a GrayscaleResizer."
     else:
         remedy = (
             "Only networks can be exported. Use fer_sklearn.save to keep this model in Python, or "

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .._utils.compat import fit_context, output_config
+from .._utils.pixel_values import PixelStack
 from .._utils.pixels import ImageOutputMixin, ImageTagsMixin, known_shapes, pixel_names
 from .._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
 from .._utils.validation import check_choice, check_pair
@@ -135,7 +136,7 @@ class FaceCropper(
         size = self._check_names()
         photos = iter_photos(X, known=known_shapes(self), owner=type(self).__name__)
         detect = self._detect_function(len(photos))
-        faces, faceless = [], []
+        faces, faceless = _Faces(), []
         for index, photo in enumerate(photos):
             candidates = detect(index, photo)
             if len(candidates) == 0:
@@ -143,10 +144,10 @@ class FaceCropper(
                 faces.append(self._replacement(photo, size, photos.name(index)))
             else:
                 chosen = _SELECTORS[self.select](candidates, photo.shape)
-                faces += crop_faces(photo, candidates.take([chosen]), size, self.framing)
+                faces.append(*crop_faces(photo, candidates.take([chosen]), size, self.framing))
         if faceless:
-            self._warn(faceless, len(faces))
-        stack = _stack(faces)
+            self._warn(faceless, len(photos))
+        stack = faces.finish()
         if stack.ndim == 3 and output_config("transform", self)["dense"] != "default":
             # Columns of a table are known before its photos are.
             stack = np.repeat(stack[..., np.newaxis], 3, axis=3)
@@ -231,11 +232,24 @@ def _most_certain(faces, shape):
     return np.argmax(faces.scores)
 
 
-def _stack(faces):
-    """Stack faces as RGB, or as grey if all are."""
-    if any(face.ndim == 3 for face in faces):
-        faces = [face if face.ndim == 3 else np.repeat(face[..., None], 3, 2) for face in faces]
-    return np.stack(faces)
+class _Faces(PixelStack):
+    """Faces as RGB, or as grey if all are."""
+
+    def __init__(self):
+        super().__init__()
+        self._is_color = False
+
+    def append(self, image):
+        """Add a face; those before become RGB if this is the first in colour."""
+        if image.ndim == 3 and not self._is_color:
+            before = list(self.finish())
+            super().__init__()
+            self._is_color = True
+            for face in before:
+                self.append(face)
+        if image.ndim == 2 and self._is_color:
+            image = np.repeat(image[..., np.newaxis], 3, axis=2)
+        super().append(image)
 
 
 _SELECTORS = {"largest": _largest, "center": _nearest_center, "most_certain": _most_certain}

@@ -48,6 +48,7 @@ OWN_TYPES = frozenset(
         "fer_sklearn.inference.ONNXNetwork",
         "fer_sklearn.preprocessing.GrayscaleResizer",
         "fer_sklearn.preprocessing.PixelNormalizer",
+        "fer_sklearn.preprocessing.RGBResizer",
         "fer_sklearn.svm._hog_svm.GaussianSVC",
         "fer_sklearn.svm._hog_svm.HOGSVMClassifier",
         "fer_sklearn.svm._least_squares.LSSVMClassifier",

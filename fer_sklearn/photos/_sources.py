@@ -14,16 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from .._utils.image_files import image_format
+from .._utils.files import is_address, is_text_contents
+from .._utils.image_files import image_format, read_contents
 from .._utils.typing import ImageLike, ImagesLike
-from ..images import (
-    OTHER_SUFFIXES,
-    is_address,
-    is_image_file,
-    is_text_contents,
-    read_contents,
-    to_uint8,
-)
+from ..images import OTHER_SUFFIXES, is_image_file, to_uint8
 
 __all__ = [
     "PathTable",

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from ..images import decode_text
+from .._utils.files import decode_text
 from ..photos import PhotoSource
 from ..photos._sources import reason_of
 

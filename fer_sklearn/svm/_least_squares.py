@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.compat import Interval, StrOptions, check_sample_weight, fit_context
 from .._utils.cross_validation import digest_rows
+from .._utils.pixels import photo_items
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, RandomState
 from .._utils.validation import check_class_totals, check_class_weight, check_soft_targets
 from ..features import make_pca
@@ -439,7 +440,12 @@ def gaussian_kernel(rows: list[FloatArray], columns: list[FloatArray], gamma: fl
 
 
 def _check_is_2d(X: Any, name: str) -> None:
-    """Raise if `X` is a stack or a list of images."""
+    """Raise if `X` is a stack or a list of images, or of photos."""
+    if photo_items(X) is not None:
+        raise ValueError(
+            f"X contains photos; {name} expects features of shape (n_samples, n_features). Use "
+            f"make_hog_svm_pipeline(), which reads photos, or put such steps before {name}."
+        )
     # np.ndim would copy a whole list.
     is_list = isinstance(X, (list, tuple)) and len(X) > 0
     n_dims = 1 + np.ndim(X[0]) if is_list else getattr(X, "ndim", 0)

@@ -78,10 +78,10 @@ def test_another_size_is_an_error(fitted):
         fitted.predict(np.zeros((2, 48, 48), np.uint8))
 
 
-def test_colour_is_an_error(small_faces):
+def test_other_channels_are_an_error(small_faces):
     X, y = small_faces
-    with pytest.raises(ValueError, match=r"3 channels; expected grey.*GrayscaleResizer"):
-        quick().fit(np.stack([X] * 3, axis=-1), y)
+    with pytest.raises(ValueError, match=r"4 channels; expected grey.*GrayscaleResizer"):
+        quick().fit(np.stack([X] * 4, axis=-1), y)
 
 
 def test_integers_beyond_a_byte(small_faces):

@@ -1,6 +1,6 @@
 """Keras networks, each built by one function.
 
-A builder takes ``meta``, a mapping with ``"input_shape"`` ``(height, width, 1)`` and
+A builder takes ``meta``, a mapping with ``"input_shape"`` ``(height, width, 1 | 3)`` and
 ``"n_classes"``, and optionally ``dropout`` and ``weights``. It returns an uncompiled
 ``keras.Model`` whose output is ``n_classes`` probabilities. Wherever an architecture is
 expected, you can pass a name, your own builder, or ``functools.partial`` of a builder, which

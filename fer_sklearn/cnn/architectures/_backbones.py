@@ -1,4 +1,4 @@
-"""Networks of ``keras.applications`` on grayscale faces, and weights files that Keras wrote.
+"""Networks of ``keras.applications`` on grey faces or in colour, and weights files from Keras.
 
 Each consists of a conversion of the pixels, the application without its top as one layer named
 ``"backbone"``, and a new output. The conversion does not depend on the weights, so weights can
@@ -28,7 +28,8 @@ def mobilenet_v3_small(
     """Build MobileNetV3-Small for images of 96×96 pixels.
 
     After Howard et al. 2019 (arXiv:1905.02244). About 0.94 million parameters at any image
-    size. Pixels in [0, 1] are resized, repeated for three channels and scaled to [-1, 1].
+    size. Pixels in [0, 1] are resized, scaled to [-1, 1] and, if they are grey, repeated for three
+    channels.
 
     Parameters
     ----------
@@ -83,8 +84,8 @@ def efficientnet_b0(
     """Build EfficientNet-B0 for images of 96×96 pixels.
 
     After Tan & Le 2019 (arXiv:1905.11946). About 4.1 million parameters at any image size.
-    Pixels in [0, 1] are resized, repeated for three channels and normalised by the mean and
-    standard deviation of ImageNet, regardless of the weights.
+    Pixels in [0, 1] are resized, repeated for three channels if they are grey, and normalised by
+    the mean and standard deviation of ImageNet, regardless of the weights.
 
     Parameters
     ----------
@@ -168,7 +169,7 @@ def _network(meta, dropout, backbone, scaling):
             # batch of faces, and predictions are wrong until the moving averages have caught
             # up. The averages of frozen layers do not change.
             layer.momentum = 0.9
-    height, width, _ = meta["input_shape"]
+    height, width, n_channels = meta["input_shape"]
     inputs = x = keras.Input(meta["input_shape"])
     # Pixels stay float32: bfloat16 has fewer than eight bits of precision.
     if (height, width) != backbone.input_shape[1:3]:
@@ -176,7 +177,8 @@ def _network(meta, dropout, backbone, scaling):
         # The layer's default is training=True, which it would pass to all layers after it when
         # the network is called without `training`.
         x = resizing(x, training=False)
-    x = layers.Concatenate(dtype="float32")([x, x, x])
+    if n_channels == 1:
+        x = layers.Concatenate(dtype="float32")([x, x, x])
     x = backbone(scaling(x))
     x = layers.GlobalAveragePooling2D()(x)
     x = drop(x, dropout)

@@ -80,7 +80,7 @@ def build_model(
         ``keras.Model``, or ``functools.partial`` of one. The function may also take
         ``dropout`` and ``weights``.
     meta : mapping
-        ``"input_shape"``, ``(height, width, 1)``, and ``"n_classes"``. It is passed to the
+        ``"input_shape"``, ``(height, width, 1 | 3)``, and ``"n_classes"``. It is passed to the
         builder as it is.
     dropout : float or None, default=None
         Dropout rate. If None, the builder's default.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import keras
 from keras import layers
 
-#: What builders take: ``"input_shape"`` (height, width, 1) and ``"n_classes"``.
+#: What builders take: ``"input_shape"`` (height, width, 1 | 3) and ``"n_classes"``.
 Meta: TypeAlias = Mapping[str, Any]
 
 # Held while global settings are others than the user's.
