@@ -43,6 +43,7 @@ def copied(path, tmp_path):
     return tmp_path / path.name
 
 
+@pytest.mark.keras
 def test_it_predicts_like_the_pipeline(path, tiny, faces):
     X, _ = faces
     loaded = load_exported(path)
@@ -53,6 +54,7 @@ def test_it_predicts_like_the_pipeline(path, tiny, faces):
     assert abs(neighbours - expected).max() > 1e-2
 
 
+@pytest.mark.keras
 def test_it_takes_what_the_pipeline_takes(path, tiny, faces):
     X, _ = faces
     loaded = load_exported(path, n_threads=1)
@@ -62,6 +64,7 @@ def test_it_takes_what_the_pipeline_takes(path, tiny, faces):
     np.testing.assert_allclose(loaded.predict_proba(flat), tiny.predict_proba(X), atol=1e-4)
 
 
+@pytest.mark.keras
 def test_it_works_with_other_classifiers(path, tiny, faces):
     X, y = faces
     loaded = load_exported(path)
@@ -103,6 +106,7 @@ def test_a_bare_classifier_takes_the_pixels_it_was_trained_on(faces, tmp_path):
         loaded.predict_proba(pixels * 255)
 
 
+@pytest.mark.keras
 def test_tensorflow_is_not_loaded(path):
     code = (
         "import sys, numpy as np\n"
@@ -119,6 +123,7 @@ def test_it_scores_as_the_original_on_fer2013(path, tiny, fer2013_path):
     assert abs((load_exported(path).predict(X) == y).mean() - expected) < 0.002
 
 
+@pytest.mark.keras
 def test_missing_and_damaged_files_are_rejected(copied):
     metadata = copied.with_name(f"{copied.name}.json")
     description = json.loads(metadata.read_text())

@@ -15,6 +15,7 @@ from fer_sklearn.inference import InferenceClassifier
 from fer_sklearn.weights import LABEL_SETS, SHIPPED, read_weights, write_weights
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize("name", SHIPPED)
 def test_it_predicts_like_keras(name, faces):
     X, _ = faces
@@ -26,6 +27,7 @@ def test_it_predicts_like_keras(name, faces):
     assert light.classes_.tolist() == full.classes_.tolist()
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize("labels", LABEL_SETS)
 def test_label_sets_agree_with_keras(labels, faces):
     X, _ = faces

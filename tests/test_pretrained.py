@@ -99,6 +99,7 @@ def of_labels(request):
     return load_pretrained("tiny", labels=request.param), expected
 
 
+@pytest.mark.keras
 def test_explanations_follow_the_labels(of_labels, faces):
     model, labels = of_labels
     explained = grad_cam(model, faces[0][:2], target=labels[1])
@@ -112,6 +113,7 @@ def test_the_explanation_of_contempt_needs_its_labels(faces):
         grad_cam(load_pretrained("tiny"), faces[0][:1], target="contempt")
 
 
+@pytest.mark.keras
 def test_initial_weights_follow_the_labels(of_labels, faces):
     model, labels = of_labels
     name = model[-1].initial_weights
@@ -137,6 +139,7 @@ def test_an_unknown_label_set_is_refused():
         load_pretrained("tiny", labels="peoples")
 
 
+@pytest.mark.keras
 def test_it_predicts_without_keras_until_something_needs_it(faces):
     code = """
 import pickle, sys
@@ -156,6 +159,7 @@ assert "keras" in sys.modules
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.keras
 def test_the_runtimes_agree(faces):
     X, _ = faces
     models = {runtime: load_pretrained("tiny", runtime=runtime) for runtime in RUNTIMES}
@@ -168,6 +172,7 @@ def test_the_runtimes_agree(faces):
     assert clone(models["auto"])[-1].get_params() == models["keras"][-1].get_params()
 
 
+@pytest.mark.keras
 def test_a_network_without_a_litert_model_runs_on_keras(faces, tmp_path):
     weights = read_weights("tiny")
     keys = ("architecture", "image_shape", "classes", "pixel_range")

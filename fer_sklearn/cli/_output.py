@@ -349,7 +349,13 @@ def quiet_start_up(*, enabled: bool) -> Iterator[None]:
     except OSError:  # closed: there is nothing to hide
         yield
         return
-    with tempfile.TemporaryFile() as aside, os.fdopen(terminal, "w", buffering=1) as stderr:
+    try:
+        aside = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    except OSError:  # no folder can be written to, as in a container with a read-only file system
+        os.close(terminal)
+        yield
+        return
+    with aside, os.fdopen(terminal, "w", buffering=1) as stderr:
         os.dup2(aside.fileno(), 2)
         try:
             with redirect_stderr(stderr if _is_descriptor_2(sys.stderr) else sys.stderr):

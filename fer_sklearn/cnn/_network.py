@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from .._utils.typing import FloatArray, LabelArray
+from ..exceptions import MissingExtraError
 from ..weights import WeightsNetwork, is_weights_file, read_weights
 from ._own_labels import known_head, learn_heads
 
@@ -37,12 +38,24 @@ def load_keras() -> None:
     """Import Keras, and leave the global generators as they are.
 
     TensorFlow draws from NumPy's and Python's while it is imported.
+
+    Raises
+    ------
+    MissingExtraError
+        If Keras, its backend or scikeras are missing or broken.
     """
-    if "keras" in sys.modules:
+    if {"keras", "scikeras"} <= sys.modules.keys():
         return
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 - others may use it
     try:
         import keras  # noqa: F401
+        import scikeras  # noqa: F401
+    except Exception as error:  # a broken TensorFlow raises anything
+        raise MissingExtraError(
+            f"This needs TensorFlow, Keras and scikeras, which cannot be imported here ({error}). "
+            f"Type: pip install --upgrade tensorflow scikeras. To predict without them, use "
+            f"load_pretrained(), the file of an export, or an SVM."
+        ) from error
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002

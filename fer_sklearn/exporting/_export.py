@@ -13,6 +13,7 @@ import numpy as np
 from .._utils.files import atomic_replace_dir
 from .._utils.typing import Estimator, ImagesLike, NDArray, PathLike, Size
 from .._utils.validation import check_choice, check_pair
+from ..cnn._network import load_keras
 from ..inference import metadata_path
 from ._check import check_file_size, check_outputs, make_probe_batch
 from ._formats import FORMATS, LITERT_PRECISIONS, ExportRequest, Precision
@@ -137,7 +138,8 @@ def export(
     >>> metadata["labels"][:3], metadata["check"]["largest_difference"] < 1e-4
     (['angry', 'disgust', 'fear'], True)
     """
-    from ._graph import serving_model, take_apart  # loads Keras
+    load_keras()
+    from ._graph import serving_model, take_apart
 
     format_name = _resolve_format(format, path)
     _check_parameters(

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from importlib import import_module
 
 import numpy as np
@@ -150,6 +151,17 @@ def test_start_up_messages_are_removed(enabled, expected, capfdbinary, monkeypat
     with quiet_start_up(enabled=enabled):
         os.write(2, START_UP + b"kept\n")
     assert capfdbinary.readouterr().err == expected
+
+
+def test_start_up_where_no_file_can_be_written(capfdbinary, monkeypatch):
+    def refuse():
+        raise OSError("read-only file system")
+
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with quiet_start_up(enabled=True):
+        os.write(2, b"kept\n")
+    assert capfdbinary.readouterr().err == b"kept\n"
 
 
 @pytest.mark.slow
