@@ -165,6 +165,7 @@ class NetworkMixin:
         """Set the attributes that training determines."""
         self._forget_network()
         self._model = trained.model
+        self._predict = self._make_predict()  # now, since predicting changes no attribute
         self._record_training(trained.optimizer, trained.history, trained.head)
         return self
 
@@ -176,7 +177,7 @@ class NetworkMixin:
             arrays = weights.arrays[:-2] + learned.head
             self._forget_network()
             self._stored = {"config": None, "objects": {}, "weights": arrays}
-            self._litert = body.with_head(learned.head)
+            self._litert = self._predict = body.with_head(learned.head)
             self._record_training(None, learned.history, learned.auxiliary)
             return self
         from ._fit import TrainedNetwork, initial_network
