@@ -3,10 +3,10 @@
     python benchmarks/weaknesses.py --data fer2013.zip --votes ferplus.csv --web web_photos.zip
 
 Writes benchmarks/results/weaknesses.json and the tables of the model card, weaknesses_simulated.md
-and weaknesses_photos.md. The first changes the images of PublicTest that have a majority (FER+): one
-change at a time, drawn on the image. The second divides photos from the web by the size of the face,
-by how far the head is turned, and by emotion. A head is turned by the distance of the nose from the
-middle of the eyes, in distances of the eyes: about 0.5 is half way to a profile. Five minutes.
+and weaknesses_photos.md. The first changes the images of PublicTest that have a majority (FER+),
+one change at a time. The second divides photos from the web by the size of the face, by how far the
+head is turned, and by emotion. A head is turned by the distance of the nose from the middle between
+the eyes, in distances of the eyes. Two minutes.
 """
 
 import zipfile
