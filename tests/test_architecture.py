@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -540,6 +541,15 @@ def test_the_import_checks_find_slow_imports():
 
 def test_the_check_sees_a_heavy_library():
     assert _loaded_after("import matplotlib") == ["matplotlib"]
+
+
+def test_every_file_of_the_package_is_in_the_wheel():
+    pyproject = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = pyproject["tool"]["setuptools"]["package-data"]["fer_sklearn"]
+    packed = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
+    others = (path for path in PACKAGE.rglob("*") if path.suffix not in (".py", ".pyc"))
+    found = {path for path in others if path.is_file() and "node_modules" not in path.parts}
+    assert found - packed == set()
 
 
 if __name__ == "__main__":
