@@ -273,8 +273,8 @@ def normalize_pixels(images: PixelArray, method: str = "unit") -> PixelArray:
     Returns
     -------
     ndarray of the shape of `images`, float32
-        In [0, 1], except for ``"standard"``. `images` itself if nothing changes; above
-        :func:`max_memory` a ``memmap``.
+        In [0, 1], except for ``"standard"``. `images` itself if nothing changes. A ``memmap`` if
+        it takes more than 2 GiB, or what ``FER_SKLEARN_MAX_MEMORY`` says.
 
     Raises
     ------
