@@ -12,8 +12,7 @@ from uuid import uuid4
 
 from joblib import register_parallel_backend
 
-from ._utils.compat import DaskDistributedBackend
-from ._utils.optional import import_optional
+from ._utils.compat import DaskDistributedBackend, import_optional
 
 if TYPE_CHECKING:
     from distributed import Client, Future

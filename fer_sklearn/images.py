@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from ._utils import image_files
+from ._utils.compat import import_opencv
 from ._utils.files import atomic_write, check_writable
 from ._utils.image_files import as_photo, decode_image, is_gray_png, on_white, read_image, to_gray
-from ._utils.optional import import_opencv
 from ._utils.pixel_values import empty_pixels, to_uint8
 from ._utils.pixels import KnownShapes, split_batch
 from ._utils.typing import ArrayLike, ImagesLike, PathLike, PixelArray

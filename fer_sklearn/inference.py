@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from ._utils.compat import import_optional
 from ._utils.litert import LiteRTNetwork, is_litert_installed
-from ._utils.optional import import_optional
 from ._utils.pixels import ImageTagsMixin
 from ._utils.prediction import PredictionMixin, set_network_attributes
 from ._utils.typing import FloatArray, ImagesLike, PathLike

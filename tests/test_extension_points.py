@@ -196,14 +196,15 @@ def test_display_draws_into_given_axes_from_an_estimator_or_its_predictions(
 # -- commands ---------------------------------------------------------------------------
 
 COMMANDS = sorted(
-    module.name.removeprefix("_")
+    found[1] or module.name.removeprefix("_")
     for module in pkgutil.iter_modules(fer_sklearn.cli.__path__)
-    if hasattr(import_module(f"fer_sklearn.cli.{module.name}"), "add_parser")
+    for name in vars(import_module(f"fer_sklearn.cli.{module.name}"))
+    if (found := re.fullmatch(r"add_(?:(\w+)_)?parser", name))
 )
 
 
 def test_there_are_commands():
-    assert {"predict", "train"} <= set(COMMANDS)
+    assert {"predict", "train", "tune"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from ..exceptions import ImageReadError
@@ -35,6 +36,7 @@ __all__ = [
     "read_regular_file",
     "read_source",
     "read_stream",
+    "write_json",
 ]
 
 #: Larger files are refused before they are read: they are no photos. Eighty megapixels of raw
@@ -227,6 +229,12 @@ def atomic_replace_dir(
             os.replace(work / name, target.with_name(name))
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write an indented JSON file."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def check_writable(

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageOps, features
 
 from ..exceptions import ImageReadError
+from .compat import import_opencv
 from .files import read_source
-from .optional import import_opencv
 from .pixel_values import to_uint8
 from .typing import ArrayLike, ImageLike, PathLike, PixelArray, Readable
 

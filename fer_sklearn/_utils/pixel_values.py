@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .optional import import_opencv
+from .compat import import_opencv
 from .typing import ArrayLike, PixelArray
 from .validation import check_choice
 

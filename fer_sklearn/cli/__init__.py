@@ -1,8 +1,9 @@
 """The command line: ``fer-sklearn predict | video | webcam | train | evaluate | …``.
 
-Each command is a file with ``add_parser``, which describes its options, and ``run``. Results go to
-stdout, everything else to stderr. The files import nothing heavy before their command runs, so
-that ``--help`` is fast.
+Each file has ``add_parser``, which describes the options of its command, and ``run``; a second
+command of the same kind has ``add_NAME_parser`` and ``run_NAME`` beside them. Results go to stdout,
+everything else to stderr. The files import nothing heavy before their command runs, so that
+``--help`` is fast.
 """
 
 import argparse
@@ -14,14 +15,12 @@ from collections.abc import Sequence
 
 from .. import __version__
 from . import (
-    _benchmark,
     _evaluate,
     _export,
     _info,
     _predict,
     _serve,
     _train,
-    _tune,
     _video,
     _webcam,
 )
@@ -113,23 +112,23 @@ def _make_parser():
     parser.add_argument("--version", "-V", action="version", version=f"fer-sklearn {__version__}")
     width = shutil.get_terminal_size().columns - 2
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
-    modules = (
-        _predict,
-        _video,
-        _webcam,
-        _train,
-        _evaluate,
-        _export,
-        _tune,
-        _benchmark,
-        _info,
-        _serve,
+    add_parsers = (
+        _predict.add_parser,
+        _video.add_parser,
+        _webcam.add_parser,
+        _train.add_parser,
+        _evaluate.add_parser,
+        _export.add_parser,
+        _train.add_tune_parser,
+        _evaluate.add_benchmark_parser,
+        _info.add_parser,
+        _serve.add_parser,
     )
-    for module in modules:
-        command = module.add_parser(commands)
+    for add_parser in add_parsers:
+        command = add_parser(commands)
         # Examples are printed as they are, so descriptions have to be wrapped here.
         command.formatter_class = argparse.RawDescriptionHelpFormatter
-        command.description = textwrap.fill(command.description, width)
+        command.description = textwrap.fill(command.description or "", width)
         command.add_argument(
             "--debug", action="store_true", help="show the traceback of an error, and all logs"
         )

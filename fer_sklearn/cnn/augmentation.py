@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .._utils.optional import import_opencv
+from .._utils.compat import import_opencv
 from .._utils.typing import FloatArray, PixelArray
 from .._utils.validation import check_known_keys, check_unit_fraction
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .._utils.optional import import_optional
+from .._utils.compat import import_optional
 from .._utils.typing import PathLike
 from .._utils.validation import suggestion
 from ..exceptions import DatasetFormatError, ImageReadError

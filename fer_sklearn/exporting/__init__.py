@@ -2,6 +2,6 @@
 
 from ._export import export
 from ._formats import to_litert
-from ._node import run_tfjs
+from ._web import run_tfjs
 
 __all__ = ["export", "run_tfjs", "to_litert"]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .._utils.files import atomic_replace_dir
-from .._utils.typing import Estimator, ImagesLike, NDArray, PathLike, Size
+from .._utils.files import atomic_replace_dir, write_json
+from .._utils.typing import Estimator, FloatArray, ImagesLike, NDArray, PathLike, Size
 from .._utils.validation import check_choice, check_pair
 from ..cnn._network import load_keras
+from ..datasets import make_faces
+from ..exceptions import ExportError
 from ..inference import metadata_path
-from ._check import check_file_size, check_outputs, make_probe_batch
+from ..preprocessing import resize_gray
 from ._formats import FORMATS, LITERT_PRECISIONS, ExportRequest, Precision
-from ._metadata import describe, describe_files, write_json
 
 if TYPE_CHECKING:
     from ._graph import PipelineParts
@@ -28,6 +30,13 @@ _MIN_IMAGES = 64
 _MAX_COMPARED = 512
 # One image in four verifies an int8 export; the others calibrate it.
 _HELD_OUT_STEP = 4
+# Synthetic faces to compare, if none are given.
+_N_FACES = 64
+# Largest difference in probability allowed for float32 formats, which round in another order.
+_TOLERANCE = 1e-4
+_BYTES_PER_WEIGHT = {"float32": 4, "float16": 2, "dynamic_int8": 1, "int8": 1}
+# Scales of red, green and blue in synthetic faces, so that a graph which swaps channels is noticed.
+_TINT = np.array([1.0, 0.8, 0.55])
 
 
 def export(
@@ -139,7 +148,7 @@ def export(
     (['angry', 'disgust', 'fear'], True)
     """
     load_keras()
-    from ._graph import serving_model, take_apart
+    from ._graph import describe, serving_model, take_apart
 
     format_name = _resolve_format(format, path)
     _check_parameters(
@@ -160,11 +169,13 @@ def export(
     metadata = describe(
         parts, model, format=format_name, precision=precision, accuracy=accuracy, license=license
     )
-    batches = [make_probe_batch(parts, representative_data, size=size, channels=channels)]
+    batches = [_make_probe_batch(parts, representative_data, size=size, channels=channels)]
     if form.takes_any_size and parts.takes_faces:
         # Faces that the graph has to scale down are compared too.
         double = (2 * size[0], 2 * size[1])
-        batches.append(make_probe_batch(parts, representative_data, size=double, channels=channels))
+        batches.append(
+            _make_probe_batch(parts, representative_data, size=double, channels=channels)
+        )
     positions = np.arange(len(batches[0][1]))
     is_calibration = positions % _HELD_OUT_STEP > 0
     compared = positions[~is_calibration] if precision == "int8" else positions
@@ -176,12 +187,12 @@ def export(
         network = written / form.network
         files = [file for file in network.rglob("*") if file.is_file()] or [network]
         root = written if form.suffix is None else written.parent
-        metadata["files"] = describe_files(root, files)
+        metadata["files"] = _describe_files(root, files)
         n_bytes = sum(file["bytes"] for file in metadata["files"].values())
-        check_file_size(n_bytes, parts.classifier.n_parameters_, precision)
+        _check_file_size(n_bytes, parts.classifier.n_parameters_, precision)
         for for_model, for_graph in reversed(batches):  # the metadata describes the first batch
             found, runtime = form.run(network, for_graph[compared], metadata)
-            agreement = check_outputs(
+            agreement = _check_outputs(
                 parts.predict_proba(for_model[compared]),
                 found,
                 exact=precision == "float32",
@@ -333,3 +344,116 @@ def _check_parameters(
         )
     if problems:
         raise ValueError(" ".join(problems))
+
+
+def _make_probe_batch(
+    parts: PipelineParts, images: ImagesLike | None, *, size: tuple[int, int], channels: int
+) -> tuple[NDArray, FloatArray]:
+    """Return the faces to compare: as input of the model, and as input of the exported graph.
+
+    Parameters
+    ----------
+    parts : PipelineParts
+    images : batch of photos or None
+        If None, 64 synthetic faces.
+    size : (int, int)
+        Height and width of the graph's input.
+    channels : {1, 3}
+
+    Returns
+    -------
+    for_model : ndarray
+        Input of ``parts.predict_proba``.
+    for_graph : ndarray of shape (n, height, width, channels), float32
+    """
+    synthetic = images is None
+    if synthetic:
+        images = make_faces(_N_FACES, size=max(size), random_state=0).images
+    grays = resize_gray(images, size)
+    if not parts.takes_faces:
+        low, high = parts.classifier.pixel_range_
+        pixels = (low + grays / np.float32(255) * (high - low)).astype(np.float32)
+        return pixels, pixels[..., None]
+    if channels == 1:
+        return grays, grays[..., None].astype(np.float32)
+    faces = np.repeat(grays[..., None], 3, axis=-1)
+    if synthetic:
+        faces = np.rint(faces * _TINT).astype(np.uint8)
+    return faces, faces.astype(np.float32)
+
+
+def _check_outputs(
+    expected: FloatArray, found: FloatArray, *, exact: bool, min_label_agreement: float
+) -> dict[str, int | float]:
+    """Compare the output of an exported file with that of the model.
+
+    Parameters
+    ----------
+    expected, found : ndarray of shape (n, n_classes)
+        Probabilities from the model and from the exported file.
+    exact : bool
+        Whether probabilities must agree to 1e-4, or only the predicted labels.
+    min_label_agreement : float
+        Minimum fraction of equal labels if `exact` is False.
+
+    Returns
+    -------
+    dict
+        ``faces``, ``largest_difference`` and ``label_agreement``.
+
+    Raises
+    ------
+    ExportError
+        If the outputs do not agree.
+    """
+    if found.shape != expected.shape:
+        raise ExportError(
+            f"The exported model returned an output of shape {found.shape}; expected "
+            f"{expected.shape}. Nothing was written. Please report this as a bug."
+        )
+    if not np.isfinite(found).all():
+        raise ExportError(
+            "The exported model returned NaN or infinity, as a file without its weights does. "
+            "Nothing was written. Please report this as a bug."
+        )
+    difference = float(np.abs(found - expected).max())
+    agreement = float((found.argmax(axis=1) == expected.argmax(axis=1)).mean())
+    if exact and difference > _TOLERANCE:
+        raise ExportError(
+            f"The exported model differs from the original by {difference:.2g} in probability on "
+            f"{len(expected)} faces; expected at most {_TOLERANCE:g}. Nothing was written. Check "
+            f"whether a layer of the network behaves differently outside Keras."
+        )
+    if not exact and agreement < min_label_agreement:
+        raise ExportError(
+            f"The quantised model predicts the same label as the original for {agreement:.1%} of "
+            f"{len(expected)} faces; min_label_agreement={min_label_agreement:g}. Nothing was "
+            f"written. Pass more representative_data, such as a few hundred training images, "
+            f"choose another precision, or lower min_label_agreement."
+        )
+    return {
+        "faces": len(expected),
+        "largest_difference": difference,
+        "label_agreement": agreement,
+    }
+
+
+def _check_file_size(n_bytes: int, n_parameters: int, precision: str) -> None:
+    """Raise ExportError if a file is too small to contain the network's weights."""
+    minimum = n_parameters * _BYTES_PER_WEIGHT[precision] // 2
+    if n_bytes < minimum:
+        raise ExportError(
+            f"The exported file has {n_bytes:,} bytes; {n_parameters:,} weights as {precision} "
+            f"need at least {minimum:,}. Nothing was written. Please report this as a bug."
+        )
+
+
+def _describe_files(folder: Path, paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Return the size and checksum of each file, by its path relative to `folder`."""
+    return {
+        path.relative_to(folder).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in sorted(paths)
+    }

@@ -11,13 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from .._utils.optional import import_optional
+from .._utils.compat import import_optional
 from .._utils.typing import FloatArray
 from ..exceptions import MissingExtraError
 from ..inference import LiteRTNetwork, ONNXNetwork, is_litert_installed
-from ._node import MissingNodeError, run_tfjs
 from ._tfjs import read_back, write_tfjs
-from ._web import check_requirements, write_web
+from ._web import MissingNodeError, check_requirements, run_tfjs, write_web
 
 if TYPE_CHECKING:
     import keras

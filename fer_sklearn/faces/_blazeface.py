@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.compat import import_opencv
 from .._utils.litert import LiteRTNetwork
-from .._utils.optional import import_opencv
 from .._utils.typing import BoolArray, FloatArray, IntArray, PixelArray
 from ..exceptions import MissingExtraError
 from ._crop import Placement, sample

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._utils.optional import import_opencv
+from .._utils.compat import import_opencv
 from .._utils.typing import ArrayLike, FloatArray, PixelArray
 from .._utils.validation import check_choice
 from ..images import to_gray

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from .._utils.optional import import_opencv
+from .._utils.compat import import_opencv
 from .._utils.typing import ArrayLike, FloatArray, IntArray, PixelArray
 from ..images import resize, subsample, to_gray
 

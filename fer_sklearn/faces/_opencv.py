@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.compat import import_opencv
 from .._utils.files import data_home, is_terminal
-from .._utils.optional import import_opencv
 from .._utils.typing import FloatArray, PathLike, PixelArray
 from ..exceptions import MissingExtraError
 from ..images import resize, to_gray

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from .._utils.optional import import_opencv
+from .._utils.compat import import_opencv
 from .._utils.tables import html_page, row_columns, text_table
 from .._utils.typing import (
     ArrayLike,

@@ -13,8 +13,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
+from .._utils.compat import import_optional
 from .._utils.files import atomic_write, check_writable, locked
-from .._utils.optional import import_optional
 from .._utils.tables import Column, rounded
 from .._utils.typing import PathLike
 from ._sources import PhotoSource

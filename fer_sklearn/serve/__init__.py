@@ -3,7 +3,7 @@
 Needs ``pip install 'fer_sklearn[serve]'``.
 """
 
-from .._utils.optional import import_optional
+from .._utils.compat import import_optional
 
 for _module in ("fastapi", "python_multipart", "prometheus_client"):
     import_optional(_module, extra="serve", purpose="The service")

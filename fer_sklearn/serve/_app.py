@@ -25,8 +25,16 @@ from ..face_reader import FaceReader, as_face_reader
 from ..faces._detect import Detector
 from ..photos import PhotoResult
 from ._batching import QueueFullError, Recognizer
-from ._bodies import Bodies, Limits, refusal
-from ._openapi import DESCRIPTION, TAGS, add_examples, describe_faces, describe_probabilities
+from ._bodies import (
+    DESCRIPTION,
+    TAGS,
+    Bodies,
+    Limits,
+    add_examples,
+    describe_faces,
+    describe_probabilities,
+    refusal,
+)
 from ._operation import Metrics
 
 __all__ = ["TOKEN_VARIABLE", "create_app", "read_token"]

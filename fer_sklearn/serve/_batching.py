@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.compat import import_opencv
 from .._utils.image_files import PixelLimitError
-from .._utils.optional import import_opencv
 from ..face_reader import ReadsFaces
 from ..images import read_image
 from ..photos import PhotoResult, PhotoSource

@@ -17,7 +17,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from .._utils.optional import import_optional
+from .._utils.compat import import_optional
 from ..photos import PhotoResult
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.compat import import_opencv
 from .._utils.files import atomic_write, check_writable
-from .._utils.optional import import_opencv
 from .._utils.tables import VIDEO_COLUMNS, rounded, row_columns, text_table
 from .._utils.typing import PathLike, PixelArray
 from ..images import resize

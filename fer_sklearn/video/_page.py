@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from .._utils.optional import import_opencv
+from .._utils.compat import import_opencv
 from .._utils.tables import to_json_value
 from .._utils.typing import PixelArray
 from ..emotions import label_colors

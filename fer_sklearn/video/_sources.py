@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._utils.optional import import_opencv
+from .._utils.compat import import_opencv
 from .._utils.typing import PixelArray
 from ..exceptions import CameraWarning, VideoReadError
 from ._capture import (

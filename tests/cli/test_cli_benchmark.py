@@ -5,12 +5,12 @@ import re
 
 from running import csv_rows, run, usage_error
 
-from fer_sklearn.cli import _benchmark
+from fer_sklearn.cli import _evaluate
 
 
 def test_benchmark_without_data_says_that_it_is_synthetic(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(_benchmark, "_N_TRAIN", 70)
-    monkeypatch.setattr(_benchmark, "_N_TEST", 35)
+    monkeypatch.setattr(_evaluate, "_N_TRAIN", 70)
+    monkeypatch.setattr(_evaluate, "_N_TEST", 35)
     assert run("benchmark", "--epochs", "1", "--output", tmp_path / "out") == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[0] == "35 test images, 95 % intervals"
@@ -25,13 +25,13 @@ def test_benchmark_without_data_says_that_it_is_synthetic(tmp_path, capsys, monk
 
 
 def test_benchmark_on_data(photos, capsys, monkeypatch):
-    models = _benchmark._models
+    models = _evaluate._both_models
 
     def only_small(args):
         args.data = None
         return models(args)
 
-    monkeypatch.setattr(_benchmark, "_models", only_small)
+    monkeypatch.setattr(_evaluate, "_both_models", only_small)
     options = ["--epochs", "1", "--limit", "35", "--format", "csv"]
     assert run("benchmark", "--data", photos, *options) == 0
     out, err = capsys.readouterr()

@@ -28,7 +28,7 @@ def shown(text):
 @pytest.fixture
 def no_node(monkeypatch):
     """Hide Node.js, so that a test needs neither it nor a network connection."""
-    from fer_sklearn.exporting._node import MissingNodeError
+    from fer_sklearn.exporting._web import MissingNodeError
 
     def run_tfjs(folder, images):
         raise MissingNodeError("no Node.js")
@@ -43,7 +43,7 @@ def failing_check(monkeypatch):
     def check_outputs(*args, **options):
         raise ExportError("The exported file differs.")
 
-    monkeypatch.setattr("fer_sklearn.exporting._export.check_outputs", check_outputs)
+    monkeypatch.setattr("fer_sklearn.exporting._export._check_outputs", check_outputs)
 
 
 def test_export_writes_a_file_and_prints_how_it_was_verified(cnn, faces, tmp_path, capsys):

@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from fer_sklearn import weights
 from fer_sklearn.cli import _make_parser
 from fer_sklearn.cli._models import ARCHITECTURES, SHIPPED
 from fer_sklearn.cli._output import quiet_start_up
-from fer_sklearn.cli._tune import SCORES
+from fer_sklearn.cli._train import SCORES
 from fer_sklearn.cnn.architectures import ARCHITECTURES as ALL_ARCHITECTURES
 from fer_sklearn.evaluation import SCORING
 from fer_sklearn.images import write_image
@@ -115,9 +114,11 @@ def test_names_that_the_output_cannot_encode_are_escaped(tmp_path, encoding):
 
 def _examples():
     """Yield the examples in the help of the program and of every command."""
-    modules = ["fer_sklearn.cli", *(f"fer_sklearn.cli._{command}" for command in COMMANDS)]
-    for module in modules:
-        for line in import_module(module)._EXAMPLES.replace("\\\n", " ").splitlines():
+    program = _make_parser()
+    (commands,) = program._subparsers._group_actions
+    assert set(COMMANDS) <= set(commands.choices)
+    for parser in (program, *commands.choices.values()):
+        for line in parser.epilog.replace("\\\n", " ").splitlines():
             if line.startswith("  fer-sklearn "):
                 yield re.sub(r"( {3,}| [>|] ).*", "", line.strip())
 

@@ -7,7 +7,7 @@ import pytest
 from running import csv_rows, run, usage_error
 
 from fer_sklearn import load
-from fer_sklearn.cli._tune import SCORES, parse_grid
+from fer_sklearn.cli._train import SCORES, parse_grid
 from fer_sklearn.persistence import read_card
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import fer_sklearn
 from fer_sklearn.exporting import run_tfjs
-from fer_sklearn.exporting._node import MissingNodeError, find_node, find_npm, install_packages
+from fer_sklearn.exporting._web import MissingNodeError, find_node, find_npm, install_packages
 
 WEB = Path(fer_sklearn.__file__).parent / "exporting" / "web"
 needs_sh = pytest.mark.skipif(os.name == "nt", reason="the stand-ins for npm are shell scripts")
@@ -76,7 +76,7 @@ def test_failed_installation_leaves_nothing_behind(home, on_path):
 @needs_sh
 def test_npm_has_a_time_limit(home, on_path, monkeypatch):
     on_path(node="", npm="PATH=/bin exec sleep 60")
-    monkeypatch.setattr("fer_sklearn.exporting._node._INSTALL_TIME_LIMIT", 0.5)
+    monkeypatch.setattr("fer_sklearn.exporting._web._INSTALL_TIME_LIMIT", 0.5)
     with pytest.raises(MissingNodeError, match=r"did not finish within 0\.5 seconds"):
         install_packages()
     assert list(home.iterdir()) == []

@@ -12,8 +12,8 @@ from tfjs_cases import CASES
 
 from fer_sklearn import load_pretrained
 from fer_sklearn.cnn.architectures import ARCHITECTURES, build_model
-from fer_sklearn.exporting._node import MissingNodeError, find_node, install_packages, run_tfjs
 from fer_sklearn.exporting._tfjs import OPERATIONS, freeze, read_back, write_tfjs
+from fer_sklearn.exporting._web import MissingNodeError, find_node, install_packages, run_tfjs
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +297,7 @@ def test_truncated_file_is_refused(folder, packages):
 
 def test_running_has_a_time_limit(folder, packages, monkeypatch):
     write_tfjs(_plain(), folder)
-    monkeypatch.setattr("fer_sklearn.exporting._node._RUN_TIME_LIMIT", 0.01)
+    monkeypatch.setattr("fer_sklearn.exporting._web._RUN_TIME_LIMIT", 0.01)
     with pytest.raises(RuntimeError, match=r"did not finish 1 images within 0\.01 seconds"):
         run_tfjs(folder, _images(1, 12, 12, 1))
 

@@ -34,7 +34,7 @@ from fer_sklearn import (
     predict_photos,
 )
 from fer_sklearn.exporting import _web
-from fer_sklearn.exporting._node import MissingNodeError, install_packages
+from fer_sklearn.exporting._web import MissingNodeError, install_packages
 from fer_sklearn.faces import _blazeface, _crop
 from fer_sklearn.faces._crop import face_quality
 
@@ -65,8 +65,7 @@ def pretrained():
 @pytest.fixture(scope="module")
 def model(pretrained):
     """The exported network, and its metadata."""
-    from fer_sklearn.exporting._graph import serving_model, take_apart
-    from fer_sklearn.exporting._metadata import describe
+    from fer_sklearn.exporting._graph import describe, serving_model, take_apart
 
     parts = take_apart(pretrained)
     network = serving_model(parts)
