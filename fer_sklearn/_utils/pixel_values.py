@@ -418,7 +418,7 @@ def empty_pixels(shape: Sequence[int], dtype: Any = np.uint8) -> PixelArray:
     Returns
     -------
     ndarray or numpy.memmap
-        A ``memmap`` if it takes more than :func:`max_memory`. Its file, in the system's folder for
+        A ``memmap`` if it takes more than ``max_memory()``. Its file, in the system's folder for
         temporary files, is deleted with the array. Processes of joblib map the same file.
 
     Raises
@@ -453,7 +453,7 @@ def _remove(path, process):
 
 
 def take_rows(array: PixelArray, rows: PixelArray) -> PixelArray:
-    """Return rows of an array as a copy: a ``memmap`` if it takes more than :func:`max_memory`."""
+    """Return rows of an array as a copy: a ``memmap`` if it takes more than ``max_memory()``."""
     if not isinstance(array, np.memmap) or len(rows) * array[:1].nbytes <= max_memory():
         return np.asarray(array)[rows]
     taken = empty_pixels((len(rows), *array.shape[1:]), array.dtype)
@@ -471,7 +471,7 @@ def _parts(array):
 class PixelStack:
     """Images that come one by one, and end as one array.
 
-    Those of one size that would take more than :func:`max_memory` move to a file as they come.
+    Those of one size that would take more than ``max_memory()`` move to a file as they come.
     """
 
     def __init__(self) -> None:

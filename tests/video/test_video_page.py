@@ -172,22 +172,31 @@ def test_the_status_comes_as_events_with_colours(page):
         assert _next_status(events) == {"seconds": 13.0, **own, "colors": {}}
 
 
-def _next_table(events):
-    assert events.readline() == b"event: table\n"
-    return _next_status(events)
+def _next_events(events):
+    """Return the next status and the next table, which come in any order."""
+    status = table = None
+    while status is None or table is None:
+        line = events.readline()
+        if line == b"event: table\n":
+            table = _next_status(events)
+        else:
+            status = json.loads(line.removeprefix(b"data: "))
+            assert events.readline() == b"\n"
+    return status, table
 
 
 def test_a_table_is_sent_when_it_changes(page):
     rows = [{"face": 0, "emotion": "happy", "mean_happy": np.nan}]
     page.update({"seconds": 1.0, "table": rows})
     with _open(page, "events") as events:
-        assert "table" not in _next_status(events)
-        assert _next_table(events) == [{"face": 0, "emotion": "happy", "mean_happy": None}]
+        status, table = _next_events(events)
+        assert "table" not in status
+        assert table == [{"face": 0, "emotion": "happy", "mean_happy": None}]
         page.update({"seconds": 2.0})
         assert _next_status(events)["seconds"] == 2.0
         page.update({"seconds": 3.0, "table": []})
-        assert _next_status(events)["seconds"] == 3.0
-        assert _next_table(events) == []
+        status, table = _next_events(events)
+        assert (status["seconds"], table) == (3.0, [])
 
 
 def test_the_last_table_is_sent_before_the_end(page):
