@@ -13,7 +13,7 @@ from ._utils.pixel_values import normalize_pixels
 from ._utils.typing import Estimator, FloatArray, LabelArray, PixelArray
 from ._utils.validation import check_pair
 from .faces import Faces
-from .faces._crop import crop_faces
+from .faces._crop import crop_faces, face_quality
 from .faces._detect import Detector, detect_in_pixels, is_boxes, refind_of, resolve_detector
 from .images import resize, to_gray
 from .weights import LABEL_SETS, WeightsNetwork, split_name
@@ -130,6 +130,28 @@ class FaceReader:
             With the size to which the estimator scales faces.
         """
         return crop_faces(image, faces, self._cropping.size, self._cropping.framing)
+
+    def quality(self, image: PixelArray, faces: Faces, crops: Sequence[PixelArray]) -> FloatArray:
+        """Tell how well each face can be seen.
+
+        The quality is the product of five parts, each 1 if nothing is wanting: the side of the
+        crop in pixels of the photo over 48, its sharpness over that of a clear image of FER2013,
+        the fraction of it that is inside the photo, how frontal the face is by its key points,
+        and the score of the detector.
+
+        Parameters
+        ----------
+        image : ndarray of shape (h, w) or (h, w, 3), uint8
+        faces : Faces
+        crops : list of ndarray of shape (height, width) or (height, width, 3), uint8
+            What `crop` returned for them.
+
+        Returns
+        -------
+        ndarray of shape (n_faces,), float64
+            In [0, 1].
+        """
+        return face_quality(image.shape, faces, crops, self._cropping.framing)
 
     def predict(self, crops: Sequence[PixelArray]) -> tuple[LabelArray, FloatArray]:
         """Predict the emotion of each cropped face.

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 __all__ = [
-    "FACE_COLUMNS",
     "PHOTO_COLUMNS",
     "VIDEO_COLUMNS",
     "Column",
@@ -54,17 +53,16 @@ class Column(NamedTuple):
     digits: int | None = None
 
 
-#: The columns of one face, in photos and videos alike, before those of the probabilities.
-FACE_COLUMNS = {
+_FACE = {
     "face": Column(int),
     **dict.fromkeys(("left", "top", "width", "height"), Column(float, 2)),
     "score": Column(float, 4),
-    "emotion": Column(str),
 }
-#: The columns of a face in a photo. After the probabilities follows ``status``.
-PHOTO_COLUMNS = {"source": Column(str), **FACE_COLUMNS}
-#: The columns of a face in a video.
-VIDEO_COLUMNS = {"frame": Column(int), "seconds": Column(float, 3), **FACE_COLUMNS}
+_EMOTION = {"emotion": Column(str)}
+#: The columns of a face in a photo, before the probabilities. After them follows ``status``.
+PHOTO_COLUMNS = {"source": Column(str), **_FACE, "quality": Column(float, 4), **_EMOTION}
+#: The columns of a face in a video, before the probabilities.
+VIDEO_COLUMNS = {"frame": Column(int), "seconds": Column(float, 3), **_FACE, **_EMOTION}
 
 # More digits than these are noise, and would triple the size of a file.
 _PROBABILITY = Column(float, 6)

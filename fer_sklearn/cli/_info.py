@@ -25,6 +25,8 @@ examples:
   fer-sklearn info hog.fer        a model file, with its model card
   fer-sklearn info hog.fer --format markdown > README.md
                                   the card as a page that Hugging Face reads
+  fer-sklearn info --fetch-yunet
+                                  download the network of --detector yunet
 """
 
 
@@ -45,12 +47,21 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         default="table",
         help="how to print the result (default: table); markdown is for model cards",
     )
+    parser.add_argument(
+        "--fetch-yunet",
+        action="store_true",
+        help="download YuNet's file, 0.2 MB, which --detector yunet needs",
+    )
     parser.set_defaults(run=run)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a table of names and values."""
+    if args.fetch_yunet:
+        from ..faces import fetch_yunet
+
+        note(f"YuNet's file is {fetch_yunet()}.")
     if args.format == "markdown":
         if args.model is None:
             args.parser.error("--format markdown: only with MODEL, whose model card it prints")

@@ -503,8 +503,9 @@ def _yunet(model):
         return _load_yunet(path, model is None, found.st_mtime_ns, found.st_size)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"There is no YuNet model {str(path)!r}. Call fer_sklearn.fetch_yunet(), which "
-            f"downloads it once (0.2 MB), or pass YuNetDetector(model=...) the path of a copy."
+            f"There is no YuNet model {str(path)!r}. Call fer_sklearn.fetch_yunet() or run "
+            f"`fer-sklearn info --fetch-yunet`, which downloads it once (0.2 MB), or pass "
+            f"YuNetDetector(model=...) the path of a copy."
         ) from None
 
 

@@ -123,6 +123,8 @@ def predict_photos(
         - face : index of the face in the photo, from 0
         - left, top, width, height : bounding box in pixels of the photo
         - score : detection score, higher is more confident; missing if the detector has none
+        - quality : how well the face can be seen, in [0, 1]: large, sharp, frontal, inside the
+          photo and certainly found; missing where an estimator of your own tells none
         - emotion : the most probable label
         - one column per label, such as ``angry`` to ``surprise``: its probability, in [0, 1];
           missing if the estimator has none
@@ -131,8 +133,8 @@ def predict_photos(
         A photo in which no face is detected gets a single row with no emotion. So does a photo
         that cannot be read, a file that is missing and a folder without photos.
 
-        With `output`, the same rows are in the file, with boxes rounded to 2 digits, scores to
-        4 and probabilities to 6, and a summary is returned: the number of ``photos``,
+        With `output`, the same rows are in the file, with boxes rounded to 2 digits, scores and
+        qualities to 4 and probabilities to 6, and a summary is returned: the number of ``photos``,
         ``faces``, photos with ``no_face``, ``unreadable`` photos, ``n_resumed`` photos that an
         earlier call had written, and ``seconds``.
 
@@ -508,7 +510,8 @@ class AnnotatedFolder:
         path = self._path(result.source)
         path.parent.mkdir(parents=True, exist_ok=True)
         faces = result.boxes, result.labels, result.y_proba, result.classes
-        write_image(path, draw_faces(result.photo, *faces, min_side=_MIN_SIDE))
+        titles = [f"face {number}" for number in range(len(result.labels))]
+        write_image(path, draw_faces(result.photo, *faces, titles=titles, min_side=_MIN_SIDE))
 
     def _reserved(self):
         for item in self._images:

@@ -183,6 +183,7 @@ class RecognizedFaces(list[RecognizedFace]):
             found.labels,
             found.y_proba,
             found.classes,
+            titles=[f"face {number}" for number in range(len(self))],
             min_side=_MIN_SIDE,
         )
         file = io.BytesIO()
@@ -263,6 +264,7 @@ class PhotoResult:
         numbers = {
             **dict(zip(_BOX, self.boxes[face], strict=True)),
             "score": self.scores[face],
+            "quality": self.quality[face],
             **dict(zip(self.classes, self.y_proba[face], strict=True)),
         }
         known = {name: float(value) for name, value in numbers.items() if not np.isnan(value)}

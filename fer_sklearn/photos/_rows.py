@@ -364,7 +364,7 @@ def _alike(old, new):
     if any(old[name] != new[name] for name in ("source", "face", "status")):
         return False
     numbers = [name for name, value in new.items() if isinstance(value, float)]
-    boxes = ("left", "top", "width", "height", "score")
+    boxes = ("left", "top", "width", "height", "score", "quality")
     return all(
         old[name] is not None and abs(old[name] - new[name]) <= (1 if name in boxes else _NOISE)
         for name in numbers

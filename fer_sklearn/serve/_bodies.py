@@ -53,9 +53,10 @@ TAGS = [
 
 _FACE = {
     **{"source": "team.jpg", "face": 0},
-    **{"left": 168.24, "top": 60.03, "width": 112.61, "height": 112.61, "score": 0.94},
+    **{"left": 168.24, "top": 60.03, "width": 112.61, "height": 112.61},
+    **{"score": 0.94, "quality": 0.87},
 }
-_NONE = {"left": None, "top": None, "width": None, "height": None, "score": None}
+_NONE = dict.fromkeys(("left", "top", "width", "height", "score", "quality"))
 _REFUSALS = {
     400: "The body is no valid form or JSON, or has no photo.",
     401: "The token is wrong or missing, where one is needed.",
@@ -305,7 +306,7 @@ def add_examples(described: dict[str, Any], classes: Sequence[str]) -> None:
     nothing = {"source": "sea.jpg", "face": None} | _NONE | {"emotion": None}
     nothing |= dict.fromkeys(classes) | {"status": "no face"}
     damaged = nothing | {"source": "notes.txt", "status": "unreadable: not an image …"}
-    whole = {"left": 0.0, "top": 0.0, "width": 48.0, "height": 48.0, "score": None}
+    whole = _NONE | {"left": 0.0, "top": 0.0, "width": 48.0, "height": 48.0}
     for path, example in (
         ("/v1/faces", [[found], [nothing], [damaged]]),
         ("/v1/probabilities", [found | {"source": "face.png"} | whole]),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fer_sklearn._utils.tables import (
-    FACE_COLUMNS,
+    VIDEO_COLUMNS,
     rounded,
     row_columns,
     text_table,
@@ -17,9 +17,10 @@ from fer_sklearn._utils.tables import (
 
 def test_rows_of_photos_and_videos_share_the_columns_of_faces():
     photo, video = row_columns(["happy", "sad"]), row_columns(["happy", "sad"], video=True)
-    face = [*FACE_COLUMNS, "happy", "sad"]
-    assert list(photo) == ["source", *face, "status"]
+    face = [*list(VIDEO_COLUMNS)[2:], "happy", "sad"]
     assert list(video) == ["frame", "seconds", *face]
+    score = face.index("score") + 1
+    assert list(photo) == ["source", *face[:score], "quality", *face[score:], "status"]
     assert {name: photo[name] for name in face} == {name: video[name] for name in face}
 
 

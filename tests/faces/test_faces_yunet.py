@@ -17,6 +17,7 @@ import pytest
 from numpy.testing import assert_allclose
 from skimage.data import astronaut
 
+from fer_sklearn.cli import main
 from fer_sklearn.faces import FaceCropper, YuNetDetector, _opencv, detect_faces, fetch_yunet
 from fer_sklearn.faces._faces import per_thread
 
@@ -93,6 +94,12 @@ def test_rows_become_faces(network, published):
     # The network reports the corners of the mouth.
     known = [[33, 30], [17, 31], [25, 40], [25, 50]]
     assert_allclose(faces.keypoints, [[*known, [np.nan, np.nan], [np.nan, np.nan]]])
+
+
+def test_the_command_line_fetches_the_network(network, published, capsys):
+    assert main(["info", "--fetch-yunet"]) == 0
+    assert "yunet_2023mar.onnx" in capsys.readouterr().err
+    assert len(detect_faces(np.zeros((300, 400, 3), np.uint8), "yunet")) == 1
 
 
 def test_no_rows_are_no_faces(network, published):

@@ -5,7 +5,8 @@ import threading
 import numpy as np
 
 CLASSES = ["happy", "sad"]
-COLUMNS = ["source", "face", "left", "top", "width", "height", "score", "emotion", *CLASSES]
+COLUMNS = ["source", "face", "left", "top", "width", "height", "score"]
+COLUMNS += ["quality", "emotion", *CLASSES]
 COLUMNS += ["status"]
 
 

@@ -28,6 +28,7 @@ def test_the_faces_are_those_of_predict_photos():
     assert len(faces) == len(table) == 1
     for face, (_, row) in zip(faces, table.iterrows(), strict=True):
         assert (face.emotion, face.score) == (row["emotion"], row["score"])
+        assert 0.5 < face.quality == row["quality"] <= 1
         assert face.box == tuple(row[["left", "top", "width", "height"]])
         assert face.probabilities == {name: row[name] for name in face.probabilities}
         assert face.probability == max(face.probabilities.values())
