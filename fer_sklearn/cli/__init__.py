@@ -22,7 +22,6 @@ from . import (
     _serve,
     _train,
     _video,
-    _webcam,
 )
 from ._output import CommandError, one_line, quiet_start_up, safe_streams, warnings_as_lines
 
@@ -115,7 +114,7 @@ def _make_parser():
     add_parsers = (
         _predict.add_parser,
         _video.add_parser,
-        _webcam.add_parser,
+        _video.add_webcam_parser,
         _train.add_parser,
         _evaluate.add_parser,
         _export.add_parser,

@@ -1,4 +1,4 @@
-"""``fer-sklearn video``, and the options and the run that ``webcam`` shares with it."""
+"""``fer-sklearn video`` and ``fer-sklearn webcam``: emotions in a video or from a camera."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ._models import (
 )
 from ._output import CommandError, add_format, check_output, emit, note, progress, render
 
-__all__ = ["StopSignals", "add_parser", "add_video_options", "analyze", "run"]
+__all__ = ["StopSignals", "add_parser", "add_webcam_parser", "run", "run_webcam"]
 
 _FORMATS = ("table", "csv", "json")
 _QUIET = "-8"
-_EXAMPLES = """\
+_VIDEO_EXAMPLES = """\
 examples:
   fer-sklearn video holiday.mp4
   fer-sklearn video holiday.mp4 --output holiday.csv --plot holiday.png
@@ -37,6 +37,19 @@ mean probabilities; --faces writes it to a file.
 Press Ctrl-C to stop early; results so far are kept and summarised (exit code
 130). A truncated video gives exit code 1.
 """
+_WEBCAM_EXAMPLES = """\
+examples:
+  fer-sklearn webcam
+  fer-sklearn webcam 1
+  fer-sklearn webcam rtsp://camera.local/stream --headless --output today.csv
+  fer-sklearn webcam --duration 60 --annotate me.mp4 --plot me.png
+
+Open the address that is printed to watch the annotated frames in your browser;
+only this computer can open it. Frames that arrive while one is processed are
+dropped, so the display never lags. Press Ctrl-C to stop: all files are
+completed and a summary is printed (exit code 0). If the camera goes away and
+does not come back, the exit code is 1.
+"""
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -45,27 +58,68 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "video",
         help="recognise the emotions in a video",
         description="Recognise the emotions in a video, frame by frame, and summarise them.",
-        epilog=_EXAMPLES,
+        epilog=_VIDEO_EXAMPLES,
     )
     parser.add_argument(
         "video", metavar="FILE", help="a video that OpenCV can read: MP4, MOV, AVI, MKV, WebM, …"
     )
-    add_video_options(parser, show="headless")
+    _add_options(parser, show="headless")
     parser.set_defaults(run=run)
+    return parser
+
+
+def add_webcam_parser(commands: Any) -> argparse.ArgumentParser:
+    """Describe the command for cameras."""
+    parser = commands.add_parser(
+        "webcam",
+        help="show live emotions from your webcam in the browser",
+        description="Recognise emotions in the images of a camera or stream, until you stop it.",
+        epilog=_WEBCAM_EXAMPLES,
+    )
+    parser.add_argument(
+        "camera",
+        metavar="CAMERA",
+        nargs="?",
+        default="0",
+        help="number of a camera, or address of a stream (default: 0, the first camera)",
+    )
+    _add_options(parser, show="browser")
+    parser.add_argument(
+        "--reconnect",
+        type=seconds,
+        default=60.0,
+        metavar="S",
+        help="try for S seconds to reconnect to a camera that is lost (default: 60)",
+    )
+    parser.set_defaults(run=run_webcam)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Analyse a video; if a signal stops it, return 128 plus the number of the signal."""
     with StopSignals() as should_stop:
-        analyze(args, args.video, drop_frames=False, should_stop=should_stop)
+        _analyze(args, args.video, drop_frames=False, should_stop=should_stop)
     if should_stop.received is None:
         return 0
     note("fer-sklearn: interrupted")
     return 128 + should_stop.received
 
 
-def add_video_options(parser: argparse.ArgumentParser, *, show: str) -> None:
+def run_webcam(args: argparse.Namespace) -> int:
+    """Watch a camera until it is stopped, which is the normal way to end it."""
+    source = int(args.camera) if args.camera.isdecimal() else args.camera
+    with StopSignals() as should_stop:
+        _analyze(
+            args,
+            source,
+            drop_frames=None,
+            reconnect_seconds=args.reconnect,
+            should_stop=should_stop,
+        )
+    return 0
+
+
+def _add_options(parser: argparse.ArgumentParser, *, show: str) -> None:
     """Add the options of both commands; `show` is the default: browser or headless."""
     parser.add_argument(
         "--output",
@@ -145,7 +199,7 @@ def add_video_options(parser: argparse.ArgumentParser, *, show: str) -> None:
     add_format(parser, choices=_FORMATS, file=False)
 
 
-def analyze(
+def _analyze(
     args: argparse.Namespace,
     source: str | int,
     *,

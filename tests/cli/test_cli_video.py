@@ -20,13 +20,13 @@ from fer_sklearn.cli import _video
 _PROGRAM = """
 import sys
 from videos import Camera, SquareReader, squares
-from fer_sklearn.cli import _video, _webcam, main
+from fer_sklearn.cli import _video, main
 
 _video.load_reader = lambda *args, **options: SquareReader(seconds=0.02)
 if sys.argv[1] == "webcam":
     camera = Camera(rate=50, draw=lambda i: squares((60 + i % 200, 60, "happy")))
-    analyze = _webcam.analyze
-    _webcam.analyze = lambda args, source, **options: analyze(args, camera, **options)
+    analyze = _video._analyze
+    _video._analyze = lambda args, source, **options: analyze(args, camera, **options)
 sys.exit(main(sys.argv[1:]))
 """
 
