@@ -223,7 +223,7 @@ class VideoStream:
 
     @property
     def n_damaged(self) -> int:
-        """How many frames of a file could not be decoded so far; they are skipped."""
+        """How many frames of a file could not be decoded so far, or are missing; see the guide."""
         return self._source.n_damaged
 
     @property

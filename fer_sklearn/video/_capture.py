@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import struct
 import sys
 from collections.abc import Iterator
@@ -22,10 +23,13 @@ __all__ = [
     "Facts",
     "VideoSource",
     "check_source",
+    "has_lost_fragments",
     "is_capture",
     "is_complete",
+    "is_fragmented",
     "is_live",
     "is_sound",
+    "lists_frames",
     "n_indexed",
     "open_capture",
     "quiet_opencv",
@@ -44,6 +48,8 @@ _PLAUSIBLE_RATE = 240
 _DEFAULT_RATE = 25.0
 # Pixels of real formats are at most about twice as wide as high; more is a damaged header.
 _WIDEST_PIXEL = 4.0
+# A video of constant rate has so many regular frames for each gap.
+_REGULAR_PER_GAP = 20
 # A clock that goes back by more seconds than this has been set back.
 _RESTART = 1.0
 _ONLY_SOUND = "contains only sound, and no video"
@@ -62,18 +68,26 @@ class Facts(NamedTuple):
         Duration.
     stretch : tuple of 2 float
         Factors by which width and height grow when pixels become squares.
+    mirror : tuple of 4 int or None
+        How a mirrored video is turned upright: the matrix (a, b, c, d) that moves a pixel from
+        (x, y) to (ax + cy, bx + dy). None for others, which OpenCV turns.
     """
 
     rate: float = _DEFAULT_RATE
     n_frames: int | None = None
     seconds: float | None = None
     stretch: tuple[float, float] = (1.0, 1.0)
+    mirror: tuple[int, int, int, int] | None = None
 
 
-def read_facts(capture: Any) -> Facts:
-    """Return what an opened capture says of itself."""
+def read_facts(capture: Any, path: Path | None = None) -> Facts:
+    """Return what an opened capture, and the file that it reads, say of themselves."""
     import cv2
 
+    mirror = None if path is None else _mirror(path)
+    if mirror is not None:
+        # OpenCV would take it for one that is turned, and turn it the wrong way.
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
     rate, n_frames = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     is_rate, is_count = 0 < rate < math.inf, 0 < n_frames < math.inf
     return Facts(
@@ -81,11 +95,12 @@ def read_facts(capture: Any) -> Facts:
         n_frames=int(n_frames) if is_count else None,
         # The count may be the duration times a rate that is not plausible.
         seconds=n_frames / rate if is_rate and is_count else None,
-        stretch=_stretch(capture),
+        stretch=_stretch(capture, is_turned=mirror is not None and mirror[0] == 0),
+        mirror=mirror,
     )
 
 
-def _stretch(capture):
+def _stretch(capture, is_turned):
     import cv2
 
     width, height = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
@@ -94,8 +109,8 @@ def _stretch(capture):
         return 1.0, 1.0
     # Enlarged, so that nothing is lost.
     stretch = max(shape, 1.0), max(1 / shape, 1.0)
-    is_turned = capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
-    is_turned &= bool(capture.get(cv2.CAP_PROP_ORIENTATION_AUTO))
+    if capture.get(cv2.CAP_PROP_ORIENTATION_AUTO):
+        is_turned = capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
     return stretch[::-1] if is_turned else stretch
 
 
@@ -170,9 +185,6 @@ def open_capture(source: Any) -> Any:
             f"{source} cannot be opened: nothing responds there, or it is not a video stream. "
             f"Try it in a player such as VLC."
         )
-    path = Path(source)
-    if path.is_file() and is_sound(path, search=True):
-        raise VideoReadError(f"{source}: {_ONLY_SOUND}")
     raise VideoReadError(
         f"{source}: not a video that OpenCV can read, or a truncated one. Expected MP4, MOV, "
         f"AVI, MKV or WebM; a player that opens it can convert it."
@@ -205,12 +217,17 @@ def quiet_opencv() -> Iterator[None]:
         cv2.utils.logging.setLogLevel(level)
 
 
-def to_rgb(image: PixelArray, stretch: tuple[float, float] = (1.0, 1.0)) -> PixelArray:
-    """Convert a frame from OpenCV, in BGR, BGRA or grey, to RGB with square pixels."""
+def to_rgb(image: PixelArray, facts: Facts = Facts()) -> PixelArray:  # noqa: B008 - immutable
+    """Convert a frame from OpenCV, in BGR, BGRA or grey, to upright RGB with square pixels."""
     import cv2
 
-    if stretch != (1.0, 1.0):
-        image = cv2.resize(image, None, fx=stretch[0], fy=stretch[1])
+    if facts.mirror is not None:
+        a, b, c, d = facts.mirror
+        if a == 0:
+            image = image.swapaxes(0, 1)
+        image = np.ascontiguousarray(image[:: b + d, :: a + c])
+    if facts.stretch != (1.0, 1.0):
+        image = cv2.resize(image, None, fx=facts.stretch[0], fy=facts.stretch[1])
     if image.ndim == 2 or image.shape[2] == 1:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
@@ -230,6 +247,14 @@ class Clock:
         self._interval = 1 / rate
         self._seconds = self._last = self._newest = -math.inf
         self._offset = 0.0
+        self._n_regular = self._n_gaps = self._n_missing = 0
+        self._is_constant = True
+
+    @property
+    def n_missing(self) -> int:
+        """How many frames a video of constant rate lacks, by its few gaps; 0 for others."""
+        has_few_gaps = self._n_gaps <= self._n_regular / _REGULAR_PER_GAP
+        return self._n_missing if self._is_constant and has_few_gaps else 0
 
     @property
     def end(self) -> float:
@@ -256,11 +281,23 @@ class Clock:
             if before < stamp < self._newest - _RESTART:
                 self._offset, self._newest = self._seconds - before, before
             if stamp > self._newest:
+                self._count_missing(stamp - self._newest)
                 self._newest = stamp
                 self._seconds = max(stamp + self._offset, self._seconds, 0.0)
                 return self._seconds
+            self._n_missing -= 1  # one that was repeated in place of another
         self._seconds = max(self.end, 0.0)
         return self._seconds
+
+    def _count_missing(self, step):
+        if not math.isfinite(step):
+            return
+        n = round(step / self._interval)
+        # Some containers round to a millisecond.
+        self._is_constant &= abs(step - n * self._interval) < max(0.1 * self._interval, 0.0011)
+        self._n_regular += n == 1
+        self._n_gaps += n > 1
+        self._n_missing += max(n - 1, 0)
 
 
 # -- what the bytes of a file say ----------------------------------------------------------
@@ -268,10 +305,21 @@ class Clock:
 # The first boxes of MP4 and MOV files, and the first bytes of a Matroska or WebM file.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot")
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+# Its unit of time in nanoseconds, and the time of its first cluster in that unit, as FFmpeg and
+# the tools of Matroska write them.
+_UNIT = re.compile(rb"\x2a\xd7\xb1\x83(.{3})", re.DOTALL)
+_FIRST_CLUSTER = re.compile(
+    rb"\x1f\x43\xb6\x75.{1,8}?(?:\xbf\x84.{4})?\xe7(?:\x81(.)|\x82(..)|\x83(...)|\x84(.{4}))",
+    re.DOTALL,
+)
 _SOUND_BRANDS = (b"M4A ", b"M4B ", b"M4P ", b"F4A ")
+_VIDEO_TRACK = re.compile(rb"hdlr.{8}vide", re.DOTALL)
+_SOUND_TRACK = re.compile(rb"hdlr.{8}soun", re.DOTALL)
 _VIDEO_CHUNKS = [b"00dc", b"00db", b"01dc", b"01db"]
 # A file names its tracks within this many bytes, if it names them at its start.
 _HEAD = 65536
+# And a part of an MP4 file is shorter than this.
+_LONGEST_PART = 1 << 26
 
 
 def is_complete(path: Path) -> bool | None:
@@ -342,55 +390,82 @@ def _ebml_size(file):
     return None if value == (1 << 7 * (n_more + 1)) - 1 else value
 
 
-def shown_seconds(path: Path, rate: float) -> float | None:
+def shown_seconds(path: Path, facts: Facts) -> float | None:
     """Return how long a file should play, from where it says so exactly.
 
     The headers of MP4 and MOV files count frames that an edit list hides, as when a phone trims a
-    video. The number of frames in the header of an AVI file may be wrong; its index is not.
+    video. The number of frames in the header of an AVI file may be wrong; its index is not. The
+    duration of a Matroska file includes the time before its first frame.
 
     Parameters
     ----------
     path : Path
-    rate : float
-        Frames per second.
+    facts : Facts
+        What its header says.
 
     Returns
     -------
     float or None
-        None if there is neither an edit list nor an index.
+        What the header says, if there is nothing better.
     """
     size = path.stat().st_size
     with open(path, "rb") as file:
         head = file.read(12)
         if head[4:8] in _BOXES:
-            return _edited_seconds(file, size)
+            return _edited_seconds(file, size) or facts.seconds
         if head[:4] == b"RIFF" and (n_frames := _n_indexed(file, size)):
-            return n_frames / rate
-    return None
+            return n_frames / facts.rate
+        if head[:4] == _EBML and facts.seconds is not None:
+            head += file.read(_HEAD)
+            unit, first = _UNIT.search(head), _FIRST_CLUSTER.search(head)
+            nanoseconds = 1_000_000 if unit is None else _integer(unit[1], 0, 3)
+            start = 0 if first is None else _integer(next(filter(None, first.groups())), 0, 4)
+            return facts.seconds - start * nanoseconds / 1e9
+    return facts.seconds
 
 
 def _edited_seconds(file, size):
     """Return the duration of the edit list of the first video track, or None."""
-    movies = [place for place in _boxes(file, 0, size) if place[0] == b"moov"]
-    if not movies:
-        return None
-    _, start, end = movies[0]
-    file.seek(start)
-    movie = file.read(end - start)
-    units = 0
-    for name, first, last in _boxes(io.BytesIO(movie), 8, len(movie)):
-        content = movie[first:last]
-        if name == b"mvhd":
-            units = _integer(content, 20 + 8 * content[8], 4)
-        elif name == b"trak" and b"vide" in content and b"elst" in content and units:
-            place = content.index(b"elst") + 12
-            width = 8 if content[place - 8] else 4
-            n_edits = _integer(content, place - 4, 4)
-            edits = range(place, place + n_edits * (2 * width + 4), 2 * width + 4)
-            # An edit without media, at a time of -1, delays the rest.
-            shown = [i for i in edits if content[i + width : i + width + 1] != b"\xff"]
-            return sum(_integer(content, i, width) for i in shown) / units or None
+    for track, units in _video_tracks(file, size):
+        if b"elst" not in track:
+            continue
+        place = track.index(b"elst") + 12
+        width = 8 if track[place - 8] else 4
+        n_edits = _integer(track, place - 4, 4)
+        edits = range(place, place + n_edits * (2 * width + 4), 2 * width + 4)
+        # An edit without media, at a time of -1, delays the rest.
+        shown = [i for i in edits if track[i + width : i + width + 1] != b"\xff"]
+        return sum(_integer(track, i, width) for i in shown) / units or None
     return None
+
+
+def _mirror(path):
+    """Return the matrix of the first video track of an MP4 or MOV file if it is mirrored."""
+    with open(path, "rb") as file:
+        if file.read(8)[4:] not in _BOXES:
+            return None
+        for track, _ in _video_tracks(file, path.stat().st_size):
+            place = track.index(b"tkhd") + 4
+            numbers = struct.unpack_from(">5i", track, place + (52 if track[place] else 40))
+            a, b, _, c, d = (round(number / 65536) for number in numbers)
+            is_mirror = (abs(a), abs(b)) == (abs(d), abs(c)) in ((1, 0), (0, 1))
+            return (a, b, c, d) if is_mirror and a * d - b * c < 0 else None
+    return None
+
+
+def _video_tracks(file, size):
+    """Yield the video tracks of an MP4 or MOV file, and their units of time in a second."""
+    for name, start, end in _boxes(file, 0, size):
+        if name != b"moov":
+            continue
+        file.seek(start)
+        movie, units = file.read(end - start), 0
+        for name, first, last in _boxes(io.BytesIO(movie), 8, len(movie)):
+            content = movie[first:last]
+            if name == b"mvhd":
+                units = _integer(content, 20 + 8 * content[8], 4)
+            elif name == b"trak" and units and _VIDEO_TRACK.search(content):
+                yield content, units
 
 
 def _integer(content, start, width):
@@ -421,7 +496,45 @@ def _n_indexed(file, size):
     return None
 
 
-def is_sound(path: Path, *, search: bool = False) -> bool:
+def lists_frames(path: Path) -> bool:
+    """Return whether a file is MP4, MOV or AVI, which list their frames."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+        return head[4:] in _BOXES or head[:4] == b"RIFF"
+
+
+def is_fragmented(path: Path) -> bool:
+    """Return whether a file is an MP4 file in parts, which is complete after each of them."""
+    with open(path, "rb") as file:
+        return any(name == b"moof" for name, _, _ in _boxes(file, 0, path.stat().st_size))
+
+
+def has_lost_fragments(path: Path) -> bool:
+    """Return whether an MP4 file contains parts behind a damage that hides them."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        boxes = list(_boxes(file, 0, size))
+        if not boxes or boxes[0][0] not in _BOXES or (end := boxes[-1][2]) >= size:
+            return False
+        file.seek(end)
+        # Their names are found within the first parts.
+        return b"moof" in file.read(_LONGEST_PART)
+
+
+# What tells a file of sound, and how its tracks show that they are video or sound.
+_SOUND_STARTS = (b"fLaC", b"ID3", b"#!AMR", b"\x0b\x77", b"caff")
+_ASF = bytes.fromhex("3026b2758e66cf11")
+_TRACKS = {
+    b"RIFF": (re.compile(b"strh.{4}vids", re.DOTALL), re.compile(b"strh.{4}auds", re.DOTALL)),
+    _EBML: (re.compile(rb"\x86.V_[A-Z]", re.DOTALL), re.compile(rb"\x86.A_[A-Z]", re.DOTALL)),
+    _ASF[:4]: (
+        re.compile(re.escape(bytes.fromhex("c0ef19bc4d5bcf11"))),
+        re.compile(re.escape(bytes.fromhex("409e69f84d5bcf11"))),
+    ),
+}
+
+
+def is_sound(path: Path) -> bool:
     """Return whether a file contains sound and no video.
 
     FFmpeg takes the cover of an album for a video of one frame.
@@ -429,24 +542,20 @@ def is_sound(path: Path, *, search: bool = False) -> bool:
     Parameters
     ----------
     path : Path
-    search : bool, default=False
-        Whether to search for tracks if the first bytes do not tell.
     """
     with open(path, "rb") as file:
         head = file.read(_HEAD)
         is_mpeg = head[:1] == b"\xff" and head[1:2] >= b"\xe0"
         is_ogg = head[:4] == b"OggS" and head[28:35] in (b"OpusHea", b"\x01vorbis")
         is_m4a = head[4:8] == b"ftyp" and head[8:12] in _SOUND_BRANDS
-        is_wave = head[:4] == b"RIFF" and head[8:12] == b"WAVE"
-        if is_mpeg or is_ogg or is_m4a or is_wave or head[:4] == b"fLaC" or head[:3] == b"ID3":
+        is_wave = head[:4] in (b"RIFF", b"FORM") and head[8:12] in (b"WAVE", b"AIFF", b"AIFC")
+        if is_mpeg or is_ogg or is_m4a or is_wave or head.startswith(_SOUND_STARTS):
             return True
-        if not search:
-            return False
-        if head[:4] == _EBML:
-            return b"A_" in head and b"V_" not in head
-        for name, start, end in _boxes(file, 0, path.stat().st_size):
-            if name == b"moov":
-                file.seek(start)
-                tracks = file.read(end - start)
-                return b"soun" in tracks and b"vide" not in tracks
-    return False
+        if head[4:8] in _BOXES:
+            for name, start, end in _boxes(file, 0, path.stat().st_size):
+                if name == b"moov":
+                    file.seek(start)
+                    tracks = file.read(end - start)
+                    return not _VIDEO_TRACK.search(tracks) and bool(_SOUND_TRACK.search(tracks))
+        video, sound = _TRACKS.get(head[:4], (None, None))
+        return bool(video and sound and not video.search(head) and sound.search(head))

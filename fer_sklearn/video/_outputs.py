@@ -303,7 +303,8 @@ class VideoSummary:
     n_searched : int, default=0
         Number of these frames that were searched for faces.
     n_damaged : int, default=0
-        Number of these frames that could not be decoded, and were skipped.
+        Number of these frames that could not be decoded, or that a video of constant rate lacks;
+        they are skipped.
     faces : list of FaceSummary
         By number.
     problem : str or None, default=None

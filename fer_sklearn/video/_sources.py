@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .._utils.compat import import_opencv
 from .._utils.typing import PixelArray
 from ..exceptions import CameraWarning, VideoReadError
@@ -22,9 +24,12 @@ from ._capture import (
     Facts,
     VideoSource,
     check_source,
+    has_lost_fragments,
     is_capture,
     is_complete,
+    is_fragmented,
     is_live,
+    lists_frames,
     n_indexed,
     open_capture,
     read_facts,
@@ -126,6 +131,7 @@ class _Source:
 
     #: Frames that could not be decoded.
     n_damaged = 0
+    _path: Path | None = None
 
     def __init__(self, source: VideoSource, should_stop: Callable[[], bool] | None):
         self.name = source_name(source)
@@ -198,7 +204,7 @@ class _Source:
 
     def _open(self):
         self._capture = open_capture(self._source)
-        self.facts = read_facts(self._capture)
+        self.facts = read_facts(self._capture, self._path)
 
     def _release(self):
         # A capture that the caller opened is for the caller to release.
@@ -231,7 +237,8 @@ class FileSource(_Source):
     n_frames : int or None
         According to the file; in some files only an estimate.
     n_damaged : int
-        How many frames could not be decoded so far. They are skipped.
+        How many frames could not be decoded so far. They are skipped. At the end, those that a
+        video of constant rate lacks are counted too.
     """
 
     drops_frames = False
@@ -247,6 +254,8 @@ class FileSource(_Source):
         self._queue: queue.Queue[Frame] = queue.Queue(maxsize=_AHEAD)
         path = None if is_capture(source) else Path(os.fspath(source))  # type: ignore[arg-type]
         self._path = path if path is not None and path.is_file() else None
+        self._first: PixelArray | None = None
+        self._is_converted = self._path is None
         self._size = self._path.stat().st_size if self._path is not None else 0
         super().__init__(source, should_stop)
 
@@ -287,14 +296,49 @@ class FileSource(_Source):
             if index >= due:
                 is_decoded, image = self._capture.retrieve()
                 if is_decoded:
-                    image = to_rgb(image, self.facts.stretch)
+                    if not self._is_converted:
+                        self._check_converted(image)
+                    image = to_rgb(image, self.facts)
                     self._put(Frame(index, seconds, image, last_good))
                     due = index + self._step
                 else:
                     self.n_damaged += 1
             index += 1
         if not self._is_over.is_set():
-            self._check_end(index, clock.end)
+            self._check_end(index, clock)
+
+    def _check_converted(self, image):
+        """Raise if OpenCV returns memory that it has not written to, as for interlaced frames.
+
+        OpenCV 4.13 and later do not notice that FFmpeg refuses to convert these. All their
+        frames are the same then, and differ from those of another capture unless they are black.
+        """
+        if self._first is None:
+            self._first = image
+            return
+        self._is_converted = True
+        if not np.array_equal(image, self._first):
+            self._first = None
+            return
+        cv2 = import_opencv()
+        again = open_capture(self._source)
+        read_facts(again, self._path)
+        is_read, first = again.read()
+        is_broken = is_read and not np.array_equal(first, self._first)
+        if is_read and not is_broken and not first.any() and self.n_frames:
+            later = []
+            for part in (1, 2, 3):
+                again.set(cv2.CAP_PROP_POS_FRAMES, part * self.n_frames // 4)
+                later.append(again.read())
+            is_broken = all(is_read and not image.any() for is_read, image in later)
+        again.release()
+        if is_broken:
+            raise VideoReadError(
+                f"{self.name}: OpenCV {cv2.__version__} returns no picture; the video is probably "
+                f"interlaced, which only versions before 4.13 can read. Convert it (ffmpeg -i "
+                f"{Path(self.name).name} -vf yadif new.mp4), or install "
+                f"'opencv-python-headless<4.13'."
+            )
 
     def _stamp(self):
         cv2 = import_opencv()
@@ -317,21 +361,29 @@ class FileSource(_Source):
             except queue.Empty:
                 return
 
-    def _check_end(self, n_read, seconds):
+    def _check_end(self, n_read, clock):
         """Count what is missing, and raise if a file ends before it should."""
         if n_read == 0:
             raise VideoReadError(f"{self.name}: the video contains no decodable frame")
-        stated, is_whole, has_grown = self.facts.seconds, None, False
+        stated, is_whole, is_growing, is_lost = self.facts.seconds, None, False, False
         if self._path is not None:
-            stated = shown_seconds(self._path, self.rate) or stated
+            stated = shown_seconds(self._path, self.facts)
             is_whole = is_complete(self._path)
-            has_grown = self._path.stat().st_size != self._size
+            file = self._path.stat()
+            is_growing = file.st_size != self._size and time.time() - file.st_mtime < _PATIENCE
+            # Only then is a whole file also a finished one.
+            is_growing &= not is_whole or is_fragmented(self._path)
+            is_lost = not is_growing and has_lost_fragments(self._path)
             self.n_damaged += max(0, (n_indexed(self._path) or 0) - n_read)
-        if not _is_short(n_read, self.n_frames, seconds, stated, is_whole):
+            if not lists_frames(self._path):
+                self.n_damaged = max(self.n_damaged, clock.n_missing)
+        is_short = _is_short(n_read, self.n_frames, clock.end, stated, is_whole)
+        if not (is_short or is_growing or is_lost):
             return
-        what = "is still being written; read" if has_grown else "truncated or damaged after"
-        of = " s" if stated is None else f" of {stated:.1f} s ({n_read} of {self.n_frames} frames)"
-        raise VideoReadError(f"{self.name}: {what} {seconds:.1f}{of}")
+        what = "is still being written; read" if is_growing else "truncated or damaged after"
+        is_known = is_short and stated is not None
+        of = f" of {stated:.1f} s ({n_read} of {self.n_frames} frames)" if is_known else " s"
+        raise VideoReadError(f"{self.name}: {what} {clock.end:.1f}{of}")
 
 
 def _is_short(n_read, n_frames, seconds, stated, is_whole):
@@ -418,7 +470,7 @@ class LiveSource(_Source):
             if newest is not None:
                 index, moment, image = newest
                 start = moment if start is None else start
-                image = to_rgb(image, self.facts.stretch)
+                image = to_rgb(image, self.facts)
                 yield Frame(index, moment - start, image, moment)
             elif self._is_over.is_set():
                 if self._error is not None:

@@ -1,5 +1,6 @@
 """Test videos and cameras, and a reader that treats coloured squares as faces."""
 
+import re
 import struct
 import time
 from types import SimpleNamespace
@@ -49,10 +50,16 @@ def read_video(path):
 
 def turn_by_quarter(path):
     """Turn an MP4 file into one filmed with an upright phone, to be rotated for display."""
+    set_matrix(path, 0, 1, -1, 0)
+
+
+def set_matrix(path, a, b, c, d):
+    """Let an MP4 file say that pixels move from (x, y) to (ax + cy, bx + dy) for display."""
     data = bytearray(path.read_bytes())
     # In `tkhd` of version 0, the matrix comes 40 bytes after version and flags.
     start = data.index(b"tkhd") + 4 + 40
-    data[start : start + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    numbers = (a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    data[start : start + 36] = struct.pack(">9i", *numbers)
     path.write_bytes(data)
 
 
@@ -115,6 +122,29 @@ def state_milliseconds(path):
     data = path.read_bytes()
     assert data.count(before) == 1
     path.write_bytes(data.replace(before, after))
+
+
+def state_interlaced(path):
+    """Let the pictures of an MPEG-2 file, of a height that is a multiple of 32, be interlaced."""
+    data = bytearray(path.read_bytes())
+    for match in re.finditer(rb"\x00\x00\x01\xb5", bytes(data)):
+        start = match.end()
+        if data[start] >> 4 == 1:  # the sequence
+            data[start + 1] &= ~0x08
+        elif data[start] >> 4 == 8:  # a picture
+            data[start + 4] &= ~0x80
+    path.write_bytes(data)
+
+
+def drop_frames(path, start, stop):
+    """Replace frames of an MKV file by gaps, as if they had never been recorded."""
+    data = bytearray(path.read_bytes())
+    block = rb"\xa3(?:[\x40-\x7f].|[\x20-\x3f]..|[\x10-\x1f]...)\x81"
+    clusters = data.index(b"\x1f\x43\xb6\x75")
+    blocks = re.compile(block, re.DOTALL).finditer(bytes(data), clusters)
+    for place in [match.start() for match in blocks][start:stop]:
+        data[place] = 0xEC
+    path.write_bytes(data)
 
 
 def damage(path, start, end, *, noise=False):

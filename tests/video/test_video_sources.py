@@ -15,10 +15,13 @@ from videos import (
     Camera,
     VideoFile,
     damage,
+    drop_frames,
     moving,
+    set_matrix,
     set_pixel_shape,
     slow_down,
     squares,
+    state_interlaced,
     state_milliseconds,
     state_n_frames,
     trim,
@@ -28,7 +31,7 @@ from videos import (
 
 from fer_sklearn.exceptions import CameraWarning, VideoReadError
 from fer_sklearn.video import _sources
-from fer_sklearn.video._capture import Clock, is_complete, to_rgb
+from fer_sklearn.video._capture import Clock, Facts, is_complete, is_sound, shown_seconds, to_rgb
 from fer_sklearn.video._sources import open_source
 
 
@@ -67,6 +70,82 @@ def test_a_rotated_video_is_turned_upright(tmp_path):
     assert image.shape == (320, 240, 3)
     # Clockwise: the top left moves to the top right.
     assert image[60, 180, 0] > 200 > image[60, 60, 0]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shape", "corner", "pixels"),
+    [
+        ((-1, 0, 0, 1), (240, 320), (60, 260), (1, 1)),
+        ((1, 0, 0, -1), (240, 320), (180, 60), (1, 1)),
+        ((0, 1, 1, 0), (320, 240), (60, 60), (1, 1)),
+        ((0, -1, -1, 0), (320, 240), (260, 180), (1, 1)),
+        ((0, 1, 1, 0), (640, 240), (120, 60), (2, 1)),
+    ],
+)
+def test_a_mirrored_video_is_turned_upright(tmp_path, matrix, shape, corner, pixels):
+    video = write_video(tmp_path / "a.mp4", [squares((60, 60, "happy"), (260, 60, "sad"))] * 3)
+    set_matrix(video, *matrix)
+    set_pixel_shape(video, *pixels)
+    image = _read(video)[0].image
+    assert image.shape == (*shape, 3)
+    red, _, blue = image[corner].astype(int)
+    assert red - blue > 100
+
+
+def test_interlaced_frames_are_read_or_refused(tmp_path):
+    images = [squares((60 + 2 * i, 60, "happy"), size=(256, 320)) for i in range(10)]
+    video = write_video(tmp_path / "a.mpg", images, codec="MPG2")
+    state_interlaced(video)
+    frames, problem = [], None
+    try:
+        with open_source(video) as source:
+            frames += source
+    except VideoReadError as error:
+        problem = str(error)
+    if problem is None:  # OpenCV before 4.13
+        assert [frame.image[60, 60, 0] > 200 for frame in frames[:5]] == [True] * 5
+    else:
+        assert "a.mpg: OpenCV 4" in problem
+        assert "probably interlaced" in problem
+        assert len(frames) <= 1
+
+
+class _Unconverted(VideoFile):
+    """A capture whose frames are what the memory happened to contain."""
+
+    def __init__(self, first, later=0):
+        super().__init__(20)
+        self.first, self.later = first, later
+
+    def set(self, name, value):
+        self.n_given = int(value)
+
+    def retrieve(self):
+        return True, np.full((24, 32, 3), self.later if self.n_given > 4 else self.first, np.uint8)
+
+    def read(self):
+        return self.grab(), self.retrieve()[1]
+
+
+@pytest.mark.parametrize(
+    ("captures", "is_error"),
+    [
+        ([_Unconverted(7, 7), _Unconverted(9, 9)], True),
+        ([_Unconverted(0), _Unconverted(0)], True),
+        # A still, and a film that starts black.
+        ([_Unconverted(7, 7), _Unconverted(7, 7)], False),
+        ([_Unconverted(0, 50), _Unconverted(0, 50)], False),
+    ],
+)
+def test_memory_that_is_no_picture_is_refused(tmp_path, monkeypatch, captures, is_error):
+    (tmp_path / "a.ts").write_bytes(b"G" * 188)
+    opened = iter(captures)
+    monkeypatch.setattr("cv2.VideoCapture", lambda source: next(opened))
+    if is_error:
+        with pytest.raises(VideoReadError, match=r"returns no picture.*ffmpeg -i a\.ts -vf yadif"):
+            _read(tmp_path / "a.ts")
+    else:
+        assert len(_read(tmp_path / "a.ts")) == 20
 
 
 def test_frames_keep_the_irregular_times_of_a_video(tmp_path):
@@ -177,6 +256,60 @@ def test_damaged_frames_are_skipped_and_counted(tmp_path, name, codec, n_damaged
         assert frames[-1].seconds == pytest.approx(74 / 25)
 
 
+def test_frames_that_a_video_of_constant_rate_lacks_are_counted(tmp_path):
+    video = write_video(tmp_path / "a.mkv", moving(75, step=2), codec="MJPG")
+    drop_frames(video, 30, 36)
+    with open_source(video) as source:
+        frames = list(source)
+    assert source.n_damaged == 6
+    assert len(frames) == 69
+    times = [i / 25 for i in range(75) if not 30 <= i < 36]
+    assert [frame.seconds for frame in frames] == pytest.approx(times)
+
+
+@pytest.mark.parametrize(
+    ("steps", "n_missing"),
+    [
+        ([1] * 60 + [4] + [1] * 30, 3),
+        ([1] * 60 + [0, 4] + [1] * 30, 2),
+        ([1, 1, 3] * 30, 0),
+        ([1] * 60 + [1.5, 2] + [1] * 30, 0),
+    ],
+)
+def test_gaps_count_only_at_a_constant_rate(steps, n_missing):
+    clock = Clock(25)
+    for stamp in np.cumsum([0, *steps]) / 25:
+        clock.time(stamp)
+    assert clock.n_missing == n_missing
+
+
+@pytest.mark.parametrize("is_part", [True, False])
+def test_parts_behind_a_damage_are_missed(tmp_path, is_part):
+    video = write_video(tmp_path / "a.mp4", moving(10))
+    name = b"moof" if is_part else b"trash"
+    with open(video, "ab") as file:
+        file.write(b"\xff" * 100 + b"\0\0\0\x10" + name + bytes(8))
+    frames = []
+    with open_source(video) as source:
+        if is_part:
+            with pytest.raises(VideoReadError, match=r"truncated or damaged after 0\.4 s$"):
+                frames += source
+        else:
+            frames += source
+    assert len(frames) == 10
+
+
+@pytest.mark.parametrize(("scale", "seconds"), [(b"\x0f\x42\x40", 2.75), (b"\x98\x96\x80", 0.5)])
+def test_the_time_before_the_first_frame_is_not_missing(tmp_path, scale, seconds):
+    video = write_video(tmp_path / "a.mkv", moving(75))
+    assert shown_seconds(video, Facts(seconds=3.0)) == 3
+    data = video.read_bytes()
+    start = data.index(b"\xe7\x81\x00", data.index(b"\x1f\x43\xb6\x75"))
+    data = data[: start + 2] + b"\xfa" + data[start + 3 :]
+    video.write_bytes(data.replace(b"\x2a\xd7\xb1\x83\x0f\x42\x40", b"\x2a\xd7\xb1\x83" + scale))
+    assert shown_seconds(video, Facts(seconds=3.0)) == pytest.approx(seconds)
+
+
 def test_a_damaged_frame_does_not_disturb_the_stride(tmp_path):
     video = VideoFile(20, bad=[6])
     with open_source(video, stride=3) as source:
@@ -229,6 +362,27 @@ def test_sound_is_no_video(tmp_path, name):
         open_source(path)
 
 
+_HEADERS = {
+    "a.aiff": b"FORM\0\0\1\0AIFF",
+    "a.amr": b"#!AMR\n",
+    "a.ac3": b"\x0b\x77\0\0",
+    "a.avi": b"RIFF\0\1\0\0AVI LIST\0\0\0\0strlstrh8\0\0\0auds",
+    "a.mka": b"\x1a\x45\xdf\xa3\x80 V_ \x86\x85A_AAC cover",
+    "a.wma": bytes.fromhex("3026b2758e66cf11 409e69f84d5bcf11"),
+}
+
+
+@pytest.mark.parametrize("name", list(_HEADERS))
+def test_other_files_of_sound_are_recognised(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(_HEADERS[name])
+    assert is_sound(path)
+    for tail in (b"strh8\0\0\0vids", b"\x86\x85V_VP8", bytes.fromhex("c0ef19bc4d5bcf11")):
+        with open(path, "ab") as file:
+            file.write(tail)
+    assert is_sound(path) is (path.suffix in (".aiff", ".amr", ".ac3"))
+
+
 def _noise(n_frames):
     random = np.random.default_rng(0)
     return [random.integers(0, 256, (240, 320, 3), dtype=np.uint8) for _ in range(n_frames)]
@@ -253,6 +407,26 @@ def test_a_video_that_grows_while_it_is_read(tmp_path, is_finished):
             with pytest.raises(VideoReadError, match=r"is still being written; read .* of 1\.6 s"):
                 frames += reading
             assert 20 < len(frames) < 40
+
+
+@pytest.mark.parametrize("is_growing", [True, False])
+def test_a_video_of_unknown_length_that_grows(tmp_path, is_growing):
+    video = write_video(tmp_path / "a.ts", moving(75), codec="MPG2")
+    data = video.read_bytes()
+    half = len(data) // 2 // 188 * 188
+    video.write_bytes(data[:half])
+    with open_source(video) as source:
+        reading = iter(source)
+        next(reading)
+        with open(video, "ab") as file:
+            file.write(data[half : half * 3 // 2])
+        if is_growing:
+            with pytest.raises(VideoReadError, match=r"is still being written; read \d\.\d s$"):
+                list(reading)
+        else:
+            # Whoever wrote it has long finished when its end is reached.
+            os.utime(video, (0, 0))
+            list(reading)
 
 
 def test_skipped_frames_are_grabbed_but_not_converted():
