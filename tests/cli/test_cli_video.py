@@ -184,18 +184,47 @@ def test_options_are_checked(capsys, options, message):
     assert message in usage_error(capsys, "video", "a.mp4", *options)
 
 
-def _start(tmp_path, *arguments):
-    """Start the program in a separate process."""
+def _start(tmp_path, *arguments, streams="", **variables):
+    """Start the program in a separate process, from a shell that redirects its streams."""
     paths = [str(Path(videos.__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-c", _PROGRAM, *map(str, arguments)]
     return subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, *map(str, arguments)],
+        ["sh", "-c", f'exec "$@" {streams}', "sh", *command] if streams else command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
+        encoding=variables.get("PYTHONIOENCODING"),
+        env=environment | variables,
         cwd=tmp_path,
     )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes streams in a shell")
+@pytest.mark.parametrize("streams", ["2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", ["video", "webcam"])
+def test_no_console_is_needed(video, tmp_path, command, streams):
+    outputs = ["--output", "a.csv", "--faces", "faces.csv", "--duration", "0.4", "--headless"]
+    source = video if command == "video" else "0"
+    process = _start(tmp_path, command, source, *outputs, streams=streams)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert ("happy" in out) is (streams == "2>&-")
+    assert 1 <= len(csv_rows((tmp_path / "a.csv").read_text())) < 20
+    (face,) = csv_rows((tmp_path / "faces.csv").read_text())
+    assert face["emotion"] == "happy"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8"])
+def test_a_name_that_the_output_cannot_encode_is_escaped(video, tmp_path, encoding):
+    (tmp_path / "日本.mp4").write_bytes(video.read_bytes())
+    process = _start(tmp_path, "video", "日本.mp4", "-o", "日本.csv", PYTHONIOENCODING=encoding)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0
+    name = "日本" if encoding == "utf-8" else r"\u65e5\u672c"
+    assert out.startswith(f"{name}.mp4: 2.0 s")
+    assert err == f"Written to {name}.csv\n"
+    assert len(csv_rows((tmp_path / "日本.csv").read_text())) == 50
 
 
 def _wait_for_rows(path, n_rows):
