@@ -355,7 +355,7 @@ def quiet_start_up(*, enabled: bool) -> Iterator[None]:
         os.close(terminal)
         yield
         return
-    with aside, os.fdopen(terminal, "w", buffering=1) as stderr:
+    with aside, _reopened(terminal) as stderr:
         os.dup2(aside.fileno(), 2)
         try:
             with redirect_stderr(stderr if _is_descriptor_2(sys.stderr) else sys.stderr):
@@ -366,6 +366,12 @@ def quiet_start_up(*, enabled: bool) -> Iterator[None]:
             for line in aside:
                 if not _START_UP.match(line):
                     os.write(terminal, line)
+
+
+def _reopened(descriptor):
+    """Return a stream on a descriptor that encodes like stderr, and escapes what it cannot."""
+    encoding = getattr(sys.stderr, "encoding", None)
+    return open(descriptor, "w", buffering=1, encoding=encoding, errors="backslashreplace")
 
 
 def _is_descriptor_2(stream):
