@@ -89,8 +89,9 @@ html_theme_options = {
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
-_pages_without_sidebar = ("index", "getting_started", "model_card", "notebooks/*", "changelog")
-html_sidebars = {name: [] for name in (*_pages_without_sidebar, "contributing")}
+_pages_without_sidebar = ("index", "getting_started", "cookbook", "model_card", "benchmarks")
+_pages_without_sidebar += ("notebooks/*", "changelog", "contributing")
+html_sidebars = {name: [] for name in _pages_without_sidebar}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 

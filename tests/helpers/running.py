@@ -2,6 +2,10 @@
 
 import csv
 import io
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -18,6 +22,26 @@ def usage_error(capsys, *arguments):
         run(*arguments)
     assert caught.value.code == 2
     return capsys.readouterr().err.splitlines()[-1]
+
+
+@contextmanager
+def started_service(*options, env=None):
+    """Start ``fer-sklearn serve`` on a free port; give its process and the port."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fer_sklearn", "serve", "--port", "0", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+    )
+    try:
+        said = process.stderr.readline()
+        port = re.match(r"Serving on http://127\.0\.0\.1:(\d+) ", said)
+        assert port, said + process.stderr.read()
+        yield process, int(port[1])
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
 
 
 def csv_rows(text):

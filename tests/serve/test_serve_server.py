@@ -8,8 +8,6 @@ import random
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +16,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 from PIL import Image
-from running import run, usage_error
+from running import run, started_service, usage_error
 from skimage.data import astronaut
 from web_browser import chromium
 
@@ -71,25 +69,12 @@ class Service:
 
 @contextmanager
 def serving(*options, env=None):
-    """Start the service on a free port."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fer_sklearn", "serve", "--port", "0", *options],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=env,
-    )
-    try:
-        said = process.stderr.readline()
-        port = re.match(r"Serving on http://127\.0\.0\.1:(\d+) ", said)
-        assert port, said + process.stderr.read()
-        service = Service(process, int(port[1]))
+    """Start the service on a free port, and wait until it is ready."""
+    with started_service(*options, env=env) as (process, port):
+        service = Service(process, port)
         while service.ask("/readyz")[0] != 200:
             time.sleep(0.05)
         yield service
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
 
 
 @pytest.fixture(scope="module")
