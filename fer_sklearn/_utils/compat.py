@@ -19,6 +19,7 @@ from ..exceptions import MissingExtraError
 if TYPE_CHECKING:
     from joblib._dask import DaskDistributedBackend
     from keras.src.backend.common.global_state import get_global_attribute, set_global_attribute
+    from keras.src.random import seed_generator
     from sklearn.base import _fit_context as fit_context
     from sklearn.utils import _safe_indexing as safe_indexing
     from sklearn.utils._param_validation import (
@@ -51,6 +52,7 @@ __all__ = [
     "output_config",
     "ovr_decision_function",
     "safe_indexing",
+    "seed_generator",
     "set_global_attribute",
     "validate_params",
 ]
@@ -153,6 +155,7 @@ class PrivatePart(NamedTuple):
 _SKLEARN = "scikit-learn>=1.8,<1.10"
 _KERAS = "tensorflow>=2.18,<3"  # which brings Keras
 _GENERATOR = "Keras's global generator cannot be saved and restored by public functions"
+_DEFAULT_SEEDS = "no public function says where Keras draws seeds that nobody passes"
 _CONSTRAINTS = "the vocabulary of _parameter_constraints has no public name"
 
 # Names to import from here.
@@ -202,6 +205,7 @@ PRIVATE_NAMES = {
     "set_global_attribute": PrivatePart(
         "keras.src.backend.common.global_state:set_global_attribute", _KERAS, _GENERATOR
     ),
+    "seed_generator": PrivatePart("keras.src.random:seed_generator", _KERAS, _DEFAULT_SEEDS),
     "DaskDistributedBackend": PrivatePart(
         "joblib._dask:DaskDistributedBackend",
         "joblib>=1.4,<2",
@@ -220,6 +224,9 @@ PRIVATE_ATTRIBUTES = {
         "keras.src.layers.layer:Layer._flatten_layers",
         _KERAS,
         "no public method lists the layers within layers, such as the cells of an LSTM",
+    ),
+    "python_random": PrivatePart(
+        "keras.src.random.seed_generator:python_random", _KERAS, _DEFAULT_SEEDS
     ),
     "_run_search": PrivatePart(
         "sklearn.model_selection:GridSearchCV._run_search",

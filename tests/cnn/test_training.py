@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import threading
 
 import keras
 import numpy as np
@@ -59,9 +60,24 @@ def test_in_workers(reference, backend):
             assert_equal(weights, reference)
 
 
+def test_while_another_thread_draws_from_python(reference):
+    stopped = threading.Event()
+
+    def draw():
+        while not stopped.wait(0.001):
+            random.random()
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        assert_equal(fit_weights(), reference)
+    finally:
+        stopped.set()
+        thread.join()
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.xfail(reason="two fits in one dask worker sometimes differ in the third digit")
 def test_in_dask_workers(reference, tmp_path):
     distributed = pytest.importorskip("distributed")
     with (

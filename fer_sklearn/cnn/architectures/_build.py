@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import random
+import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,7 +13,7 @@ from functools import partial
 import keras
 import numpy as np
 
-from ..._utils.compat import get_global_attribute, set_global_attribute
+from ..._utils.compat import get_global_attribute, seed_generator, set_global_attribute
 from ..._utils.typing import PathLike
 from ..._utils.validation import check_choice, suggestion
 from ._backbones import check_path, efficientnet_b0, load_file, mobilenet_v3_small
@@ -141,9 +142,10 @@ def build_model(
 def isolated(seed: int | None = None) -> Iterator[None]:
     """Build networks here from random numbers of their own, and with channels last.
 
-    Keras draws the seeds of initialisers from Python's global generator, and layers and functions
-    of users may draw from NumPy's or Keras's. All of them get other states here, and theirs back
-    at the end.
+    Keras draws the seeds of initialisers from Python's global generator, on which other threads
+    may draw meanwhile, so it gets one of its own here. Layers and functions of users may draw from
+    the global ones of Python, NumPy or Keras, which get other states here, and theirs back at the
+    end.
 
     Parameters
     ----------
@@ -166,7 +168,7 @@ def isolated(seed: int | None = None) -> Iterator[None]:
         if _isolation["is_on"]:
             yield
             return
-        own = random.Random(seed)
+        own, seeds = random.Random(seed), random.Random(seed)
         states = random.getstate(), np.random.get_state()  # noqa: NPY002 - others may use it
         generator = get_global_attribute(KERAS_GENERATOR)
         random.setstate(own.getstate())
@@ -174,13 +176,27 @@ def isolated(seed: int | None = None) -> Iterator[None]:
         np.random.set_state(numpy_state)  # noqa: NPY002
         set_global_attribute(KERAS_GENERATOR, None)
         _isolation["is_on"] = True
+        keras_random = seed_generator.python_random
+        seed_generator.python_random = _Seeds(seeds, keras_random)
         try:
             yield
         finally:
+            seed_generator.python_random = keras_random
             _isolation["is_on"] = False
             random.setstate(states[0])
             np.random.set_state(states[1])  # noqa: NPY002
             set_global_attribute(KERAS_GENERATOR, generator)
+
+
+class _Seeds:
+    """Where Keras draws seeds while one thread builds networks; the others draw as before."""
+
+    def __init__(self, own, others):
+        self._own, self._others, self._thread = own, others, threading.get_ident()
+
+    def randint(self, first: int, last: int) -> int:
+        is_own = threading.get_ident() == self._thread
+        return (self._own if is_own else self._others).randint(first, last)
 
 
 def check_process() -> None:
