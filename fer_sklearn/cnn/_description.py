@@ -297,13 +297,26 @@ def _layer_config(layer):
 
 def _network_json(model):
     try:
-        return model.to_json()
+        return json.dumps(_as_unregistered(json.loads(model.to_json())))
     except Exception as error:  # from the code of custom layers
         reason = str(error).strip().partition("\n")[0]
         raise TypeError(
             f"The network has a part that does not say what it was made of ({reason}). Give custom "
             f"layers a method get_config."
         ) from error
+
+
+def _as_unregistered(config: Any) -> Any:
+    """Undo in a description that copying a Keras model with scikeras registers its class."""
+    if isinstance(config, list):
+        return [_as_unregistered(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: _as_unregistered(value) for key, value in config.items()}
+    kind, module = config.get("class_name"), str(config.get("module"))
+    if config.get("registered_name") == f">{kind}" and module.startswith("keras."):
+        config["registered_name"] = kind
+    return config
 
 
 def _without_names(config: Any, names: dict[str, str]) -> Any:
@@ -322,6 +335,7 @@ def _without_names(config: Any, names: dict[str, str]) -> Any:
         if key == "name" and isinstance(value, str)
         else (value if is_policy else _without_names(value, names))
         for key, value in config.items()
+        if key != "registered_name"  # pickling a model registers its class
     }
 
 

@@ -1,5 +1,6 @@
 """Interrupted training resumes and ends with the same result."""
 
+import copy
 import os
 import pickle
 import signal
@@ -407,6 +408,14 @@ def test_the_same_network_has_the_same_checkpoint(data, tmp_path, capsys, make):
     fitted = [FERCNNClassifier(architecture=make(), **settings).fit(*data) for _ in range(2)]
     assert_same_fit(*fitted)
     assert len(list(tmp_path.iterdir())) == 1
+    assert epochs_of(capsys.readouterr().out) == [0]
+
+
+def test_a_network_that_was_copied_has_the_same_checkpoint(data, tmp_path, capsys):
+    settings = {"epochs": 1, "random_state": 0, "checkpoint_dir": tmp_path, "verbose": 1}
+    first = FERCNNClassifier(architecture=closure("relu"), **settings).fit(*data)
+    copy.deepcopy(first.model_)  # for which scikeras registers the class of Keras's own models
+    assert_same_fit(FERCNNClassifier(architecture=closure("relu"), **settings).fit(*data), first)
     assert epochs_of(capsys.readouterr().out) == [0]
 
 

@@ -1,5 +1,6 @@
 """`save` and `load`: models survive, whatever they are made of, and need no trust."""
 
+import copy
 import importlib
 import os
 import re
@@ -319,6 +320,15 @@ def test_a_model_that_compresses_too_well_loads(tmp_path, monkeypatch):
 def test_the_same_model_gives_the_same_file(model, saved, tmp_path):
     again = save(load(saved), tmp_path / "again.fer")
     assert again.read_bytes() == saved.read_bytes()
+
+
+def test_a_network_whose_class_is_registered_is_restored(faces, tmp_path):
+    X, y = faces
+    clf = FERCNNClassifier(epochs=1, random_state=0).fit(X, y)
+    copy.deepcopy(clf.model_)  # for which scikeras registers the class of Keras's own models
+    save(clf, tmp_path / "model.fer")
+    loaded = load(tmp_path / "model.fer")
+    assert loaded.predict_proba(X).tolist() == clf.predict_proba(X).tolist()
 
 
 @pytest.mark.slow
