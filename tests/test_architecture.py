@@ -59,7 +59,7 @@ MARKERS = {"__init__.pyi", "py.typed"}
 
 MAX_LINES = 600
 MAX_BOXES = 32
-MAX_FILES = 131
+MAX_FILES = 130
 MAX_ROOMS = 34
 
 KERAS_ROOMS = {"cnn", "explain", "exporting"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -24,7 +23,7 @@ from ._data import (
     draw_seed,
     train_validation_split,
 )
-from ._network import NetworkMixin, load_keras
+from ._network import KerasOptimizer, NetworkMixin, load_keras
 from ._own_labels import has_embedding, learns_head_alone
 
 # Methods that need Keras import it, and the files that do: a network from a weights file predicts
@@ -34,21 +33,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["FERCNNClassifier"]
-
-
-class _KerasOptimizers(type):
-    """Knows instances of Keras's optimizers; there are none before Keras is imported."""
-
-    def __instancecheck__(cls, instance: object) -> bool:
-        keras = sys.modules.get("keras")
-        return keras is not None and isinstance(instance, keras.optimizers.Optimizer)
-
-
-class _Optimizer(metaclass=_KerasOptimizers):
-    """``keras.optimizers.Optimizer``, for checks of parameters."""
-
-
-_Optimizer.__module__, _Optimizer.__qualname__ = "keras.optimizers", "Optimizer"
 
 
 class FERCNNClassifier(
@@ -218,7 +202,7 @@ class FERCNNClassifier(
         "architecture": [str, callable, None],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "optimizer": [str, _Optimizer],
+        "optimizer": [str, KerasOptimizer],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "learning_rate_schedule": [None, StrOptions({"cosine"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -450,13 +434,8 @@ class FERCNNClassifier(
         weights = read_weights(name)
         network = WeightsNetwork(name) if runtime == "litert" else None
         apply_weights_metadata(self, weights.description)
-        self._forget_network()
-        self._seed = -1  # Drawn where training goes on: loading is not random.
-        self._record_training(None, {"loss": [], "accuracy": []})
-        self._stored = {"config": None, "objects": {}, "weights": weights.arrays}
-        if network is not None:
-            self._litert = network
-        return self
+        self._seed = -1  # drawn where training goes on: loading is not random
+        return self._set_weights(weights.arrays, network, {"loss": [], "accuracy": []})
 
     def auxiliary_classifier(self) -> Self:
         """Return a classifier that predicts the second label set.
@@ -514,17 +493,5 @@ class FERCNNClassifier(
         NotFittedError
             If the classifier is not fitted.
         """
-        from ._fit import TrainedNetwork, network_spec
-
         check_is_fitted(self)
-        weights = self.model_.get_weights()
-        if self.dtype_policy == "float32":
-            return self
-        converted = copy.copy(self).set_params(dtype_policy="float32")
-        model = network_spec(converted)[0].build()
-        model.set_weights(weights)
-        return converted._set_trained(
-            TrainedNetwork(
-                model, converted._optimizer_state, converted.history_, converted._auxiliary_head
-            )
-        )
+        return self if self.dtype_policy == "float32" else self._in_float32()

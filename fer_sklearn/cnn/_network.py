@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import random
 import sys
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
     from ._data import TrainingData
     from ._fit import TrainedNetwork
 
-__all__ = ["NetworkMixin", "compile_prediction", "load_keras", "shared_prediction"]
+__all__ = [
+    "KerasOptimizer",
+    "NetworkMixin",
+    "compile_prediction",
+    "load_keras",
+    "shared_prediction",
+]
 
 # At most this many networks predict for several estimators.
 _MAX_SHARED = 8
@@ -61,6 +68,21 @@ def load_keras() -> None:
         np.random.set_state(states[1])  # noqa: NPY002
 
 
+class _KerasOptimizers(type):
+    """Knows instances of Keras's optimizers; there are none before Keras is imported."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        keras = sys.modules.get("keras")
+        return keras is not None and isinstance(instance, keras.optimizers.Optimizer)
+
+
+class KerasOptimizer(metaclass=_KerasOptimizers):
+    """``keras.optimizers.Optimizer``, for checks of parameters."""
+
+
+KerasOptimizer.__module__, KerasOptimizer.__qualname__ = "keras.optimizers", "Optimizer"
+
+
 class NetworkMixin:
     """The fitted part of :class:`FERCNNClassifier`.
 
@@ -79,6 +101,7 @@ class NetworkMixin:
     architecture_: Any
     initial_weights: Any
     classes_: LabelArray
+    dtype_policy: str
     save_optimizer: bool
 
     @property
@@ -169,17 +192,42 @@ class NetworkMixin:
         self._record_training(trained.optimizer, trained.history, trained.head)
         return self
 
+    def _set_weights(
+        self,
+        arrays: list[np.ndarray],
+        network: WeightsNetwork | None,
+        history: dict[str, list[float]],
+        head: list[np.ndarray] | None = None,
+    ) -> Self:
+        """Become fitted with the arrays of a weights file, which `network` predicts with if given.
+
+        Training continues with a fresh optimizer.
+        """
+        self._forget_network()
+        self._stored = {"config": None, "objects": {}, "weights": arrays}
+        if network is not None:
+            self._litert = network
+        self._record_training(None, history, head)
+        return self
+
+    def _in_float32(self) -> Self:
+        """Return a copy with the same weights that computes in float32."""
+        from ._fit import TrainedNetwork
+
+        converted = copy.copy(self)
+        converted.dtype_policy = "float32"
+        model = converted._spec().build()
+        model.set_weights(self.model_.get_weights())
+        trained = TrainedNetwork(model, self._optimizer_state, self.history_, self._auxiliary_head)
+        return converted._set_trained(trained)
+
     def _learn_head(self, data: TrainingData, *, on_litert: bool, is_resuming: bool) -> Self:
         """Learn a head, and leave the body as it is: that of LiteRT, or of a Keras model."""
         if on_litert:
             body, weights = WeightsNetwork(self.initial_weights), read_weights(self.initial_weights)
             learned = learn_heads(self, data, body.embed, known_head(weights, self.classes_))
-            arrays = weights.arrays[:-2] + learned.head
-            self._forget_network()
-            self._stored = {"config": None, "objects": {}, "weights": arrays}
-            self._litert = self._predict = body.with_head(learned.head)
-            self._record_training(None, learned.history, learned.auxiliary)
-            return self
+            arrays, network = weights.arrays[:-2] + learned.head, body.with_head(learned.head)
+            return self._set_weights(arrays, network, learned.history, learned.auxiliary)
         from ._fit import TrainedNetwork, initial_network
         from ._heads import embed_with, softmax_layer
 
