@@ -19,7 +19,6 @@ from . import (
     _export,
     _info,
     _predict,
-    _serve,
     _train,
     _video,
 )
@@ -121,7 +120,7 @@ def _make_parser():
         _train.add_tune_parser,
         _evaluate.add_benchmark_parser,
         _info.add_parser,
-        _serve.add_parser,
+        _export.add_serve_parser,
     )
     for add_parser in add_parsers:
         command = add_parser(commands)

@@ -1,40 +1,31 @@
-"""One capture: how it is opened, what its file says of itself, and its pixels."""
+"""One capture: how it is opened, what its header says, the times of its frames, and pixels."""
 
 from __future__ import annotations
 
-import io
 import math
 import os
-import re
-import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from .._utils.typing import PixelArray
 from ..exceptions import VideoReadError
+from ._containers import is_sound, mirror_matrix
 
 __all__ = [
     "Clock",
     "Facts",
     "VideoSource",
     "check_source",
-    "has_lost_fragments",
     "is_capture",
-    "is_complete",
-    "is_fragmented",
     "is_live",
-    "is_sound",
-    "lists_frames",
-    "n_indexed",
     "open_capture",
     "quiet_opencv",
     "read_facts",
-    "shown_seconds",
     "source_name",
     "to_rgb",
 ]
@@ -84,7 +75,7 @@ def read_facts(capture: Any, path: Path | None = None) -> Facts:
     """Return what an opened capture, and the file that it reads, say of themselves."""
     import cv2
 
-    mirror = None if path is None else _mirror(path)
+    mirror = None if path is None else mirror_matrix(path)
     if mirror is not None:
         # OpenCV would take it for one that is turned, and turn it the wrong way.
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
@@ -298,264 +289,3 @@ class Clock:
         self._n_regular += n == 1
         self._n_gaps += n > 1
         self._n_missing += max(n - 1, 0)
-
-
-# -- what the bytes of a file say ----------------------------------------------------------
-
-# The first boxes of MP4 and MOV files, and the first bytes of a Matroska or WebM file.
-_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot")
-_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-# Its unit of time in nanoseconds, and the time of its first cluster in that unit, as FFmpeg and
-# the tools of Matroska write them.
-_UNIT = re.compile(rb"\x2a\xd7\xb1\x83(.{3})", re.DOTALL)
-_FIRST_CLUSTER = re.compile(
-    rb"\x1f\x43\xb6\x75.{1,8}?(?:\xbf\x84.{4})?\xe7(?:\x81(.)|\x82(..)|\x83(...)|\x84(.{4}))",
-    re.DOTALL,
-)
-_SOUND_BRANDS = (b"M4A ", b"M4B ", b"M4P ", b"F4A ")
-_VIDEO_TRACK = re.compile(rb"hdlr.{8}vide", re.DOTALL)
-_SOUND_TRACK = re.compile(rb"hdlr.{8}soun", re.DOTALL)
-_VIDEO_CHUNKS = [b"00dc", b"00db", b"01dc", b"01db"]
-# A file names its tracks within this many bytes, if it names them at its start.
-_HEAD = 65536
-# And a part of an MP4 file is shorter than this.
-_LONGEST_PART = 1 << 26
-
-
-def is_complete(path: Path) -> bool | None:
-    """Return whether a file is as long as its container says.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    bool or None
-        None if the container is not MP4, MOV, AVI, Matroska or WebM, or does not say.
-    """
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        end = _stated_end(file, size)
-    return None if end is None else end <= size
-
-
-def _stated_end(file, size):
-    """Return where a file should end, or None if it does not say."""
-    head = file.read(12)
-    if head[4:8] in _BOXES:
-        return max((end for _, _, end in _boxes(file, 0, size)), default=size)
-    if head[:4] == b"RIFF":
-        parts = [end for name, _, end in _chunks(file, 0, size) if name == b"RIFF"]
-        return max(parts, default=None)
-    if head[:4] == _EBML:
-        file.seek(4)
-        file.seek(_ebml_size(file) or 0, os.SEEK_CUR)
-        if file.read(4) == _SEGMENT and (length := _ebml_size(file)) is not None:
-            return file.tell() + length
-    return None
-
-
-def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, start and end of the boxes of an MP4 or MOV file between two positions."""
-    while start + 8 <= end:
-        file.seek(start)
-        length, name = struct.unpack(">I4s", file.read(8))
-        if length == 1:
-            (length,) = struct.unpack(">Q", file.read(8).rjust(8, b"\0"))
-        # A length of 0 means: up to the end. What is no box follows the last one.
-        if length < 8 or not name.isalnum():
-            return
-        yield name, start, start + length
-        start += length
-
-
-def _chunks(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, start and end of the chunks of an AVI file between two positions."""
-    while start + 8 <= end:
-        file.seek(start)
-        name, length = struct.unpack("<4sI", file.read(8))
-        # A recorder that was interrupted has left the length empty.
-        if not length:
-            return
-        yield name, start, start + 8 + length
-        start += 8 + length + length % 2
-
-
-def _ebml_size(file):
-    """Read the length of a Matroska element; None if it is not known."""
-    first = (file.read(1) or b"\0")[0]
-    n_more = 8 - first.bit_length()
-    value = int.from_bytes(bytes([first & (127 >> n_more)]) + file.read(n_more), "big")
-    return None if value == (1 << 7 * (n_more + 1)) - 1 else value
-
-
-def shown_seconds(path: Path, facts: Facts) -> float | None:
-    """Return how long a file should play, from where it says so exactly.
-
-    The headers of MP4 and MOV files count frames that an edit list hides, as when a phone trims a
-    video. The number of frames in the header of an AVI file may be wrong; its index is not. The
-    duration of a Matroska file includes the time before its first frame.
-
-    Parameters
-    ----------
-    path : Path
-    facts : Facts
-        What its header says.
-
-    Returns
-    -------
-    float or None
-        What the header says, if there is nothing better.
-    """
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        head = file.read(12)
-        if head[4:8] in _BOXES:
-            return _edited_seconds(file, size) or facts.seconds
-        if head[:4] == b"RIFF" and (n_frames := _n_indexed(file, size)):
-            return n_frames / facts.rate
-        if head[:4] == _EBML and facts.seconds is not None:
-            head += file.read(_HEAD)
-            unit, first = _UNIT.search(head), _FIRST_CLUSTER.search(head)
-            nanoseconds = 1_000_000 if unit is None else _integer(unit[1], 0, 3)
-            start = 0 if first is None else _integer(next(filter(None, first.groups())), 0, 4)
-            return facts.seconds - start * nanoseconds / 1e9
-    return facts.seconds
-
-
-def _edited_seconds(file, size):
-    """Return the duration of the edit list of the first video track, or None."""
-    for track, units in _video_tracks(file, size):
-        if b"elst" not in track:
-            continue
-        place = track.index(b"elst") + 12
-        width = 8 if track[place - 8] else 4
-        n_edits = _integer(track, place - 4, 4)
-        edits = range(place, place + n_edits * (2 * width + 4), 2 * width + 4)
-        # An edit without media, at a time of -1, delays the rest.
-        shown = [i for i in edits if track[i + width : i + width + 1] != b"\xff"]
-        return sum(_integer(track, i, width) for i in shown) / units or None
-    return None
-
-
-def _mirror(path):
-    """Return the matrix of the first video track of an MP4 or MOV file if it is mirrored."""
-    with open(path, "rb") as file:
-        if file.read(8)[4:] not in _BOXES:
-            return None
-        for track, _ in _video_tracks(file, path.stat().st_size):
-            place = track.index(b"tkhd") + 4
-            numbers = struct.unpack_from(">5i", track, place + (52 if track[place] else 40))
-            a, b, _, c, d = (round(number / 65536) for number in numbers)
-            is_mirror = (abs(a), abs(b)) == (abs(d), abs(c)) in ((1, 0), (0, 1))
-            return (a, b, c, d) if is_mirror and a * d - b * c < 0 else None
-    return None
-
-
-def _video_tracks(file, size):
-    """Yield the video tracks of an MP4 or MOV file, and their units of time in a second."""
-    for name, start, end in _boxes(file, 0, size):
-        if name != b"moov":
-            continue
-        file.seek(start)
-        movie, units = file.read(end - start), 0
-        for name, first, last in _boxes(io.BytesIO(movie), 8, len(movie)):
-            content = movie[first:last]
-            if name == b"mvhd":
-                units = _integer(content, 20 + 8 * content[8], 4)
-            elif name == b"trak" and units and _VIDEO_TRACK.search(content):
-                yield content, units
-
-
-def _integer(content, start, width):
-    return int.from_bytes(content[start : start + width], "big")
-
-
-def n_indexed(path: Path) -> int | None:
-    """Return how many frames the index of an AVI file lists, or None if there is none.
-
-    Parameters
-    ----------
-    path : Path
-    """
-    with open(path, "rb") as file:
-        return _n_indexed(file, path.stat().st_size) if file.read(4) == b"RIFF" else None
-
-
-def _n_indexed(file, size):
-    # Files of several parts have an index in each of them.
-    if len(list(_chunks(file, 0, size))) != 1:
-        return None
-    for name, start, end in _chunks(file, 12, size):
-        if name == b"idx1":
-            file.seek(start + 8)
-            n_entries = (end - start - 8) // 16
-            names = np.frombuffer(file.read(16 * n_entries), "S4")[::4]
-            return int(np.isin(names, _VIDEO_CHUNKS).sum())
-    return None
-
-
-def lists_frames(path: Path) -> bool:
-    """Return whether a file is MP4, MOV or AVI, which list their frames."""
-    with open(path, "rb") as file:
-        head = file.read(8)
-        return head[4:] in _BOXES or head[:4] == b"RIFF"
-
-
-def is_fragmented(path: Path) -> bool:
-    """Return whether a file is an MP4 file in parts, which is complete after each of them."""
-    with open(path, "rb") as file:
-        return any(name == b"moof" for name, _, _ in _boxes(file, 0, path.stat().st_size))
-
-
-def has_lost_fragments(path: Path) -> bool:
-    """Return whether an MP4 file contains parts behind a damage that hides them."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        boxes = list(_boxes(file, 0, size))
-        if not boxes or boxes[0][0] not in _BOXES or (end := boxes[-1][2]) >= size:
-            return False
-        file.seek(end)
-        # Their names are found within the first parts.
-        return b"moof" in file.read(_LONGEST_PART)
-
-
-# What tells a file of sound, and how its tracks show that they are video or sound.
-_SOUND_STARTS = (b"fLaC", b"ID3", b"#!AMR", b"\x0b\x77", b"caff")
-_ASF = bytes.fromhex("3026b2758e66cf11")
-_TRACKS = {
-    b"RIFF": (re.compile(b"strh.{4}vids", re.DOTALL), re.compile(b"strh.{4}auds", re.DOTALL)),
-    _EBML: (re.compile(rb"\x86.V_[A-Z]", re.DOTALL), re.compile(rb"\x86.A_[A-Z]", re.DOTALL)),
-    _ASF[:4]: (
-        re.compile(re.escape(bytes.fromhex("c0ef19bc4d5bcf11"))),
-        re.compile(re.escape(bytes.fromhex("409e69f84d5bcf11"))),
-    ),
-}
-
-
-def is_sound(path: Path) -> bool:
-    """Return whether a file contains sound and no video.
-
-    FFmpeg takes the cover of an album for a video of one frame.
-
-    Parameters
-    ----------
-    path : Path
-    """
-    with open(path, "rb") as file:
-        head = file.read(_HEAD)
-        is_mpeg = head[:1] == b"\xff" and head[1:2] >= b"\xe0"
-        is_ogg = head[:4] == b"OggS" and head[28:35] in (b"OpusHea", b"\x01vorbis")
-        is_m4a = head[4:8] == b"ftyp" and head[8:12] in _SOUND_BRANDS
-        is_wave = head[:4] in (b"RIFF", b"FORM") and head[8:12] in (b"WAVE", b"AIFF", b"AIFC")
-        if is_mpeg or is_ogg or is_m4a or is_wave or head.startswith(_SOUND_STARTS):
-            return True
-        if head[4:8] in _BOXES:
-            for name, start, end in _boxes(file, 0, path.stat().st_size):
-                if name == b"moov":
-                    file.seek(start)
-                    tracks = file.read(end - start)
-                    return not _VIDEO_TRACK.search(tracks) and bool(_SOUND_TRACK.search(tracks))
-        video, sound = _TRACKS.get(head[:4], (None, None))
-        return bool(video and sound and not video.search(head) and sound.search(head))

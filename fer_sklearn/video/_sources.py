@@ -24,18 +24,21 @@ from ._capture import (
     Facts,
     VideoSource,
     check_source,
-    has_lost_fragments,
     is_capture,
-    is_complete,
-    is_fragmented,
     is_live,
-    lists_frames,
-    n_indexed,
     open_capture,
     read_facts,
-    shown_seconds,
     source_name,
     to_rgb,
+)
+from ._containers import (
+    frames_in_place,
+    has_lost_fragments,
+    is_complete,
+    is_fragmented,
+    lists_frames,
+    n_indexed,
+    shown_seconds,
 )
 
 __all__ = ["FileSource", "Frame", "LiveSource", "open_source"]
@@ -281,7 +284,8 @@ class FileSource(_Source):
 
     def _read(self):
         clock = Clock(self.rate)
-        index = due = n_failed = 0
+        index = due = n_failed = n_lost = 0
+        places = frames_in_place(self._path) if self._path is not None else iter(())
         last_good = time.monotonic()
         while not self._is_over.is_set():
             # OpenCV reports a damaged frame like the end of the file.
@@ -290,9 +294,13 @@ class FileSource(_Source):
                 if n_failed > _MOST_DAMAGED or time.monotonic() - last_good > _PATIENCE:
                     break
                 continue
-            index, self.n_damaged = index + n_failed, self.n_damaged + n_failed
+            skipped = n_failed
+            for _ in range(1 + n_failed):
+                while not next(places, True):
+                    skipped, n_lost = skipped + 1, n_lost + 1
+            index, self.n_damaged = index + skipped, self.n_damaged + skipped
             n_failed, last_good = 0, time.monotonic()
-            seconds = clock.time(self._stamp())
+            seconds = clock.time(self._stamp() + n_lost / self.rate)
             if index >= due:
                 is_decoded, image = self._capture.retrieve()
                 if is_decoded:
@@ -367,7 +375,7 @@ class FileSource(_Source):
             raise VideoReadError(f"{self.name}: the video contains no decodable frame")
         stated, is_whole, is_growing, is_lost = self.facts.seconds, None, False, False
         if self._path is not None:
-            stated = shown_seconds(self._path, self.facts)
+            stated = shown_seconds(self._path, self.facts.seconds, self.rate)
             is_whole = is_complete(self._path)
             file = self._path.stat()
             is_growing = file.st_size != self._size and time.time() - file.st_mtime < _PATIENCE

@@ -147,6 +147,20 @@ def drop_frames(path, start, stop):
     path.write_bytes(data)
 
 
+def repeat_frames(path, start, stop):
+    """Replace frames of an AVI file by empty ones, which repeat the picture before them."""
+    data = bytearray(path.read_bytes())
+    first = data.index(b"movi")
+    entry = data.rindex(b"idx1") + 8 + 16 * start
+    for place in range(entry, entry + 16 * (stop - start), 16):
+        offset, size = struct.unpack("<II", data[place + 8 : place + 16])
+        data[place + 12 : place + 16] = bytes(4)
+        # The picture becomes padding.
+        chunks = struct.pack("<4sI4sI", b"00dc", 0, b"JUNK", size - 8)
+        data[first + offset : first + offset + 16] = chunks
+    path.write_bytes(data)
+
+
 def damage(path, start, end, *, noise=False):
     """Overwrite a part of a file, given by its start and end as fractions of the file."""
     data = bytearray(path.read_bytes())

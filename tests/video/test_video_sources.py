@@ -13,6 +13,7 @@ from videos import (
     damage,
     drop_frames,
     moving,
+    repeat_frames,
     set_matrix,
     set_pixel_shape,
     slow_down,
@@ -26,7 +27,8 @@ from videos import (
 )
 
 from fer_sklearn.exceptions import VideoReadError
-from fer_sklearn.video._capture import Clock, Facts, is_complete, is_sound, shown_seconds, to_rgb
+from fer_sklearn.video._capture import Clock, to_rgb
+from fer_sklearn.video._containers import is_complete, is_sound, shown_seconds
 from fer_sklearn.video._sources import open_source
 
 
@@ -245,10 +247,11 @@ def test_damaged_frames_are_skipped_and_counted(tmp_path, name, codec, n_damaged
         frames = list(source)
     assert source.n_damaged == n_damaged
     assert len(frames) == 75 - n_damaged
-    if name == "a.mp4":
-        # The others keep their places and times.
-        assert [frame.index for frame in frames[-30:]] == list(range(45, 75))
-        assert frames[-1].seconds == pytest.approx(74 / 25)
+    # The others keep their places and times.
+    assert [frame.index for frame in frames[-30:]] == list(range(45, 75))
+    assert [frame.seconds for frame in frames] == pytest.approx([f.index / 25 for f in frames])
+    column = int(np.argmax(frames[-1].image[120, :, 0] > 200))
+    assert column == pytest.approx(40 + 2 * 74, abs=2)
 
 
 def test_frames_that_a_video_of_constant_rate_lacks_are_counted(tmp_path):
@@ -294,15 +297,55 @@ def test_parts_behind_a_damage_are_missed(tmp_path, is_part):
     assert len(frames) == 10
 
 
-@pytest.mark.parametrize(("scale", "seconds"), [(b"\x0f\x42\x40", 2.75), (b"\x98\x96\x80", 0.5)])
-def test_the_time_before_the_first_frame_is_not_missing(tmp_path, scale, seconds):
+@pytest.mark.parametrize("scale", [1, 10])
+def test_the_time_before_the_first_frame_is_not_missing(tmp_path, scale):
     video = write_video(tmp_path / "a.mkv", moving(75))
-    assert shown_seconds(video, Facts(seconds=3.0)) == 3
+    assert shown_seconds(video, 3.0, 25) == pytest.approx(3)
     data = video.read_bytes()
     start = data.index(b"\xe7\x81\x00", data.index(b"\x1f\x43\xb6\x75"))
     data = data[: start + 2] + b"\xfa" + data[start + 3 :]
-    video.write_bytes(data.replace(b"\x2a\xd7\xb1\x83\x0f\x42\x40", b"\x2a\xd7\xb1\x83" + scale))
-    assert shown_seconds(video, Facts(seconds=3.0)) == pytest.approx(seconds)
+    unit = (scale * 1_000_000).to_bytes(3, "big")
+    data = data.replace(b"\x2a\xd7\xb1\x83\x0f\x42\x40", b"\x2a\xd7\xb1\x83" + unit)
+    video.write_bytes(data)
+    assert shown_seconds(video, 3.0, 25) == pytest.approx((74 / 25 - 0.25) * scale + 1 / 25)
+    # Of one that is truncated, the header says more.
+    video.write_bytes(data[:-100])
+    assert shown_seconds(video, 3.0, 25) == pytest.approx(3 - 0.25 * scale)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        *(("a.mkv", "mp4v"), ("a.webm", "VP80"), ("a.ogv", "VP80")),
+        *(("a.flv", "FLV1"), ("a.wmv", "WMV2")),
+    ],
+)
+def test_sound_that_lasts_longer_than_the_pictures_is_no_damage(tmp_path, name, codec):
+    video = write_video(tmp_path / name, moving(75), codec=codec)
+    assert is_complete(video)
+    # A header states the length of the longest track.
+    assert shown_seconds(video, 9.0, 25) in (None, pytest.approx(3, abs=0.05))
+    video.write_bytes(video.read_bytes()[:-1000])
+    assert is_complete(video) is False
+    assert shown_seconds(video, 9.0, 25) == 9
+
+
+def test_the_length_of_a_damaged_mkv_file_is_that_of_its_header(tmp_path):
+    video = write_video(tmp_path / "a.mkv", moving(75))
+    damage(video, 0.5, 0.8)
+    assert is_complete(video)
+    assert shown_seconds(video, 3.0, 25) == 3
+
+
+def test_pictures_that_an_avi_file_repeats_are_not_damaged(tmp_path):
+    video = write_video(tmp_path / "a.avi", moving(75), codec="MJPG")
+    repeat_frames(video, 30, 36)
+    with open_source(video) as source:
+        frames = list(source)
+    assert source.n_damaged == 0
+    assert len(frames) == 69
+    times = [i / 25 for i in range(75) if not 30 <= i < 36]
+    assert [frame.seconds for frame in frames] == pytest.approx(times)
 
 
 def test_a_damaged_frame_does_not_disturb_the_stride(tmp_path):

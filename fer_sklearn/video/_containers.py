@@ -1,0 +1,412 @@
+"""What the bytes of a video file say that OpenCV does not: lengths, edits, tracks and losses."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+__all__ = [
+    "frames_in_place",
+    "has_lost_fragments",
+    "is_complete",
+    "is_fragmented",
+    "is_sound",
+    "lists_frames",
+    "mirror_matrix",
+    "n_indexed",
+    "shown_seconds",
+]
+
+# The first boxes of MP4 and MOV files, and the first bytes of a Matroska or WebM file.
+_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot")
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+# What a Matroska file consists of: elements that contain others, and those that are read.
+_CLUSTER, _TRACK = b"\x1f\x43\xb6\x75", b"\xae"
+_PARENTS = (_SEGMENT, _CLUSTER, _TRACK, b"\xa0", b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b")
+_UNIT, _NUMBER, _KIND, _TIME = b"\x2a\xd7\xb1", b"\xd7", b"\x83", b"\xe7"
+_BLOCKS = (b"\xa3", b"\xa1")
+# Streams that were made to be cut anywhere: their lengths are those of what is left.
+_STREAMS = (b"\x00\x00\x01\xba", b"\x47")
+_ASF = bytes.fromhex("3026b2758e66cf11")
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_LONGEST_OGG_PAGE = 65307
+_SOUND_BRANDS = (b"M4A ", b"M4B ", b"M4P ", b"F4A ")
+_VIDEO_TRACK = re.compile(rb"hdlr.{8}vide", re.DOTALL)
+_SOUND_TRACK = re.compile(rb"hdlr.{8}soun", re.DOTALL)
+_VIDEO_CHUNKS = [b"00dc", b"00db", b"01dc", b"01db"]
+# The first frames of a file, of which one is not damaged.
+_ENOUGH = 100
+# A file names its tracks within this many bytes, if it names them at its start.
+_HEAD = 65536
+# And a part of an MP4 file is shorter than this.
+_LONGEST_PART = 1 << 26
+
+
+def is_complete(path: Path) -> bool | None:
+    """Return whether a file is as long as its container says.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    bool or None
+        None if the container is another one than MP4, MOV, AVI, Matroska, WebM, FLV, Ogg or WMV,
+        or does not say.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        end = _stated_end(file, size)
+    return None if end is None else end <= size
+
+
+def _stated_end(file, size):
+    """Return where a file should end, or None if it does not say."""
+    head = file.read(12)
+    if head[4:8] in _BOXES:
+        return max((end for _, _, end in _boxes(file, 0, size)), default=size)
+    if head[:4] == b"RIFF":
+        parts = [end for name, _, end in _chunks(file, 0, size) if name == b"RIFF"]
+        return max(parts, default=None)
+    if head[:4] == _EBML:
+        file.seek(4)
+        file.seek(_ebml_size(file) or 0, os.SEEK_CUR)
+        if file.read(4) == _SEGMENT and (length := _ebml_size(file)) is not None:
+            return file.tell() + length
+    if head.startswith(_ASF):
+        start = (head + file.read(_HEAD)).find(_ASF_FILE) + 40
+        file.seek(start)
+        return int.from_bytes(file.read(8), "little") if start >= 40 else None
+    if head[:3] == b"FLV" or head[:4] == b"OggS":
+        has_end = _ends_flv if head[:3] == b"FLV" else _ends_ogg
+        return size if has_end(file, size) else size + 1
+    return None
+
+
+def _ends_flv(file, size):
+    """Return whether the last bytes are the length of the last tag, as they should."""
+    file.seek(size - 4)
+    length = _integer(file.read(4), 0, 4)
+    file.seek(max(0, size - 4 - length))
+    return _integer(file.read(4), 1, 3) + 11 == length
+
+
+def _ends_ogg(file, size):
+    """Return whether the last page says that it is the last one."""
+    file.seek(max(0, size - _LONGEST_OGG_PAGE))
+    tail = file.read()
+    page = tail[tail.rfind(b"OggS") :]
+    return len(page) > 5 and bool(page[5] & 4)
+
+
+def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, start and end of the boxes of an MP4 or MOV file between two positions."""
+    while start + 8 <= end:
+        file.seek(start)
+        length, name = struct.unpack(">I4s", file.read(8))
+        if length == 1:
+            (length,) = struct.unpack(">Q", file.read(8).rjust(8, b"\0"))
+        # A length of 0 means: up to the end. What is no box follows the last one.
+        if length < 8 or not name.isalnum():
+            return
+        yield name, start, start + length
+        start += length
+
+
+def _chunks(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, start and end of the chunks of an AVI file between two positions."""
+    while start + 8 <= end:
+        file.seek(start)
+        name, length = struct.unpack("<4sI", file.read(8))
+        # A recorder that was interrupted has left the length empty.
+        if not length:
+            return
+        yield name, start, start + 8 + length
+        start += 8 + length + length % 2
+
+
+def _ebml_size(file):
+    """Read the length of a Matroska element; None if it is not known."""
+    start = file.tell()
+    value, length = _ebml_number(file.read(8), 0)
+    file.seek(start + length)
+    return value
+
+
+def _ebml_number(data, place):
+    """Return a number of variable length, None if it is not known, and the place behind it."""
+    n_more = 8 - data[place].bit_length() if place < len(data) else 8
+    end = place + n_more + 1
+    value = _integer(data, place, n_more + 1) & ((1 << 7 * (n_more + 1)) - 1)
+    return (None if value == (1 << 7 * (n_more + 1)) - 1 else value), end
+
+
+def shown_seconds(path: Path, stated: float | None, rate: float) -> float | None:
+    """Return how long the video in a file should be, from where the file says so exactly.
+
+    The headers of MP4 and MOV files count frames that an edit list hides, as when a phone trims a
+    video. The number of frames in the header of an AVI file may be wrong; its index is not. Others
+    state the length of the longest track, which may be sound.
+
+    Parameters
+    ----------
+    path : Path
+    stated : float or None
+        What the header says.
+    rate : float
+        Frames per second.
+
+    Returns
+    -------
+    float or None
+        What the header says, if there is nothing better; None if that is not of the video.
+    """
+    size, is_whole = path.stat().st_size, is_complete(path)
+    with open(path, "rb") as file:
+        head = file.read(12)
+        if head[4:8] in _BOXES:
+            return _edited_seconds(file, size) or stated
+        if head[:4] == b"RIFF" and (n_frames := len(_video_chunks(file, size))):
+            return n_frames / rate
+        if head[:4] == _EBML:
+            first, last = _first_and_last(file)
+            if last is not None and is_whole is not False:
+                return last - first + 1 / rate
+            return None if stated is None else stated - first
+        is_stream = head.startswith(_STREAMS) or head[4:5] == _STREAMS[1]
+        return None if is_stream or is_whole else stated
+
+
+def _first_and_last(file):
+    """Return the times of the first and the last frame of the first video of a Matroska file.
+
+    The last is None if it is behind a damage.
+    """
+    unit, number, video, time, first, last = 1_000_000, 0, None, 0, None, None
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        place = 0
+        while place < len(data):
+            start = place + 9 - data[place].bit_length()
+            name = data[place:start]
+            length, start = _ebml_number(data, start)
+            if len(name) > 4 or (length is None and name not in _PARENTS):
+                end = len(data) + 1
+            else:
+                end = start if name in _PARENTS else start + length
+            if end > len(data):
+                # Damaged: go on with the next cluster, if there is one.
+                last, place = None, data.find(_CLUSTER, place + 1)
+                if place < 0:
+                    break
+                continue
+            if name == _UNIT:
+                unit = _integer(data, start, length)
+            elif name == _NUMBER:
+                number = _integer(data, start, length)
+            elif name == _KIND and data[start] == 1 and video is None:
+                video = number
+            elif name == _TIME:
+                time = _integer(data, start, length)
+            elif name in _BLOCKS:
+                track, start = _ebml_number(data, start)
+                if track == video:
+                    last = time + int.from_bytes(data[start : start + 2], "big", signed=True)
+                    first = last if first is None else first
+            place = end
+    return (first or 0) * unit / 1e9, None if last is None else last * unit / 1e9
+
+
+def _edited_seconds(file, size):
+    """Return the duration of the edit list of the first video track, or None."""
+    for track, units in _video_tracks(file, size):
+        if b"elst" not in track:
+            continue
+        place = track.index(b"elst") + 12
+        width = 8 if track[place - 8] else 4
+        n_edits = _integer(track, place - 4, 4)
+        edits = range(place, place + n_edits * (2 * width + 4), 2 * width + 4)
+        # An edit without media, at a time of -1, delays the rest.
+        shown = [i for i in edits if track[i + width : i + width + 1] != b"\xff"]
+        return sum(_integer(track, i, width) for i in shown) / units or None
+    return None
+
+
+def mirror_matrix(path: Path) -> tuple[int, int, int, int] | None:
+    """Return how the first video track of an MP4 or MOV file is mirrored for display.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    tuple of 4 int or None
+        (a, b, c, d): a pixel at (x, y) moves to (ax + cy, bx + dy). None if it is not mirrored.
+    """
+    with open(path, "rb") as file:
+        if file.read(8)[4:] not in _BOXES:
+            return None
+        for track, _ in _video_tracks(file, path.stat().st_size):
+            place = track.index(b"tkhd") + 4
+            numbers = struct.unpack_from(">5i", track, place + (52 if track[place] else 40))
+            a, b, _, c, d = (round(number / 65536) for number in numbers)
+            is_mirror = (abs(a), abs(b)) == (abs(d), abs(c)) in ((1, 0), (0, 1))
+            return (a, b, c, d) if is_mirror and a * d - b * c < 0 else None
+    return None
+
+
+def _video_tracks(file, size):
+    """Yield the video tracks of an MP4 or MOV file, and their units of time in a second."""
+    for name, start, end in _boxes(file, 0, size):
+        if name != b"moov":
+            continue
+        file.seek(start)
+        movie, units = file.read(end - start), 0
+        for name, first, last in _boxes(io.BytesIO(movie), 8, len(movie)):
+            content = movie[first:last]
+            if name == b"mvhd":
+                units = _integer(content, 20 + 8 * content[8], 4)
+            elif name == b"trak" and units and _VIDEO_TRACK.search(content):
+                yield content, units
+
+
+def _integer(content, start, width):
+    return int.from_bytes(content[start : start + width], "big")
+
+
+def n_indexed(path: Path) -> int | None:
+    """Return how many frames the index of an AVI file lists, or None if there is none.
+
+    Empty ones, which show the picture before them for longer, are not counted.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    with open(path, "rb") as file:
+        chunks = _video_chunks(file, path.stat().st_size) if file.read(4) == b"RIFF" else []
+        return int(np.count_nonzero(chunks["size"])) if len(chunks) else None
+
+
+def frames_in_place(path: Path) -> Iterator[bool]:
+    """Tell of each frame of an AVI file whether it is where the index of the file says.
+
+    FFmpeg skips one that is not, because its file is damaged, and counts on: an AVI file contains
+    no times. Nothing is told of other files, nor of empty frames.
+
+    Parameters
+    ----------
+    path : Path
+
+    Yields
+    ------
+    bool
+    """
+    with open(path, "rb") as file:
+        size = path.stat().st_size
+        chunks = _video_chunks(file, size) if file.read(4) == b"RIFF" else []
+        chunks = [chunk for chunk in chunks if chunk["size"]]
+        # Places are counted from the start of the file, or from the list of chunks.
+        for base in (0, *_places_of_lists(file, size)):
+            if any(_is_chunk(file, base, chunk) for chunk in chunks[:_ENOUGH]):
+                yield from (_is_chunk(file, base, chunk) for chunk in chunks)
+                return
+
+
+def _places_of_lists(file, size):
+    for name, start, _ in list(_chunks(file, 12, size)):
+        file.seek(start + 8)
+        if name == b"LIST" and file.read(4) == b"movi":
+            yield start + 8
+
+
+def _is_chunk(file, base, chunk):
+    file.seek(base + int(chunk["place"]))
+    return file.read(8) == struct.pack("<4sI", chunk["name"], chunk["size"])
+
+
+def _video_chunks(file, size):
+    """Return the frames in the index of an AVI file: their names, places and sizes in bytes."""
+    # Files of several parts have an index in each of them.
+    if len(list(_chunks(file, 0, size))) == 1:
+        for name, start, end in _chunks(file, 12, size):
+            if name == b"idx1":
+                file.seek(start + 8)
+                entry = [("name", "S4"), ("flags", "<u4"), ("place", "<u4"), ("size", "<u4")]
+                content = file.read((end - start - 8) // 16 * 16)
+                entries = np.frombuffer(content[: len(content) // 16 * 16], entry)
+                return entries[np.isin(entries["name"], _VIDEO_CHUNKS)]
+    return []
+
+
+def lists_frames(path: Path) -> bool:
+    """Return whether a file is MP4, MOV or AVI, which list their frames."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+        return head[4:] in _BOXES or head[:4] == b"RIFF"
+
+
+def is_fragmented(path: Path) -> bool:
+    """Return whether a file is an MP4 file in parts, which is complete after each of them."""
+    with open(path, "rb") as file:
+        return any(name == b"moof" for name, _, _ in _boxes(file, 0, path.stat().st_size))
+
+
+def has_lost_fragments(path: Path) -> bool:
+    """Return whether an MP4 file contains parts behind a damage that hides them."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        boxes = list(_boxes(file, 0, size))
+        if not boxes or boxes[0][0] not in _BOXES or (end := boxes[-1][2]) >= size:
+            return False
+        file.seek(end)
+        # Their names are found within the first parts.
+        return b"moof" in file.read(_LONGEST_PART)
+
+
+# What tells a file of sound, and how its tracks show that they are video or sound.
+_SOUND_STARTS = (b"fLaC", b"ID3", b"#!AMR", b"\x0b\x77", b"caff")
+_TRACKS = {
+    b"RIFF": (re.compile(b"strh.{4}vids", re.DOTALL), re.compile(b"strh.{4}auds", re.DOTALL)),
+    _EBML: (re.compile(rb"\x86.V_[A-Z]", re.DOTALL), re.compile(rb"\x86.A_[A-Z]", re.DOTALL)),
+    _ASF[:4]: (
+        re.compile(re.escape(bytes.fromhex("c0ef19bc4d5bcf11"))),
+        re.compile(re.escape(bytes.fromhex("409e69f84d5bcf11"))),
+    ),
+}
+
+
+def is_sound(path: Path) -> bool:
+    """Return whether a file contains sound and no video.
+
+    FFmpeg takes the cover of an album for a video of one frame.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+        is_mpeg = head[:1] == b"\xff" and head[1:2] >= b"\xe0"
+        is_ogg = head[:4] == b"OggS" and head[28:35] in (b"OpusHea", b"\x01vorbis")
+        is_m4a = head[4:8] == b"ftyp" and head[8:12] in _SOUND_BRANDS
+        is_wave = head[:4] in (b"RIFF", b"FORM") and head[8:12] in (b"WAVE", b"AIFF", b"AIFC")
+        if is_mpeg or is_ogg or is_m4a or is_wave or head.startswith(_SOUND_STARTS):
+            return True
+        if head[4:8] in _BOXES:
+            for name, start, end in _boxes(file, 0, path.stat().st_size):
+                if name == b"moov":
+                    file.seek(start)
+                    tracks = file.read(end - start)
+                    return not _VIDEO_TRACK.search(tracks) and bool(_SOUND_TRACK.search(tracks))
+        video, sound = _TRACKS.get(head[:4], (None, None))
+        return bool(video and sound and not video.search(head) and sound.search(head))
