@@ -20,6 +20,8 @@ from docutils import nodes
 
 import fer_sklearn
 
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
 project = "fer_sklearn"
 author = "the fer_sklearn developers"
 copyright = author
@@ -33,6 +35,8 @@ extensions = [
     "sphinx_design",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "command_line",
+    "notebooks",
 ]
 exclude_patterns = ["_build", "examples", "**.ipynb_checkpoints", "auto_examples/**.ipynb"]
 templates_path = ["_templates"]
@@ -89,8 +93,8 @@ html_theme_options = {
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
-_pages_without_sidebar = ("index", "getting_started", "cookbook", "model_card", "benchmarks")
-_pages_without_sidebar += ("notebooks/*", "changelog", "contributing")
+_pages_without_sidebar = ("index", "getting_started", "cookbook", "command_line", "model_card")
+_pages_without_sidebar += ("benchmarks", "comparison", "notebooks/*", "changelog", "contributing")
 html_sidebars = {name: [] for name in _pages_without_sidebar}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

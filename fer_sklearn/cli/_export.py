@@ -58,7 +58,7 @@ Conversion to grey, scaling and normalisation become part of the exported model;
 a JSON file describes its input and output. Every export is run and compared
 with the model before it is kept.
 
-Loading a model file can run arbitrary code: only use files that you trust.
+Loading a model file runs no code of whoever made it.
 """
 _SERVE_EXAMPLES = """\
 examples:

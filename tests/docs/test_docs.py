@@ -1,6 +1,7 @@
 """The documentation builds without warnings, covers the public API, and has no broken links."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 
 import fer_sklearn
 from fer_sklearn import read_image
+from fer_sklearn.cli import main
+from fer_sklearn.images import resize_rgb
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(fer_sklearn.__file__).parent
@@ -171,6 +174,38 @@ def test_everything_in_the_reference_is_public(documented):
     assert unknown == []
 
 
+def _long_options(capsys, *command):
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    text = capsys.readouterr().out
+    return text, set(re.findall(r"(?<![\w-])--[a-zA-Z][\w-]*", text.partition("\nexamples:")[0]))
+
+
+def test_every_command_and_option_is_in_the_reference(site, capsys):
+    from sphinx.util.inventory import InventoryFile
+
+    inventory = InventoryFile.loads((site[0] / "objects.inv").read_bytes(), uri="")
+    documented = set(inventory.data["std:cmdoption"])
+    text, options = _long_options(capsys)
+    assert {f"fer-sklearn.{option}" for option in options} <= documented
+    commands = re.findall(r"(?m)^    ([a-z]+)  ", text.partition("commands:")[2])
+    assert {"predict", "video", "train", "serve"} <= set(commands)
+    for command in commands:
+        _, options = _long_options(capsys, command)
+        assert "--debug" in options
+        missing = {
+            f"fer-sklearn-{command}.{option}" for option in options - {"--help"}
+        } - documented
+        assert missing == set(), command
+
+
+def test_the_notebook_is_shown_with_its_outputs(site):
+    page = (site[0] / "notebooks" / "fer_with_sklearn.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") >= 5
+    assert "the same label for 100.0% of the test images" in page
+    assert page.count('class="dataframe"') >= 4
+
+
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("plot_*.py"))
 
 
@@ -183,13 +218,23 @@ def _shows_something(path):
     return min(picture.shape[:2]) >= 80 and picture.std() > 5
 
 
+def _is_stand_in(path):
+    """Whether a thumbnail is the picture that sphinx-gallery has for examples without a figure."""
+    sphinx_gallery = pytest.importorskip("sphinx_gallery")
+    stand_in = read_image(Path(sphinx_gallery.__file__).parent / "_static" / "no_image.png")
+    small = resize_rgb([read_image(path), stand_in], (30, 40))
+    return np.abs(np.diff(small.astype(float), axis=0)).mean() < 5
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_has_its_figure(site, example):
     images = site[0] / "_images"
     pictures = sorted(images.glob(f"sphx_glr_{example.stem}_0*.png"))
     assert pictures
     assert all(_shows_something(path) for path in pictures)
-    assert _shows_something(images / f"sphx_glr_{example.stem}_thumb.png")
+    thumbnail = images / f"sphx_glr_{example.stem}_thumb.png"
+    assert _shows_something(thumbnail)
+    assert not _is_stand_in(thumbnail)
     page = (site[0] / "auto_examples" / f"{example.stem}.html").read_text(encoding="utf-8")
     assert "Traceback" not in page
     assert "Total running time" in page
@@ -200,6 +245,13 @@ def test_a_blank_image_is_detected(tmp_path):
 
     write_image(tmp_path / "blank.png", np.full((100, 100), 255, np.uint8))
     assert not _shows_something(tmp_path / "blank.png")
+
+
+def test_a_stand_in_is_detected(tmp_path):
+    gallery = pytest.importorskip("sphinx_gallery.utils")
+    stand_in = Path(gallery.__file__).parent / "_static" / "no_image.png"
+    gallery.scale_image(stand_in, tmp_path / "thumb.png", 400, 300)
+    assert _is_stand_in(tmp_path / "thumb.png")
 
 
 def test_example_pages_link_to_the_reference(site):
