@@ -162,3 +162,21 @@ def test_speed_on_the_page_of_benchmarks_was_measured():
     measured = json.loads(text)["results"]["uint8"]["times_as_fast"]
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert re.search(r"about (\d+) times as fast as scikit-image", page)[1] == f"{measured:.0f}"
+
+
+def test_our_figures_in_the_comparison_were_measured():
+    text = (ROOT / "benchmarks" / "results" / "peers.json").read_text(encoding="utf-8")
+    networks = {row["network"]: row for row in json.loads(text)["networks"]}
+    fer, people, fer2013 = (
+        networks[name]
+        for name in (
+            "`fer` 25.10",
+            '`load_pretrained("default", labels="people")`',
+            '`load_pretrained("default", labels="fer2013")`',
+        )
+    )
+    measured = [people["people"], fer2013["fer2013"], fer["fer2013"]]
+    page = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
+    shown = re.findall(r"(?m)^\|[^|]*\| ([\d.]+) \|[^|]*\| `benchmarks/peers.py` \|$", page)
+    assert shown == [f"{100 * figure['value']:.1f}" for figure in measured]
+    assert f"{fer['parameters']:,}" in page
