@@ -72,7 +72,7 @@ environment variable FER_SKLEARN_TOKEN is set, or with --token-file, clients
 need to send "Authorization: Bearer TOKEN". The address that is printed, with
 /docs, describes what the service takes and answers. Ctrl-C and SIGTERM end it
 once the requests that it has begun are answered.
-Loading a model file can run arbitrary code: only use files that you trust.
+Loading a model file runs no code of whoever made it.
 """
 
 
