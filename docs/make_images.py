@@ -1,4 +1,4 @@
-"""Make the images of the README: ``python docs/make_images.py``."""
+"""Make the images of the README and the guide: ``python docs/make_images.py``."""
 
 import shutil
 import tempfile
@@ -15,10 +15,12 @@ from fer_sklearn import (
     EMOTION_COLORS,
     EMOTIONS,
     HOGSVMClassifier,
+    draw_faces,
     export,
     load_pretrained,
     make_faces,
     make_hog_svm_pipeline,
+    recognize,
 )
 from fer_sklearn.images import write_image
 
@@ -46,6 +48,35 @@ def plot_predicted_faces(faces, labels, probabilities, emotions):
     return figure
 
 
+def annotate(photo):
+    """Return a photo with its faces drawn on it, as ``predict --annotate`` does."""
+    faces = recognize(photo)
+    classes = list(faces[0].probabilities)
+    return draw_faces(
+        photo,
+        [face.box for face in faces],
+        [face.emotion for face in faces],
+        [list(face.probabilities.values()) for face in faces],
+        classes,
+    )
+
+
+def draw_synthetic_faces():
+    """Return a figure of a synthetic face of each emotion, as a HOG-SVM recognises it."""
+    model = make_hog_svm_pipeline(HOGSVMClassifier(probability=True, random_state=0))
+    model.fit(*make_faces(1400, random_state=0, return_X_y=True))
+    faces, emotions = make_faces(70, random_state=7, return_X_y=True)
+    first = [np.flatnonzero(emotions == emotion)[0] for emotion in EMOTIONS]
+    # Twice as large for display; the model scales them to 48×48 either way.
+    large = make_faces(70, size=96, random_state=7, return_X_y=True)[0]
+    return plot_predicted_faces(
+        large[first],
+        model.predict(faces[first]),
+        model.predict_proba(faces[first]),
+        model.classes_.tolist(),
+    )
+
+
 def take_screenshot(path):
     """Save a screenshot of the web app of ``export(…, format="web")`` with two photos.
 
@@ -63,7 +94,9 @@ def take_screenshot(path):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 900, "height": 890}, device_scale_factor=1.5)
+        size = {"width": 900, "height": 950}
+        # The page forbids what waiting for a condition needs.
+        page = browser.new_page(viewport=size, device_scale_factor=1.5, bypass_csp=True)
         page.goto(f"http://127.0.0.1:{server.server_port}/")
         page.set_input_files("#files", [f"{folder}/{name}" for name in photos])
         page.wait_for_function("window.ferSklearn?.shown.every((one) => one.faces)")
@@ -74,20 +107,9 @@ def take_screenshot(path):
 
 
 def main():
-    model = make_hog_svm_pipeline(HOGSVMClassifier(probability=True, random_state=0))
-    model.fit(*make_faces(1400, random_state=0, return_X_y=True))
-    faces, emotions = make_faces(70, random_state=7, return_X_y=True)
-    first = [np.flatnonzero(emotions == emotion)[0] for emotion in EMOTIONS]
-    # Twice as large for display; the model scales them to 48×48 either way.
-    large = make_faces(70, size=96, random_state=7, return_X_y=True)[0]
-    figure = plot_predicted_faces(
-        large[first],
-        model.predict(faces[first]),
-        model.predict_proba(faces[first]),
-        model.classes_.tolist(),
-    )
     IMAGES.mkdir(exist_ok=True)
-    figure.savefig(IMAGES / "faces.png", dpi=110)
+    write_image(IMAGES / "annotated.png", annotate(astronaut()[8:278]))
+    draw_synthetic_faces().savefig(IMAGES / "faces.png", dpi=110)
     take_screenshot(IMAGES / "page.png")
 
 
