@@ -51,7 +51,7 @@ examples:
   fer-sklearn evaluate hog.fer fer2013.zip --subset private --confusion hog.png
   fer-sklearn evaluate hog.fer my_photos/ --format json --output scores.json
 
-Loading a model file runs no code of whoever made it.
+Model files contain no code: you can load one that a stranger made.
 """
 _BENCHMARK_EXAMPLES = """\
 examples:

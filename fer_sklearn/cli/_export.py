@@ -58,7 +58,7 @@ Conversion to grey, scaling and normalisation become part of the exported model;
 a JSON file describes its input and output. Every export is run and compared
 with the model before it is kept.
 
-Loading a model file runs no code of whoever made it.
+Model files contain no code: you can load one that a stranger made.
 """
 _SERVE_EXAMPLES = """\
 examples:
@@ -72,7 +72,7 @@ environment variable FER_SKLEARN_TOKEN is set, or with --token-file, clients
 need to send "Authorization: Bearer TOKEN". The address that is printed, with
 /docs, describes what the service takes and answers. Ctrl-C and SIGTERM end it
 once the requests that it has begun are answered.
-Loading a model file runs no code of whoever made it.
+Model files contain no code: you can load one that a stranger made.
 """
 
 

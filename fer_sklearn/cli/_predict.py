@@ -25,7 +25,7 @@ examples:
 
 Repeat a command with --output to resume it where it stopped. A photo that
 cannot be read gets a row that says so; the exit code is then 1.
-Loading a model file runs no code of whoever made it.
+Model files contain no code: you can load one that a stranger made.
 """
 # The table is as wide as the longest of this many names.
 _N_MEASURED = 2000
