@@ -42,6 +42,8 @@ _SOUND_BRANDS = (b"M4A ", b"M4B ", b"M4P ", b"F4A ")
 _VIDEO_TRACK = re.compile(rb"hdlr.{8}vide", re.DOTALL)
 _SOUND_TRACK = re.compile(rb"hdlr.{8}soun", re.DOTALL)
 _VIDEO_CHUNKS = [b"00dc", b"00db", b"01dc", b"01db"]
+# An entry of the index of an AVI file.
+_ENTRY = np.dtype([("name", "S4"), ("flags", "<u4"), ("place", "<u4"), ("size", "<u4")])
 # The first frames of a file, of which one is not damaged.
 _ENOUGH = 100
 # A file names its tracks within this many bytes, if it names them at its start.
@@ -293,7 +295,9 @@ def n_indexed(path: Path) -> int | None:
     path : Path
     """
     with open(path, "rb") as file:
-        chunks = _video_chunks(file, path.stat().st_size) if file.read(4) == b"RIFF" else []
+        if file.read(4) != b"RIFF":
+            return None
+        chunks = _video_chunks(file, path.stat().st_size)
         return int(np.count_nonzero(chunks["size"])) if len(chunks) else None
 
 
@@ -313,8 +317,9 @@ def frames_in_place(path: Path) -> Iterator[bool]:
     """
     with open(path, "rb") as file:
         size = path.stat().st_size
-        chunks = _video_chunks(file, size) if file.read(4) == b"RIFF" else []
-        chunks = [chunk for chunk in chunks if chunk["size"]]
+        if file.read(4) != b"RIFF":
+            return
+        chunks = [chunk for chunk in _video_chunks(file, size) if chunk["size"]]
         # Places are counted from the start of the file, or from the list of chunks.
         for base in (0, *_places_of_lists(file, size)):
             if any(_is_chunk(file, base, chunk) for chunk in chunks[:_ENOUGH]):
@@ -341,11 +346,10 @@ def _video_chunks(file, size):
         for name, start, end in _chunks(file, 12, size):
             if name == b"idx1":
                 file.seek(start + 8)
-                entry = [("name", "S4"), ("flags", "<u4"), ("place", "<u4"), ("size", "<u4")]
                 content = file.read((end - start - 8) // 16 * 16)
-                entries = np.frombuffer(content[: len(content) // 16 * 16], entry)
+                entries = np.frombuffer(content[: len(content) // 16 * 16], _ENTRY)
                 return entries[np.isin(entries["name"], _VIDEO_CHUNKS)]
-    return []
+    return np.empty(0, _ENTRY)
 
 
 def lists_frames(path: Path) -> bool:
