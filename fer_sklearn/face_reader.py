@@ -230,6 +230,21 @@ def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:
     return FaceReader(estimator, detector=detector)
 
 
+def provenance_of(reader: Any) -> dict[str, str]:
+    """Return what makes the results of a reader.
+
+    Parameters
+    ----------
+    reader : ReadsFaces
+
+    Returns
+    -------
+    dict of str to str
+        As :meth:`FaceReader.provenance`; of an object without that method, its ``repr``.
+    """
+    return reader.provenance() if hasattr(reader, "provenance") else {"model": repr(reader)}
+
+
 class _Cropping(NamedTuple):
     """How faces are detected and cropped."""
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -33,10 +33,12 @@ __all__ = [
     "is_terminal",
     "is_text_contents",
     "locked",
+    "provenance_path",
     "read_regular_file",
     "read_source",
     "read_stream",
     "write_json",
+    "write_provenance",
 ]
 
 #: Larger files are refused before they are read: they are no photos. Eighty megapixels of raw
@@ -235,6 +237,18 @@ def write_json(path: Path, content: Any) -> None:
     """Write an indented JSON file."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def provenance_path(path: str | os.PathLike) -> Path:
+    """Return where it is said what made a CSV file: not in it, since few programs skip comments."""
+    path = Path(path)
+    return path.with_name(f"{path.name}.provenance.json")
+
+
+def write_provenance(path: str | os.PathLike, made_by: Mapping[str, str]) -> None:
+    """Write, beside a CSV file, what made it."""
+    with atomic_write(provenance_path(path), encoding="utf-8") as file:
+        json.dump(dict(made_by), file, ensure_ascii=False, indent=2)
 
 
 def check_writable(

@@ -56,11 +56,11 @@ class Column(NamedTuple):
 _FACE = {
     "face": Column(int),
     **dict.fromkeys(("left", "top", "width", "height"), Column(float, 2)),
-    "score": Column(float, 4),
+    **dict.fromkeys(("score", "quality"), Column(float, 4)),
 }
 _EMOTION = {"emotion": Column(str)}
 #: The columns of a face in a photo, before the probabilities. After them follows ``status``.
-PHOTO_COLUMNS = {"source": Column(str), **_FACE, "quality": Column(float, 4), **_EMOTION}
+PHOTO_COLUMNS = {"source": Column(str), **_FACE, **_EMOTION}
 #: The columns of a face in a video, before the probabilities.
 VIDEO_COLUMNS = {"frame": Column(int), "seconds": Column(float, 3), **_FACE, **_EMOTION}
 

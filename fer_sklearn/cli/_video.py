@@ -128,6 +128,12 @@ def _add_options(parser: argparse.ArgumentParser, *, show: str) -> None:
         help="write the timeline to this CSV file, with one row per face and frame",
     )
     parser.add_argument(
+        "--provenance",
+        action="store_true",
+        help="also say what made the timeline: versions, network, detector, framing and labels, "
+        "in FILE.provenance.json beside that of --output",
+    )
+    parser.add_argument(
         "--annotate",
         metavar="VIDEO",
         help="write a video with faces and emotions drawn on it: .mp4, .mov, .mkv, .webm, .avi",
@@ -227,6 +233,8 @@ def _analyze(
     """
     from ..video import analyze_video
 
+    if args.provenance and not args.output:
+        args.parser.error("argument --provenance: only with --output")
     # FFmpeg's own messages about damaged videos, which the error of the command replaces. It
     # reads this once, when OpenCV first opens a video.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _QUIET)
@@ -247,6 +255,7 @@ def _analyze(
         drop_frames=drop_frames,
         reconnect_seconds=reconnect_seconds,
         duration=args.duration,
+        provenance=args.provenance,
         should_stop=should_stop,
         progress=_bar,
     )

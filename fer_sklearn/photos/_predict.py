@@ -20,7 +20,7 @@ from .._utils.litert import count_processors
 from .._utils.tables import Column, row_columns
 from .._utils.typing import Estimator, ImageLike, ImagesLike, PathLike
 from .._utils.validation import check_choice
-from ..face_reader import FaceReader, as_face_reader
+from ..face_reader import FaceReader, as_face_reader, provenance_of
 from ._recognize import PhotoResult, iter_photo_batches
 from ._rows import NO_FACE, UNREADABLE, PhotoSummary, RowFile, check_output
 from ._sources import (
@@ -418,7 +418,7 @@ class _NoBar:
 
 def _made_by(reader, crop_faces):
     """Return what made the rows."""
-    known = reader.provenance() if hasattr(reader, "provenance") else {"model": repr(reader)}
+    known = provenance_of(reader)
     if not crop_faces:
         known |= {"detector": "none", "framing": "none"}
     return known

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from .._utils.compat import import_optional
-from .._utils.files import atomic_write, check_writable, locked
+from .._utils.files import (
+    atomic_write,
+    check_writable,
+    locked,
+    provenance_path,
+    write_provenance,
+)
 from .._utils.tables import Column, rounded
 from .._utils.typing import PathLike
 from ._sources import PhotoSource
@@ -264,11 +270,6 @@ class RowFile:
         if rows:
             yield start, rows
 
-    @property
-    def _beside(self):
-        """Where the provenance of a CSV file is: not in it, since few programs skip comments."""
-        return self.path.with_name(f"{self.path.name}.provenance.json")
-
     def _check_provenance(self):
         """Raise if other networks, detectors or versions made the rows that are there."""
         if self._provenance is None or not self.lines_path.stat().st_size:
@@ -277,7 +278,7 @@ class RowFile:
             self._file.seek(0)
             known = _provenance_line(self._file.readline())
         else:
-            known = _read_json(self._beside)
+            known = _read_json(provenance_path(self.path))
         if known != dict(self._provenance):
             known = known or {}
             changed = [k for k, v in self._provenance.items() if known.get(k) != v]
@@ -292,8 +293,7 @@ class RowFile:
             return
         self._has_begun = True
         if self._provenance is not None and isinstance(self._lines, CSVLines):
-            with atomic_write(self._beside, encoding="utf-8") as file:
-                json.dump(self._provenance, file, ensure_ascii=False, indent=2)
+            write_provenance(self.path, self._provenance)
         self._last_rows = []
         self._file.seek(self._end)
         self._file.truncate()

@@ -205,8 +205,8 @@ class EmotionTimelineDisplay:
     ----------
     rows : sequence of dict, or pandas.DataFrame
         A timeline: ``seconds``, ``face``, ``emotion``, and a column of probabilities for each
-        class; other columns of a timeline are ignored. Values can be text, as
-        ``csv.DictReader`` returns them.
+        class; other columns of a timeline, and rows without a face, are ignored. Values can be
+        text, as ``csv.DictReader`` returns them.
 
     Attributes
     ----------
@@ -291,11 +291,14 @@ class EmotionTimelineDisplay:
         """
         if max_faces < 1:
             raise ValueError(f"max_faces={max_faces!r} must be at least 1.")
-        rows = _as_rows(self.rows)
+        all_rows = _as_rows(self.rows)
+        rows = [row for row in all_rows if _has_face(row)]
+        if not rows:
+            raise ValueError("rows contains no face; there is nothing to plot.")
         classes = [name for name in rows[0] if name not in _OTHER_COLUMNS]
         by_face: dict[Any, list] = {}
         for row in rows:
-            by_face.setdefault(row["face"], []).append(row)
+            by_face.setdefault(_face(row), []).append(row)
         most_seen = sorted(by_face, key=lambda face: -len(by_face[face]))[:max_faces]
         self.faces_ = [face for face in by_face if face in set(most_seen)]
         n = len(self.faces_)
@@ -303,7 +306,7 @@ class EmotionTimelineDisplay:
         self.axes_ = _new_axes(n) if axes is None else as_axes(axes, n, "one per face")
         self.figure_ = self.axes_[0].figure
         colors = label_colors([*classes, *(str(row["emotion"]) for row in rows)])
-        usual, longest = _usual_steps(rows)
+        usual, longest = _usual_steps(all_rows)
         for ax, face in zip(self.axes_, self.faces_, strict=True):
             _draw_face(ax, face, by_face[face], classes, colors, usual, longest)
         if duration is not None:
@@ -354,10 +357,21 @@ def _as_rows(rows):
     return rows
 
 
+def _has_face(row):
+    face = row["face"]
+    return face not in ("", None) and face == face  # pandas reads an empty field as NaN
+
+
+def _face(row):
+    """Return the number of a face: pandas reads a column with empty fields as floats."""
+    face = row["face"]
+    return int(face) if isinstance(face, float) and face.is_integer() else face
+
+
 def _usual_steps(rows):
     """Return the usual time between two frames, and the longest that is not a gap, in seconds.
 
-    A frame without any face has no row, so the shortest steps between all rows tell the usual one.
+    Frames without any face may be missing, so the shortest steps between rows tell the usual one.
     """
     steps = np.diff(np.unique([_number(row, "seconds") for row in rows]))
     if not len(steps):

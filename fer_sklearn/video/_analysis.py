@@ -12,11 +12,11 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from .._utils.files import check_writable
+from .._utils.files import check_writable, write_provenance
 from .._utils.tables import rounded
 from .._utils.typing import Estimator, PathLike
 from ..exceptions import VideoReadError
-from ..face_reader import FaceReader, as_face_reader
+from ..face_reader import FaceReader, as_face_reader, provenance_of
 from ._capture import VideoSource
 from ._outputs import (
     PLOT_SUFFIXES,
@@ -230,6 +230,10 @@ class VideoStream:
         """Whether a camera is lost, and is being reconnected."""
         return self._source.is_lost
 
+    def provenance(self) -> dict[str, str]:
+        """Return what makes the results, as :meth:`FaceReader.provenance` does."""
+        return provenance_of(self._reader)
+
     def pause(self) -> None:
         """Release a camera, until :meth:`resume`; a file just waits."""
         self._source.pause()
@@ -264,8 +268,14 @@ class VideoStream:
 
     def _track(self, frame):
         detected = self._search(frame.image, frame.seconds)
-        labels, y_proba = self._reader.predict(self._reader.crop(frame.image, detected))
-        return self._tracker.update(frame.seconds, detected.boxes, detected.scores, labels, y_proba)
+        crops = self._reader.crop(frame.image, detected)
+        labels, y_proba = self._reader.predict(crops)
+        quality = None
+        if hasattr(self._reader, "quality"):
+            quality = self._reader.quality(frame.image, detected, crops)
+        return self._tracker.update(
+            frame.seconds, detected.boxes, detected.scores, labels, y_proba, quality
+        )
 
 
 def analyze_video(
@@ -285,6 +295,7 @@ def analyze_video(
     drop_frames: bool | None = None,
     reconnect_seconds: float = 60.0,
     duration: float | None = None,
+    provenance: bool = False,
     should_stop: Callable[[], bool] | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> VideoSummary:
@@ -300,8 +311,9 @@ def analyze_video(
     output : path-like or None, default=None
         CSV file for the timeline, with one row per face and searched frame: ``frame`` (index
         from 0), ``seconds``, ``face`` (its number from 0), its box in pixels (``left``, ``top``,
-        ``width``, ``height``), ``score``, ``emotion``, and one column of probabilities per
-        label. Rows are on disk as soon as they are computed.
+        ``width``, ``height``), ``score``, ``quality``, ``emotion``, and one column of
+        probabilities per label. A frame without a face has a row of which only ``frame`` and
+        ``seconds`` are filled. Rows are on disk as soon as they are computed.
     annotated_video : path-like or None, default=None
         Video with boxes, emotions and probabilities drawn on it, of the size and speed of the
         source and without sound: ``.mp4``, ``.m4v``, ``.mov``, ``.mkv``, ``.webm`` or ``.avi``.
@@ -320,6 +332,10 @@ def analyze_video(
         it waits, and a camera is released.
     duration : float or None, default=None
         Stop after this many seconds of video.
+    provenance : bool, default=False
+        Whether to write what made the timeline, beside it: beside ``holiday.csv``,
+        ``holiday.csv.provenance.json`` tells the versions, the network, the detector, the labels
+        and how faces are framed, as for :func:`~fer_sklearn.predict_photos`.
     should_stop : callable or None, default=None
         Called without arguments before each frame and while waiting for one; once it returns
         True, the analysis stops.
@@ -350,6 +366,8 @@ def analyze_video(
     """
     if duration is not None and not duration > 0:
         raise ValueError(f"duration={duration!r}; expected a number of seconds above 0, or None.")
+    if provenance and output is None:
+        raise ValueError("provenance=True needs output, the file beside which it is written.")
     _check_outputs(source, output, annotated_video, plot_path, faces_path)
     control = _Control(should_stop)
     with ExitStack() as stack:
@@ -369,6 +387,8 @@ def analyze_video(
             )
         )
         control.stream = stream
+        if provenance and output is not None:
+            write_provenance(output, stream.provenance())
         if viewer is not None:
             control.viewer = stack.enter_context(viewer())
         if plot_path is not None and output is None:

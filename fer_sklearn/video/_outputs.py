@@ -89,7 +89,11 @@ class TimelineWriter:
         self._file.close()
 
     def write(self, frame: VideoFrame) -> None:
-        """Append one row per face of a frame."""
+        """Append one row per face of a frame, or one without a face, if it was searched."""
+        if not frame.is_searched:
+            return
+        if not frame.faces:
+            self._writer.writerow(rounded({"frame": frame.index, "seconds": frame.seconds}))
         self._writer.writerows(rounded(self._row(frame, face)) for face in frame.faces)
         self._file.flush()
 
@@ -104,6 +108,7 @@ class TimelineWriter:
             "width": width,
             "height": height,
             "score": face.score,
+            "quality": face.quality,
             "emotion": face.emotion,
             **dict(zip(self._classes, face.probabilities.tolist(), strict=True)),
         }
@@ -238,6 +243,8 @@ def _subsampled(timeline, moment, classes):
     sums: dict[tuple[int, int], list] = {}
     with open(timeline, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
+            if not row["face"]:
+                continue
             seconds = float(row["seconds"])
             values = [seconds, *(float(row[name] or math.nan) for name in classes)]
             known = sums.setdefault(

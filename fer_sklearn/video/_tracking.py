@@ -57,6 +57,9 @@ class TrackedFace:
         Probability of `emotion`, in [0, 1]; NaN if the estimator has none.
     probabilities : ndarray of shape (n_classes,), float64
         Smoothed over time, in the order of the classes; NaN if the estimator has none.
+    quality : float
+        How well the face can be seen, in [0, 1], as :meth:`FaceReader.quality
+        <fer_sklearn.FaceReader.quality>` tells; NaN if unknown.
     """
 
     number: int
@@ -66,6 +69,7 @@ class TrackedFace:
     emotion: str
     probability: float
     probabilities: FloatArray
+    quality: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -244,6 +248,7 @@ class FaceTracker:
         scores: ArrayLike,
         labels: Sequence[str] | LabelArray,
         y_proba: ArrayLike,
+        quality: ArrayLike | None = None,
     ) -> list[TrackedFace]:
         """Process the detections of the next frame.
 
@@ -260,6 +265,8 @@ class FaceTracker:
         y_proba : array-like of shape (n_faces, n_classes)
             Class probabilities; rows of NaN if the estimator has none, in which case labels are
             counted instead.
+        quality : array-like of shape (n_faces,) or None, default=None
+            How well each face can be seen; None if unknown.
 
         Returns
         -------
@@ -269,6 +276,9 @@ class FaceTracker:
         boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
         scores = np.asarray(scores, dtype=np.float64)
         y_proba = np.asarray(y_proba, dtype=np.float64)
+        if quality is None:
+            quality = np.full(len(boxes), math.nan)
+        quality = np.asarray(quality, dtype=np.float64)
         interval = math.inf if self._previous is None else seconds - self._previous
         self._previous = seconds
         self._forget(seconds, interval)
@@ -276,7 +286,7 @@ class FaceTracker:
             if track is None:
                 track = _Track(seconds, boxes[i])
                 self._tracks.append(track)
-            track.see(seconds, boxes[i], float(scores[i]))
+            track.see(seconds, boxes[i], float(scores[i]), float(quality[i]))
             track.average(*self._votes(labels[i], y_proba[i]), self.smoothing_seconds)
             # In the first frame, and if frames are far apart, one detection has to suffice.
             is_enough = track.n_seen >= _ENOUGH or interval > self.max_lost_seconds
@@ -348,7 +358,7 @@ class _Track:
         self.seen = seconds
         self.box = self.smooth_box = box
         self.speed = np.zeros(2)
-        self.score = math.nan
+        self.score = self.quality = math.nan
         self.has_probabilities = False
         self._averaged = seconds
 
@@ -358,14 +368,14 @@ class _Track:
         box[:2] += self.speed * _INERTIA * _weight(seconds - self.seen, _INERTIA)
         return box
 
-    def see(self, seconds, box, score):
+    def see(self, seconds, box, score, quality):
         elapsed = seconds - self.seen
         if elapsed > 0:
             speed = (_centers(box) - _centers(self.box)) / elapsed
             self.speed = self.speed + _weight(elapsed, _SPEED_TIME) * (speed - self.speed)
             weight = _weight(elapsed, _BOX_TIME)
             self.smooth_box = self.smooth_box + weight * (box - self.smooth_box)
-        self.box, self.score, self.seen = box, score, seconds
+        self.box, self.score, self.quality, self.seen = box, score, quality, seconds
         self.n_seen += 1
 
     def average(self, votes, has_probabilities, smoothing_seconds):
@@ -389,6 +399,7 @@ class _Track:
             emotion=str(classes[best]),
             probability=float(probabilities[best]),
             probabilities=probabilities,
+            quality=self.quality,
         )
 
 

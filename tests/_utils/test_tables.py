@@ -19,8 +19,7 @@ def test_rows_of_photos_and_videos_share_the_columns_of_faces():
     photo, video = row_columns(["happy", "sad"]), row_columns(["happy", "sad"], video=True)
     face = [*list(VIDEO_COLUMNS)[2:], "happy", "sad"]
     assert list(video) == ["frame", "seconds", *face]
-    score = face.index("score") + 1
-    assert list(photo) == ["source", *face[:score], "quality", *face[score:], "status"]
+    assert list(photo) == ["source", *face, "status"]
     assert {name: photo[name] for name in face} == {name: video[name] for name in face}
 
 

@@ -178,6 +178,7 @@ def test_a_webcam_is_shown_in_the_browser(capsys):
         (["--smoothing", "-1"], "'-1' is not a number of seconds of at least 0"),
         (["--duration", "0"], "'0' is not a number of seconds above 0"),
         (["--browser", "--headless"], "not allowed with argument"),
+        (["--provenance"], "argument --provenance: only with --output"),
     ],
 )
 def test_options_are_checked(capsys, options, message):

@@ -86,6 +86,16 @@ def test_a_face_that_comes_and_goes_has_gaps_while_another_is_there():
     assert_allclose(other.lines[0].get_xdata(), [0, 0.1, 0.2, np.nan, 1, 1.1])
 
 
+def test_rows_without_a_face_are_gaps():
+    rows = _rows([0.0, 0.1, 0.5, 0.6])
+    empty = [dict.fromkeys(rows[0]) | {"seconds": seconds} for seconds in (0.2, 0.3, 0.4)]
+    display = EmotionTimelineDisplay.from_rows(pd.DataFrame(rows + empty))
+    assert display.faces_ == [1]
+    assert_allclose(display.axes_[0].lines[0].get_xdata(), [0, 0.1, np.nan, 0.5, 0.6])
+    with pytest.raises(ValueError, match=r"^rows contains no face; there is nothing to plot\.$"):
+        EmotionTimelineDisplay.from_rows(empty)
+
+
 def test_irregular_times_of_a_camera_are_no_gaps():
     times = np.cumsum(np.random.default_rng(0).uniform(0.03, 0.2, 100))
     times[50:] += 3

@@ -2,6 +2,7 @@
 
 import csv
 import gc
+import json
 import math
 import threading
 import time
@@ -249,8 +250,40 @@ def test_a_video_without_faces(tmp_path):
     summary = analyze_video(video, SquareReader(), output=timeline, plot_path=plot)
     assert summary.faces == summary.rows() == []
     assert str(summary).endswith("10 searched, 0 face(s)")
-    assert timeline.read_text() == ",".join([*TIMELINE_COLUMNS, "happy", "sad"]) + "\n"
+    rows = _rows(timeline)
+    assert [row["frame"] for row in rows] == [str(i) for i in range(10)]
+    assert rows[1]["seconds"] == "0.04"
+    assert {row[name] for row in rows for name in list(row)[2:]} == {""}
     assert not plot.exists()
+
+
+def test_each_frame_has_a_row_and_each_face_its_quality(tmp_path):
+    class Reader(SquareReader):
+        def quality(self, photo, faces, crops):
+            return np.linspace(0.5, 0.7, len(crops)) if len(crops) else np.empty(0)
+
+    images = moving(10) + [squares()] * 100 + moving(10)
+    video = write_video(tmp_path / "a.mp4", images)
+    timeline, plot = tmp_path / "a.csv", tmp_path / "a.png"
+    analyze_video(
+        video, Reader(), output=timeline, plot_path=plot, annotated_video=tmp_path / "b.mp4"
+    )
+    rows = _rows(timeline)
+    assert [row["frame"] for row in rows] == [str(i) for i in range(120)]
+    assert {row["quality"] for row in rows if row["face"]} == {"0.5"}
+    # In the first frame after the gap, the face is new; it has to be seen twice.
+    assert [i for i, row in enumerate(rows) if row["face"]] == [*range(10), *range(111, 120)]
+    analyze_video(video, Reader(), output=timeline, stride=4)
+    assert [row["frame"] for row in _rows(timeline)] == [str(i) for i in range(0, 120, 4)]
+
+
+def test_a_timeline_says_what_made_it(video, tmp_path):
+    timeline = tmp_path / "a.csv"
+    analyze_video(video, SquareReader(), output=timeline, provenance=True, duration=0.2)
+    beside = json.loads((tmp_path / "a.csv.provenance.json").read_text(encoding="utf-8"))
+    assert "SquareReader" in beside["model"]
+    with pytest.raises(ValueError, match=r"^provenance=True needs output"):
+        analyze_video(video, SquareReader(), provenance=True)
 
 
 def test_rows_are_on_disk_as_soon_as_they_are_computed(video, tmp_path):
