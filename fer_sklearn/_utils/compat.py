@@ -9,8 +9,13 @@ module loads neither scikit-learn nor joblib before it needs them::
 
 from __future__ import annotations
 
+import os
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from re import Pattern
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,6 +52,7 @@ __all__ = [
     "check_sample_weight",
     "fit_context",
     "get_global_attribute",
+    "hidden_lines",
     "import_opencv",
     "import_optional",
     "output_config",
@@ -74,6 +80,49 @@ def import_opencv() -> ModuleType:
     with _OPENCV:
         import cv2
     return cv2
+
+
+@contextmanager
+def hidden_lines(pattern: Pattern[bytes]) -> Iterator[int | None]:
+    """Hide lines that libraries print past Python, to the file descriptor of stderr.
+
+    All that is printed to it meanwhile is put aside, and the other lines are shown at the end.
+
+    Parameters
+    ----------
+    pattern : compiled pattern of bytes
+        Matches the start of the lines to hide.
+
+    Yields
+    ------
+    int or None
+        A descriptor of what stderr was. None if it is closed, so that there is nothing to hide, or
+        if no file can be written, as in a container with a read-only file system; then nothing is.
+    """
+    try:
+        terminal = os.dup(2)
+    except OSError:
+        yield None
+        return
+    try:
+        aside = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    except OSError:
+        os.close(terminal)
+        yield None
+        return
+    try:
+        with aside:
+            os.dup2(aside.fileno(), 2)
+            try:
+                yield terminal
+            finally:
+                os.dup2(terminal, 2)
+                aside.seek(0)
+                for line in aside:
+                    if not pattern.match(line):
+                        os.write(terminal, line)
+    finally:
+        os.close(terminal)
 
 
 def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:

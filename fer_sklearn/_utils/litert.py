@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import queue
+import re
 import threading
 import warnings
 from collections import OrderedDict
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import MissingExtraError
+from .compat import hidden_lines
 from .typing import FloatArray
 
 __all__ = [
@@ -28,8 +30,11 @@ __all__ = [
 _MAX_THREADS = 4
 # Larger batches take more memory, and more time per image: their maps leave the cache.
 _IMAGES_AT_A_TIME = 16
+# What LiteRT prints once, when it makes the first interpreter.
+_START_UP = re.compile(rb"INFO: Created TensorFlow Lite")
 # TensorFlow warns whenever it makes an interpreter, and filters of warnings belong to all threads.
 _QUIET = threading.Lock()
+_FIRST, _STARTED = threading.Lock(), threading.Event()
 
 
 def is_litert_installed() -> bool:
@@ -117,7 +122,7 @@ class LiteRTNetwork:
         try:
             interpreter = self._idle.get_nowait()
         except queue.Empty:
-            interpreter = _Interpreter(self._content, self._n_threads)
+            interpreter = _make_quietly(self._content, self._n_threads)
         outputs = interpreter.run(images)
         self._idle.put(interpreter)
         return outputs
@@ -209,6 +214,16 @@ def average_mirror_images(
     """
     both = predict_batch(np.concatenate([images, images[:, :, ::-1]]))
     return (both[: len(images)] + both[len(images) :]) / 2
+
+
+def _make_quietly(content, n_threads):
+    """Make an interpreter, and hide what LiteRT prints when it makes the first one."""
+    if _STARTED.is_set():
+        return _Interpreter(content, n_threads)
+    with _FIRST, hidden_lines(_START_UP):
+        interpreter = _Interpreter(content, n_threads)
+        _STARTED.set()
+    return interpreter
 
 
 class _Interpreter:

@@ -10,13 +10,13 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._utils.compat import hidden_lines
 from .._utils.files import is_terminal
 
 if TYPE_CHECKING:
@@ -344,34 +344,21 @@ def quiet_start_up(*, enabled: bool) -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
-    try:
-        terminal = os.dup(2)
-    except OSError:  # closed: there is nothing to hide
-        yield
-        return
-    try:
-        aside = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
-    except OSError:  # no folder can be written to, as in a container with a read-only file system
-        os.close(terminal)
-        yield
-        return
-    with aside, _reopened(terminal) as stderr:
-        os.dup2(aside.fileno(), 2)
-        try:
-            with redirect_stderr(stderr if _is_descriptor_2(sys.stderr) else sys.stderr):
+    with hidden_lines(_START_UP) as terminal:
+        if terminal is None:
+            yield
+            return
+        with _reopened(terminal) as stream:
+            stderr = stream if _is_descriptor_2(sys.stderr) else sys.stderr
+            with redirect_stderr(stderr):
                 yield
-        finally:
-            os.dup2(terminal, 2)
-            aside.seek(0)
-            for line in aside:
-                if not _START_UP.match(line):
-                    os.write(terminal, line)
 
 
 def _reopened(descriptor):
     """Return a stream on a descriptor that encodes like stderr, and escapes what it cannot."""
     encoding = getattr(sys.stderr, "encoding", None)
-    return open(descriptor, "w", buffering=1, encoding=encoding, errors="backslashreplace")
+    how: dict[str, Any] = {"encoding": encoding, "errors": "backslashreplace"}
+    return open(descriptor, "w", buffering=1, closefd=False, **how)
 
 
 def _is_descriptor_2(stream):

@@ -2,8 +2,11 @@
 
 import base64
 import io
+import os
 import pickle
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -33,6 +36,25 @@ def test_the_faces_are_those_of_predict_photos():
         assert face.probabilities == {name: row[name] for name in face.probabilities}
         assert face.probability == max(face.probabilities.values())
     assert faces.photo is pixels
+
+
+@pytest.mark.parametrize("n_jobs", [1, 4])
+def test_nothing_is_printed_but_the_answer(n_jobs):
+    code = f"""if True:
+        import os, threading
+        from skimage.data import astronaut
+        from fer_sklearn import recognize
+        threads = [threading.Thread(target=recognize, args=(astronaut(),)) for _ in range({n_jobs})]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        os.write(2, b"an error")
+        print(recognize(astronaut())[0].emotion)"""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ("happy\n", "an error")
 
 
 def test_a_photo_comes_in_every_form(tmp_path):
