@@ -452,7 +452,8 @@ def suppress(found: Detections) -> Detections:
         common = np.clip(high - low, 0, None).prod(axis=1)
         same = common > _OVERLAP * (sizes.prod(axis=1) + sizes[0].prod() - common)
         same[0] = True
-        points = np.average(found.points[same], axis=0, weights=found.scores[same])
+        weights = found.scores[same] / found.scores[same].sum()
+        points = np.tensordot(weights, found.points[same], 1)
         merged.append(Detections(found.scores[:1], points[np.newaxis]))
         found = found.take(~same)
     return Detections.join(merged)

@@ -287,20 +287,17 @@ def sample(
     x, y, unit, angle = placement
     height, width = size
     cosine, sine = math.cos(math.radians(angle)) * unit, math.sin(math.radians(angle)) * unit
-    matrix = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0]])
     # The middle of pixel 0 is at 0.5 in the photo, and at 0 for OpenCV.
-    matrix[:, 2] = matrix[:, :2] @ (0.5 - width / 2, 0.5 - height / 2) + (x - 0.5, y - 0.5)
-    # Pass OpenCV the part that is needed, and at least a row and a column, whose border can be
-    # continued.
-    corners = np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
-    shape = np.array(image.shape[1::-1])
-    low = np.clip(np.floor((matrix @ corners).min(axis=1)).astype(int) - 2, 0, shape - 1)
-    high = np.clip(np.ceil((matrix @ corners).max(axis=1)).astype(int) + 3, low + 1, shape)
-    matrix[:, 2] -= low
-    part = image[low[1] : high[1], low[0] : high[0]]
-    sides = np.array(part.shape[1::-1])
-    if sides.max() > _LONGEST_SIDE:
+    left = x - 0.5 + cosine * (0.5 - width / 2) - sine * (0.5 - height / 2)
+    top = y - 0.5 + sine * (0.5 - width / 2) + cosine * (0.5 - height / 2)
+    # Pass OpenCV only the part that is needed.
+    columns = _span(left, cosine * width, -sine * height, image.shape[1])
+    rows = _span(top, sine * width, cosine * height, image.shape[0])
+    part = image[rows, columns]
+    matrix = np.array([[cosine, -sine, left - columns.start], [sine, cosine, top - rows.start]])
+    if max(part.shape[:2]) > _LONGEST_SIDE:
         # So long a part has hundreds of pixels for each of the crop's: shrink it first.
+        sides = np.array(part.shape[1::-1])
         shrunken = np.maximum(sides * _LONGEST_SIDE // sides.max(), 1)
         part = cv2.resize(part, shrunken.tolist(), interpolation=cv2.INTER_AREA)
         scale = shrunken / sides
@@ -315,6 +312,17 @@ def sample(
     )
 
 
+def _span(start, across, down, length):
+    """Return which rows or columns of a photo a crop needs, at least one of them.
+
+    Its first corner is at `start`, its neighbours `across` and `down` from there.
+    """
+    low = math.floor(start + min(across, 0) + min(down, 0)) - 2
+    high = math.ceil(start + max(across, 0) + max(down, 0)) + 3
+    low = min(max(low, 0), length - 1)
+    return slice(low, min(max(high, low + 1), length))
+
+
 def _contrast(crop):
     """Return the root mean square difference of neighbouring pixels, at 48 pixels."""
     cv2 = import_opencv()
@@ -327,6 +335,10 @@ def _contrast(crop):
 
 def _inside(shape, placement, size):
     """Return which fraction of a crop is inside the photo."""
+    # Most crops are, even if they are turned.
+    reach = placement.unit * math.hypot(*size) / 2
+    if reach <= min(placement.x, placement.y, shape[1] - placement.x, shape[0] - placement.y):
+        return 1.0
     grid = (np.arange(8) + 0.5) / 8 - 0.5
     offsets = placement.unit * (grid * size[1] + 1j * (grid * size[0])[:, np.newaxis])
     points = offsets * np.exp(1j * math.radians(placement.angle))
