@@ -161,6 +161,8 @@ def analysed(film, folder, reader, **options):
     rows = defaultdict(list)
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
+            if not row["face"]:
+                continue
             box = np.array([float(row[name]) for name in ("left", "top", "width", "height")])
             probabilities = np.array([float(row[name]) for name in reader.classes])
             rows[int(row["frame"])].append((row["face"], box, probabilities))

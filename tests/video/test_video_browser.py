@@ -88,10 +88,8 @@ def test_the_page_shows_frames_faces_and_latency(page):
         pass
     _expect(page, "#faces h2").to_have_count(2)
     assert page.locator("#faces strong").all_text_contents() == ["happy", "sad"]
-    _expect(page, "#numbers").to_contain_text(re.compile("latency [0-9]+ ms"))
-    numbers = page.locator("#numbers").text_content()
-    latency = float(numbers.split("latency ")[1].split(" ms")[0])
-    assert 0 <= latency < 2000
+    # Below two seconds, once the average no longer contains those in which the browser started.
+    _expect(page, "#numbers").to_contain_text(re.compile(r"latency 1?\d{1,3} ms"))
     # The picture moves.
     pixels = """() => {
       const image = document.querySelector("#stream");
