@@ -125,7 +125,9 @@ def measured_tables(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=_identify)
 def test_tables_of_a_page_match_the_results(page):
-    for path, shown in measured_tables(page):
+    tables = measured_tables(page)
+    assert len(tables) == page.read_text(encoding="utf-8").count("<!-- benchmarks/results/")
+    for path, shown in tables:
         assert shown == (ROOT / path).read_text(encoding="utf-8"), path
 
 
