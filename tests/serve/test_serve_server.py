@@ -111,10 +111,9 @@ def test_a_client_that_does_not_go_on_is_cut_off(service):
             b"Content-Length: 100\r\n\r\n{"
         )
         start = time.monotonic()
-        answer = connection.recv(10_000)
+        answer = b"".join(iter(lambda: connection.recv(10_000), b""))  # until it is closed
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert 1 < time.monotonic() - start < 10
-        assert connection.recv(100) == b""  # closed
     with service.connect() as connection:
         connection.sendall(b"POST /v1/faces HT")
         start = time.monotonic()
