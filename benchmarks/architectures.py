@@ -21,6 +21,7 @@ from _common import (
     write_result,
     write_table,
 )
+from keras.callbacks import ReduceLROnPlateau
 
 from fer_sklearn import FERCNNClassifier, evaluate, make_cnn_pipeline
 
@@ -61,9 +62,10 @@ ORIGINALS = {
         "settings": {
             "learning_rate": 1e-3,
             "batch_size": 32,
-            "patience": 10,
+            "patience": 50,
             "augmentation": {"flip": 0.5, "rotation": 10, "shift": 0.1, "zoom": 0.1},
         },
+        "plateau": {"factor": 0.1, "patience": 12},  # where the learning rate falls
     },
     "conv4_wide": {
         "claim": "62 % (notebooks d and e)",
@@ -78,11 +80,13 @@ ORIGINALS = {
 def train_and_score(name, train, public, seed, dtype_policy, work):
     """Train one architecture with its original's settings, and score it."""
     original = ORIGINALS[name]
+    plateau = original.get("plateau")
     classifier = FERCNNClassifier(
         architecture=name,
         epochs=original["epochs"],
         early_stopping=True,
         dtype_policy=dtype_policy,
+        callbacks=plateau and [ReduceLROnPlateau("val_loss", **plateau)],
         random_state=seed,
         verbose=1,
         checkpoint_dir=work / name,
@@ -100,7 +104,8 @@ def train_and_score(name, train, public, seed, dtype_policy, work):
         "parameters": classifier.n_parameters_,
         "held_out_accuracy": max(classifier.history_["val_accuracy"]),
         "public_test": evaluate(model, *public, random_state=seed).to_dict(),
-        "settings": original["settings"] | {"size": original["size"], "dtype_policy": dtype_policy},
+        "settings": original["settings"]
+        | {"size": original["size"], "plateau": plateau, "dtype_policy": dtype_policy},
         "seed": seed,
         "history": classifier.history_,
     }
