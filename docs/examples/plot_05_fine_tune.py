@@ -41,7 +41,7 @@ model.fit(X, y)
 # -------------------------
 #
 # Both curves fall, so what the network learns also holds for the validation images. Training
-# images are augmented by random rotations, shifts and erased rectangles, validation images are
+# images are augmented by random rotations, shifts and erased rectangles, and validation images are
 # not, which is why the validation loss may be lower.
 
 from fer_sklearn import LearningCurvesDisplay

@@ -2,8 +2,8 @@
 Explain predictions
 ===================
 
-A model can be correct for the wrong reason. This example explains predictions in three ways that
-need less and less from the model.
+A model can be right for the wrong reason. This example explains predictions in three ways, each of
+which needs less from the model than the one before.
 """
 
 # %%

@@ -3,9 +3,9 @@ Faces as vectors
 ================
 
 ``FaceEmbedder`` turns a face into the 256 numbers from which the bundled network derives its
-labels. It is a transformer without TensorFlow, so any scikit-learn estimator can learn labels of
-your own from them. Here, these are the attitude of synthetic faces, which look like nothing the
-network has seen.
+labels. It is a transformer that needs no TensorFlow, and any scikit-learn estimator can learn your
+own labels from its output. Here, the labels are the attitudes of synthetic faces, which look like
+nothing the network has seen.
 """
 
 # %%
@@ -53,7 +53,7 @@ scores = {
 }
 
 # %%
-# The network was trained on photographs, where the lead of its embedding is larger.
+# The network was trained on photographs, on which its embedding is further ahead.
 
 import matplotlib.pyplot as plt
 

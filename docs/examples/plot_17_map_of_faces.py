@@ -2,7 +2,7 @@
 A map of faces: t-SNE and UMAP
 ==============================
 
-Projected to two dimensions, embeddings show which expressions a network takes for similar, which
+Projected to two dimensions, embeddings show which expressions a network considers similar, which
 clusters a data set has, and which faces may have a wrong label.
 """
 
@@ -47,8 +47,8 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", 
 plt.show()
 
 # %%
-# Faces in their place
-# --------------------
+# Faces on the map
+# ----------------
 #
 # The same t-SNE map, with a face for every third point.
 

@@ -2,8 +2,8 @@
 Find similar expressions
 ========================
 
-The nearest neighbours of a face in the space of embeddings show a similar expression: to search a
-collection by example, or to look at the training images that are closest to an error.
+The nearest neighbours of a face in the space of embeddings show a similar expression. You can use
+them to search a collection by example, or to look at the training images closest to an error.
 """
 
 # %%
