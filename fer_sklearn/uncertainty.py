@@ -421,8 +421,8 @@ def _uncertain_label(label, classes):
         )
     if label != label:
         raise ValueError(
-            f"uncertain_label={label!r} differs from itself, so that nothing could be recognised "
-            f"as uncertain; expected another number, such as {_UNCERTAIN_NUMBER}."
+            f"uncertain_label={label!r} does not equal itself, so no prediction could be "
+            f"recognised as uncertain; expected another number, such as {_UNCERTAIN_NUMBER}."
         )
     if label in classes.tolist():
         raise ValueError(

@@ -183,7 +183,7 @@ def test_damaged_text_is_said_in_a_few_words():
     "address", ["https://example.org/a.jpg?x=[1]", "http:/a.org/b.png", "s3://b/a.jpg", "file:///a"]
 )
 def test_nothing_is_downloaded(address):
-    with pytest.raises(ImageReadError, match=r"this is an address.*urlopen\(address\)\.read\(\)"):
+    with pytest.raises(ImageReadError, match=r"this is a URL.*urlopen\(url\)\.read\(\)"):
         read_image(address)
 
 

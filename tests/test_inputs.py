@@ -239,7 +239,7 @@ def test_networks_learn_colour(tmp_path):
         export(model, tmp_path / "x.tflite")
     with pytest.raises(ValueError, match="exports take grey faces"):
         export(model[-1], tmp_path / "x.tflite")
-    with pytest.raises(ValueError, match="such files are for grey images"):
+    with pytest.raises(ValueError, match="these files support only grey images"):
         save_network(model[-1], tmp_path / "x.npz")
 
 

@@ -434,5 +434,5 @@ def test_labels_that_no_number_type_holds_stay_what_they_are(classes, uncertain)
 
 def test_nan_cannot_stand_for_uncertain(data):
     model = AbstainingClassifier(GaussianNB(), threshold=0.5, uncertain_label=np.nan)
-    with pytest.raises(ValueError, match=r"uncertain_label=nan differs from itself.* such as -1"):
+    with pytest.raises(ValueError, match=r"uncertain_label=nan does not equal itself.* such as -1"):
         model.fit([[0.0], [1.0]], [0, 1])

@@ -361,8 +361,8 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
             if not _lock(descriptor):
                 owner = os.read(descriptor, 20).decode("ascii", "replace") or "unknown"
                 raise BlockingIOError(
-                    f"{str(path)!r} is being written by process {owner}. Wait until it has ended, "
-                    f"or choose another file."
+                    f"{str(path)!r} is being written by process {owner}. Wait until it ends, or "
+                    f"choose another file."
                 )
             # The owner before may have removed the file after it was opened here.
             if not os.path.exists(name) or not os.path.samestat(
@@ -429,7 +429,7 @@ def decode_text(text: str) -> bytes:
         return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except ValueError as error:
         raise ImageReadError(
-            f"the image: the text {text[:30]!r}… is no valid base64 ({error})."
+            f"the image: the text {text[:30]!r}… is not valid base64 ({error})."
         ) from None
 
 
@@ -465,8 +465,8 @@ def read_source(
         return decode_text(source), "the image"
     if is_address(name):
         raise ImageReadError(
-            f"{_shortened(name)}: this is an address, and nothing is downloaded. Download the "
-            f"photo and pass its path, or its contents: urllib.request.urlopen(address).read()."
+            f"{_shortened(name)}: this is a URL, and nothing is downloaded. Download the photo "
+            f"and pass its path, or its contents: urllib.request.urlopen(url).read()."
         )
     return _read_path(source, name, is_wanted)
 
@@ -499,7 +499,7 @@ def _read_file_object(file, name, is_wanted):
     if not data:
         raise ImageReadError(
             f"{name}: the file object is empty, or was read to its end and cannot be read again. "
-            f"Open it anew."
+            f"Open it again."
         )
     return data
 

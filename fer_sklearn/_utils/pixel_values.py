@@ -182,14 +182,14 @@ def check_finite(
     if not is_batch:
         raise ValueError(
             f"{name} has {np.count_nonzero(is_bad)} pixel(s) that are NaN or infinite; expected "
-            f"finite numbers. Replace them, with np.nan_to_num for instance."
+            f"finite numbers. Replace them, for example with np.nan_to_num."
         )
     rows = np.flatnonzero(is_bad.reshape(len(pixels), -1).any(axis=1))
     found = "NaN" if np.isnan(pixels[rows[0]]).any() else "infinity"
     raise ValueError(
         f"{name}[{rows[0]}] contains {found}; {len(rows)} of {len(pixels)} images contain NaN or "
-        f"infinity; expected finite numbers. Leave such images out, or replace them, with "
-        f"np.nan_to_num for instance."
+        f"infinity; expected finite numbers. Leave such images out, or replace these values, for "
+        f"example with np.nan_to_num."
     )
 
 
@@ -243,8 +243,8 @@ def check_pixel_range(pixels: PixelArray, fitted: tuple[float, float], name: str
     if _contradicts(low, high, *fitted):
         raise ValueError(
             f"X has pixels from {low:.4g} to {high:.4g} (integers divided by 255), but {name} "
-            f"was fitted on pixels from {fitted_low:.4g} to {fitted_high:.4g}. Prepare both "
-            f"alike, best with the same PixelNormalizer in one Pipeline."
+            f"was fitted on pixels from {fitted_low:.4g} to {fitted_high:.4g}. Preprocess both in "
+            f"the same way, preferably with one PixelNormalizer in a Pipeline."
         )
 
 
@@ -520,8 +520,8 @@ class PixelStack:
         if len(shapes) > 1:
             raise ValueError(
                 f"images of different sizes, such as {' and '.join(map(str, sorted(shapes)[:2]))}, "
-                f"take more than {max_memory():,} bytes. Pass size=…, which makes them equal, or "
-                f"set the environment variable {_MAX_MEMORY}, for example to '8G'."
+                f"take more than {max_memory():,} bytes. Pass size=…, which resizes them to one "
+                f"size, or set the environment variable {_MAX_MEMORY}, for example to '8G'."
             )
         n = self._n_mapped + len(self._images)
         if self._mapped is None or n > len(self._mapped):

@@ -554,8 +554,8 @@ def split_batch(
     if isinstance(items, np.ndarray) and items.dtype.kind in "OUS" and items.ndim == 2:
         if items.shape[1] > 1 and isinstance(items.flat[0], str):
             raise ValueError(
-                f"{name} has {items.shape[1]} columns; expected one, of paths. Select it, in a "
-                f"ColumnTransformer for instance."
+                f"{name} has {items.shape[1]} columns; expected one column of paths. Select it, "
+                f"for example with a ColumnTransformer."
             )
         items = items[:, 0] if items.shape[1] == 1 else items
     if isinstance(items, np.ndarray) and items.dtype.kind not in "OUS":

@@ -304,7 +304,7 @@ def check_class_totals(codes: np.ndarray, classes: np.ndarray, weights: np.ndarr
     """
     if not weights.any():
         raise ValueError(
-            "All images have the weight 0, so that there is nothing to learn. Check sample_weight "
+            "All images have the weight 0, so there is nothing to learn. Check sample_weight "
             "and class_weight."
         )
     totals = np.bincount(codes, weights, minlength=len(classes))
@@ -312,7 +312,7 @@ def check_class_totals(codes: np.ndarray, classes: np.ndarray, weights: np.ndarr
     if len(ignored):
         names = ", ".join(map(repr, classes[ignored].tolist()))
         warnings.warn(
-            f"All images of {names} have the weight 0, so that this will not be learned. Drop "
+            f"All images of {names} have the weight 0, so the model will not learn them. Drop "
             f"them, or check sample_weight and class_weight.",
             stacklevel=3,
         )

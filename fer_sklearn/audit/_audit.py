@@ -191,7 +191,7 @@ def audit_dataset(
 def _check_several(labels):
     if len(labels) < 2:
         raise ValueError(
-            f"y has one label, {labels.tolist()[0]!r}, so that it cannot be mistaken for another; "
+            f"y has only one label, {labels.tolist()[0]!r}, which cannot be mistaken for another; "
             f"expected at least two. Set label_errors=False to look for the other problems."
         )
 

@@ -41,7 +41,7 @@ first steps:
   fer-sklearn train fer2013.zip --model hog-svm --output hog.fer
   fer-sklearn evaluate hog.fer fer2013.zip
   fer-sklearn export page/ --format web     export a web app for the browser
-  fer-sklearn serve                         answer over HTTP
+  fer-sklearn serve                         serve predictions over HTTP
 
 "fer-sklearn COMMAND --help" explains the options of a command.
 """

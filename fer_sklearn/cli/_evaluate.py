@@ -130,8 +130,8 @@ def _load_votes(path, data, source):
 
     if data.filenames is None:
         raise CommandError(
-            f"--votes {path}: votes are found by the names of images, and {source} is a table, "
-            f"which has none; use the folder or archive of images"
+            f"--votes {path}: votes are matched by image name, and {source} is a table, which has "
+            f"no names; use the folder or archive of images"
         )
     return load_ferplus(path, data.filenames.tolist())
 
@@ -192,7 +192,9 @@ def add_benchmark_parser(commands: Any) -> argparse.ArgumentParser:
         metavar="DIR",
         help="also write benchmark.json, benchmark.md and confusion matrices to this folder",
     )
-    parser.add_argument("--force", action="store_true", help="replace an earlier result in it")
+    parser.add_argument(
+        "--force", action="store_true", help="replace an earlier result in that folder"
+    )
     parser.set_defaults(run=run_benchmark)
     return parser
 

@@ -70,8 +70,8 @@ examples:
 Only this computer can reach the service, unless --host says otherwise. If the
 environment variable FER_SKLEARN_TOKEN is set, or with --token-file, clients
 need to send "Authorization: Bearer TOKEN". The address that is printed, with
-/docs, describes what the service takes and answers. Ctrl-C and SIGTERM end it
-once the requests that it has begun are answered.
+/docs, describes requests and responses. After Ctrl-C or SIGTERM, the service
+finishes the requests in progress and exits.
 Model files contain no code: you can load one that a stranger made.
 """
 
@@ -274,8 +274,8 @@ def add_serve_parser(commands: Any) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = commands.add_parser(
         "serve",
-        help="answer with the emotions of faces over HTTP",
-        description="Serve the emotions of faces in photos over HTTP.",
+        help="serve predictions for faces in photos over HTTP",
+        description="Serve predictions for the faces in photos over HTTP.",
         epilog=_SERVE_EXAMPLES,
     )
     parser.add_argument(
@@ -299,14 +299,14 @@ def add_serve_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--token-file",
         metavar="FILE",
-        help="file with the token that clients need to send, in place of FER_SKLEARN_TOKEN",
+        help="file with the token that clients need to send, instead of FER_SKLEARN_TOKEN",
     )
     limits = parser.add_argument_group("limits")
     for option, default, what in (
-        ("--max-bytes", 32_000_000, "size of the body of a request"),
+        ("--max-bytes", 32_000_000, "bytes of the body of a request"),
         ("--max-files", 16, "photos per request"),
         ("--max-pixels", 50_000_000, "pixels of a photo"),
-        ("--max-queue", 256, "photos that may wait, of all requests"),
+        ("--max-queue", 256, "photos of all requests that may wait"),
     ):
         limits.add_argument(
             option,
@@ -320,7 +320,7 @@ def add_serve_parser(commands: Any) -> argparse.ArgumentParser:
         type=positive_seconds,
         default=30.0,
         metavar="S",
-        help="seconds in which a body must arrive, and be answered (default: 30)",
+        help="time limit for a body to arrive, and for the response, in seconds (default: 30)",
     )
     parser.set_defaults(run=run_serve)
     return parser
@@ -342,8 +342,8 @@ def run_serve(args: argparse.Namespace) -> int:
         note(f"Serving on {address} (see {address}/docs). Press Ctrl-C to stop.")
         if not (_is_loopback(args.host) or read_token(token)):
             note(
-                f"fer-sklearn: warning: whoever reaches this address can use it; set "
-                f"{TOKEN_VARIABLE} to a secret, or put it behind a server that asks for one"
+                f"fer-sklearn: warning: anyone who can reach this address can use it; set "
+                f"{TOKEN_VARIABLE} to a secret, or put it behind a server that requires one"
             )
 
     try:

@@ -177,7 +177,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         dest="base",
         metavar="MODEL",
         help="a bundled network, default or tiny, or an .npz file of weights, which learns your "
-        "labels: a few dozen images of each are enough, and by default it takes seconds",
+        "labels: a few dozen images of each are enough, and training takes seconds by default",
     )
     kind.add_argument(
         "--model",
@@ -190,8 +190,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     base.add_argument(
         "--trainable",
         choices=("head", "last_stage", "all"),
-        help="what to train of the network: a new head, without TensorFlow; its last stage too; or "
-        "all (default: head)",
+        help="which part of the network to train: a new head, without TensorFlow; its last stage "
+        "as well; or all of it (default: head)",
     )
     base.add_argument(
         "--head-C",
@@ -302,7 +302,7 @@ def check_model_options(args: argparse.Namespace) -> None:
         reject_options(args, "--model", args.model, {"cnn": _CNN_OPTIONS, "hog-svm": _SVM_OPTIONS})
         return
     if args.image_size is not None:
-        args.parser.error("--image-size: not with --from, whose network has a size of its own")
+        args.parser.error("--image-size: not with --from, whose network has its own size")
     by_model = {"cnn": ("architecture", "dropout"), "hog-svm": _SVM_OPTIONS}
     reject_options(args, "--model", "", by_model)
     epochs = [name for name in _EPOCH_OPTIONS if getattr(args, name) is not None]

@@ -80,8 +80,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--provenance",
         action="store_true",
-        help="also say what made the results: versions, network, detector, framing and labels; "
-        "beside a .csv file, this is in FILE.provenance.json",
+        help="also record how the results were made: versions, network, detector, framing and "
+        "labels; for a .csv file, in FILE.provenance.json next to it",
     )
     parser.add_argument(
         "--force", action="store_true", help="start over if the file of --output exists"

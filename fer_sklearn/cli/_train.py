@@ -54,7 +54,7 @@ examples:
   fer-sklearn train fer2013.zip --model cnn --epochs 20 --output cnn.fer
 
 A tenth of the images, without copies of the others, is held out to score the
-model: with an interval, for each label, and as a picture of the confusions.
+model, overall and for each label, with intervals and a confusion matrix.
 """
 _TUNE_EXAMPLES = """\
 examples:
@@ -108,7 +108,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add what ``train`` and ``tune`` have in common beside the model."""
-    parser.add_argument("--force", action="store_true", help="replace files that exist")
+    parser.add_argument("--force", action="store_true", help="replace existing files")
     parser.add_argument(
         "--subset", metavar="NAME", help=f"{SUBSET_HELP} (default: train, if it exists)"
     )

@@ -47,7 +47,7 @@ examples:
 Open the address that is printed to watch the annotated frames in your browser;
 only this computer can open it. Frames that arrive while one is processed are
 dropped, so the display never lags. Press Ctrl-C to stop: all files are
-completed and a summary is printed (exit code 0). If the camera goes away and
+completed and a summary is printed (exit code 0). If the camera is lost and
 does not come back, the exit code is 1.
 """
 
@@ -130,8 +130,8 @@ def _add_options(parser: argparse.ArgumentParser, *, show: str) -> None:
     parser.add_argument(
         "--provenance",
         action="store_true",
-        help="also say what made the timeline: versions, network, detector, framing and labels, "
-        "in FILE.provenance.json beside that of --output",
+        help="also record how the timeline was made: versions, network, detector, framing and "
+        "labels, in FILE.provenance.json next to the file of --output",
     )
     parser.add_argument(
         "--annotate",

@@ -130,7 +130,7 @@ def _describe_built(spec, seed, folder):
     except TypeError as error:
         raise ValueError(
             f"checkpoint_dir={folder!r} needs a network that can be described, so that a "
-            f"checkpoint is not taken for that of another one. {error} Or leave "
+            f"checkpoint is not mistaken for that of another network. {error} Or leave "
             f"checkpoint_dir=None."
         ) from error
     weights = zip(model.weights, model.get_weights(), strict=True)
@@ -152,7 +152,7 @@ def _describe_callbacks(callbacks):
 def _cannot_resume(i, callback, error):
     return ValueError(
         f"checkpoint_dir cannot be combined with callbacks[{i}], a {type(callback).__name__}: it "
-        f"keeps {error}, so that interrupted training could not go on as if nothing had happened. "
+        f"keeps {error}, so that interrupted training could not resume exactly where it stopped. "
         f"Keep only numbers, text, arrays and lists of these in its attributes, or leave "
         f"checkpoint_dir=None."
     )
@@ -237,7 +237,7 @@ def _encoded(value: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(value, dict):
         pairs = ((_encoded(k, arrays), _encoded(v, arrays)) for k, v in value.items())
         return {"mapping": list(pairs)}
-    raise TypeError(f"a {type(value).__name__}, which a checkpoint cannot hold")
+    raise TypeError(f"a {type(value).__name__}, which a checkpoint cannot store")
 
 
 def _decoded(value: Any, arrays: list[np.ndarray]) -> Any:

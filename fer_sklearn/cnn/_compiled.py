@@ -221,7 +221,7 @@ def describe_optimizer(
         built = keras.optimizers.get({"class_name": optimizer, "config": config})
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"optimizer={optimizer!r} is not an optimizer of Keras; expected a name such as "
+            f"optimizer={optimizer!r} is not a Keras optimizer; expected a name such as "
             f"'adam', 'adamw', 'sgd', 'rmsprop', or an instance."
         ) from error
     return _optimizer_json(built), constant_rate

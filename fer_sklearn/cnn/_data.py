@@ -157,9 +157,10 @@ def _class_factors(estimator, labels, codes, *, is_partial):
         return factors.astype(np.float32)[codes]
     if is_partial:
         raise ValueError(
-            "class_weight='balanced' counts all images, and partial_fit knows those of one call "
-            "only. Pass numbers, such as sklearn.utils.compute_class_weight('balanced', "
-            "classes=np.unique(y), y=y) of all labels."
+            "class_weight='balanced' needs the counts of all images, but partial_fit sees only "
+            "those of one call. Pass numbers, such as "
+            "sklearn.utils.compute_class_weight('balanced', classes=np.unique(y), y=y) for all "
+            "labels."
         )
     return compute_sample_weight("balanced", labels).astype(np.float32)
 
@@ -228,8 +229,8 @@ def _columns(targets: ArrayLike) -> tuple[LabelArray, np.ndarray]:
     classes = np.arange(shape[1]) if names is None else np.asarray(list(names))
     if len(np.unique(classes)) < len(classes):
         raise ValueError(
-            f"auxiliary_targets has the columns {classes.tolist()}; expected a name of its own "
-            f"for each. Rename them."
+            f"auxiliary_targets has the columns {classes.tolist()}; expected a different name for "
+            f"each. Rename them."
         )
     order = np.argsort(classes)
     return classes[order], order

@@ -301,8 +301,8 @@ def _network_json(model):
     except Exception as error:  # from the code of custom layers
         reason = str(error).strip().partition("\n")[0]
         raise TypeError(
-            f"The network has a part that does not say what it was made of ({reason}). Give custom "
-            f"layers a method get_config."
+            f"The network has a part that does not describe its configuration ({reason}). Add a "
+            f"method get_config to custom layers."
         ) from error
 
 

@@ -233,8 +233,8 @@ def copy_callbacks(
         return copy.deepcopy(copies)
     except Exception as error:  # from the code of callbacks
         raise ValueError(
-            f"callbacks={list(callbacks or ())!r} cannot be copied ({error}), as each fit does so "
-            f"that fits do not share them. Open files and the like in on_train_begin."
+            f"callbacks={list(callbacks or ())!r} cannot be copied ({error}), which each fit does "
+            f"so that fits do not share them. Open files and the like in on_train_begin."
         ) from error
 
 

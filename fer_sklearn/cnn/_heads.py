@@ -127,9 +127,10 @@ def _ends(model):
     last = softmax_layer(model)
     if last is not model.layers[-1]:
         raise TypeError(
-            "The last layer of the network is nested in another one, where it can neither be "
-            "learned alone (trainable='head') nor get a neighbour (auxiliary_targets). End the "
-            "outer network in Dense(meta['n_classes'], activation='softmax')."
+            "The last layer of the network is nested in another model, so it can neither be "
+            "trained alone (trainable='head') nor get a second head next to it "
+            "(auxiliary_targets). End the outer network in Dense(meta['n_classes'], "
+            "activation='softmax')."
         )
     return last.input, model.outputs[0]
 
@@ -241,8 +242,8 @@ def save_network(
         )
     if classifier.n_channels_ != 1:
         raise ValueError(
-            "classifier was fitted on images in colour, and such files are for grey images. Use "
-            "fer_sklearn.save, or fit it on grey images."
+            "classifier was fitted on images in colour, and these files support only grey images. "
+            "Use fer_sklearn.save, or fit it on grey images."
         )
     arrays = classifier.model_.get_weights()
     description: dict[str, Any] = {

@@ -61,7 +61,7 @@ def load_keras() -> None:
         raise MissingExtraError(
             f"This needs TensorFlow, Keras and scikeras, which cannot be imported here ({error}). "
             f"Type: pip install --upgrade tensorflow scikeras. To predict without them, use "
-            f"load_pretrained(), the file of an export, or an SVM."
+            f"load_pretrained(), an exported file, or an SVM."
         ) from error
     finally:
         random.setstate(states[0])
@@ -175,9 +175,9 @@ class NetworkMixin:
 
         if describe_layers(self._spec().build()) != describe_layers(self.model_):
             raise ValueError(
-                f"architecture={self.architecture_!r} is another one than that of the fitted "
-                f"network, whose weights training would go on from. Set it back, or fit a new "
-                f"estimator, with clone(estimator) for example."
+                f"architecture={self.architecture_!r} differs from that of the fitted network, "
+                f"from whose weights training would continue. Restore it, or fit a new estimator, "
+                f"for example clone(estimator)."
             )
 
     def _forget_network(self) -> None:

@@ -526,7 +526,7 @@ def _part_of_role(name: str, existing: dict[str, str], path: PathLike) -> str | 
     found = [other for other in existing.values() if role and subset_role(other) == role]
     if len(found) > 1:
         raise DatasetFormatError(
-            f"{path} has no subset {name!r}, but {', '.join(map(repr, found))}. Choose one of "
+            f"{path} has no subset {name!r}; it has {', '.join(map(repr, found))}. Choose one of "
             f"these."
         )
     return found[0] if found else None

@@ -287,7 +287,7 @@ def _find_packages() -> Path:
         return install_packages()
     except MissingNodeError as error:
         raise MissingNodeError(
-            f"The page is to contain TensorFlow.js, so that it works offline, and npm provides it. "
+            f"npm is needed to include TensorFlow.js in the page, so that it works offline. "
             f"{error} Or pass bundle_packages=False (on the command line, --cdn): browsers then "
             f"load it from a public CDN."
         ) from None

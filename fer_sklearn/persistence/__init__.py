@@ -182,7 +182,7 @@ def _check_estimator(estimator):
 def _names(trusted):
     if isinstance(trusted, (str, bytes, bool)) or trusted is None:
         raise TypeError(
-            f"trusted={trusted!r} is no list; expected names such as ['my_layers.Attention']."
+            f"trusted={trusted!r} is not a list; expected names such as ['my_layers.Attention']."
         )
     return [
         f"{item.__module__}.{item.__name__}" if hasattr(item, "__name__") else item

@@ -143,7 +143,7 @@ def read_archive(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     try:
         content = read_regular_file(path, max_bytes=_MAX_FILE)
     except NotAFileError as error:
-        raise ModelFileError(f"{said} is no model file: {error}.") from None
+        raise ModelFileError(f"{said} is not a model file: {error}.") from None
     _check_kind(content, said)
     _check_digest(content, said)
     try:
@@ -161,12 +161,12 @@ def _check_kind(content, said):
         raise ModelFileError(
             f"{said} was saved by an earlier fer_sklearn as a pickle, which load does not read: it "
             f"can run any code. Train the model again and save it, or, only if you trust the file, "
-            f"load it with that version and save it as joblib.dump does."
+            f"load it with that version and save it with joblib.dump."
         )
     if not content.startswith(b"PK\x03\x04"):
         raise ModelFileError(
-            f"{said} is no file of fer_sklearn.save, which it must begin like, or its beginning is "
-            f"damaged. If joblib or pickle wrote it, and only if you trust it, use joblib.load."
+            f"{said} was not written by fer_sklearn.save, or its beginning is damaged. If joblib "
+            f"or pickle wrote it, and only if you trust it, use joblib.load."
         )
 
 
@@ -192,9 +192,9 @@ def _opened(content):
         names = [info.filename for info in infos]
         for name in names:
             if name != _MANIFEST and not _PARTS.fullmatch(name):
-                raise ModelFileError(f"contains {name!r}, which no model file does.")
+                raise ModelFileError(f"contains {name!r}, which does not belong in a model file.")
         if len(set(names)) < len(names):
-            raise ModelFileError("contains two parts of one name.")
+            raise ModelFileError("contains two parts with the same name.")
         _check_sizes(infos, len(content))
         parts = {info.filename: archive.read(info) for info in infos}
     manifest = parse_json(parts.pop(_MANIFEST, b"null"), _MANIFEST)
@@ -210,14 +210,16 @@ def _opened(content):
 def _check_sizes(infos, n_bytes):
     for info in infos:
         if info.flag_bits & _ENCRYPTED:
-            raise ModelFileError(f"contains {info.filename!r} encrypted.")
+            raise ModelFileError(f"contains {info.filename!r}, which is encrypted.")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ModelFileError(
-                f"contains {info.filename!r} compressed by method {info.compress_type}."
+                f"contains {info.filename!r}, which is compressed by method {info.compress_type}."
             )
     total = sum(info.file_size for info in infos)
     if total > max(_SMALL, _MAX_RATIO * n_bytes):
-        raise ModelFileError(f"would unpack {n_bytes:,} bytes to {total:,}, as no model file does.")
+        raise ModelFileError(
+            f"would unpack from {n_bytes:,} to {total:,} bytes, which no model file needs."
+        )
 
 
 def _check_manifest(manifest, parts):
@@ -241,7 +243,7 @@ def _check_manifest(manifest, parts):
         for name, part in parts.items()
     }
     if manifest["parts"] != described:
-        raise ModelFileError(f"has parts that differ from what {_MANIFEST!r} says of them.")
+        raise ModelFileError(f"has parts that differ from their description in {_MANIFEST!r}.")
     for name in ("card.json", "estimator.json"):
         if name not in parts:
             raise ModelFileError(f"lacks the part {name!r}.")
@@ -310,7 +312,7 @@ def _check_array(content, name):
             f"contains the array {name!r} with an unreadable header ({error})."
         ) from error
     if dtype.hasobject:
-        raise ModelFileError(f"contains the array {name!r} of objects, which would be a pickle.")
+        raise ModelFileError(f"contains the object array {name!r}, which would need pickle.")
     if n_items * dtype.itemsize != len(content) - file.tell() or (n_items and not dtype.itemsize):
         raise ModelFileError(
             f"contains the array {name!r} with {len(content) - file.tell():,} bytes, where its "

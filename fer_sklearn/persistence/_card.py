@@ -214,7 +214,9 @@ def complete_card(
         Plain data for JSON.
     """
     if card is not None and not isinstance(card, Mapping):
-        raise TypeError(f"card={card!r} is no mapping; expected one such as {{'license': 'mit'}}.")
+        raise TypeError(
+            f"card={card!r} is not a mapping; expected one such as {{'license': 'mit'}}."
+        )
     given = _checked(_of_bundled(estimator) | dict(card or {}))
     classes = getattr(estimator, "classes_", None)
     return given | {
@@ -279,18 +281,18 @@ def _short(text):
 def _checked(card):
     """Return a card in its stored form; also one that was read from a file."""
     if not isinstance(card, Mapping):
-        raise TypeError(f"card={card!r} is no mapping.")
+        raise TypeError(f"card={card!r} is not a mapping.")
     check_known_keys("card", card, (*_GIVEN, *_KNOWN))
     checked = {key: value for key, value in card.items() if value is not None}
     for key in ("name", "description", "license", "intended_use", "limitations"):
         if not isinstance(checked.get(key, ""), str):
-            raise TypeError(f"card[{key!r}]={checked[key]!r} is no text; expected a string.")
+            raise TypeError(f"card[{key!r}]={checked[key]!r} is not text; expected a string.")
     for key in ("data", "evaluated_on"):
         if key in checked:
             checked[key] = _checked_data(checked[key], key)
     if "tags" in checked:
         if isinstance(checked["tags"], str) or not isinstance(checked["tags"], Iterable):
-            raise TypeError(f"card['tags']={checked['tags']!r} is no list of strings.")
+            raise TypeError(f"card['tags']={checked['tags']!r} is not a list of strings.")
         checked["tags"] = [str(tag) for tag in checked["tags"]]
     if not _is_known_well(checked):
         raise TypeError(f"card has other {', '.join(map(repr, _KNOWN))} than read_card returns.")

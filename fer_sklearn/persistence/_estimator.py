@@ -198,7 +198,7 @@ def _refusal(where, value, reason):
     part = f"{where.removeprefix('.')}={shown}" if where else f"estimator={shown}"
     return TypeError(
         f"{part} cannot be saved without pickle ({reason}). Set it to something else before you "
-        f"save, or use joblib.dump, whose files load only where you trust them."
+        f"save, or use joblib.dump, and load its files only if you trust them."
     )
 
 
@@ -253,7 +253,7 @@ def _check_keys(node, allowed):
     if others := sorted(kinds - allowed):
         raise TypeError(f"a dictionary has keys of type {others[0]}")
     if len(listed) != len(node["content"]):
-        raise TypeError("a dictionary has two keys of the same text")
+        raise TypeError("a dictionary has two keys with the same text")
 
 
 # What to say about the part that is to blame
@@ -360,8 +360,8 @@ def unpack(parts: Mapping[str, bytes], *, trusted: Iterable[str] | None) -> Any:
     if refused := sorted(untrusted - accepted):
         listed = ", ".join(map(repr, refused))
         raise ModelFileError(
-            f"contains what is neither of fer_sklearn nor trusted by skops: {listed}. Loading "
-            f"could run code of these. Only if you know each of them and trust the file, pass "
+            f"contains types that are neither part of fer_sklearn nor trusted by skops: {listed}. "
+            f"Loading them could run code. Only if you know each of them and trust the file, pass "
             f"trusted=[{listed}]."
         )
     return skops.io.loads(content, trusted=sorted(untrusted))
@@ -374,9 +374,9 @@ def _check_schema(schema, parts, trusted):
     """
     known = OWN_TYPES | OWN_FUNCTIONS | {_PARTIAL}
     if not isinstance(schema, dict) or type(schema.get("protocol")) is not int:
-        raise ModelFileError("has an estimator that is no description by skops.")
+        raise ModelFileError("has an estimator that is not in the format of skops.")
     if schema["protocol"] < _FIRST_PROTOCOL:
-        raise ModelFileError(f"claims the protocol {schema['protocol']} of skops, as no file does.")
+        raise ModelFileError(f"claims the unknown protocol {schema['protocol']} of skops.")
     files = []
     for node in walk(schema):
         if not isinstance(node, dict):
@@ -410,13 +410,15 @@ def _check_node(node, trusted):
     is_object = node["__loader__"] == "ObjectNode"
     if node["__loader__"] != _LOADERS.get(name, node["__loader__"]):
         # skops would call the class with what the file says, or return the class itself.
-        raise ModelFileError(f"uses {name} as a {node['__loader__']}, as no model does.")
+        raise ModelFileError(f"uses {name} as a {node['__loader__']}, which no model does.")
     if not is_object or (trusted and name in trusted) or node.get("content") in (None, _NULL):
         return
     attributes = _checked_attributes(node["content"], name)
     for folder in _FOLDERS:
         if folder in attributes and attributes[folder] != _NULL:
-            raise ModelFileError(f"names a folder for {folder} of {name}, as no model file does.")
+            raise ModelFileError(
+                f"names a folder for {folder} of {name}, which no model file does."
+            )
     if name == _CNN and "_stored" in attributes:
         _check_stored(attributes["_stored"], set() if trusted is None else trusted, trusted is None)
 
@@ -430,11 +432,11 @@ def _checked_attributes(content, name):
         and content.get("__class__") == "dict"
         and isinstance(content.get("content"), dict)
     ):
-        raise ModelFileError(f"has a {name} whose attributes are no dictionary.")
+        raise ModelFileError(f"has a {name} whose attributes are not a dictionary.")
     try:
         _check_keys(content, {"builtins.str"})
     except (KeyError, TypeError):
-        raise ModelFileError(f"has a {name} with attributes that are no names.") from None
+        raise ModelFileError(f"has a {name} with attributes that are not names.") from None
     return content["content"]
 
 

@@ -432,7 +432,7 @@ def _joined(frame, table, positions):
     clashes = [name for name in others if name in frame]
     if clashes:
         raise ValueError(
-            f"images has the column(s) {', '.join(map(repr, clashes))}, as the result has; "
+            f"images has the column(s) {', '.join(map(repr, clashes))}, which the result has too; "
             f"expected other names. Rename them."
         )
     values = {name: list(table.table[name]) for name in others}

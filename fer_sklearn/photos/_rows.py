@@ -283,7 +283,7 @@ class RowFile:
             known = known or {}
             changed = [k for k, v in self._provenance.items() if known.get(k) != v]
             raise self._mismatch(
-                f"was made by something else, or does not say by what: "
+                f"was made differently, or does not record how: "
                 f"{', '.join(changed or known)} differ"
             )
 

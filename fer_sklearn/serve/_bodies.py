@@ -182,7 +182,7 @@ class Bodies:
             reason = getattr(error, "message", str(error))
             if "Too many files" in reason:
                 raise self._too_many() from None
-            raise refusal(400, f"The body is no valid multipart form: {reason}") from None
+            raise refusal(400, f"The body is not a valid multipart form: {reason}") from None
         files = [item for _, item in form.multi_items() if isinstance(item, UploadFile)]
         photos = [
             PhotoSource(_name(file.filename, position), await file.read(), position=position)
@@ -198,7 +198,7 @@ class Bodies:
             images = None
         if not isinstance(images, list) or not all(isinstance(item, str) for item in images):
             raise refusal(
-                400, 'The body is no valid JSON; expected {"images": ["<photo in base64>", …]}.'
+                400, 'The body is not valid JSON; expected {"images": ["<photo in base64>", …]}.'
             )
         if len(images) > self._limits.max_files:
             raise self._too_many()

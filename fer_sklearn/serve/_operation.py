@@ -98,7 +98,7 @@ def _listen(host, port):
     except OSError as error:
         raise OSError(
             f"host={host!r}, port={port} cannot be listened on ({error.strerror or error}). Stop "
-            f"the program that does, or choose another port; 0 picks a free one."
+            f"the program that uses it, or choose another port; 0 picks a free one."
         ) from error
 
 

@@ -348,7 +348,7 @@ def _check_each_class_has_weight(soft: FloatArray, classes: LabelArray) -> None:
     empty = ~soft.any(axis=0)
     if empty.any():
         raise ValueError(
-            f"soft_targets are 0 throughout for class {classes[empty].tolist()[0]!r}, which y has. "
+            f"soft_targets are all 0 for class {classes[empty].tolist()[0]!r}, which y has. "
             f"Relabel its samples in y, and drop that column."
         )
 

@@ -367,7 +367,7 @@ def analyze_video(
     if duration is not None and not duration > 0:
         raise ValueError(f"duration={duration!r}; expected a number of seconds above 0, or None.")
     if provenance and output is None:
-        raise ValueError("provenance=True needs output, the file beside which it is written.")
+        raise ValueError("provenance=True needs output, the file next to which it is written.")
     _check_outputs(source, output, annotated_video, plot_path, faces_path)
     control = _Control(should_stop)
     with ExitStack() as stack:

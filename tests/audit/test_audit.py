@@ -367,7 +367,7 @@ def test_unknown_problem(report):
     [
         ({"y": ["happy"] * 29}, r"X has 30 image\(s\) and y 29 label\(s\)"),
         ({"X": [], "y": []}, "is empty"),
-        ({"y": ["happy"] * 30}, "y has one label, 'happy'"),
+        ({"y": ["happy"] * 30}, "y has only one label, 'happy'"),
         ({"y": [*["a", "b"] * 14, None, "a"]}, r"y\[28\] is None"),
         ({"labels": ["happy", "sad"]}, "not among labels"),
         ({"y_proba": np.full((30, 7), 0.5)}, r"y_proba\[0\].*a sum of 1"),

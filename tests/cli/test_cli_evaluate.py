@@ -70,4 +70,4 @@ def test_votes_need_the_names_of_images(model, tmp_path, capsys):
     table.write_text("emotion,pixels,Usage\n3," + " ".join(["0"] * 2304) + ",PublicTest\n")
     votes = write_votes(tmp_path / "votes.csv", ["a.png,0,9,1,0,0,0,0,0,0,0"])
     assert run("evaluate", model, table, "--votes", votes) == 1
-    assert "votes are found by the names of images" in capsys.readouterr().err
+    assert "votes are matched by image name" in capsys.readouterr().err

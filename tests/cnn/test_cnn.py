@@ -244,7 +244,9 @@ def test_class_weights_of_a_batch_without_the_class(small_faces):
 
 
 def test_partial_fit_cannot_count_for_balanced_weights(small_faces):
-    with pytest.raises(ValueError, match=r"class_weight='balanced' counts all images.*one call"):
+    with pytest.raises(
+        ValueError, match=r"class_weight='balanced' needs the counts of all images.*one call"
+    ):
         quick(class_weight="balanced").partial_fit(*small_faces)
 
 
@@ -396,7 +398,7 @@ def test_continuing_with_another_architecture_is_refused(small_faces, method):
     relu, tanh = partial(own_network), partial(own_network, activation="tanh")
     classifier = quick(architecture=relu, epochs=1, warm_start=True).fit(X, y)
     getattr(classifier.set_params(architecture=partial(own_network)), method)(X, y)
-    with pytest.raises(ValueError, match=r"architecture=.* is another one than that of the fitted"):
+    with pytest.raises(ValueError, match=r"architecture=.* differs from that of the fitted"):
         getattr(classifier.set_params(architecture=tanh), method)(X, y)
     with pytest.raises(ValueError, match=r"images of 12×12 pixels"):
         getattr(classifier.set_params(architecture=relu), method)(X[:, ::2, ::2], y)

@@ -122,7 +122,7 @@ def test_unknown_architecture_gets_a_suggestion(small_faces):
 
 
 def test_unknown_optimizer(small_faces):
-    with pytest.raises(ValueError, match="optimizer='adamm' is not an optimizer of Keras"):
+    with pytest.raises(ValueError, match="optimizer='adamm' is not a Keras optimizer"):
         quick(optimizer="adamm").fit(*small_faces)
 
 

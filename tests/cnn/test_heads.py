@@ -315,7 +315,7 @@ def test_through_a_pipeline_and_a_search(faces):
         (lambda v: v[:100], r"auxiliary_targets has shape \(100, 3\); expected \(280, 3\)"),
         (lambda v: v * 2, r"auxiliary_targets has .*row\(s\).*sum to 1, or are all 0"),
         (lambda v: v * 0, r"auxiliary_targets has zeros in all rows"),
-        (lambda v: pd.DataFrame(v, columns=["a", "a", "b"]), r"a name of its own"),
+        (lambda v: pd.DataFrame(v, columns=["a", "a", "b"]), r"a different name"),
     ],
 )
 def test_wrong_targets(small_faces, change, message):

@@ -139,7 +139,7 @@ def test_flipped_bits_of_a_large_file_are_noticed(tmp_path):
 def test_truncated_files(small, tmp_path, length):
     path = tmp_path / "short.fer"
     path.write_bytes(small.read_bytes()[:length])
-    with pytest.raises(ModelFileError, match=r"truncated|is no file of fer_sklearn"):
+    with pytest.raises(ModelFileError, match=r"truncated|was not written by fer_sklearn"):
         load(path)
 
 
@@ -202,7 +202,7 @@ def test_a_pickle_is_not_read(tmp_path, never):
 )
 def test_names_that_no_model_has(parts, tmp_path, never, name):
     path = write(tmp_path / "a.fer", parts, extra=[(name, b"text")])
-    with pytest.raises(ModelFileError, match=r"which no model file does|two parts of one name"):
+    with pytest.raises(ModelFileError, match=r"not belong in a model file|two parts with the"):
         load(path)
     assert {file.name for file in tmp_path.iterdir()} == {"a.fer"}
 
@@ -211,7 +211,7 @@ def test_two_parts_of_one_name(parts, tmp_path):
     extra = [("estimator.json", json.dumps(parts["estimator.json"]).encode())]
     with pytest.warns(UserWarning, match="Duplicate name"):
         path = write(tmp_path / "a.fer", parts, extra=extra)
-    with pytest.raises(ModelFileError, match="contains two parts of one name"):
+    with pytest.raises(ModelFileError, match="contains two parts with the same name"):
         load(path)
 
 
@@ -224,7 +224,7 @@ def test_parts_that_the_manifest_does_not_describe(parts, tmp_path, extra):
         first = next(iter(manifest["parts"]))
         manifest["parts"][first]["sha256"] = "0" * 64
         path = write(tmp_path / "a.fer", parts, parts=manifest["parts"])
-    with pytest.raises(ModelFileError, match="parts that differ from what"):
+    with pytest.raises(ModelFileError, match="parts that differ from their"):
         load(path)
 
 
@@ -265,7 +265,7 @@ def test_an_archive_that_unpacks_to_much_more(tmp_path, monkeypatch, size):
         monkeypatch.setattr(_archive, "_SMALL", size - 1)
     path = sign(tmp_path / "bomb.fer", bomb(size))
     assert path.stat().st_size < size / 500
-    with pytest.raises(ModelFileError, match=f"would unpack .* bytes to {size:,}"):
+    with pytest.raises(ModelFileError, match=f"would unpack from .* to {size:,} bytes"):
         load(path)
 
 
@@ -400,7 +400,8 @@ def test_descriptions_of_nothing(parts, tmp_path, schema):
 
 
 @pytest.mark.parametrize(
-    ("protocol", "match"), [(0, "claims"), (1, "claims"), (99, "protocol 99"), (True, "no descr")]
+    ("protocol", "match"),
+    [(0, "claims"), (1, "claims"), (99, "protocol 99"), (True, "not in the format")],
 )
 def test_protocols_of_other_times(tmp_path, protocol, match):
     schema = an_object("sklearn.dummy.DummyClassifier") | {"protocol": protocol}
@@ -480,7 +481,9 @@ RUN = 'os.mkdir("proof")'
 )
 def test_code_is_refused_by_name(tmp_path, never, part, named):
     schema = an_object("sklearn.dummy.DummyClassifier", constant=part)
-    refused(tmp_path, schema, f"neither of fer_sklearn nor trusted by skops: .*{re.escape(named)}")
+    refused(
+        tmp_path, schema, f"neither part of fer_sklearn nor trusted by skops: .*{re.escape(named)}"
+    )
 
 
 def test_a_module_is_not_imported_before_it_is_trusted(tmp_path, never, monkeypatch):
@@ -495,7 +498,9 @@ def test_a_module_is_not_imported_before_it_is_trusted(tmp_path, never, monkeypa
 def test_own_types_are_built_from_their_state_only(tmp_path, loader, name):
     """A `WeightsNetwork("path")` would read a file; a class as key type would be called."""
     part = node(loader, name, content=listed(text("proof"), kind="tuple"))
-    refused(tmp_path, an_object("sklearn.dummy.DummyClassifier", constant=part), "as no model does")
+    refused(
+        tmp_path, an_object("sklearn.dummy.DummyClassifier", constant=part), "which no model does"
+    )
 
 
 def mutated(schema, rng):

@@ -145,14 +145,14 @@ def test_the_digest_is_that_of_the_data(faces):
     [
         ({"licence": "mit"}, ValueError, r"unknown key\(s\) 'licence'.*Did you mean 'license'"),
         ({"data": {"names": "x"}}, ValueError, "Did you mean 'name'"),
-        ({"license": 1}, TypeError, r"card\['license'\]=1 is no text"),
+        ({"license": 1}, TypeError, r"card\['license'\]=1 is not text"),
         ({"data": 3}, TypeError, "neither text nor a mapping"),
         ({"data": {"name": object()}}, TypeError, "cannot be written as JSON"),
         ({"scores": 0.5}, TypeError, "neither a result of evaluate"),
         ({"scores": {"accuracy": "high"}}, TypeError, "neither a number nor"),
         ({"scores": {"accuracy": (1, 2)}}, TypeError, "neither a number nor"),
-        ({"tags": "text"}, TypeError, "no list of strings"),
-        ([], TypeError, "is no mapping"),
+        ({"tags": "text"}, TypeError, "is not a list of strings"),
+        ([], TypeError, "is not a mapping"),
     ],
 )
 def test_cards_that_are_refused_before_anything_is_written(model, tmp_path, card, error, match):

@@ -280,7 +280,7 @@ def test_trees_are_refused_by_name(data, tmp_path):
 
 @pytest.mark.parametrize("trusted", [True, "sklearn.tree._tree.Tree", None])
 def test_trusted_is_a_list(saved, trusted):
-    with pytest.raises(TypeError, match=r"is no list; expected names such as"):
+    with pytest.raises(TypeError, match=r"is not a list; expected names such as"):
         load(saved, trusted=trusted)
 
 

@@ -449,7 +449,7 @@ def test_addresses_are_refused_with_the_remedy():
     for address in ("https://example.org/a.jpg?size=[1]*", pathlib.PurePosixPath("s3://b/a.jpg")):
         (row,) = rows_of(address)
         assert row["source"] == str(address)
-        assert row["status"] == "unreadable: this is an address, and nothing is downloaded"
+        assert row["status"] == "unreadable: this is a URL, and nothing is downloaded"
 
 
 def test_a_name_that_no_file_can_have():
@@ -501,7 +501,7 @@ def test_the_index_of_a_table_does_not_matter(album):
     [
         (["a", "b"], {}, r"images is a table with the columns 'a', 'b'; expected one column of"),
         (["file", "photo"], {}, r"expected one column of paths named 'path', 'file'"),
-        (["path", "happy"], {}, r"images has the column\(s\) 'happy', as the result has"),
+        (["path", "happy"], {}, r"images has the column\(s\) 'happy', which the result has too"),
         (["path", "x"], {"output": "a.csv"}, r"output is given, but images is a table"),
     ],
 )

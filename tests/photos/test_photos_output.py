@@ -462,7 +462,7 @@ def test_files_say_what_made_them(album, output):
         assert len(pd.read_parquet(output)) == 12
     again = predict_photos(album, Named(), output=output, provenance=True)
     assert again.n_resumed == 8
-    with pytest.raises(ValueError, match=r"made by something else, .*: version differ"):
+    with pytest.raises(ValueError, match=r"made differently, .*: version differ"):
         predict_photos(album, Named("2"), output=output, provenance=True)
     predict_photos(album, Named("2"), output=output)  # it is not asked for
 

@@ -145,7 +145,7 @@ def test_photos_are_named_as_their_files(stub):
     images = [f"data:image/png;base64,{text(data)}", text(data), "?"]
     answer = stub.post("/v1/faces", json={"images": images}).json()
     assert [faces[0]["source"] for faces in answer] == ["[0]", "[1]", "[2]"]
-    assert "is no valid base64" in answer[2][0]["status"]
+    assert "is not valid base64" in answer[2][0]["status"]
 
 
 def test_text_is_never_read_as_a_path(stub, tmp_path):

@@ -251,7 +251,7 @@ def test_calibration_keeps_the_copies_of_a_sample_together(votes):
 def test_a_class_without_a_vote_is_refused(votes):
     X, y, _, _ = votes
     without = np.eye(3)[np.where(y == 2, 0, y)]
-    with pytest.raises(ValueError, match="soft_targets are 0 throughout for class 2, which y has"):
+    with pytest.raises(ValueError, match="soft_targets are all 0 for class 2, which y has"):
         HOGSVMClassifier().fit(X, y, soft_targets=without)
 
 

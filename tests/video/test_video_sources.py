@@ -139,7 +139,7 @@ def test_memory_that_is_no_picture_is_refused(tmp_path, monkeypatch, captures, i
     opened = iter(captures)
     monkeypatch.setattr("cv2.VideoCapture", lambda source: next(opened))
     if is_error:
-        with pytest.raises(VideoReadError, match=r"returns no picture.*ffmpeg -i a\.ts -vf yadif"):
+        with pytest.raises(VideoReadError, match=r"returns no image.*ffmpeg -i a\.ts -vf yadif"):
             _read(tmp_path / "a.ts")
     else:
         assert len(_read(tmp_path / "a.ts")) == 20

@@ -213,8 +213,8 @@ def check_process() -> None:
     if parent != process and keras.backend.backend() != "torch":
         raise RuntimeError(
             f"Keras was used in process {parent} before this one was forked from it, and would "
-            f"wait here for ever. Start processes with multiprocessing.get_context('spawn') or "
-            f"joblib's 'loky', or predict on LiteRT, with load_pretrained(runtime='litert') or "
+            f"hang here. Start processes with multiprocessing.get_context('spawn') or joblib's "
+            f"'loky', or predict with LiteRT, with load_pretrained(runtime='litert') or "
             f"load_exported."
         )
     _isolation["process"] = process
