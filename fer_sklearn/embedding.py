@@ -27,8 +27,8 @@ class FaceEmbedder(ImageTagsMixin, TransformerMixin, BaseEstimator):
     """Describe faces by what a bundled network has learned: its embedding.
 
     The embedding is the last layer before the labels. Faces with similar expressions have similar
-    embeddings, so that simple models learn labels of your own from a few dozen faces. It is
-    computed on LiteRT, without TensorFlow. Nothing is learned, so `transform` works without `fit`.
+    embeddings, so simple models can learn your own labels from a few dozen faces. It is computed
+    with LiteRT, without TensorFlow. Nothing is learned, so `transform` works without `fit`.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ class FaceEmbedder(ImageTagsMixin, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    For the `memory` of a ``Pipeline``, the transformer is a step like any other, but that caches
-    what `fit_transform` returns for each fold. `cache` recognises single images instead, in any
-    fold, and in `transform` too.
+    You can also use the `memory` of a ``Pipeline``, but it only caches what `fit_transform`
+    returns, separately for each fold. `cache` recognises single images instead, in any fold, and in
+    `transform` too.
 
     Examples
     --------

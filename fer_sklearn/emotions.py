@@ -162,7 +162,7 @@ def majority_vote(votes: ArrayLike) -> NDArray[np.str_]:
 
 
 def without_single_votes(votes: ArrayLike) -> NDArray[Any]:
-    """Return votes with 0 for each 1, which FER+'s authors take to be accidental."""
+    """Return votes with 0 for each 1, which FER+'s authors consider accidental."""
     counts = np.asarray(votes)
     return np.where(counts > 1, counts, 0)
 

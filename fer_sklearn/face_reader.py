@@ -27,9 +27,9 @@ _SIDE = 48
 class ReadsFaces(Protocol):
     """Protocol of the readers that ``predict_photos`` and ``iter_video`` use.
 
-    :class:`FaceReader` implements it. You can pass your own implementation instead of an
-    estimator. Several threads call `detect` and `crop` at once. With a method
-    ``refind(image, faces)``, as detectors have it, ``iter_video`` can follow faces.
+    :class:`FaceReader` implements it. You can pass your own implementation instead of an estimator.
+    Several threads call `detect` and `crop` at once. If it has a method ``refind(image, faces)``,
+    as detectors do, ``iter_video`` can follow faces.
     """
 
     classes: list[str]
@@ -134,10 +134,10 @@ class FaceReader:
     def quality(self, image: PixelArray, faces: Faces, crops: Sequence[PixelArray]) -> FloatArray:
         """Tell how well each face can be seen.
 
-        The quality is the product of five parts, each 1 if nothing is wanting: the side of the
-        crop in pixels of the photo over 48, its sharpness over that of a clear image of FER2013,
-        the fraction of it that is inside the photo, how frontal the face is by its key points,
-        and the score of the detector.
+        The quality is the product of five parts, each of which is 1 at best: the side of the crop
+        in pixels of the photo over 48, its sharpness over that of a clear image of FER2013, the
+        fraction of it that is inside the photo, how frontal the face is by its key points, and the
+        score of the detector.
 
         Parameters
         ----------

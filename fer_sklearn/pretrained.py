@@ -46,21 +46,20 @@ def load_pretrained(
         parameters; or the path of an ``.npz`` file of :mod:`fer_sklearn.weights`.
     labels : {"people", "ferplus", "fer2013"}, default="people"
         Whose labels to predict: the seven emotions as most people see them; the eight of FER+
-        (Barsoum et al. 2016), contempt included; or the labels of the FER2013 data set, two
-        thirds of which agree with people, for benchmarks. An ``.npz`` file has label sets of its
-        own, the first of which is predicted unless you name another; with a single head, it has
-        none.
+        (Barsoum et al. 2016), contempt included; or the labels of the FER2013 data set, two thirds
+        of which agree with people, for benchmarks. An ``.npz`` file has its own label sets, the
+        first of which is predicted unless you name another; with a single head, it has none.
     crop_faces : bool or FaceCropper, default=False
         Whether to detect and crop the face first. Needed for photos that show more than a
         face.
     runtime : {"auto", "keras", "litert"}, default="auto"
-        What runs the network. ``"auto"`` predicts on LiteRT, which is faster and starts without
-        TensorFlow, until something needs Keras, which is loaded then: training more than a head,
-        gradients, export, or reading ``model_`` of the classifier. From there on Keras predicts.
-        ``"keras"`` does so from the start, until `fit` learns a new head, which LiteRT runs.
-        ``"litert"`` never loads TensorFlow, and cannot be trained. LiteRT computes
-        the bundled networks in integers, so its probabilities differ from Keras's by up to a few
-        hundredths. Where LiteRT is not available, ``"auto"`` is ``"keras"``.
+        What runs the network. ``"auto"`` predicts with LiteRT, which is faster and starts without
+        TensorFlow, until something needs Keras: training more than a head, gradients, export, or
+        reading ``model_`` of the classifier. From then on, Keras predicts. ``"keras"`` uses Keras
+        from the start, until `fit` learns a new head, which LiteRT runs. ``"litert"`` never loads
+        TensorFlow, and cannot be trained. LiteRT computes the bundled networks in integers, so its
+        probabilities differ from Keras's by up to a few hundredths. Where LiteRT is not available,
+        ``"auto"`` is ``"keras"``.
 
     Returns
     -------
@@ -86,12 +85,12 @@ def load_pretrained(
 
     Notes
     -----
-    `fit` keeps the body of the network and learns a new head, for labels of your own or for the
+    `fit` keeps the body of the network and learns a new head, for your own labels or for the
     bundled ones, in seconds and without TensorFlow. A few dozen images per label are enough. It
-    starts from the bundled weights, also in a clone. ``set_params(classifier__trainable="all")``
-    trains the whole network for ten epochs at a low learning rate, ``"last_stage"`` its last
-    stage, ``set_params(classifier__initial_weights=None, classifier__trainable="all")`` a network
-    from scratch. The head of labels that are not the same in the mirror, such as "left", needs
+    starts from the bundled weights, even in a clone. ``set_params(classifier__trainable="all")``
+    trains the whole network for ten epochs at a low learning rate, ``"last_stage"`` only its last
+    stage, and ``set_params(classifier__initial_weights=None, classifier__trainable="all")`` a
+    network from scratch. If a mirror image has another label, such as "left", set
     ``classifier__augmentation=None`` and ``classifier__test_time_augmentation=False``.
 
     Examples
@@ -123,7 +122,7 @@ def _with_labels(name, labels):
 
 
 def fastest_runtime() -> str:
-    """Return the runtime that predicts soonest on this computer: LiteRT, if it is installed."""
+    """Return the fastest runtime on this computer: LiteRT, if it is installed."""
     return "litert" if is_litert_installed() else "keras"
 
 

@@ -68,7 +68,7 @@ _KINDS = (
 
 
 class NotAFileError(OSError):
-    """What a path names is no file that can be read whole; the message says what it is."""
+    """A path does not name a regular file that can be read whole; the message says why."""
 
 
 def read_regular_file(
@@ -94,7 +94,7 @@ def read_regular_file(
     Raises
     ------
     NotAFileError
-        If it is no regular file, or has more than `max_bytes`.
+        If it is not a regular file, or has more than `max_bytes`.
     OSError
         If it does not exist, may not be read, or cannot.
     """
@@ -240,13 +240,13 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def provenance_path(path: str | os.PathLike) -> Path:
-    """Return where it is said what made a CSV file: not in it, since few programs skip comments."""
+    """Return the path of a CSV file's provenance, a separate file, since few programs skip comments."""
     path = Path(path)
     return path.with_name(f"{path.name}.provenance.json")
 
 
 def write_provenance(path: str | os.PathLike, made_by: Mapping[str, str]) -> None:
-    """Write, beside a CSV file, what made it."""
+    """Write the provenance of a CSV file next to it."""
     with atomic_write(provenance_path(path), encoding="utf-8") as file:
         json.dump(dict(made_by), file, ensure_ascii=False, indent=2)
 
@@ -340,7 +340,7 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
     """Keep other processes and threads from writing the same file.
 
     The lock is held by the operating system, so that it ends with this process, however that ends.
-    ``.<name>.lock`` beside the file names the process, and is left behind only by one that was
+    ``.<name>.lock`` next to the file names the process, and is left behind only by one that was
     killed. Where the file system has no locks, nothing is locked.
 
     Parameters
@@ -411,12 +411,12 @@ def _lock_on_windows(descriptor):
 
 
 def is_text_contents(text: str) -> bool:
-    """Return whether text is no path, but the contents of an image: a data URI, or base64."""
+    """Return whether text is the contents of an image, a data URI or base64, and not a path."""
     return bool(_DATA_URI.match(text) or _BASE64.match(text))
 
 
 def is_address(path: str) -> bool:
-    """Return whether text is no path, but an address, such as ``"https://…"``."""
+    """Return whether text is a URL, such as ``"https://…"``, and not a path."""
     return bool(_ADDRESS.match(path))
 
 

@@ -1,7 +1,7 @@
 """One photo: a file in one of many formats, its contents, or pixels; and how damage is told.
 
-Pillow decodes them. It is told the format that the first bytes show, since left to itself it
-starts Ghostscript for an EPS file of any name.
+Pillow decodes them. It gets the format that the first bytes show, since by itself it starts
+Ghostscript for an EPS file of any name.
 """
 
 from __future__ import annotations
@@ -111,9 +111,9 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
     ----------
     data : bytes
     name : str
-        What error messages call it.
+        Its name in error messages.
     max_pixels : int
-        Larger images are refused when their header was read.
+        Larger images are refused once their header has been read.
 
     Returns
     -------

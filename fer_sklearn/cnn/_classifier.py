@@ -44,10 +44,10 @@ class FERCNNClassifier(
     ----------
     architecture : str, callable or None, default=None
         A key of ``fer_sklearn.cnn.architectures.ARCHITECTURES``, such as ``"resnet_se"`` or
-        ``"mobilenet_v3_small"``, or a function ``(meta)`` or ``(meta, dropout)`` that
-        returns an uncompiled ``keras.Model``. Initial weights are drawn from `random_state`,
-        except in layers with ``trainable=False``, which keep theirs. If None, that of
-        `initial_weights` if these are bundled or an ``.npz`` file, otherwise ``"conv3"``.
+        ``"mobilenet_v3_small"``, or a function ``(meta)`` or ``(meta, dropout)`` that returns an
+        uncompiled ``keras.Model``. Initial weights are drawn from `random_state`, except in layers
+        with ``trainable=False``, which keep theirs. If None, that of `initial_weights` if these are
+        bundled or an ``.npz`` file, otherwise ``"conv3"``.
     epochs : int, default=50
         Number of passes over the training images.
     batch_size : int, default=64
@@ -64,7 +64,7 @@ class FERCNNClassifier(
         Decoupled weight decay, relative to the learning rate.
     class_weight : None, "balanced" or dict, default=None
         Factors on the loss of each class, as in scikit-learn; 1 for labels that a dict does not
-        contain. :meth:`partial_fit` cannot count for ``"balanced"``.
+        contain. :meth:`partial_fit` does not support ``"balanced"``.
     augmentation : None, bool or mapping, default=None
         Random changes to training images. True uses the defaults; a mapping sets some of
         ``flip``, ``rotation``, ``shift``, ``zoom``, ``crop``, ``brightness``, ``contrast``,
@@ -96,11 +96,11 @@ class FERCNNClassifier(
         downloads the weights of a backbone through Keras. A ``.weights.h5`` file is one that
         Keras wrote.
     trainable : {"head", "last_stage", "all"}, default="all"
-        What `fit` changes in initial weights:
+        The layers that `fit` trains:
 
-        ``"head"``: the last layer alone. It is learned as a logistic regression on its input, the
-        embedding, which takes seconds and no epochs. With a bundled network, neither TensorFlow
-        nor Keras is needed, then and in prediction.
+        ``"head"``: only the last layer. It is learned as a logistic regression on its input, the
+        embedding, which takes seconds and no epochs. With a bundled network, neither TensorFlow nor
+        Keras is needed, then and in prediction.
 
         ``"last_stage"``: also the last of the stages, a stage being a run of layers at one
         resolution. ``"all"``: the whole network.
@@ -185,8 +185,8 @@ class FERCNNClassifier(
     `test_time_augmentation` is set. If a weights file knows all labels, the head stays close to
     that of the file, so that a few images adapt it rather than replace it. Embeddings are kept in
     memory, as by :class:`~fer_sklearn.FaceEmbedder`, so that a search over the head runs the body
-    once. Where the weights have no LiteRT model, or LiteRT is not installed, Keras computes the
-    embedding; the heads differ by rounding, since LiteRT computes the bundled networks in integers.
+    once. If the weights have no LiteRT model, or LiteRT is not installed, Keras computes the
+    embedding; the heads differ by rounding, since LiteRT runs the bundled networks in integers.
 
     Examples
     --------
@@ -316,7 +316,7 @@ class FERCNNClassifier(
         auxiliary_targets : array-like of shape (n, n_auxiliary), DataFrame or None
             Probabilities of a second label set, which a second head on the same network learns:
             what people voted, for example. The columns of a DataFrame name the labels, which
-            otherwise are numbered. Rows of zeros stand for images of which nothing is known.
+            otherwise are numbered. Rows of zeros stand for images without targets.
 
         Returns
         -------
@@ -414,9 +414,9 @@ class FERCNNClassifier(
         Parameters
         ----------
         runtime : {"keras", "litert"}, default="keras"
-            What predicts: Keras, or the file's LiteRT model, which starts without TensorFlow.
-            Training loads Keras in any case, and so does reading `model_`; from then on Keras
-            predicts.
+            The runtime that predicts: Keras, or LiteRT with the model in the file, which starts
+            without TensorFlow. Training loads Keras in any case, and so does reading `model_`; from
+            then on Keras predicts.
 
         Returns
         -------

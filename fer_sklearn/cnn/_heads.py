@@ -1,4 +1,4 @@
-"""What is done to a network beside its training: a second head, temperature, batch statistics.
+"""What is done to a network besides training: a second head, temperature, batch statistics.
 
 While a second head is trained, the network has one output: the probabilities of both heads side
 by side, and so have its targets. Afterwards it is taken apart: ``model_`` answers the first label

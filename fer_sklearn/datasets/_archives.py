@@ -286,7 +286,7 @@ Source: TypeAlias = FolderSource | ZipSource | TarSource
 def open_data(path: PathLike) -> Iterator[Source | IO[bytes]]:
     """Open a folder, an archive or a single file, and close it at the end of the ``with`` block.
 
-    What a file is, its contents say, not its name.
+    The kind of a file is determined from its contents, not from its name.
 
     Parameters
     ----------

@@ -125,7 +125,7 @@ def load_fer2013(
         The rows to load: ``"public"`` and ``"private"`` are the halves of the test set.
     votes : str, path-like or None, default=None
         A CSV file of FER+'s votes, as :func:`load_ferplus` reads it. `path` must then be a folder
-        or an archive of images, since votes are found by the names of images.
+        or an archive of images, since votes are matched by image name.
     return_X_y : bool, default=False
         If True, return ``(images, target)``.
 

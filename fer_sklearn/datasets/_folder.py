@@ -133,8 +133,9 @@ def load_image_folder(
     Warns
     -----
     UserWarning
-        About label folders without an image, images outside label folders or in formats that are
-        not read, a folder next to subsets that is taken for another one, and as `on_error` says.
+        About label folders without an image, images outside label folders or in unsupported
+        formats, a folder next to subsets that is treated as another subset, and, with
+        `on_error="warn"`, unreadable images.
 
     Examples
     --------

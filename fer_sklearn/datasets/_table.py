@@ -87,8 +87,8 @@ def load_image_table(
     Labels are translated by :func:`~fer_sklearn.canonical_emotion`, after `codes` or the class
     names of the table have turned numbers into names. Numbers without names stay numbers.
 
-    Parquet files, polars' ``LazyFrame`` and data sets of Hugging Face, streamed ones too, are read
-    a few hundred rows at a time, so that their encoded images are never in memory as a whole.
+    Parquet files, polars' ``LazyFrame`` and Hugging Face data sets, including streamed ones, are
+    read a few hundred rows at a time, so that their encoded images are never all in memory.
 
     Parameters
     ----------
@@ -102,18 +102,18 @@ def load_image_table(
         ``"path"``, a Pillow image, pixels of shape (h, w), (h, w, 3) or (h, w, 4), or the pixels
         of a square grey image, as numbers or as text.
     label : str, default="label"
-        The column of labels: names or numbers. The case of letters in names of columns matters only
-        if it makes a difference.
+        The column of labels: names or numbers. The case of letters in column names only matters if
+        several columns differ by nothing else.
     subset : str or None, default=None
-        The column that says which part of the data each row belongs to, such as ``"split"``. If
-        None, all rows are of the subset ``"all"``.
+        The column of the subset of each row, such as ``"split"``. If None, all rows are in the
+        subset ``"all"``.
     root : str, path-like or None, default=None
         The folder that paths are relative to, or a zip or tar archive that contains them. If None,
         the folder of the file that `table` names, otherwise the current folder.
     codes : sequence, mapping or None, default=None
         The name of each label: a sequence such as :data:`~fer_sklearn.emotions.FER2013_CODES`, in
         which the position is the code, or a mapping. Rows whose name is None are left out. If None,
-        the class names in the features of a data set or Parquet file of Hugging Face are used.
+        the class names in the features of a Hugging Face data set or Parquet file are used.
     size : int, (int, int) or None, default=None
         Side, or height and width, in pixels, that all images are resized to, regardless of their
         proportions. If None, images keep their sizes.

@@ -276,7 +276,7 @@ def compare(
     from the delta method, after one image has been added that only the first model predicts
     correctly, and one that only the second does (Bonett & Price 2012): otherwise two models that
     agree on a few images would be certain to agree on all. The difference in log loss has a
-    studentised bootstrap interval too, and that in expected calibration error has none.
+    studentised bootstrap interval, and the difference in expected calibration error has none.
 
     With more than two models, p-values are corrected over all pairs, one metric at a time (Holm
     1979). They are not corrected over the metrics: choose one beforehand. Neither test accounts

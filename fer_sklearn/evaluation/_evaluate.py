@@ -87,8 +87,8 @@ def evaluate(
         True labels.
     votes : array-like of shape (n_samples, 10), default=None
         Votes of people on each image, as :func:`~fer_sklearn.datasets.load_ferplus` returns them.
-        The report then says how well predictions, labels and single people agree with the majority.
-        The labels must be names of emotions.
+        The report then also shows how well predictions, labels and single people agree with the
+        majority. The labels must be names of emotions.
     n_resamples : int, default=1000
         Number of bootstrap resamples behind the interval of the log loss.
     confidence_level : float, default=0.95
@@ -237,9 +237,9 @@ def evaluate_predictions(
 
     Notes
     -----
-    The intervals show how much the metrics would vary with another sample of test images, not
-    with another training run. They also hold for small samples, and for models that are always
-    right:
+    The intervals show how much the metrics would vary with another sample of test images, not with
+    another training run. They are also valid for small samples, and for models that are always
+    correct:
 
     - Proportions (accuracy, top-2 accuracy, recall, precision, and counts of the confusion
       matrix) have the exact interval of Clopper & Pearson (1934), and so has the F1 of a label,

@@ -101,12 +101,12 @@ class BlazeFaceDetector(ParametersMixin):
     """Detect faces, and six key points of each, with MediaPipe's BlazeFace.
 
     The short-range network of Bazarevsky et al. 2019 ("BlazeFace: Sub-millisecond neural face
-    detection on mobile GPUs", arXiv 1907.05047) looks at the whole photo, shrunk to 128 pixels,
-    where it finds faces of about a sixth of the longer side and more. Photos that are larger, or
-    show no such face, are then searched in smaller squares, down to faces of `min_face_size`.
-    Faces that it is not sure of, or sees small, get a second look from nearby, upright and turned
-    by 90 degrees: that makes their key points exact, finds faces that lie on their side, and
-    drops what is no face.
+    detection on mobile GPUs", arXiv 1907.05047) first searches the whole photo, shrunk to 128
+    pixels, where it finds faces of at least about a sixth of the longer side. Photos that are
+    larger, or show no such face, are then searched in smaller squares, down to faces of
+    `min_face_size`. Uncertain and small faces get a second, closer look, upright and turned by 90
+    degrees: this makes their key points exact, finds faces that lie on their side, and drops false
+    positives.
 
     The object holds only its parameters, so that it can be pickled; several threads may use it.
 
@@ -118,10 +118,10 @@ class BlazeFaceDetector(ParametersMixin):
         Side, in pixels of the photo, of the smallest faces to search for. A larger number is
         faster in large photos.
     max_views : int, default=120
-        How many squares of one photo the network may look at, about a millisecond of one core
-        each. Photos of about two megapixels are searched completely for faces of 24 pixels. In
-        larger ones, squares in which a spot of skin stands out come first, and the smallest
-        faces may be missed elsewhere; a photo of 12 megapixels takes about 900 views.
+        Maximum number of squares per photo to search, each of which takes about a millisecond on
+        one core. Photos of about two megapixels are searched completely for faces of 24 pixels. In
+        larger ones, squares in which a spot of skin stands out come first, and the smallest faces
+        may be missed elsewhere; a photo of 12 megapixels takes about 900 views.
 
     Examples
     --------
@@ -367,7 +367,7 @@ class Pyramid:
     def promise(
         self, views: Sequence[Placement], found: Detections
     ) -> tuple[FloatArray, FloatArray]:
-        """Tell how much there is in views of one size to be small faces.
+        """Estimate how likely views of one size are to contain small faces.
 
         Parameters
         ----------

@@ -69,9 +69,8 @@ def crop_face(
 ) -> PixelArray:
     """Crop one face from a photo, framed as in FER2013.
 
-    The face is moved, turned and scaled so that its eyes and its mouth come to where they are in
-    FER2013's images, in one step from the pixels of the photo. Without key points, it is moved and
-    scaled so that its box does.
+    The face is moved, rotated and scaled in one step, so that its eyes and mouth are where they are
+    in FER2013's images. Without key points, it is moved and scaled by its box instead.
 
     Parameters
     ----------
@@ -134,9 +133,9 @@ def face_quality(
     crops: Sequence[PixelArray],
     framing: str = "keypoints",
 ) -> FloatArray:
-    """Tell how well each face can be seen, to filter out what cannot be judged.
+    """Measure how well each face can be seen, to filter out faces that cannot be classified.
 
-    The quality is the product of five parts, each 1 if nothing is wanting:
+    The quality is the product of five parts, each of which is 1 at best:
 
     - size: the side of the crop in pixels of the photo, over 48;
     - sharpness: the contrast between neighbouring pixels of the crop, scaled to 48 pixels, over

@@ -50,9 +50,9 @@ class FaceCropper(
         Which face to take if there are several: the largest one, the one nearest to the centre
         of the photo, or the one with the highest score.
     framing : {"keypoints", "box"}, default="keypoints"
-        How to frame a face as in FER2013: move, turn and scale it so that its eyes and mouth, if
-        the detector found them, come to where they are in that data set; or move and scale it by
-        its box only.
+        How to frame a face as in FER2013: move, rotate and scale it so that its eyes and mouth, if
+        the detector found them, are where they are in that data set; or only move and scale it by
+        its box.
     on_no_face : {"full_image", "raise", "blank"}, default="full_image"
         For a photo without a face: scale the whole photo to `size`, raise an error, or return
         a black image.

@@ -43,7 +43,7 @@ def save(
     path : str or Path
         The file; an existing one is replaced. Its folder must exist.
     card : mapping or None, default=None
-        What the model card should say besides what the estimator knows; see :func:`model_card`.
+        Additional information for the model card; see :func:`model_card`.
     compress : int, default=1
         From 0, fast and large, to 9, slow and small.
 
@@ -76,7 +76,7 @@ def save(
     network, are None after loading. Paths become text. The state of the optimizer is saved only
     with ``save_optimizer=True``.
 
-    Functions and classes of your own are saved by name. :func:`load` imports them only if you name
+    Your own functions and classes are saved by name. :func:`load` imports them only if you name
     them there.
 
     Examples
@@ -106,17 +106,17 @@ def save(
 def load(path: PathLike, *, trusted: Iterable[str | type] = ()) -> Any:
     """Load an estimator that :func:`save` wrote.
 
-    The file is checked first: a single bit that was flipped is an error. Only types of this package
-    and those that skops trusts by default are built: estimators of scikit-learn, except for those
-    with trees, and NumPy's arrays. So the file of a stranger runs no code.
+    The file is checked first: a single flipped bit raises an error. Only types of this package and
+    those that skops trusts by default are built: estimators of scikit-learn, except for those with
+    trees, and NumPy's arrays. So a file from a stranger runs no code.
 
     Parameters
     ----------
     path : str or Path
         The file.
     trusted : iterable of str or type, default=()
-        Other types, functions and layers to build, such as ``["my_layers.Attention"]``. Whatever
-        is in the file but neither here nor known is refused by name.
+        Other types, functions and layers to build, such as ``["my_layers.Attention"]``. Anything
+        else in the file is refused, and named in the error.
 
     Returns
     -------

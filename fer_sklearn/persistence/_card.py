@@ -57,7 +57,7 @@ def model_card(model: Estimator | PathLike, *, card: Mapping[str, Any] | None = 
     """Return the model card of an estimator or a saved model as a Markdown page.
 
     It begins with the front matter that Hugging Face reads (``license``, ``library_name``,
-    ``tags``, ``metrics``, ``model-index``): a folder with this page as ``README.md`` beside the
+    ``tags``, ``metrics``, ``model-index``): a folder with this page as ``README.md`` next to the
     saved model can be pushed to its hub as it is.
 
     Parameters
@@ -65,7 +65,7 @@ def model_card(model: Estimator | PathLike, *, card: Mapping[str, Any] | None = 
     model : estimator object, str or Path
         A path is that of a file of :func:`save`, whose card is shown. It is not loaded.
     card : mapping or None, default=None
-        What the estimator does not know. All entries are optional:
+        Information that the estimator does not contain. All entries are optional:
 
         ``name``, ``description``
             Text.
@@ -79,9 +79,9 @@ def model_card(model: Estimator | PathLike, *, card: Mapping[str, Any] | None = 
         ``evaluated_on``
             What the scores were measured on, as in ``data``.
         ``license``
-            An identifier of SPDX, such as ``"mit"``.
+            An SPDX identifier, such as ``"mit"``.
         ``intended_use``, ``limitations``
-            Text, in place of what is said otherwise.
+            Text to use instead of the default text.
         ``tags``
             List of text, besides the usual tags.
 
@@ -198,7 +198,7 @@ def describe_data(
 def complete_card(
     estimator: Estimator, card: Mapping[str, Any] | None, versions: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return a card with what the estimator knows of itself.
+    """Return a card with the information that the estimator contains.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Estimators as JSON and arrays, in the format of skops, and what a file may make of them.
 
-skops builds only the types that it is told to trust. These are the types of this package, and
-those of scikit-learn and NumPy that skops trusts by default. The rules here go further where a
-type of this package, given a state that somebody made up, would do more than hold it.
+skops builds only the types that it is told to trust. These are the types of this package, and those
+of scikit-learn and NumPy that skops trusts by default. The rules here go further where a type of
+this package, given a malicious state, would do more than store it.
 """
 
 from __future__ import annotations

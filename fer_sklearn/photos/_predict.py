@@ -69,12 +69,12 @@ def predict_photos(
     Parameters
     ----------
     images : path, array, bytes, file object, Pillow image, or iterable of these
-        The path of a folder stands for the photos in it and in its subfolders, sorted by name;
-        a pattern such as ``"photos/**/*.jpg"`` stands for the photos that match it. Text may also
-        be the contents of a photo, as a data URI or in base64. A list, a generator, a Series or a
-        stack of shape ``(n, h, w[, 3])`` may be of any length: only a few photos are in memory at
-        a time. Of a table (pandas or polars) with the paths in a column ``path``, ``file``,
-        ``filename``, ``image``, ``photo`` or ``source``, the other columns are joined to the
+        The path of a folder stands for the photos in it and in its subfolders, sorted by name; a
+        pattern such as ``"photos/**/*.jpg"`` stands for the photos that match it. Text may also be
+        the contents of a photo, as a data URI or in base64. A list, a generator, a Series or a
+        stack of shape ``(n, h, w[, 3])`` may be of any length: only a few photos are in memory at a
+        time. A table (pandas or polars) needs the paths in a column ``path``, ``file``,
+        ``filename``, ``image``, ``photo`` or ``source``; its other columns are joined to the
         result, unless `output` is given.
     estimator : fitted pipeline or classifier, str, FaceReader or None, default=None
         As in :class:`~fer_sklearn.FaceReader`: a string names a bundled network, such as
@@ -86,7 +86,7 @@ def predict_photos(
     crop_faces : bool, default=True
         Whether to find faces. If False, every photo is treated as one face, as in FER2013.
     on_error : {"row", "raise"}, default="row"
-        Whether a photo that cannot be read gets a row that says why, or ends the call.
+        Whether a photo that cannot be read gets a row that says why, or raises an error.
     output : path or None, default=None
         File to which rows are written as they are computed: ``.csv``, ``.jsonl`` (one JSON
         object per line) or ``.parquet`` (needs ``pip install 'fer_sklearn[parquet]'``). If the
@@ -102,11 +102,12 @@ def predict_photos(
         Called with the :class:`~fer_sklearn.photos.PhotoResult` of each photo, in order, once
         its rows are written to `output` and its annotated copy to `annotate`.
     provenance : bool, default=False
-        Whether to say what made the results: the versions of the package, the network and the
-        detector, the labels and how faces are framed. A table gets a column ``provenance`` with
+        Whether to record how the results were made: the versions of the package, the network and
+        the detector, the labels and how faces are framed. A table gets a column ``provenance`` with
         JSON, and the same as a dictionary in its ``attrs``. A JSON Lines file begins with a line
-        ``{"provenance": …}``, a Parquet file has it in its metadata, and beside a CSV file
-        ``emotions.csv`` stands ``emotions.csv.provenance.json``. A call that resumes compares it.
+        ``{"provenance": …}``, a Parquet file has it in its metadata, and for a CSV file
+        ``emotions.csv`` it is written to ``emotions.csv.provenance.json``. A call that resumes
+        compares it.
     batch_size : int, default=64
         Number of faces to classify at once.
     n_jobs : int, default=-1
@@ -124,7 +125,7 @@ def predict_photos(
         - left, top, width, height : bounding box in pixels of the photo
         - score : detection score, higher is more confident; missing if the detector has none
         - quality : how well the face can be seen, in [0, 1]: large, sharp, frontal, inside the
-          photo and certainly found; missing where an estimator of your own tells none
+        photo and detected with confidence; missing if your own reader does not measure it
         - emotion : the most probable label
         - one column per label, such as ``angry`` to ``surprise``: its probability, in [0, 1];
           missing if the estimator has none
@@ -217,7 +218,7 @@ def iter_photo_rows(
         Called with the :class:`~fer_sklearn.photos.PhotoResult` of each photo before its rows
         are yielded.
     provenance : bool, default=False
-        Whether rows say what made them, in JSON.
+        Whether rows record how they were made, in JSON.
     progress : bool, default=False
         Whether to show a progress bar on stderr.
 

@@ -93,7 +93,7 @@ def recognize(
     ImageReadError
         If the photo cannot be read.
     TypeError, ValueError
-        If `image` is no photo.
+        If `image` is not a photo.
 
     See Also
     --------

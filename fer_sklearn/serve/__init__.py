@@ -1,4 +1,4 @@
-"""The library behind HTTP: emotions of faces in photos that are sent to it.
+"""The HTTP service: predictions for the faces in photos that clients send.
 
 Needs ``pip install 'fer_sklearn[serve]'``.
 """

@@ -58,8 +58,8 @@ def create_app(
 ) -> FastAPI:
     """Return the HTTP service as an ASGI application.
 
-    Run it with ``fer-sklearn serve``, with any ASGI server, or mount it in an application of
-    yours. It keeps photos in memory until they are answered, and neither stores nor logs them.
+    Run it with ``fer-sklearn serve`` or any ASGI server, or mount it in your own application. It
+    keeps photos in memory until it has answered, and neither stores nor logs them.
 
     Parameters
     ----------
@@ -70,17 +70,17 @@ def create_app(
         ``/healthz``, ``/readyz`` and the documentation. If None, the environment variable
         ``FER_SKLEARN_TOKEN``; if that is not set either, anyone may use the service.
     max_bytes : int, default=32_000_000
-        Size of the body of a request. Those of all requests together may take eight times this.
+        Maximum size of the body of a request. All bodies together may take eight times this.
     max_files : int, default=16
         Photos per request.
     max_pixels : int, default=50_000_000
-        Pixels of a photo; a larger one is refused when its header was read.
+        Pixels of a photo; a larger one is refused once its header has been read.
     max_queue : int, default=256
-        Photos of all requests that may wait or be in work.
+        Photos of all requests that may be waiting or in progress.
     timeout : float, default=30.0
-        Seconds in which a body must arrive, and in which the answer must then follow.
+        Seconds within which a body must arrive, and within which the response must then follow.
     batch_size : int, default=64
-        Faces to classify at once, at most, whatever request they came with.
+        Maximum number of faces to classify at once, from any requests.
     n_jobs : int, default=-1
         Threads that read photos and find faces; -1 uses all processors.
 
@@ -94,7 +94,7 @@ def create_app(
     Raises
     ------
     ValueError
-        If a limit is no number above 0, or `token` is empty.
+        If a limit is not a number above 0, or `token` is empty.
 
     Examples
     --------
@@ -216,7 +216,7 @@ class _Service:
         return "ok\n"
 
     async def readyz(self) -> Response:
-        """Say whether photos can be sent: the model is loaded, and has answered once."""
+        """Return whether photos can be sent: the model is loaded and has made a prediction."""
         if self._recognizer.is_ready():
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not ready\n", 503)
@@ -227,7 +227,7 @@ class _Service:
         return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     async def docs(self) -> Response:
-        """Return the page that describes the addresses and lets one try them."""
+        """Return the page that describes the addresses, with a form to try them."""
         page = Path(__file__).with_name("docs.html").read_text(encoding="utf-8")
         return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 

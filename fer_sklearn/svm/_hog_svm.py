@@ -30,10 +30,10 @@ _MAX_KERNEL = 2**22
 
 
 class GaussianSVC(SVC):
-    """An SVC that predicts by products of matrices, which is about nine times as fast.
+    """An SVC that predicts with matrix products, which is about nine times as fast.
 
-    LIBSVM computes one distance after the other. Labels are the same, and decision values differ
-    by rounding. For the Gaussian kernel, with `break_ties`.
+    LIBSVM computes one distance at a time. Labels are the same, and decision values differ by
+    rounding. For the Gaussian kernel, with `break_ties`.
     """
 
     def decision_function(self, X: ArrayLike) -> FloatArray:
@@ -104,8 +104,7 @@ class HOGSVMClassifier(BaseSVM):
     Compared with ``sklearn.svm.SVC``, ties are broken by the decision function, probabilities are
     calibrated without changing any label, and the linear kernel uses ``LinearSVC``, whose cost
     grows linearly with the number of samples. With the Gaussian kernel, `predict` is about nine
-    times as fast. Features follow Dalal & Triggs (2005), the SVM
-    Cortes & Vapnik (1995).
+    times as fast. Features follow Dalal & Triggs (2005), the SVM follows Cortes & Vapnik (1995).
 
     Parameters
     ----------
@@ -234,7 +233,7 @@ class HOGSVMClassifier(BaseSVM):
         ValueError
             If `X` is not two-dimensional, if `y` has a single class, if `probability` is set and a
             class has a single sample, or if `soft_targets` are not probabilities of the sorted
-            labels or are 0 throughout for one of them.
+            labels or are all 0 for one of them.
         """
         # The SVM gets positions of labels, which CalibratedClassifierCV passes on unchanged.
         features, codes, weight, soft = self._check_training_data(

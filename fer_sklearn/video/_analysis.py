@@ -70,9 +70,9 @@ def iter_video(
         Search only every `stride`-th frame for faces.
     detect_every : int or "auto", default="auto"
         Search only every `detect_every`-th of these frames completely; in the others, known faces
-        are followed, which is many times as fast. A new face is seen at most that many frames
-        late. A frame is searched completely, too, if a known face is lost, at a cut, and if the
-        last complete search is a second ago. ``"auto"`` is 25, and 1 if the detector cannot follow
+        are followed, which is many times as fast. A new face is detected at most that many frames
+        late. A frame is also searched completely if a known face is lost, at a cut, and if the last
+        complete search was a second ago. ``"auto"`` is 25, and 1 if the detector cannot follow
         faces: it needs a method ``refind(image, faces)`` that returns `Faces`.
     yield_all_frames : bool, default=False
         Whether to yield the other frames too, with the faces of the last searched one. All
@@ -101,15 +101,15 @@ def iter_video(
     Raises
     ------
     VideoReadError
-        If the source cannot be opened; while iterating, if a file is truncated, or a camera goes
-        away and does not come back.
+        If the source cannot be opened; while iterating, if a file is truncated, or a camera is lost
+        and does not come back.
     ValueError
         If a parameter is out of range.
 
     Warns
     -----
     CameraWarning
-        If a camera is lost, and if it is back.
+        When a camera is lost, and when it is back.
 
     Examples
     --------
@@ -309,11 +309,11 @@ def analyze_video(
             drop_frames, reconnect_seconds
         As in :func:`iter_video`.
     output : path-like or None, default=None
-        CSV file for the timeline, with one row per face and searched frame: ``frame`` (index
-        from 0), ``seconds``, ``face`` (its number from 0), its box in pixels (``left``, ``top``,
-        ``width``, ``height``), ``score``, ``quality``, ``emotion``, and one column of
-        probabilities per label. A frame without a face has a row of which only ``frame`` and
-        ``seconds`` are filled. Rows are on disk as soon as they are computed.
+        CSV file for the timeline, with one row per face and searched frame: ``frame`` (index from
+        0), ``seconds``, ``face`` (its number from 0), its box in pixels (``left``, ``top``,
+        ``width``, ``height``), ``score``, ``quality``, ``emotion``, and one column of probabilities
+        per label. A frame without a face has a row in which only ``frame`` and ``seconds`` are
+        filled. Rows are on disk as soon as they are computed.
     annotated_video : path-like or None, default=None
         Video with boxes, emotions and probabilities drawn on it, of the size and speed of the
         source and without sound: ``.mp4``, ``.m4v``, ``.mov``, ``.mkv``, ``.webm`` or ``.avi``.
@@ -333,8 +333,8 @@ def analyze_video(
     duration : float or None, default=None
         Stop after this many seconds of video.
     provenance : bool, default=False
-        Whether to write what made the timeline, beside it: beside ``holiday.csv``,
-        ``holiday.csv.provenance.json`` tells the versions, the network, the detector, the labels
+        Whether to record how the timeline was made: for ``holiday.csv``,
+        ``holiday.csv.provenance.json`` contains the versions, the network, the detector, the labels
         and how faces are framed, as for :func:`~fer_sklearn.predict_photos`.
     should_stop : callable or None, default=None
         Called without arguments before each frame and while waiting for one; once it returns
@@ -347,8 +347,8 @@ def analyze_video(
     -------
     VideoSummary
         For each face, the fraction of time and the mean probability of each emotion. If a file is
-        truncated, a camera goes away or a disk is full, its `problem` says so, and the results so
-        far are kept.
+        truncated, a camera is lost or a disk is full, its `problem` says so, and the results so far
+        are kept.
 
     Raises
     ------

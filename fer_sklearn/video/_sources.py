@@ -187,7 +187,7 @@ class _Source:
         _end(self._is_over, self._thread)
 
     def pause(self) -> None:
-        """Let go of a camera until :meth:`resume`; a file just waits."""
+        """Release a camera until :meth:`resume`; a file just waits."""
 
     def resume(self) -> None:
         """Take the camera again."""
@@ -554,7 +554,7 @@ class LiveSource(_Source):
 
     def _wait_for_camera(self, error, wait):
         """Wait until the next attempt to reconnect, or raise the error if there is none."""
-        # A film at an address has ended; it would start again.
+        # A video at a URL has ended; it would start again.
         if not (self._n_read and self._reconnect_seconds) or self.facts.n_frames is not None:
             raise error
         if self._lost_since is None:

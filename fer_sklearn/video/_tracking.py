@@ -58,8 +58,8 @@ class TrackedFace:
     probabilities : ndarray of shape (n_classes,), float64
         Smoothed over time, in the order of the classes; NaN if the estimator has none.
     quality : float
-        How well the face can be seen, in [0, 1], as :meth:`FaceReader.quality
-        <fer_sklearn.FaceReader.quality>` tells; NaN if unknown.
+        How well the face can be seen, in [0, 1], as measured by
+        :meth:`FaceReader.quality <fer_sklearn.FaceReader.quality>`; NaN if unknown.
     """
 
     number: int
@@ -119,7 +119,7 @@ class FaceSearch:
     Raises
     ------
     ValueError
-        If the reader cannot follow faces, but is to search only some frames.
+        If the reader cannot follow faces, but should search only some frames.
     """
 
     def __init__(self, reader: ReadsFaces, detect_every: int | str):

@@ -334,7 +334,7 @@ def array_file(header, data=b""):
             array_file("{'descr': '|V0', 'fortran_order': False, 'shape': (1000000000,)}"),
             "with 0 bytes",
         ),
-        (array_file("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b"c"), "a pickle"),
+        (array_file("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b"c"), "need pickle"),
         (array_file("__import__('os').mkdir('proof')"), "unreadable header"),
         (array_file("(" * 5000), "unreadable header"),
         (array_file("{" + "'a': 1, " * 5000 + "}"), "unreadable header"),
@@ -359,7 +359,7 @@ def test_an_array_of_objects_is_not_unpickled(tmp_path, never):
     np.save(buffer, np.array([Harmful()]), allow_pickle=True)
     array = node("NdArrayNode", "numpy.ndarray", type="numpy", file="arrays/0.npy")
     schema = an_object("sklearn.dummy.DummyClassifier", constant=array)
-    refused(tmp_path, schema, "of objects", arrays={"arrays/0.npy": buffer.getvalue()})
+    refused(tmp_path, schema, "the object array", arrays={"arrays/0.npy": buffer.getvalue()})
 
 
 @pytest.mark.parametrize("file", ["arrays/7.npy", "../../proof", "card.json", "schema.json", 3])

@@ -469,7 +469,7 @@ def test_files_say_what_made_them(album, output):
 
 def test_rows_without_provenance_are_not_given_one(album, output):
     predict_photos(album, Named(), output=output)
-    with pytest.raises(ValueError, match=r"does not say by what: model, version differ"):
+    with pytest.raises(ValueError, match=r"does not record how: model, version differ"):
         predict_photos(album, Named(), output=output, provenance=True)
 
 

@@ -202,7 +202,7 @@ class _Seeds:
 def check_process() -> None:
     """Refuse to use Keras in a process that was forked after it was used.
 
-    The threads of TensorFlow and JAX do not exist in the child, which would wait for them for ever.
+    The threads of TensorFlow and JAX do not exist in the child, which would wait for them forever.
 
     Raises
     ------
