@@ -240,7 +240,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def provenance_path(path: str | os.PathLike) -> Path:
-    """Return the path of a CSV file's provenance, a separate file, since few programs skip comments."""
+    """Return the path of the provenance of a CSV file, in which most programs read no comments."""
     path = Path(path)
     return path.with_name(f"{path.name}.provenance.json")
 
