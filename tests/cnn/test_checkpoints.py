@@ -129,8 +129,15 @@ class Decay(keras.callbacks.Callback):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("unfreeze_after", [None, 2])
+@pytest.mark.parametrize(
+    ("unfreeze_after", "early_stopping"),
+    [
+        (2, False),
+        (None, True),
+        pytest.param(None, False, marks=pytest.mark.nightly),
+        pytest.param(2, True, marks=pytest.mark.nightly),
+    ],
+)
 def test_a_kill_at_each_step_ends_with_the_same_weights(
     data, tmp_path, monkeypatch, early_stopping, unfreeze_after
 ):
