@@ -57,7 +57,7 @@ RAF_DB_CODES = dict(
 )
 
 #: The codes of AffectNet (Mollahosseini et al. 2017): the position is the code. The last three,
-#: "none", "uncertain" and "no face", are no labels.
+#: "none", "uncertain" and "no face", are not labels.
 AFFECTNET_CODES = (
     "neutral",
     "happy",

@@ -46,4 +46,4 @@ class ExportError(RuntimeError):
 
 
 class ModelFileError(ValueError):
-    """A model file is damaged, of another format, or contains what is not trusted."""
+    """A model file is damaged, of another format, or contains types that are not trusted."""

@@ -132,7 +132,7 @@ class FaceReader:
         return crop_faces(image, faces, self._cropping.size, self._cropping.framing)
 
     def quality(self, image: PixelArray, faces: Faces, crops: Sequence[PixelArray]) -> FloatArray:
-        """Tell how well each face can be seen.
+        """Measure how well each face can be seen.
 
         The quality is the product of five parts, each of which is 1 at best: the side of the crop
         in pixels of the photo over 48, its sharpness over that of a clear image of FER2013, the

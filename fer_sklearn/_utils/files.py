@@ -41,17 +41,17 @@ __all__ = [
     "write_provenance",
 ]
 
-#: Larger files are refused before they are read: they are no photos. Eighty megapixels of raw
+#: Larger files are refused before they are read: they are not photos. Eighty megapixels of raw
 #: colours with 16 bits take less.
 MAX_BYTES = 2**29
 _BLOCK = 2**20
-# What a file is shows in so many bytes, which a stream may give in several parts.
+# The first bytes show what a file is: this many, which a stream may give in several parts.
 _HEAD = 64
 # Beyond what a lock file contains.
 _FAR = 2**16
 # Of a longer name, error messages show the beginning.
 _LONGEST_NAME = 200
-# Text that is no path: the address of a file, and the contents of one. The latter start as each
+# Text that is not a path: the address of a file, and the contents of one. The latter start as each
 # format does in base64, and are longer than most paths.
 _ADDRESS = re.compile(r"(?!data:)[A-Za-z][A-Za-z0-9+.-]+:/")
 _DATA_URI = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)

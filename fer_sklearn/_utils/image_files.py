@@ -1,4 +1,4 @@
-"""One photo: a file in one of many formats, its contents, or pixels; and how damage is told.
+"""One photo: a file in one of many formats, its contents, or pixels; and how damage is found.
 
 Pillow decodes them. It gets the format that the first bytes show, since by itself it starts
 Ghostscript for an EPS file of any name.
@@ -369,7 +369,7 @@ def _segments(data):
 def _whole_scan(data, name):
     """Return the file if the end of its data can be checked, else None.
 
-    Not so with restarts, where libjpeg counts anew, nor if there are several scans.
+    Not so with restarts, where libjpeg counts again, nor if there are several scans.
     """
     is_sequential = False
     for marker, start, end in _segments(data):

@@ -367,7 +367,7 @@ def _read(path):
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise CommandError(f"--token-file {path} cannot be read: {reason}") from error
 
 

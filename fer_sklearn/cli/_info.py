@@ -190,7 +190,7 @@ def _model(name, labels):
 
 
 def _of_photos(name, labels, model):
-    """Return what else decides the answer for a photo."""
+    """Return what else determines the predictions for a photo."""
     from ..face_reader import FaceReader
 
     reader = load_reader(name, labels) if name in SHIPPED else FaceReader(model)

@@ -316,7 +316,7 @@ def warnings_as_lines() -> Iterator[None]:
 
 @contextmanager
 def safe_streams() -> Iterator[None]:
-    """Let nothing that is printed end a command, whatever stdout and stderr are.
+    """Keep what is printed from ending a command, whatever stdout and stderr are.
 
     Without a console, or if the shell closed them, they are None and what is printed is dropped.
     A character that the encoding of a terminal or file lacks is escaped.

@@ -72,7 +72,7 @@ part in the search, and the best model is scored on them.
 
 
 class _Outputs(NamedTuple):
-    """The files that a command writes: a model, and a picture if images are held out."""
+    """The files that a command writes: a model, and a figure if images are held out."""
 
     model: Path
     confusion: Path | None
@@ -107,7 +107,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Add what ``train`` and ``tune`` have in common beside the model."""
+    """Add what ``train`` and ``tune`` have in common besides the model."""
     parser.add_argument("--force", action="store_true", help="replace existing files")
     parser.add_argument(
         "--subset", metavar="NAME", help=f"{SUBSET_HELP} (default: train, if it exists)"
@@ -150,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_outputs(args: argparse.Namespace, path: str) -> _Outputs:
-    """Check before any work is done that the model and its picture may be written."""
+    """Check before any work is done that the model and its figure can be written."""
     model = check_output(path, force=args.force)
     if not args.hold_out:
         if args.confusion:

@@ -229,7 +229,7 @@ def _analyze(
     Raises
     ------
     CommandError
-        After the summary, if a video was truncated, a camera went away or the like.
+        After the summary, for example if a video was truncated or a camera was lost.
     """
     from ..video import analyze_video
 

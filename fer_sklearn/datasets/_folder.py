@@ -44,7 +44,7 @@ _SUBSET = re.compile(
 # Label folders are in fewer folders than this.
 _DEEPEST = 50
 _IMAGE_LIKE = (".heic", ".heif", *OTHER_SUFFIXES)
-# Files beside images that need not be looked into.
+# Files next to images that need not be read.
 _NOT_IMAGES = (".txt", ".csv", ".json", ".xml", ".md", ".html", ".py", ".pdf", ".mat", ".npy")
 
 

@@ -363,7 +363,7 @@ def _check_alike(reports):
 
 
 def _check_classes(between, classes, other_classes):
-    """Refuse models that were trained to tell apart other labels."""
+    """Refuse models that were trained on different classes."""
     only = [label for label in classes if label not in other_classes]
     other_only = [label for label in other_classes if label not in classes]
     if only or other_only:

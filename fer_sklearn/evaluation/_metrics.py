@@ -92,7 +92,7 @@ def _weighted_f1(confusion):
 def _cohen_kappa(confusion):
     n = confusion.sum(axis=(-2, -1))
     n_hits = hits(confusion).sum(axis=-1)
-    # n² times the accuracy expected by chance: labels drawn at random, as often as they occur.
+    # n² times the accuracy expected by chance: labels drawn at random, with their frequencies.
     by_chance = (confusion.sum(axis=-1) * confusion.sum(axis=-2)).sum(axis=-1)
     return _ratio(n * n_hits - by_chance, n**2 - by_chance)
 

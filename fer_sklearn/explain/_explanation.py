@@ -164,8 +164,8 @@ class ImageBatch(NamedTuple):
 def make_images(estimator: Any, X: ImagesLike) -> ImageBatch:
     """Return the images to change, and the estimator that predicts them.
 
-    If a pipeline begins with FaceCropper or a resizer, these run now, once, so that the
-    face is changed and not the photo in which it is yet to be detected.
+    If a pipeline begins with FaceCropper or a resizer, these run now, once, so that the face is
+    changed, and not the photo before its detection.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ def export(
     allow_custom_layers: bool = False,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Export a fitted CNN pipeline to a format of phones, browsers and servers.
+    """Export a fitted CNN pipeline to a format for phones, browsers and servers.
 
     Greyscale conversion, scaling and normalisation become part of the graph, so that images
     are always prepared as in training; a metadata file in JSON describes input and output.
@@ -126,7 +126,7 @@ def export(
     MissingExtraError
         If ``"onnx"`` is requested without its extra.
     ImportError
-        If ``"web"`` is to bundle packages, and npm is missing or fails. Nothing is written.
+        If ``"web"`` should bundle packages, and npm is missing or fails. Nothing is written.
     ValueError
         If parameters do not fit together, or if the format does not support a layer or an
         operation.

@@ -33,7 +33,7 @@ class CodebookExtractor(ImageDescriptor):
     patches, and finds edges, bars, corners and blobs (Coates & Ng 2012). A patch responds to each
     codeword whose cosine with it is above a threshold (Coates & Ng 2011). Slower than
     :class:`HOGExtractor` and :class:`LBPExtractor`, and best combined with them: on FER2013, two
-    codebooks beside HOG and LBP add three points of accuracy.
+    codebooks in addition to HOG and LBP gain three points of accuracy.
 
     Every codeword has its mirror image in the codebook, so the features of a mirrored image are
     those of the image in another order.

@@ -130,7 +130,7 @@ def load(path: PathLike, *, trusted: Iterable[str | type] = ()) -> Any:
         If the file is damaged, truncated, made to do harm, in another format, or contains
         anything that is not trusted. A ``ValueError``.
     ImportError, AttributeError
-        If the model uses code of yours that cannot be imported here.
+        If the model uses your own code, and that cannot be imported here.
 
     Warns
     -----
@@ -144,9 +144,10 @@ def load(path: PathLike, *, trusted: Iterable[str | type] = ()) -> Any:
 
     Notes
     -----
-    What is safe is loading. Predictions are those of whoever trained the model; a network may be so
-    large that it exhausts memory when it predicts; and a model may name a file of your computer
-    that it reads then, such as the weights of a :class:`~fer_sklearn.FaceEmbedder`.
+    Loading a model is safe, but using it means trusting whoever trained it: nothing checks what it
+    predicts. A network may be so large that it exhausts memory when it predicts, and a model may
+    name a file on your computer that it then reads, such as the weights of a
+    :class:`~fer_sklearn.FaceEmbedder`.
     """
     path = Path(path)
     names = _names(trusted)

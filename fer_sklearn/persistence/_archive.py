@@ -42,7 +42,7 @@ _DIGEST_LENGTH = 64
 _END = len(_LABEL) + _DIGEST_LENGTH
 _PICKLED_FORMAT = b"fer_sklearn model\n"
 _MAX_FILE = 2**35
-# A file may unpack to so many times its size, or to so many bytes: enough for every model, and no
+# A file may unpack to this multiple of its size, or to this many bytes: enough for every model, and no
 # bomb. `archive_bytes` does not compress what would exceed both.
 _MAX_RATIO = 20
 _SMALL = 2**28
@@ -133,7 +133,7 @@ def read_archive(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     FileNotFoundError, IsADirectoryError, PermissionError
         If there is no file to read.
     ModelFileError
-        If it is no model file, of another format, damaged, or made to do harm.
+        If it is not a model file, has another format, is damaged, or was made to do harm.
     """
     said = f"path={str(path)!r}"
     if path.is_dir():

@@ -198,8 +198,8 @@ class EmotionTimelineDisplay:
     """Probabilities of the emotions over the time of a video, with one panel per face.
 
     Create it with :meth:`from_rows`. The band above the curves has the colour of the predicted
-    emotion at each moment. Curve and band are interrupted where the face was not found, if only
-    in a single frame; for cameras, whose frames come at irregular times, if for half a second.
+    emotion at each moment. Curve and band are interrupted where the face was not found, even in a
+    single frame; for cameras, whose frames come at irregular times, only after half a second.
 
     Parameters
     ----------
@@ -371,7 +371,7 @@ def _face(row):
 def _usual_steps(rows):
     """Return the usual time between two frames, and the longest that is not a gap, in seconds.
 
-    Frames without any face may be missing, so the shortest steps between rows tell the usual one.
+    Frames without any face may be missing, so the shortest steps between rows show the usual one.
     """
     steps = np.diff(np.unique([_number(row, "seconds") for row in rows]))
     if not len(steps):

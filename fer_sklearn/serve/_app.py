@@ -1,4 +1,4 @@
-"""The HTTP application: its addresses, what they answer, and their description in OpenAPI."""
+"""The HTTP application: its addresses, their responses, and their description in OpenAPI."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ class _Service:
         await asyncio.to_thread(self._recognizer.close)
 
 
-# The page may run its own script and ask its own server, and nothing else.
+# The page may run its own script and call its own server, and nothing else.
 _POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -294,7 +294,7 @@ def _too_busy(reason, retry_after):
 
 
 async def _answers(request: Request, futures: Sequence[Future], timeout: float) -> list[Any]:
-    """Await all answers of a request, unless its client goes away, which is nothing more to do.
+    """Await all answers of a request, unless its client disconnects: then there is nothing to do.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What requests and answers look like: read from a body within limits, and in OpenAPI.
+"""The format of requests and responses: read from a body within limits, and in OpenAPI.
 
 Photos come as multipart forms or JSON and stay in memory.
 """
@@ -80,7 +80,7 @@ class Limits:
     max_pixels : int
         Of one photo.
     timeout : float
-        Seconds in which the body must arrive, and in which the answer must follow.
+        Seconds within which the body must arrive, and within which the response must follow.
     """
 
     max_bytes: int

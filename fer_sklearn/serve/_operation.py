@@ -107,7 +107,7 @@ def _make_protocol() -> type:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class ImpatientProtocol(H11Protocol):
-        """Closes connections whose clients begin a request and do not go on.
+        """Closes connections whose clients begin a request and do not finish its headers.
 
         uvicorn limits the time between requests, and the application that of a body.
         """
@@ -182,11 +182,11 @@ class Metrics:
             registry=registry,
         )
         self._queue = Gauge(
-            "fer_sklearn_queue_photos", "Photos that wait or are in work", registry=registry
+            "fer_sklearn_queue_photos", "Photos that are waiting or in progress", registry=registry
         )
 
     def watch_queue(self, count: Callable[[], int]) -> None:
-        """Let `count` tell how many photos wait."""
+        """Call `count` for the number of photos in the queue."""
         self._queue.set_function(count)
 
     def count_batch(self, n_faces: int) -> None:

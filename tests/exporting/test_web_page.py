@@ -343,9 +343,9 @@ def test_faces_that_come_and_go_keep_their_numbers(opened, server):
 
 REFUSALS = {
     "NotAllowedError": "Access to the camera was denied. Allow it for this page",
-    "SecurityError": "settings forbid pages the camera",
+    "SecurityError": "settings do not allow pages to use the camera",
     "NotFoundError": "No camera was found. Connect one",
-    "NotReadableError": "often another program is using it",
+    "NotReadableError": "another program may be using it",
     "AbortError": "stopped while it was starting",
     "OverconstrainedError": "no longer connected",
     "UnheardOfError": "The camera did not start (said the browser)",
@@ -353,7 +353,7 @@ REFUSALS = {
 FORBIDDEN = {
     "Object.defineProperty(window, 'isSecureContext', {value: false})": "https:// or localhost",
     "Object.defineProperty(navigator, 'mediaDevices', {value: undefined})": "does not let pages",
-    "document.featurePolicy.allowsFeature = () => false": "The site that shows this page forbids",
+    "document.featurePolicy.allowsFeature = () => false": "The site that embeds this page does not",
 }
 
 

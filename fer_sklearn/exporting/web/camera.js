@@ -209,23 +209,23 @@ function findObstacle() {
     return "This browser does not let pages use a camera. Update it, or use another one.";
   const policy = document.permissionsPolicy ?? document.featurePolicy;
   if (policy && !policy.allowsFeature("camera")) {
-    return "The site that shows this page forbids it the camera. Open the page in a tab of its " +
-      'own, or add allow="camera" to the frame.';
+    return "The site that embeds this page does not allow it to use the camera. Open the page in " +
+      'its own tab, or add allow="camera" to the frame.';
   }
   return null;
 }
 
-const INSTEAD = "You can also choose a photo instead.";
+const INSTEAD = "You can also choose a photo.";
 
 // What getUserMedia may refuse for, by the name of the error.
 const REFUSALS = {
   NotAllowedError: "Access to the camera was denied. Allow it for this page, with the icon next " +
     "to the address or in the browser's settings, and for the browser in the privacy settings of " +
     "your system; then turn the camera on again.",
-  SecurityError: "The browser's settings forbid pages the camera. Allow it there, and turn the " +
-    "camera on again.",
+  SecurityError: "The browser's settings do not allow pages to use the camera. Allow it there, " +
+    "and turn the camera on again.",
   NotFoundError: "No camera was found. Connect one, and turn it on again.",
-  NotReadableError: "The camera is there, but gives no image; often another program is using it. " +
+  NotReadableError: "The camera was found but returns no image; another program may be using it. " +
     "Close that program, or unplug the camera and connect it again; then turn it on again.",
   AbortError: "The camera stopped while it was starting. Turn it on again; if that does not " +
     "help, unplug it and connect it again.",

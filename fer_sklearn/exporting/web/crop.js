@@ -2,7 +2,7 @@
 
 import { resize, round, sample, toGray } from "./images.js";
 
-// Where the eyes and the mouth are in an image of FER2013, in shares of its side.
+// Where the eyes and the mouth are in an image of FER2013, in fractions of its side.
 const IN_CROP = [[15.1 / 48, 18.9 / 48], [32.9 / 48, 18.7 / 48], [24.3 / 48, 37.2 / 48]];
 // Where BlazeFace's box lies in such an image: left, top, width, height.
 const BOX_IN_CROP = [0.074, 0.147, 0.852, 0.852];
@@ -10,7 +10,7 @@ const BOX_IN_CROP = [0.074, 0.147, 0.852, 0.852];
 const MISPLACED = 1.8;
 // A pixel of a crop is the mean of at most this many samples in each direction.
 const MOST_SAMPLES = 16;
-// What makes a face as good as can be: its side in pixels, and its contrast.
+// A face of the best quality has at least this side in pixels, and this contrast.
 const FULL_SIDE = 48, FULL_CONTRAST = 9;
 // The order of the key points that BlazeFace finds.
 const RIGHT_EYE = 0, LEFT_EYE = 1, NOSE = 2, MOUTH = 3;

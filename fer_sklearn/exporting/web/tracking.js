@@ -2,8 +2,8 @@
 // Every few frames, one view is searched for others, so that no frame takes much longer than the
 // next.
 const LOOK_EVERY = 3;
-// All of a frame is searched at once if it shows no known face, or one was lost, but only after so
-// many seconds.
+// All of a frame is searched at once if it shows no known face, or one was lost, but only after
+// this many seconds.
 const SEARCH_INTERVAL = 0.2;
 // Side, in pixels of a frame, of the smallest faces to search for: who looks into a camera is near.
 const MIN_FACE_SIZE = 48;
