@@ -42,8 +42,8 @@ _DIGEST_LENGTH = 64
 _END = len(_LABEL) + _DIGEST_LENGTH
 _PICKLED_FORMAT = b"fer_sklearn model\n"
 _MAX_FILE = 2**35
-# A file may unpack to this multiple of its size, or to this many bytes: enough for every model, and no
-# bomb. `archive_bytes` does not compress what would exceed both.
+# A file may unpack to this multiple of its size, or to this many bytes: enough for every model, and
+# no bomb. `archive_bytes` does not compress what would exceed both.
 _MAX_RATIO = 20
 _SMALL = 2**28
 # Levels of nesting in JSON. Models have some thirty.

@@ -125,7 +125,7 @@ def predict_photos(
         - left, top, width, height : bounding box in pixels of the photo
         - score : detection score, higher is more confident; missing if the detector has none
         - quality : how well the face can be seen, in [0, 1]: large, sharp, frontal, inside the
-        photo and detected with confidence; missing if your own reader does not measure it
+          photo and detected with confidence; missing if your own reader does not measure it
         - emotion : the most probable label
         - one column per label, such as ``angry`` to ``surprise``: its probability, in [0, 1];
           missing if the estimator has none
