@@ -262,7 +262,7 @@ def test_a_signal_leaves_complete_files_and_a_summary(tmp_path, command, number,
     assert process.returncode == code, err
     assert "happy" in out
     rows = csv_rows(timeline.read_text())
-    assert all(len(row) == 11 and None not in row.values() for row in rows)
+    assert all(len(row) == 12 and None not in row.values() for row in rows)
     n_shown = len(read_video(annotated))
     if command == "video":
         assert n_shown == len({row["frame"] for row in rows}) < 2000
