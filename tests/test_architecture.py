@@ -39,7 +39,7 @@ ROOMS = {
     "inference": (5, "classifiers for LiteRT and ONNX files"),
     "embedding": (5, "faces to vectors"),
     "pretrained": (6, "`load_pretrained`"),
-    "exporting": (6, "LiteRT, ONNX, TensorFlow.js and the page for browsers"),
+    "exporting": (6, "LiteRT, ONNX, TensorFlow.js and the web app"),
     "explain": (6, "Grad-CAM, occlusion, regions of the face, HOG weights"),
     "audit": (6, "label errors, duplicates and bad images in a data set"),
     "persistence": (6, "`save`, `load` and the model card"),
