@@ -204,7 +204,7 @@ def test_rows_of_any_length_can_be_compared():
 def test_a_table_of_several_columns_of_text_is_refused():
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame({"path": ["a.png", "b.png"], "label": ["sad", "happy"]})
-    with pytest.raises(ValueError, match="X has 2 columns; expected one, of paths"):
+    with pytest.raises(ValueError, match="X has 2 columns; expected one column of paths"):
         GrayscaleResizer().fit(table)
 
 
