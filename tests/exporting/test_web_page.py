@@ -375,6 +375,8 @@ def test_each_refusal_of_the_camera_has_its_advice(opened, server, refusal):
 
 def test_keyboard_reaches_everything(opened, server):
     page = opened(server.url)
+    # Playwright looks out for file choosers from a moment after the first listener.
+    page.on("filechooser", lambda chooser: None)
     assert _tabbed(page, 3) == ["choose", "turn-on", "sample"]
     width = page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)")
     assert width >= 2
