@@ -317,7 +317,9 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "data.md"
 def load_as_in_the_guide(name):
     """Run the lines of the guide for one data set in the current folder."""
     text = GUIDE.read_text(encoding="utf-8").partition("## Published data sets")[2]
-    code = re.search(rf"^{re.escape(name)}(?!\w).*?```py\n(.*?)```", text, re.MULTILINE | re.DOTALL)[1]
+    code = re.search(
+        rf"^{re.escape(name)}(?!\w).*?```py\n(.*?)```", text, re.MULTILINE | re.DOTALL
+    )[1]
     names = {"pd": pd, "glob": glob, "load_image_table": load_image_table, **vars(emotions)}
     exec(compile(code, str(GUIDE), "exec"), names)
     return names["data"]
