@@ -28,7 +28,7 @@ from _common import (
 from scipy.special import log_softmax, softmax
 from train_pretrained import (
     HEADS,
-    Judges,
+    ScoringData,
     combine,
     expected_calibration_error,
     fit_temperature,
@@ -55,7 +55,7 @@ CHANGES = {
 
 def main():
     args = parse_arguments()
-    judges = Judges(args)
+    scoring = ScoringData(args)
     data = training.Data(args, torch.device("cpu"))
     taught = taught_targets(args, data)
     rows = read_result("recipe_changes", args.output).get("changes", {})
@@ -64,10 +64,10 @@ def main():
     for name in args.only or [name for name in CHANGES if name not in rows]:
         network = train(args, CHANGES[name], data, taught)
         has_votes = CHANGES[name].get("votes_weight") != 0.0
-        rows[name] = {"epochs": args.epochs} | figures(network, judges, has_votes)
+        rows[name] = {"epochs": args.epochs} | figures(network, scoring, has_votes)
         print(name, rows[name], flush=True)
         ordered = {change: rows[change] for change in CHANGES if change in rows}
-        result = {"network": "tiny", "people": judges.counts, "changes": ordered}
+        result = {"network": "tiny", "people": scoring.counts, "changes": ordered}
         write_result("recipe_changes", result, args.output)
         write_table("recipe_changes", table(ordered), args.output)
 
@@ -135,9 +135,9 @@ def train(args, change, data, taught):
     return learner.averaged(data)
 
 
-def figures(network, judges, has_votes):
+def figures(network, scoring, has_votes):
     """Score a network's label sets, with and without mirror images."""
-    public, web = (logits(network, images) for images in (judges.images, judges.web_images))
+    public, web = (logits(network, images) for images in (scoring.images, scoring.web_images))
     seven, eight = sorted(HEADS["fer2013"]), sorted(HEADS["ferplus"])
     people = {"fer2013": BLEND, "ferplus": 1 - BLEND} if has_votes else {"fer2013": 1.0}
     label_sets = {"people": {"classes": seven, "blend": people}}
@@ -147,9 +147,9 @@ def figures(network, judges, has_votes):
     scores = {}
     for labels, label_set in label_sets.items():
         classes = label_set["classes"]
-        truth = judges.labels if labels == "fer2013" else judges.people
-        kept = judges.clear if labels != "fer2013" else np.ones(len(truth), bool)
-        temperature = fit_temperature(public, label_set, truth, judges)
+        truth = scoring.labels if labels == "fer2013" else scoring.people
+        kept = scoring.clear if labels != "fer2013" else np.ones(len(truth), bool)
+        temperature = fit_temperature(public, label_set, truth, scoring)
         views = combine(public, label_set["blend"], classes)[:, kept] / temperature
         y_proba = softmax(views, axis=2)
         right = predicted(y_proba.mean(axis=0), classes) == truth[kept]
@@ -161,9 +161,9 @@ def figures(network, judges, has_votes):
             ),
         }
     photos = predicted(combine(web, people, seven).mean(axis=0), seven)
-    neutral = judges.web_labels == "neutral"
+    neutral = scoring.web_labels == "neutral"
     scores["web"] = {
-        "accuracy": float(np.mean(photos == judges.web_labels)),
+        "accuracy": float(np.mean(photos == scoring.web_labels)),
         "neutral_recall": float(np.mean(photos[neutral] == "neutral")),
     }
     return scores

@@ -69,7 +69,7 @@ def main():
         print(name, json.dumps(models[name]["scores"]["mirrored"], indent=1), flush=True)
     result = {"people": scoring.counts, "models": models}
     write_result("pretrained", result, args.output)
-    (args.output / "pretrained.md").write_text(table(models) + "\n", encoding="utf-8")
+    (args.output / "pretrained.md").write_text(table(result) + "\n", encoding="utf-8")
 
 
 class ScoringData:
@@ -311,13 +311,14 @@ def fit_temperature(public, label_set, truth, scoring):
     return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
 
 
-def table(models):
+def table(result):
+    web = f"web photos ({result['people']['web_faces']} faces found by Haar cascades), %"
     lines = [
         "| model | parameters | people's majority, % | FER+, eight emotions, % "
-        "| FER2013's labels, % | web photos, % |",
+        f"| FER2013's labels, % | {web} |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for name, entry in models.items():
+    for name, entry in result["models"].items():
         scores = entry["scores"]["mirrored"]
         cells = [
             f"{100 * scores[k]['accuracy']:.1f}" for k in ("people", "ferplus", "fer2013", "web")
