@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import types
+from contextlib import suppress
 
 import joblib
 import numpy as np
@@ -39,13 +40,15 @@ def cluster(tmp_path_factory):
     from joblib._dask import DaskDistributedBackend
 
     register_dask()
-    with distributed.Client(
+    client = distributed.Client(
         n_workers=2,
         threads_per_worker=1,
         dashboard_address=None,
         local_directory=tmp_path_factory.mktemp("dask"),
-    ) as client:
-        yield client
+    )
+    yield client
+    with suppress(KeyError):  # A cluster may hear of the end of a killed worker twice.
+        client.close()
     joblib.register_parallel_backend("dask", DaskDistributedBackend)
 
 
@@ -54,7 +57,7 @@ def client(cluster):
     """The cluster, once all its workers are ready."""
     # With one thread left, joblib would use none.
     try:
-        cluster.wait_for_workers(2, timeout=60)
+        cluster.wait_for_workers(2, timeout=20)
     except TimeoutError:  # On a busy machine, dask may give up on restarting a killed worker.
         cluster.cluster.scale(0)
         cluster.cluster.scale(2)
