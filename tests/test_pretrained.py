@@ -139,6 +139,7 @@ def test_an_unknown_label_set_is_refused():
         load_pretrained("tiny", labels="peoples")
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_it_predicts_without_keras_until_something_needs_it(faces):
     code = """

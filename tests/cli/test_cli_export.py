@@ -65,6 +65,7 @@ def test_export_writes_a_file_and_prints_how_it_was_verified(cnn, faces, tmp_pat
     np.testing.assert_allclose(load_exported(path).predict_proba(images), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_bundled_model_is_exported_by_name(tmp_path, capsys):
     path = tmp_path / "a.tflite"
     options = ["--model", "tiny", "--precision", "float16", "--input-size", "96"]
@@ -245,6 +246,7 @@ def test_export_needs_a_folder_around_its_folder(tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_force_replaces_an_earlier_export(cnn, tmp_path, capsys):
     folder = tmp_path / "saved"
     command = ["export", folder, "--model", cnn, "--format", "saved_model"]

@@ -525,6 +525,7 @@ def test_security_policy_forbids_other_servers():
     assert re.findall(r"<script(?! type=\"module\" src=)|\son\w+=|style=", text) == []
 
 
+@pytest.mark.slow
 def test_network_of_grey_pixels_is_refused(tmp_path):
     import keras
 

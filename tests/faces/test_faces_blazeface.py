@@ -304,6 +304,7 @@ print(*slow.intersection(sys.modules), "end")
     assert _run(code) == ["end"]
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_where_litert_is_missing_tensorflow_runs_the_network():
     code = """

@@ -483,6 +483,7 @@ def test_frames_of_another_size_are_scaled(tmp_path):
     assert images[1].mean() > 250
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_video(tmp_path):
     """Two thousand frames of 640×480 would be 1.8 GB."""
     camera = Camera(rate=10**5, draw=lambda i: big)
