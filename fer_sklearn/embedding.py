@@ -15,6 +15,7 @@ from ._utils.litert import average_mirror_images
 from ._utils.pixel_values import to_unit_floats
 from ._utils.pixels import ImageTagsMixin, known_shapes
 from ._utils.typing import ArrayLike, FloatArray, ImagesLike, NDArray, PathLike
+from ._utils.validation import check_column_order
 from .images import as_photo_list, common_shape, resize_gray
 from .weights import SHIPPED, WeightsNetwork, check_embedding, read_description, split_name
 
@@ -117,6 +118,7 @@ class FaceEmbedder(ImageTagsMixin, TransformerMixin, BaseEstimator):
         """
         check_embedding(read_description(self.weights))
         self.image_shape_ = common_shape(as_photo_list(X, labelled=y is not None))
+        check_column_order(self, X, reset=True)
         return self
 
     def transform(self, X: ImagesLike) -> FloatArray:
@@ -141,6 +143,7 @@ class FaceEmbedder(ImageTagsMixin, TransformerMixin, BaseEstimator):
             If an item is not a photo, or the weights are not as in `fit`.
         """
         self._validate_params()
+        check_column_order(self, X, reset=False)
         network = _network(str(self.weights), self.n_threads, _modified(self.weights))
         height, width = network.description["image_shape"]
         known = known_shapes(self, (height, width))

@@ -22,7 +22,7 @@ from ._utils.pixels import (
     pixel_names,
 )
 from ._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
-from ._utils.validation import check_choice, check_pair
+from ._utils.validation import check_choice, check_column_order, check_pair
 from .images import as_photo_list, common_shape, resize_gray, resize_rgb
 
 __all__ = [
@@ -60,10 +60,12 @@ class _Resizer(
         """
         check_pair("size", self.size, "(height, width)")
         self.image_shape_ = common_shape(as_photo_list(X, labelled=y is not None))
+        check_column_order(self, X, reset=True)
         return self
 
     def _resized(self, X, resize):
         size = check_pair("size", self.size, "(height, width)")
+        check_column_order(self, X, reset=False)
         resized = resize(X, size, known=known_shapes(self, size), owner=type(self).__name__)
         return self._as_output(X, resized)
 

@@ -20,7 +20,7 @@ from ._utils.compat import HasMethods, Interval, fit_context
 from ._utils.cross_validation import check_training_parts, fold_probabilities
 from ._utils.prediction import predicted_probabilities
 from ._utils.typing import ArrayLike, CrossValidator, Estimator, FloatArray, ImagesLike, LabelArray
-from ._utils.validation import check_probabilities, encode_label_pair
+from ._utils.validation import check_complete_labels, check_probabilities, encode_label_pair
 
 __all__ = ["AbstainingClassifier", "SelectiveAccuracy"]
 
@@ -172,6 +172,7 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self._check_parameters()
         frozen = isinstance(self.estimator, FrozenEstimator)
         if y is not None:
+            check_complete_labels(y)
             X, y = indexable(X, column_or_1d(y, warn=True))
             check_classification_targets(y)
         elif not frozen:

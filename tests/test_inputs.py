@@ -14,6 +14,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from fer_sklearn import (
+    AbstainingClassifier,
     FaceCropper,
     FERCNNClassifier,
     GrayscaleResizer,
@@ -326,3 +327,41 @@ def test_processes_share_the_file_of_a_large_array(monkeypatch):
     assert isinstance(mapped, np.memmap)
     scores = cross_val_score(make_hog_svm_pipeline(), mapped, Y, cv=2, n_jobs=2)
     np.testing.assert_array_equal(scores, expected)
+
+
+# Labels
+
+SOME_MISSING = {
+    "NaN in a list": ["happy", "sad", float("nan"), "sad"],
+    "None": np.array(["happy", "sad", None, "sad"], dtype=object),
+    "NaN": np.array([0.0, 1.0, np.nan, 1.0]),
+    "NA": pd.Series(["happy", "sad", pd.NA, "sad"], dtype="string"),
+    "NA among numbers": pd.Series([0, 1, pd.NA, 1], dtype="Int64"),
+    "null": pl.Series(["happy", "sad", None, "sad"]),
+}
+
+
+def classifiers_of_pixels():
+    return [
+        LSSVMClassifier(),
+        HOGSVMClassifier(),
+        FERCNNClassifier(epochs=1),
+        AbstainingClassifier(LSSVMClassifier(probability=True), threshold=0.5),
+        make_hog_svm_pipeline(),
+    ]
+
+
+@pytest.mark.parametrize("y", SOME_MISSING.values(), ids=SOME_MISSING)
+def test_missing_labels_are_refused_by_row(y):
+    X = np.random.default_rng(0).random((4, 576))
+    for classifier in classifiers_of_pixels():
+        with pytest.raises(ValueError, match=r"y\[2\] is .*; 1 of 4 labels are missing"):
+            classifier.fit(X, y)
+
+
+def test_text_among_numbers_is_refused_as_a_label():
+    # NumPy would turn 3 into "3", one more class.
+    X = np.random.default_rng(0).random((4, 576))
+    for classifier in classifiers_of_pixels():
+        with pytest.raises(ValueError, match=r"'happy' and y\[2\] is 3; expected one kind"):
+            classifier.fit(X, ["happy", "sad", 3, "sad"])

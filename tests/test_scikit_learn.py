@@ -19,6 +19,7 @@ from fer_sklearn import (
     CappedPCA,
     CodebookExtractor,
     FaceCropper,
+    FaceEmbedder,
     FERCNNClassifier,
     GrayscaleResizer,
     HOGExtractor,
@@ -27,6 +28,7 @@ from fer_sklearn import (
     LSSVMClassifier,
     MirroredFeatures,
     PixelNormalizer,
+    RGBResizer,
     audit_dataset,
     load_pretrained,
     make_cnn_pipeline,
@@ -423,3 +425,13 @@ def test_a_network_gets_its_soft_targets_in_a_search(routing, small_faces):
     search = GridSearchCV(network, {"epochs": [1]}, cv=2, error_score="raise")
     search.fit(X, y, soft_targets=soft_targets, sample_weight=np.ones(70))
     assert 0 <= search.best_score_ <= 1
+
+
+@pytest.mark.parametrize("make", [GrayscaleResizer, lambda: FaceEmbedder("tiny"), RGBResizer])
+def test_pixels_in_columns_must_be_in_the_order_of_fit(faces, make):
+    table = pd.DataFrame(faces[0][:3].reshape(3, -1)).add_prefix("p")
+    transformer = make().fit(table)
+    assert_array_equal(transformer.transform(table.to_numpy()), transformer.transform(table))
+    with pytest.raises(ValueError, match=r"column 'p2303' where .* was fitted with 'p0'"):
+        transformer.transform(table[table.columns[::-1]])
+    assert not hasattr(transformer.fit(faces[0]), "feature_names_in_")

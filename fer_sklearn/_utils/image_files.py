@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from ..exceptions import ImageReadError
 from .compat import import_opencv
@@ -63,6 +63,10 @@ _EXPECTED = "PNG, JPEG, WebP, AVIF, HEIC, TIFF, BMP, GIF, JPEG 2000 or PNM"
 
 # Tags of TIFF: which end of the range is black, and the bits of each channel.
 _PHOTOMETRIC, _WHITE_IS_ZERO, _BITS_PER_SAMPLE = 262, 0, 258
+_WIDTH, _HEIGHT = 256, 257
+_COMPRESSION, _STRIPS, _STRIP_BYTES, _ORIENTATION = 259, 273, 279, 274
+# Whether one colour is stored after the other, and what kind of numbers they are.
+_PLANAR, _ONE_BY_ONE, _SAMPLE_FORMAT, _SIGNED, _FLOATS = 284, 2, 339, 2, 3
 # If all bytes of colours are below this, they may be the upper bytes of 10 or 12 bits.
 _DARK = 16
 
@@ -137,7 +141,7 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
     # Decoders raise many kinds of errors for damaged data, MemoryError among them.
     try:
         image = _open(data if scan is None else scan, form, name)
-        _check_size(image, name, max_pixels)
+        _check_size(image.size, name, max_pixels)
         image.load()
         pixels = image_to_array(image, in_place=True)
     except ImageReadError:
@@ -146,12 +150,16 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
         raise ImageReadError(f"{name}: the image is too large to be read ({error}).") from error
     except PixelRangeError as error:
         raise ImageReadError(f"{name}: {error}") from error
+    except UnidentifiedImageError as error:
+        if form == "TIFF" and (numbers := _numbers_of_tiff(data, name, max_pixels)) is not None:
+            return numbers
+        raise _damaged(name, "its header cannot be read") from error
     except Exception as error:
         raise _damaged(name, error) from error
     if scan is not None and not scan.ends_well():
         raise _damaged(name, "some of its data was changed")
-    if pixels.ndim == 3 and pixels.max() < _DARK and _has_deep_colors(image, data):
-        return _deep_colors(pixels, data)
+    if pixels.ndim == 3 and _has_deep_colors(image, data):
+        return _deep_colors(image, pixels, data, name)
     return pixels
 
 
@@ -200,7 +208,12 @@ def image_to_array(image: Image.Image, *, in_place: bool = False) -> PixelArray:
         return pixels[..., 0].copy() if grey else pixels
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
-    return np.array(image)
+    pixels = np.array(image)
+    if pixels.max() > 127 and _tags(image).get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
+        raise PixelRangeError(
+            "the image has int8 pixels below 0; expected 0..255. Add 128, or save it as uint8."
+        )
+    return pixels
 
 
 def on_white(image: Image.Image) -> PixelArray:
@@ -260,8 +273,8 @@ def _open_heif(data, name):
     return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True).to_pillow()
 
 
-def _check_size(image, name, max_pixels):
-    width, height = image.size
+def _check_size(size, name, max_pixels):
+    width, height = size
     if width * height > max_pixels:
         raise PixelLimitError(
             f"{name}: the image has {width}×{height} = {width * height} pixels, more than "
@@ -287,7 +300,6 @@ def _upright(image, in_place):
 def _from_numbers(image):
     """Convert 16-bit, 32-bit and float images, whose white may be anything."""
     pixels = np.asarray(image)
-    tags = getattr(image, "tag_v2", {})
     if pixels.dtype.kind in "iu" and pixels.min() >= 0 and pixels.max() < 2**16:
         # Pillow reads some 16-bit files into 32 bits.
         pixels = pixels.astype(np.uint16)
@@ -295,23 +307,96 @@ def _from_numbers(image):
         pixels = to_uint8(pixels)
     except ValueError as error:
         raise PixelRangeError(error) from None
-    return 255 - pixels if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else pixels
+    return 255 - pixels if _tags(image).get(_PHOTOMETRIC) == _WHITE_IS_ZERO else pixels
 
 
 def _has_deep_colors(image, data):
     """Return whether a colour image has 16 bits per channel, of which Pillow drops the lower 8."""
     if image.format == "PNG":
         return data[24] == 16
-    return getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))[0] == 16
+    return _tags(image).get(_BITS_PER_SAMPLE, (8,))[0] == 16
 
 
-def _deep_colors(pixels, data):
-    """Decode 16-bit colours, of which few bits are used, again."""
+def _numbers_of_tiff(data, name, max_pixels):
+    """Decode float colours and 64-bit floats, which Pillow does not know; None if damaged."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    try:
+        tags = ImageFileDirectory_v2(data[:8])
+        file = io.BytesIO(data)
+        file.seek(tags.next)
+        tags.load(file)
+        width, height = tags[_WIDTH], tags[_HEIGHT]
+    except Exception:
+        return None
+    _check_size((width, height), name, max_pixels)
+    if tags.get(_SAMPLE_FORMAT, (1,))[0] != _FLOATS or tags.get(_PLANAR) == _ONE_BY_ONE:
+        raise ImageReadError(
+            f"{name}: the image is a TIFF file of a rare kind: {tags.get(_BITS_PER_SAMPLE)} bits "
+            f"per colour, or colours in separate planes. Save it with 8 or 16 bits."
+        )
     cv2 = import_opencv()
 
-    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None:
+        return None
+    if decoded.ndim == 3:
+        decoded = np.ascontiguousarray(decoded[..., 2::-1])
+    try:
+        return to_uint8(decoded)
+    except ValueError as error:
+        raise ImageReadError(f"{name}: {error}") from None
+
+
+def _tags(image):
+    """Return the tags of a TIFF file; none of others."""
+    return getattr(image, "tag_v2", {})
+
+
+def _deep_colors(image, pixels, data, name):
+    """Decode 16-bit colours again where few bits are used, or Pillow decodes them wrongly."""
+    is_dark = np.asarray(image)[..., :3].max() < _DARK
+    if _tags(image).get(_PLANAR) == _ONE_BY_ONE:
+        # Pillow mixes up such planes unless they are compressed; OpenCV mixes up all.
+        if _tags(image).get(_COMPRESSION, 1) == 1 and _STRIPS in _tags(image):
+            return _planes(data)
+        if is_dark:
+            raise ImageReadError(
+                f"{name}: the image has 16-bit colours, of which at most 12 bits are used, in "
+                f"compressed planes, which cannot be read. Save it with interleaved colours."
+            )
+    if not is_dark:
+        return pixels
+    cv2 = import_opencv()
+
+    has_alpha = image.has_transparency_data
+    flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    return pixels if decoded is None else to_uint8(decoded[..., ::-1])
+    if decoded is None or decoded.ndim != 3:
+        return pixels
+    return _colors_on_white(decoded[..., [2, 1, 0, 3][: decoded.shape[2]]])
+
+
+def _planes(data):
+    """Decode the 16-bit colours of a TIFF file that are stored one after the other."""
+    image = Image.open(io.BytesIO(data), formats=["TIFF"])
+    tags = _tags(image)
+    parts = zip(tags[_STRIPS], tags[_STRIP_BYTES], strict=True)
+    contents = b"".join(data[start : start + size] for start, size in parts)
+    planes = np.frombuffer(contents, "<u2" if data.startswith(b"I") else ">u2")
+    planes = planes.reshape(-1, tags[_HEIGHT], tags[_WIDTH])
+    decoded = Image.fromarray(_colors_on_white(np.moveaxis(planes, 0, -1)))
+    decoded.getexif()[_ORIENTATION] = tags.get(_ORIENTATION, 1)
+    return np.array(_upright(decoded, in_place=True))
+
+
+def _colors_on_white(colors):
+    """Convert 16-bit RGB or RGBA to 8-bit RGB."""
+    pixels = to_uint8(np.ascontiguousarray(colors[..., :3]))
+    if colors.shape[2] < 4:
+        return pixels
+    alpha = to_uint8(np.ascontiguousarray(colors[..., 3]))
+    return on_white(Image.fromarray(np.dstack([pixels, alpha])))
 
 
 class _Scan(io.BytesIO):

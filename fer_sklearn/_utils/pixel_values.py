@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import shutil
@@ -45,6 +46,10 @@ _FLOAT_SLACK = 1e-3
 _WHITES = (255, 1023, 4095, 65535)
 # How far pixels may leave the range that they had in fit: cubic interpolation overshoots.
 _RANGE_SLACK = 0.1
+# Floats up to the first are [0, 1], overshoot included; from the second on, 0..255. Between them
+# lie x / 127.5 and the like: in 0..255 they would be black.
+_LEAST_PIXELS = 16  # of a picture; numbers that are fewer can be of any range
+_UNIT_HIGH, _BYTES_LOW = 1 + _RANGE_SLACK, 2 + _FLOAT_SLACK
 # Floats in 0..255, of which no image is so dark that its brightest pixel is below this.
 _BYTES = 16
 # Contrast limit of CLAHE, and tiles per side: 12 pixels of a 48-pixel face.
@@ -118,7 +123,8 @@ def to_uint8(array: ArrayLike, *, name: str = "array", is_batch: bool = False) -
     """Convert an image, or a stack of images, of any dtype to 8 bits.
 
     Integers and bool as in ``to_pixels``. Floats lie in [0, 1] if no value is above 1, and
-    are scaled; otherwise they lie in [0, 255]. Rounding errors of 0.001 are clipped. The range is
+    are scaled; otherwise they lie in [0, 255]. What leaves the range by less than a tenth of 1, as
+    after cubic interpolation, is clipped; a highest value from 1.1 to 2 is refused. The range is
     decided for the whole array: a float stack in 0..255 in which no pixel exceeds 1 is treated as
     [0, 1].
 
@@ -149,12 +155,14 @@ def to_uint8(array: ArrayLike, *, name: str = "array", is_batch: bool = False) -
     if pixels.dtype == np.uint8 or pixels.size == 0:
         return pixels.astype(np.uint8, copy=False)
     low, high = check_finite(pixels, name=name, is_batch=is_batch)
-    if low < -_FLOAT_SLACK or high > 255 + _FLOAT_SLACK:
+    n_pixels = math.prod(pixels.shape[1:]) if is_batch else pixels.size
+    is_unclear = n_pixels >= _LEAST_PIXELS and _UNIT_HIGH < high <= _BYTES_LOW
+    if low < -_RANGE_SLACK or is_unclear or high > 255 + _RANGE_SLACK:
         raise ValueError(
             f"{name} has float pixels from {low:g} to {high:g}; expected [0, 1] or [0, 255]. "
             f"Rescale them first."
         )
-    scale = 255 if high <= 1 + _FLOAT_SLACK else 1
+    scale = 255 if high <= _UNIT_HIGH else 1
     return np.clip(np.floor(pixels.astype(np.float32) * scale + 0.5), 0, 255).astype(np.uint8)
 
 

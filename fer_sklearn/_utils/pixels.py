@@ -55,7 +55,7 @@ _PIXEL_NAME = re.compile(r"((?:.*__)?)pixel_(\d+)_(\d+)(_blue)?")
 _COLOURS = ("red", "green", "blue")
 # What a last axis of this length contains; and how high images must be for one 4 pixels wide
 # to be a photo with its channels, not a stack of grey images.
-_CHANNELS, _LOWEST_PHOTO = (1, 3, 4), 8
+_CHANNELS, _LOWEST_PHOTO = (1, 2, 3, 4), 8
 # Rows of fewer pixels are images one pixel high if they are not squares. Rows with labels, which
 # cannot be the rows of one image, may have more, but not as many as a face.
 _LEAST_PIXELS, _LEAST_FACE = 16, 100
@@ -288,10 +288,7 @@ def check_pixels(
 
 
 def _to_rows(X, fitted, channels, name):
-    """Flatten images to rows; return them, their height and width (None for 2-D input), channels.
-
-    `channels` are those that the estimator takes.
-    """
+    """Flatten images to rows; return them, their height and width (None if 2-D), channels."""
     X = _without_names(X)
     if (photos := photo_items(X)) is not None:
         X = _read_photos(photos, channels)
@@ -321,9 +318,12 @@ def _wrong_channels(shape, channels, name):
             f"the same steps before it as in fit, such as RGBResizer()."
         )
     also = ", or (n, h, w, 3) in colour" if 3 in channels else ""
+    remedy = "Put GrayscaleResizer() before this step."
+    if shape[1] in _CHANNELS and shape[-1] not in _CHANNELS:
+        remedy = "If channels come first, pass np.moveaxis(X, 1, -1)."
     return (
         f"X has shape {shape}, {shape[-1]} channels; expected grey images "
-        f"(n, h, w) or (n, h, w, 1){also}. Put GrayscaleResizer() before this step."
+        f"(n, h, w) or (n, h, w, 1){also}. {remedy}"
     )
 
 
@@ -494,7 +494,7 @@ def check_stack_shape(
     Parameters
     ----------
     shape : (int, int, int)
-        Shape of the array: (n, h, w) for grey images, but (h, w, 1 | 3 | 4) for one photo.
+        Shape of the array: (n, h, w) for grey images, but (h, w, 1 | 2 | 3 | 4) for one photo.
     known : tuple of (int, int) or None, default=None
         Possible heights and widths of the images.
     name : str

@@ -13,6 +13,8 @@ __all__ = [
     "check_choice",
     "check_class_totals",
     "check_class_weight",
+    "check_column_order",
+    "check_complete_labels",
     "check_known_keys",
     "check_labels",
     "check_pair",
@@ -219,6 +221,88 @@ def _positions(y, labels, name, labels_name, remedy):
     return positions
 
 
+def check_complete_labels(y: ArrayLike) -> None:
+    """Refuse training labels of which some are missing, or which mix text and numbers.
+
+    NumPy cannot sort such labels, or turns them into text: NaN in a list would be the class "nan".
+
+    Parameters
+    ----------
+    y : array-like of shape (n,) or (n, 1)
+        Other shapes are left to scikit-learn's checks.
+
+    Raises
+    ------
+    ValueError
+        Names the first row.
+    """
+    y = np.asarray(y, dtype=object) if isinstance(y, (list, tuple)) else np.asarray(y)
+    if y.dtype.kind not in ("f", "O") or y.ndim not in (1, 2) or y.shape[1:] not in ((), (1,)):
+        return
+    values = y.ravel().tolist()
+    missing = [row for row, value in enumerate(values) if _is_missing(value)]
+    if missing:
+        raise ValueError(
+            f"y[{missing[0]}] is {values[missing[0]]!r}; {len(missing)} of {len(values)} labels "
+            f"are missing. Expected a label for each image. Leave those images out, or correct y."
+        )
+    is_text = [isinstance(value, str) for value in values]
+    if len(set(is_text)) > 1:
+        row = is_text.index(not is_text[0])
+        raise ValueError(
+            f"y mixes text and other labels: y[0] is {_plain(values[0])!r} and y[{row}] is "
+            f"{_plain(values[row])!r}; expected one kind. Convert all of them to text, for example."
+        )
+
+
+def _plain(label):
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def _is_missing(label):
+    if label is None:
+        return True
+    try:
+        return bool(label != label)
+    except (TypeError, ValueError):
+        return type(label).__name__ == "NAType"
+
+
+def check_column_order(estimator: Any, X: Any, *, reset: bool) -> None:
+    """Compare the columns of a table of pixels with those seen in the `fit` of a transformer.
+
+    Parameters
+    ----------
+    estimator : transformer
+        With `reset`, gets ``feature_names_in_`` if `X` has such names, and loses it otherwise.
+    X : batch of photos
+        Only tables with several columns, all named by text, are pixels in columns.
+    reset : bool
+        True in `fit`.
+
+    Raises
+    ------
+    ValueError
+        If there are other columns than in `fit`, or the same ones in another order.
+    """
+    columns = list(X.columns) if hasattr(X, "columns") else []
+    names = columns if len(columns) > 1 and all(isinstance(name, str) for name in columns) else None
+    if reset:
+        vars(estimator).pop("feature_names_in_", None)
+        if names is not None:
+            estimator.feature_names_in_ = np.array(names, dtype=object)
+        return
+    fitted = getattr(estimator, "feature_names_in_", None)
+    if fitted is None or names is None or names == fitted.tolist() or len(names) != len(fitted):
+        return
+    place = next(i for i, name in enumerate(names) if name != fitted[i])
+    raise ValueError(
+        f"X has the column {names[place]!r} where {type(estimator).__name__} was fitted with "
+        f"{fitted[place]!r}; expected the columns of fit, in the same order. Pass "
+        f"X[list(estimator.feature_names_in_)]."
+    )
+
+
 def check_labels(
     y: np.ndarray, classes: np.ndarray, *, origin: str = "the first fit"
 ) -> np.ndarray:
@@ -331,6 +415,7 @@ def check_soft_targets(
     Parameters
     ----------
     soft_targets : array-like of shape (n_samples, n_classes)
+        Columns of a DataFrame that are named after the classes may be in any order.
     n_samples : int
     classes : ndarray of shape (n_classes,)
     name : str, default="soft_targets"
@@ -345,8 +430,10 @@ def check_soft_targets(
     Raises
     ------
     ValueError
-        If the shape differs, or rows are not probabilities.
+        If the shape differs, columns are named after some of the classes only, or rows are not
+        probabilities.
     """
+    soft_targets = _columns_by_class(soft_targets, classes, name)
     targets = np.asarray(soft_targets, dtype=np.float32)
     expected = (n_samples, len(classes))
     if targets.shape != expected:
@@ -366,6 +453,22 @@ def check_soft_targets(
     if unknown.all() and len(targets):
         raise ValueError(f"{name} has zeros in all rows; expected probabilities in some.")
     return targets
+
+
+def _columns_by_class(targets, classes, name):
+    """Return the columns of a table in the order of `classes`, if they are named after them."""
+    columns = list(getattr(targets, "columns", ()))
+    labels = classes.tolist()
+    named = set(columns) & set(labels)
+    # Columns that have no names are numbered, which is not a statement about integer labels.
+    if not named or columns == labels or not all(isinstance(label, str) for label in labels):
+        return targets
+    if len(columns) != len(labels) or named != set(labels):
+        raise ValueError(
+            f"{name} has the columns {columns}; expected one for each of {labels}. Rename, add or "
+            f"drop columns."
+        )
+    return targets[labels]
 
 
 def count_samples(X: Any) -> int:

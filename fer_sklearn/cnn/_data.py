@@ -18,6 +18,7 @@ from .._utils.typing import ArrayLike, Estimator, FloatArray, LabelArray, Random
 from .._utils.validation import (
     check_class_totals,
     check_class_weight,
+    check_complete_labels,
     check_labels,
     check_soft_targets,
 )
@@ -119,6 +120,7 @@ def check_training_data(
         elif reset:
             estimator.architecture_ = "conv3"
         resolve_architecture(estimator.architecture_)
+    check_complete_labels(y)
     pixels, labels = check_pixels(estimator, X, y, reset=reset, color=True)
     check_classification_targets(labels)
     if reset:
@@ -131,6 +133,8 @@ def check_training_data(
         is_part = is_partial and classes is None and not reset
         if not (is_part and set(found.tolist()) <= set(estimator.classes_.tolist())):
             estimator.classes_ = found
+    else:
+        _check_same_classes(labels, classes, estimator.classes_, is_partial=is_partial)
     codes = check_labels(labels, estimator.classes_)
     weights = None
     if sample_weight is not None or estimator.class_weight is not None:
@@ -146,6 +150,22 @@ def check_training_data(
     )
     estimator.training_rows_ = digest_rows(pixels, earlier)
     return TrainingData(pixels, codes, weights, soft_targets, auxiliary_targets)
+
+
+def _check_same_classes(labels, classes, fitted, *, is_partial):
+    """Refuse to train on with other classes than those of the first fit."""
+    if classes is not None and not np.array_equal(np.unique(classes), fitted):
+        raise ValueError(
+            f"classes={np.unique(classes).tolist()} differ from those of the first call, "
+            f"{fitted.tolist()}. Pass the same ones or None, or fit a new estimator."
+        )
+    lacking = sorted(set(fitted.tolist()) - set(labels.tolist()))
+    if lacking and not is_partial and set(labels.tolist()) < set(fitted.tolist()):
+        raise ValueError(
+            f"y lacks the label(s) {', '.join(map(repr, lacking))} of the first fit, but "
+            f"warm_start=True goes on with the same classes. Pass images of all of them, call "
+            f"partial_fit, which needs only some, or set warm_start=False."
+        )
 
 
 def _class_factors(estimator, labels, codes, *, is_partial):
@@ -212,7 +232,7 @@ def _check_auxiliary_targets(
             f"the first fit are {known}. Pass the same ones, or fit a new estimator."
         )
     checked = check_soft_targets(
-        targets, n_samples, classes, name="auxiliary_targets", allow_unknown=True
+        np.asarray(targets), n_samples, classes, name="auxiliary_targets", allow_unknown=True
     )
     return np.ascontiguousarray(checked[:, order])
 

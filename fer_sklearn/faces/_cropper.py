@@ -13,7 +13,7 @@ from .._utils.compat import fit_context, output_config
 from .._utils.pixel_values import PixelStack
 from .._utils.pixels import ImageOutputMixin, ImageTagsMixin, known_shapes, pixel_names
 from .._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
-from .._utils.validation import check_choice, check_pair
+from .._utils.validation import check_choice, check_column_order, check_pair
 from ..exceptions import NoFaceError, NoFaceWarning
 from ..images import as_photo_list, common_shape, iter_photos, resize
 from ._crop import FRAMINGS, crop_faces
@@ -102,6 +102,7 @@ class FaceCropper(
         """
         self._check_names()
         self.image_shape_ = common_shape(as_photo_list(X, labelled=y is not None))
+        check_column_order(self, X, reset=True)
         return self
 
     def transform(self, X: ImagesLike) -> PixelArray:
@@ -134,6 +135,7 @@ class FaceCropper(
             Once per batch, if some photos have no face.
         """
         size = self._check_names()
+        check_column_order(self, X, reset=False)
         photos = iter_photos(X, known=known_shapes(self), owner=type(self).__name__)
         detect = self._detect_function(len(photos))
         faces, faceless = _Faces(), []

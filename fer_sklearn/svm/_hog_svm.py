@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.compat import Interval, StrOptions, fit_context, ovr_decision_function
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, RandomState
-from .._utils.validation import check_class_weight
 from ..features import make_pca
 from ._least_squares import BaseSVM, gaussian_kernel
 
@@ -334,7 +333,7 @@ class HOGSVMClassifier(BaseSVM):
     def _weight_by_position(self) -> dict[int, float] | str | None:
         if not isinstance(self.class_weight, dict):
             return self.class_weight
-        return dict(enumerate(check_class_weight(self.class_weight, self.classes_)))
+        return dict(enumerate(self._weights_of_classes()))
 
 
 def _weights_of_labels(soft: FloatArray, sample_weight: FloatArray | None) -> FloatArray:

@@ -20,8 +20,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._utils.compat import Interval, StrOptions, check_sample_weight, fit_context
 from .._utils.cross_validation import digest_rows
 from .._utils.pixels import photo_items
-from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, RandomState
-from .._utils.validation import check_class_totals, check_class_weight, check_soft_targets
+from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, NDArray, RandomState
+from .._utils.validation import (
+    check_class_totals,
+    check_class_weight,
+    check_complete_labels,
+    check_soft_targets,
+)
 from ..features import make_pca
 
 __all__ = ["BaseSVM", "Cholesky", "LSSVMClassifier", "gaussian_kernel"]
@@ -97,15 +102,15 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         `sample_weight` is None.
         """
         _check_is_2d(X, type(self).__name__)
+        check_complete_labels(y)
         features, labels = validate_data(self, X, y, dtype=[np.float32, np.float64])
         check_classification_targets(labels)
-        counted, weight = np.ones(len(labels), bool), None
+        weight = None
         if sample_weight is not None or fill_weight:
             weight = check_sample_weight(sample_weight, features, ensure_non_negative=True)
-            classes, codes = np.unique(labels, return_inverse=True)
-            check_class_totals(codes, classes, weight)
-            counted = weight > 0
-            features, labels, weight = features[counted], labels[counted], weight[counted]
+        counted = self._has_weight(labels, weight)
+        features, labels = features[counted], labels[counted]
+        weight = None if weight is None else weight[counted]
         self.training_rows_ = digest_rows(features)
         self.classes_: LabelArray
         self.classes_, codes = np.unique(labels, return_inverse=True)
@@ -118,6 +123,24 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         if soft_targets is not None:
             targets = check_soft_targets(soft_targets, len(counted), self.classes_)[counted]
         return features, codes, weight, targets
+
+    def _has_weight(self, labels: LabelArray, weight: FloatArray | None) -> NDArray[np.bool_]:
+        """Return which samples have a weight above 0, in `weight` and in `class_weight`."""
+        total = np.ones(len(labels)) if weight is None else weight
+        classes, codes = np.unique(labels, return_inverse=True)
+        if isinstance(self.class_weight, dict):
+            total = total * check_class_weight(self.class_weight, classes)[codes]
+        check_class_totals(codes, classes, total)
+        return total > 0
+
+    def _weights_of_classes(self) -> FloatArray:
+        """Return those of the classes that were learned, which `class_weight` names."""
+        assert isinstance(self.class_weight, dict)
+        learned = set(self.classes_.tolist())
+        weights = {
+            label: self.class_weight[label] for label in self.class_weight if label in learned
+        }
+        return check_class_weight(weights, self.classes_)
 
     def _check_features(self, X: ArrayLike) -> FloatArray:
         """Return the features of a fitted classifier's `predict`, checked."""
@@ -355,7 +378,7 @@ class LSSVMClassifier(BaseSVM):
     def _class_factors(self, codes, weight):
         """Return the factor on the weights of each class."""
         if isinstance(self.class_weight, dict):
-            return check_class_weight(self.class_weight, self.classes_)
+            return self._weights_of_classes()
         return compute_class_weight(
             self.class_weight,
             classes=self.classes_,

@@ -146,6 +146,65 @@ def test_colours_of_16_bits_of_which_few_are_used(white):
     np.testing.assert_allclose(read_image(png_16(deep)).astype(int), COLOURS, atol=1)
 
 
+def tiff_of_planes(deep, order, orientation=1):
+    """Write colours of 16 bits one after the other, which Pillow cannot."""
+    height, width, n_planes = deep.shape
+    contents = np.moveaxis(deep, -1, 0).astype(np.dtype(np.uint16).newbyteorder(order)).tobytes()
+    size, extra = height * width * 2, 8 + 2 + 10 * 12 + 4
+    bits, starts, sizes = extra, extra + 2 * n_planes, extra + 6 * n_planes
+    end = extra + 10 * n_planes
+    tags = [
+        *((256, 4, 1, width), (257, 4, 1, height), (258, 3, n_planes, bits), (259, 3, 1, 1)),
+        *((262, 3, 1, 2), (273, 4, n_planes, starts), (274, 3, 1, orientation)),
+        *((277, 3, 1, n_planes), (279, 4, n_planes, sizes), (284, 3, 1, 2)),
+    ]
+    entries = [
+        struct.pack(order + "HHIHH", *tag, 0)
+        if tag[1:3] == (3, 1)
+        else struct.pack(order + "HHII", *tag)
+        for tag in tags
+    ]
+    values = struct.pack(
+        f"{order}{n_planes}H{2 * n_planes}I",
+        *[16] * n_planes,
+        *(end + i * size for i in range(n_planes)),
+        *[size] * n_planes,
+    )
+    header = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8)
+    count, following = struct.pack(order + "H", len(tags)), struct.pack(order + "I", 0)
+    return header + count + b"".join(entries) + following + values + contents
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("white", [4095, 65535])
+def test_16_bit_colours_in_planes(order, white):
+    deep = (COLOURS.astype(np.float64) / 255 * white).round().astype(np.uint16)
+    given = read_image(tiff_of_planes(deep, order))
+    np.testing.assert_allclose(given.astype(int), COLOURS, atol=1)
+    turned = read_image(tiff_of_planes(deep, order, orientation=6))
+    np.testing.assert_array_equal(turned, np.rot90(given, -1))
+
+
+@pytest.mark.parametrize("pixels", [SMOOTH, COLOURS], ids=["grey", "colours"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tiff_files_of_floats(pixels, dtype):
+    cv2 = pytest.importorskip("cv2")
+    numbers = (pixels / 255).astype(dtype)
+    data = cv2.imencode(".tiff", numbers[..., ::-1] if pixels.ndim == 3 else numbers)[1].tobytes()
+    np.testing.assert_array_equal(read_image(data), pixels)
+    with pytest.raises(ImageReadError, match=r"more than max_pixels=9"):
+        read_image(data, max_pixels=9)
+
+
+def test_signed_bytes_below_zero_are_refused():
+    data = encoded(SMOOTH, "TIFF", tiffinfo={339: 2})
+    with pytest.raises(ImageReadError, match=r"int8 pixels below 0; expected 0\.\.255\. Add 128"):
+        read_image(data)
+    np.testing.assert_array_equal(
+        read_image(encoded(SMOOTH // 2, "TIFF", tiffinfo={339: 2})), SMOOTH // 2
+    )
+
+
 def test_a_dark_photo_stays_dark():
     np.testing.assert_array_equal(read_image(encoded(COLOURS // 32)), COLOURS // 32)
 

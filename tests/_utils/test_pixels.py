@@ -11,6 +11,7 @@ from fer_sklearn import (
     LBPExtractor,
     MirroredFeatures,
     PixelNormalizer,
+    RGBResizer,
     audit_dataset,
     duplicate_groups,
     load_pretrained,
@@ -104,6 +105,7 @@ ONE_IMAGE = {
     "square of squares": (64, 64),
     "RGB": (110, 115, 3),
     "RGBA": (110, 115, 4),
+    "grey with alpha": (110, 115, 2),
     "channel": (48, 48, 1),
     "other size, channel": (110, 115, 1),
     "nested list": (48, 48),
@@ -117,6 +119,31 @@ def _one_image(kind):
     if kind == "nested list":
         return image.tolist()
     return list(image) if kind.startswith("list") else image
+
+
+def test_floats_that_went_beyond_their_range_are_clipped(images):
+    floats = images / 255
+    beyond = floats.copy()
+    beyond[0, 0, :2] = -0.05, 1.05
+    for step in (GrayscaleResizer(), RGBResizer(48)):
+        assert_array_equal(step.transform(beyond), step.transform(floats))
+
+
+@pytest.mark.parametrize("white", [1.2, 2.0])
+def test_floats_between_two_ranges_are_refused(images, white):
+    # In 0..255 they would be black.
+    for step in (GrayscaleResizer(), RGBResizer()):
+        with pytest.raises(ValueError, match=rf"from 0 to {white:g}; expected \[0, 1\] or"):
+            step.transform(images / 255 * white)
+
+
+def test_channels_first_are_refused_with_the_remedy(images):
+    channels_first = np.stack([images] * 3, axis=1)
+    with pytest.raises(ValueError, match=r"pass np\.moveaxis\(X, 1, -1\)"):
+        HOGExtractor().fit(channels_first)
+    with pytest.raises(ValueError, match="channels last"):
+        GrayscaleResizer().fit_transform(channels_first)
+    assert GrayscaleResizer().transform(np.moveaxis(channels_first, 1, -1)).shape == (5, 48, 48)
 
 
 @pytest.fixture(scope="module")

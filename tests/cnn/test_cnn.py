@@ -406,6 +406,20 @@ def test_continuing_with_another_architecture_is_refused(small_faces, method):
         getattr(classifier, method)(X[:2], ["bored", "sad"])
 
 
+def test_continuing_with_other_classes_is_refused(small_faces):
+    X, y = small_faces
+    classifier = quick(epochs=1, warm_start=True).partial_fit(X, y)
+    some = y != "angry"
+    with pytest.raises(ValueError, match=r"y lacks the label\(s\) 'angry' .* call partial_fit"):
+        classifier.fit(X[some], y[some])
+    with pytest.raises(
+        ValueError, match=r"classes=\['bored', 'sad'\] differ from those of the first"
+    ):
+        classifier.partial_fit(X, y, classes=["sad", "bored"])
+    classifier.partial_fit(X[some], y[some], classes=np.unique(y)[::-1])
+    assert classifier.n_iter_ == 2
+
+
 def test_continuing_with_other_dropout_and_precision(small_faces):
     classifier = quick(epochs=1, warm_start=True).fit(*small_faces)
     classifier.set_params(dropout=0.1, dtype_policy="mixed_bfloat16").fit(*small_faces)

@@ -1,9 +1,12 @@
 """Soft targets."""
 
+from functools import partial
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from fer_sklearn import FERCNNClassifier, make_cnn_pipeline
+from fer_sklearn import FERCNNClassifier, LSSVMClassifier, make_cnn_pipeline
 
 LEARNER = {"epochs": 16, "batch_size": 32, "learning_rate": 2e-3, "dropout": 0.0, "random_state": 0}
 
@@ -26,6 +29,18 @@ def test_soft_targets_are_learned(small_faces):
     named = classifier.classes_[others.argmax(axis=1)]
     assert classifier.score(X, named) > 0.7
     assert classifier.score(X, y) < 0.2
+
+
+@pytest.mark.parametrize("make", [LSSVMClassifier, partial(FERCNNClassifier, epochs=1)])
+def test_columns_belong_to_the_classes_that_they_are_named_after(small_faces, make):
+    X, y = small_faces
+    X = X.reshape(len(X), -1) / 255
+    in_order = make(random_state=0).fit(X, y, soft_targets=one_hot(y))
+    table = pd.DataFrame(one_hot(y), columns=np.unique(y)).iloc[:, ::-1]
+    turned = make(random_state=0).fit(X, y, soft_targets=table)
+    np.testing.assert_array_equal(turned.predict(X), in_order.predict(X))
+    with pytest.raises(ValueError, match=r"soft_targets has the columns \['surprise', .*'angr'\]"):
+        make().fit(X, y, soft_targets=table.rename(columns={"angry": "angr"}))
 
 
 def test_soft_targets_are_split_with_their_images(small_faces):

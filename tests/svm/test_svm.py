@@ -148,6 +148,22 @@ def test_weights_are_the_same_as_copies(kernel):
     assert_allclose(weighted.decision_function(X), copied.decision_function(X), atol=0.02)
 
 
+@pytest.mark.parametrize("classifier", [HOGSVMClassifier(), LSSVMClassifier()])
+def test_a_class_without_weight_is_named_and_left_out(classifier):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 5)), np.array(["happy", "sad", "fear"])[rng.integers(0, 3, 60)]
+    classifier = clone(classifier).set_params(class_weight={"sad": 0.0, "fear": 2.0})
+    with pytest.warns(UserWarning, match="All images of 'sad' have the weight 0"):
+        classifier.fit(X, y)
+    assert classifier.classes_.tolist() == ["fear", "happy"]
+    kept = y != "sad"
+    alone = clone(classifier).set_params(class_weight={"fear": 2.0}).fit(X[kept], y[kept])
+    assert_allclose(classifier.decision_function(X), alone.decision_function(X))
+    classifier.set_params(class_weight=dict.fromkeys(np.unique(y), 0))
+    with pytest.raises(ValueError, match="All images have the weight 0"):
+        classifier.fit(X, y)
+
+
 def test_calibrated_weights_of_one_change_nothing():
     # Replaces scikit-learn's check, which compares folds of weights and of copies.
     rng = np.random.default_rng(0)
