@@ -7,6 +7,7 @@ Ghostscript for an EPS file of any name.
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 from importlib import import_module
@@ -359,7 +360,7 @@ def _deep_colors(image, pixels, data, name):
     if _tags(image).get(_PLANAR) == _ONE_BY_ONE:
         # Pillow mixes up such planes unless they are compressed; OpenCV mixes up all.
         if _tags(image).get(_COMPRESSION, 1) == 1 and _STRIPS in _tags(image):
-            return _planes(data)
+            return _planes(data, name)
         if is_dark:
             raise ImageReadError(
                 f"{name}: the image has 16-bit colours, of which at most 12 bits are used, in "
@@ -377,14 +378,18 @@ def _deep_colors(image, pixels, data, name):
     return _colors_on_white(decoded[..., [2, 1, 0, 3][: decoded.shape[2]]])
 
 
-def _planes(data):
+def _planes(data, name):
     """Decode the 16-bit colours of a TIFF file that are stored one after the other."""
     image = Image.open(io.BytesIO(data), formats=["TIFF"])
     tags = _tags(image)
-    parts = zip(tags[_STRIPS], tags[_STRIP_BYTES], strict=True)
-    contents = b"".join(data[start : start + size] for start, size in parts)
-    planes = np.frombuffer(contents, "<u2" if data.startswith(b"I") else ">u2")
-    planes = planes.reshape(-1, tags[_HEIGHT], tags[_WIDTH])
+    shape = (len(tags[_BITS_PER_SAMPLE]), tags[_HEIGHT], tags[_WIDTH])
+    starts, sizes = tags[_STRIPS], tags.get(_STRIP_BYTES, ())
+    contents = b""
+    if len(starts) == len(sizes) and sum(sizes) == 2 * math.prod(shape):
+        contents = b"".join(data[i : i + n] for i, n in zip(starts, sizes, strict=True))
+    if len(contents) != 2 * math.prod(shape):
+        raise _damaged(name, "its strips do not have the size of the image")
+    planes = np.frombuffer(contents, "<u2" if data.startswith(b"I") else ">u2").reshape(shape)
     decoded = Image.fromarray(_colors_on_white(np.moveaxis(planes, 0, -1)))
     decoded.getexif()[_ORIENTATION] = tags.get(_ORIENTATION, 1)
     return np.array(_upright(decoded, in_place=True))

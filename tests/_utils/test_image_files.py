@@ -183,6 +183,11 @@ def test_16_bit_colours_in_planes(order, white):
     np.testing.assert_allclose(given.astype(int), COLOURS, atol=1)
     turned = read_image(tiff_of_planes(deep, order, orientation=6))
     np.testing.assert_array_equal(turned, np.rot90(given, -1))
+    damaged = tiff_of_planes(deep, order).replace(
+        struct.pack(order + "I", deep[..., 0].nbytes), struct.pack(order + "I", 99)
+    )
+    with pytest.raises(ImageReadError, match="truncated or damaged"):
+        read_image(damaged)
 
 
 @pytest.mark.parametrize("pixels", [SMOOTH, COLOURS], ids=["grey", "colours"])
