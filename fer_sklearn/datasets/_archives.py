@@ -511,7 +511,7 @@ def table_chunks(file: IO[bytes], name: str, *, keep_case: bool = False) -> Iter
     n_read = 0
     try:
         encoding, separator = _dialect(file)
-        chunks = pd.read_csv(
+        with pd.read_csv(
             file,
             sep=separator,
             encoding=encoding,
@@ -519,15 +519,15 @@ def table_chunks(file: IO[bytes], name: str, *, keep_case: bool = False) -> Iter
             keep_default_na=False,
             chunksize=_ROWS_AT_ONCE,
             skipinitialspace=True,
-        )
-        while True:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # pandas comments on damaged tables
-                frame = next(chunks, None)
-            if frame is None:
-                return
-            yield _checked_table(frame, name, keep_case)
-            n_read += len(frame)
+        ) as chunks:
+            while True:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # pandas comments on damaged tables
+                    frame = next(chunks, None)
+                if frame is None:
+                    return
+                yield _checked_table(frame, name, keep_case)
+                n_read += len(frame)
     except DatasetFormatError:
         raise
     except Exception as error:  # pandas, codecs and archives raise many kinds

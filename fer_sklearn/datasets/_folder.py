@@ -78,11 +78,11 @@ def load_image_folder(
 
     The label of ``anger/S010/1.png`` is the name of the first folder, ``anger``, translated by
     :func:`~fer_sklearn.canonical_emotion` to ``angry``; labels that are not synonyms of an emotion
-    are kept, and listed in `DESCR`. If the first folders have names of subsets (``train``,
-    ``val_images``, ``TestSet``, ``fold1``, …), the label is the name of the folder below. A single
-    folder around all others, as archives often have it, is skipped unless it is named like an
-    emotion. Hidden files, and those that systems add, such as ``__MACOSX`` and ``Thumbs.db``, are
-    ignored.
+    are kept, and listed in `DESCR`; where most labels are emotions, a warning lists the others. If
+    the first folders have names of subsets (``train``, ``val_images``, ``TestSet``, ``fold1``, …),
+    the label is the name of the folder below. A single folder around all others, as archives often
+    have it, is skipped unless it is named like an emotion. Hidden files, and those that systems
+    add, such as ``__MACOSX`` and ``Thumbs.db``, are ignored.
 
     Parameters
     ----------
@@ -161,6 +161,13 @@ def load_image_folder(
         )
         images, names = read_images(readers, shape, on_error)
     target = np.array([labels.found[name][1] for name in names])
+    if others := _stray_labels(target):
+        warnings.warn(
+            f"{source.path}: the label(s) {others} are not emotions, while the other labels are. "
+            f"Move those folders elsewhere unless they are labels of yours.",
+            UserWarning,
+            stacklevel=2,
+        )
     if return_X_y:
         return images, target
     bunch = Bunch(
@@ -174,6 +181,17 @@ def load_image_folder(
     if images.dtype != object:
         bunch.data = images.reshape(len(images), -1)
     return bunch
+
+
+def _stray_labels(target):
+    """Return labels, with their counts, that are no emotions where most are; "" if none."""
+    labels, counts = np.unique(target, return_counts=True)
+    others = [
+        f"{label!r} ({count} image(s))"
+        for label, count in zip(labels.tolist(), counts.tolist(), strict=True)
+        if not is_emotion(label)
+    ]
+    return ", ".join(others) if len(others) < len(labels) / 2 else ""
 
 
 def description(origin: object, target: LabelArray) -> str:

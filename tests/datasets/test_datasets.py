@@ -144,6 +144,15 @@ def test_labels_that_are_not_emotions_are_listed(tmp_path):
     assert "not emotions" not in load_image_folder(put(tmp_path / "x", ["sad/1.png"])).DESCR
 
 
+def test_a_stray_folder_beside_emotions_is_named_once(tmp_path):
+    put(tmp_path, ["train/happy/1.png", "train/sad/1.png", "train/raw/1.png", "test/raw/1.png"])
+    with pytest.warns(
+        UserWarning, match=r"label\(s\) 'raw' \(2 image\(s\)\) are not emotions"
+    ) as w:
+        load_image_folder(tmp_path)
+    assert len(warned) == 1
+
+
 def test_images_of_other_suffixes_are_read_or_counted(tmp_path):
     put(tmp_path, ["sad/1.png", "sad/2.jpg"])
     (tmp_path / "sad/2.jpg").rename(tmp_path / "sad/2.jfif")

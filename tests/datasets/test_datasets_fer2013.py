@@ -1,4 +1,6 @@
+import gc
 import re
+import warnings
 import zipfile
 
 import numpy as np
@@ -309,3 +311,13 @@ def test_the_real_files(fer2013_path):
     assert report.copies["train"] == 1236
     assert report.label_conflicts["train"] == 39
     assert report.shared["public", "train"] == 280
+
+
+def test_damaged_tables_are_closed(tmp_path):
+    (tmp_path / "fer2013.csv").write_text("emotion,pixels\n9,0 0\n")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        with pytest.raises(DatasetFormatError):
+            load_fer2013(tmp_path / "fer2013.csv")
+        gc.collect()
+    assert not [warning for warning in caught if warning.category is ResourceWarning]
