@@ -97,7 +97,16 @@ class PredictionMixin:
         """Predict probabilities for images that :meth:`_check_images` returned."""
         step = self._images_at_a_time
         batches = [self._batch_proba(pixels[i : i + step]) for i in range(0, len(pixels), step)]
-        return np.concatenate(batches)
+        y_proba = np.concatenate(batches)
+        if not np.isfinite(y_proba).all():
+            rows = np.flatnonzero(~np.isfinite(y_proba).all(axis=1))
+            raise ValueError(
+                f"The network of {type(self).__name__} returned NaN for {len(rows)} of "
+                f"{len(pixels)} image(s), the first X[{rows[0]}]; expected probabilities. Its "
+                f"training diverged, or its file is damaged: fit it with a lower learning rate, or "
+                f"load it again."
+            )
+        return y_proba
 
     def _batch_proba(self, pixels):
         """Return the probabilities of one batch."""

@@ -472,7 +472,22 @@ def train(
         model, head = compiled.plain_copy()
     for callback in callbacks:
         keras.callbacks.Callback.set_model(callback, None)
-    return TrainedNetwork(model, optimizer, history, head)
+    trained = TrainedNetwork(model, optimizer, history, head)
+    _check_converged(trained, learning_rate)
+    return trained
+
+
+def _check_converged(trained, learning_rate):
+    """Refuse weights that are not finite, with which a network always predicts the same."""
+    if all(np.isfinite(weights).all() for weights in trained.weights()):
+        return
+    loss = trained.history["loss"]
+    first = next((i for i, value in enumerate(loss, 1) if not np.isfinite(value)), len(loss))
+    rate = "" if learning_rate is None else f"; learning_rate={learning_rate:g}"
+    raise ValueError(
+        f"Training diverged in epoch {first} of {len(loss)}: weights of the network are NaN or "
+        f"infinite{rate}. Lower the learning rate, or clip gradients in the optimizer."
+    )
 
 
 class _StreamClassifier(KerasClassifier):

@@ -327,6 +327,8 @@ class HOGSVMClassifier(BaseSVM):
             # So that predict follows decision_function even if classes win equally often.
             break_ties=True,
             cache_size=_CACHE_SIZE,
+            # Used for probabilities alone, but drawn from NumPy's global generator if it is None.
+            random_state=0,
             max_iter=self.max_iter,
         )
 

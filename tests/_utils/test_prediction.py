@@ -24,6 +24,20 @@ def test_threads_get_the_same_predictions_as_one_thread(tiny, faces):
             np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+def test_outputs_that_are_not_numbers_are_refused(faces, monkeypatch):
+    network = load_pretrained("tiny", runtime="litert")[-1]
+
+    def predict_batch(images):
+        proba = np.full((len(images), 7), 1 / 7)
+        proba[-1] = np.nan
+        return proba
+
+    monkeypatch.setattr(network, "_predict_batch", predict_batch)
+    for method in (network.predict, network.predict_proba):
+        with pytest.raises(ValueError, match=r"NaN for 1 of 3 image\(s\), the first X\[2\]"):
+            method(faces[0][:3])
+
+
 @pytest.mark.nightly
 def test_ten_thousand_predictions_do_not_leak_memory(tiny, faces):
     X, _ = faces

@@ -99,6 +99,25 @@ def test_function_of_another_output_shape():
         build_model(always_seven, META | {"n_classes": 3})
 
 
+def test_function_of_another_input_shape():
+    with pytest.raises(ValueError, match=r"'always_seven' has the input shape .*; expected"):
+        build_model(always_seven, META | {"input_shape": (12, 12, 1)})
+
+
+def subclassed(meta):
+    return type("Subclassed", (keras.Model,), {})()
+
+
+def test_function_of_a_model_without_shapes():
+    with pytest.raises(ValueError, match=r"input shape None; expected .*: start it with keras"):
+        build_model(subclassed, META)
+
+
+def test_a_network_is_no_architecture():
+    with pytest.raises(TypeError, match="is a Sequential; expected a name, or a function that"):
+        build_model(tiny(META), META)
+
+
 def no_model(meta):
     return {}
 

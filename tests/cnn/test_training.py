@@ -257,3 +257,10 @@ def _run(code):
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
+
+
+def test_training_that_diverges_is_refused():
+    classifier = FERCNNClassifier(learning_rate=1e30, epochs=2, batch_size=8, random_state=0)
+    with pytest.raises(ValueError, match=r"diverged in epoch 1 of 2: .*=1e\+30. Lower"):
+        classifier.fit(X, Y)
+    assert not hasattr(classifier, "n_iter_")

@@ -349,3 +349,11 @@ def test_class_weights_are_by_label(features, probability):
 def test_a_weight_of_an_unknown_class_is_refused(features):
     with pytest.raises(ValueError, match=r"unknown key\(s\) 'sed'.* Did you mean 'sad'"):
         HOGSVMClassifier(class_weight={"sed": 4.0}).fit(*features)
+
+
+def test_fit_leaves_the_global_generator_alone():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 5)), rng.integers(0, 3, 30)
+    before = np.random.get_state()[2]  # noqa: NPY002
+    HOGSVMClassifier().fit(X, y)
+    assert np.random.get_state()[2] == before  # noqa: NPY002

@@ -238,7 +238,15 @@ def resolve_architecture(
     ------
     ValueError
         If the name is unknown.
+    TypeError
+        If it is a network instead of a function that builds one.
     """
+    if isinstance(architecture, keras.Model):
+        raise TypeError(
+            f"architecture is a {type(architecture).__name__}; expected a name, or a function that "
+            f"builds a new network for each fit. Pass a function of meta, whose "
+            f"meta['input_shape'] and meta['n_classes'] describe the data."
+        )
     if callable(architecture):
         return architecture
     if architecture in ARCHITECTURES:
@@ -340,6 +348,13 @@ def _checked(model, name, meta):
         raise TypeError(
             f"architecture {name!r} returned {type(model).__name__}; expected a keras.Model."
         )
+    # Networks that were not built from an Input have no shapes.
+    given, shape = getattr(model, "input_shape", None), tuple(meta["input_shape"])
+    if not _fits(given, (None, *shape)):
+        raise ValueError(
+            f"architecture {name!r} has the input shape {given}; expected {(None, *shape)}: start "
+            f"it with keras.Input(meta['input_shape'])."
+        )
     expected = (None, meta["n_classes"])
     if model.output_shape != expected:
         raise ValueError(
@@ -347,6 +362,13 @@ def _checked(model, name, meta):
             f"{expected}: end it with Dense(meta['n_classes'], activation='softmax')."
         )
     return model
+
+
+def _fits(given, expected):
+    """Return whether a network takes images of a shape; None stands for any size."""
+    if not isinstance(given, tuple) or len(given) != len(expected):
+        return False
+    return all(size in (None, wanted) for size, wanted in zip(given, expected, strict=True))
 
 
 def _check_file(weights, name):
