@@ -128,8 +128,8 @@ def export(
     ImportError
         If ``"web"`` should bundle packages, and npm is missing or fails. Nothing is written.
     ValueError
-        If parameters do not fit together, or if the format does not support a layer or an
-        operation.
+        If parameters do not fit together, if the format does not support a layer or an operation,
+        or if the network returns NaN.
 
     See Also
     --------

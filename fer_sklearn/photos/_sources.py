@@ -194,7 +194,7 @@ def _of_array(images):
             f"images has shape {images.shape}; expected one photo, (h, w) or (h, w, 3), or a "
             f"stack, (n, h, w) or (n, h, w, 3)."
         )
-    return to_uint8(images)
+    return to_uint8(images, name="images", is_batch=True)
 
 
 def reason_of(error: BaseException, *names: str) -> str:

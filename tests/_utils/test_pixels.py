@@ -16,6 +16,7 @@ from fer_sklearn import (
     duplicate_groups,
     load_pretrained,
     make_hog_svm_pipeline,
+    predict_photos,
 )
 from fer_sklearn._utils.pixel_values import to_pixels
 
@@ -119,6 +120,13 @@ def _one_image(kind):
     if kind == "nested list":
         return image.tolist()
     return list(image) if kind.startswith("list") else image
+
+
+def test_photos_with_nan_are_refused_by_row(images):
+    floats = images / 255
+    floats[3, 2] = np.nan
+    with pytest.raises(ValueError, match=r"images\[3\] contains NaN; 1 of 5 images"):
+        predict_photos(floats, progress=False)
 
 
 def test_floats_that_went_beyond_their_range_are_clipped(images):

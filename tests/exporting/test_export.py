@@ -205,12 +205,21 @@ def test_file_that_is_too_small_is_refused(small, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_nan_is_rejected(small_faces, tmp_path):
+def test_file_that_returns_nan_is_refused(small, tmp_path, monkeypatch):
+    right = serving_model(take_apart(small), size=(24, 24), batch_size=1)
+    wrong = keras.Model(right.inputs, keras.ops.log(-1 - right.outputs[0]))
+    tamper_with_export(monkeypatch, lambda convert, model, options: convert(wrong, **options))
+    with pytest.raises(ExportError, match=r"returned NaN or infinity"):
+        export(small, tmp_path / "m.tflite")
+    assert not list(tmp_path.iterdir())
+
+
+def test_network_that_returns_nan_is_rejected(small_faces, tmp_path):
     X, y = small_faces
     pipeline = make_cnn_pipeline(FERCNNClassifier(epochs=1, random_state=0), size=24)
     network = pipeline.fit(X[:70], y[:70])[-1].model_
     network.set_weights([*network.get_weights()[:-1], np.full(7, np.nan, np.float32)])
-    with pytest.raises(ExportError, match=r"returned NaN or infinity"):
+    with pytest.raises(ValueError, match=r"network of FERCNNClassifier returned NaN for 64 of 64"):
         export(pipeline, tmp_path / "m.tflite")
     assert not list(tmp_path.iterdir())
 
