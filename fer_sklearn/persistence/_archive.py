@@ -19,6 +19,7 @@ import math
 import re
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,15 @@ from .. import __version__
 from .._utils.files import NotAFileError, read_regular_file
 from ..exceptions import ModelFileError
 
-__all__ = ["FORMAT", "archive_bytes", "current_versions", "parse_json", "read_archive", "walk"]
+__all__ = [
+    "FORMAT",
+    "archive_bytes",
+    "check_built_size",
+    "current_versions",
+    "parse_json",
+    "read_archive",
+    "walk",
+]
 
 #: Grows when older versions cannot read the file. Format 1 was a pickle.
 FORMAT = 2
@@ -46,6 +55,12 @@ _MAX_FILE = 2**35
 # no bomb. `archive_bytes` does not compress what would exceed both.
 _MAX_RATIO = 20
 _SMALL = 2**28
+# An estimator may name a part more than once, since equal ones are stored once. What is built from
+# all these names may take this multiple of the parts, or this many bytes.
+_MAX_REPEATS = 4
+_SMALL_BUILT = 2**30
+# JSON takes some twenty times its size in memory once it is parsed. That of models has kilobytes.
+_MAX_JSON = 2**26
 # Levels of nesting in JSON. Models have some thirty.
 _MAX_DEPTH = 150
 # Of zip archives: a fixed date, so that the same model gives the same file; and permissions.
@@ -199,6 +214,7 @@ def _opened(content):
         parts = {info.filename: archive.read(info) for info in infos}
     manifest = parse_json(parts.pop(_MANIFEST, b"null"), _MANIFEST)
     _check_manifest(manifest, parts)
+    check_built_size(parts, parts)
     for name, part in parts.items():
         if name.endswith(".npy"):
             _check_array(part, name)
@@ -265,8 +281,12 @@ def parse_json(content: bytes | str, name: str) -> Any:
     Raises
     ------
     ModelFileError
-        If it is no JSON, or nested too deeply.
+        If it is no JSON, too long, or nested too deeply.
     """
+    if len(content) > _MAX_JSON:
+        raise ModelFileError(
+            f"has a part of {len(content):,} bytes, {name!r}; expected at most {_MAX_JSON:,}."
+        )
     try:
         value = json.loads(content)
         for _ in walk(value):
@@ -329,3 +349,33 @@ def _check_sparse(content, name):
             if not info.filename.endswith(".npy"):
                 raise ModelFileError(f"contains {info.filename!r} in {name!r}.")
             _check_array(archive.read(info), f"{name}/{info.filename}")
+
+
+def check_built_size(names: Iterable[str], parts: Mapping[str, bytes]) -> None:
+    """Check that an estimator does not take much more memory than its file unpacks to.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The part of each array in the estimator, which is built as often as it is named.
+    parts : dict of str to bytes
+
+    Raises
+    ------
+    ModelFileError
+        If it takes too much.
+    """
+    times = Counter(iter(names))
+    sizes = {name: _unpacked_size(parts[name], name) for name in times}
+    total = sum(sizes[name] * n for name, n in times.items())
+    if total > max(_SMALL_BUILT, _MAX_REPEATS * sum(map(len, parts.values()))):
+        raise ModelFileError(
+            f"would take {total:,} bytes of memory, which no model file of its size needs."
+        )
+
+
+def _unpacked_size(part, name):
+    if not name.endswith(".npz"):
+        return len(part)
+    with zipfile.ZipFile(io.BytesIO(part)) as archive:
+        return sum(info.file_size for info in archive.infolist())

@@ -22,7 +22,7 @@ import numpy as np
 
 from .._utils.typing import Estimator
 from ..exceptions import ModelFileError
-from ._archive import parse_json, walk
+from ._archive import check_built_size, parse_json, walk
 
 __all__ = ["OWN_FUNCTIONS", "OWN_TYPES", "check_network", "pack", "unpack"]
 
@@ -392,6 +392,7 @@ def _check_schema(schema, parts, trusted):
             _check_node(node, trusted)
             if node["__loader__"] == "PartialNode" and not _is_architecture(node):
                 known -= {_PARTIAL}
+    check_built_size(files, parts)
     return dict.fromkeys(files), known
 
 

@@ -291,6 +291,31 @@ def test_an_archive_in_an_archive(tmp_path, monkeypatch):
     refused(tmp_path, schema, "is a damaged archive", arrays={"arrays/0.npz": b"PK"})
 
 
+def test_arrays_that_are_built_again_and_again(tmp_path, monkeypatch):
+    """A file of 100 kB that names its array of 100 MB often would fill any memory."""
+    monkeypatch.setattr(_archive, "_SMALL_BUILT", 2**20)
+    array = node("NdArrayNode", "numpy.ndarray", type="numpy", file="arrays/0.npy")
+    schema = an_object("sklearn.dummy.DummyClassifier", constant=listed(*[array] * 20))
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(2**17, np.uint8))
+    refused(
+        tmp_path,
+        schema,
+        r"would take 2,\d{3},\d{3} bytes",
+        arrays={"arrays/0.npy": buffer.getvalue()},
+    )
+
+
+def test_many_archives_in_an_archive(tmp_path, monkeypatch):
+    monkeypatch.setattr(_archive, "_SMALL_BUILT", 2**22)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.npy", bytes(2**20))
+    arrays = {f"arrays/{i}.npz": buffer.getvalue() for i in range(9)}
+    schema = an_object("sklearn.dummy.DummyClassifier")
+    refused(tmp_path, schema, r"would take 9,\d{3},\d{3} bytes", arrays=arrays)
+
+
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_other_compressions(parts, tmp_path, compression):
     with pytest.raises(ModelFileError, match="compressed by method"):
@@ -417,6 +442,13 @@ def test_references_that_multiply(tmp_path):
     refused(tmp_path, schema, "refer to each other")
     cached = node("CachedNode", "builtins.list")
     refused(tmp_path, an_object("sklearn.dummy.DummyClassifier", constant=cached), "refer to each")
+
+
+def test_long_json(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(_archive, "_MAX_JSON", 2**20)
+    parts["estimator.json"]["more"] = "x" * 2**20
+    with pytest.raises(ModelFileError, match="has a part of 1,.* bytes, 'estimator.json'"):
+        load(write(tmp_path / "a.fer", parts))
 
 
 # Code by name
@@ -742,6 +774,8 @@ def test_cards_that_no_model_has(small, tmp_path, card):
 def test_the_limits_are_those_that_are_documented():
     assert _archive._MAX_RATIO == 20
     assert _archive._SMALL == 2**28
+    assert _archive._MAX_JSON == 2**26
+    assert _archive._SMALL_BUILT == 2**30
 
 
 def test_a_dummy_of_the_files_above_loads(tmp_path):
