@@ -74,7 +74,12 @@ tiny = fer.load_pretrained("tiny")
 assert 0 <= fer.evaluate(tiny, X, y).overall["accuracy"].value <= 1
 assert fer.occlusion_map(tiny, X[:2]).heatmaps.shape == X[:2].shape
 assert tiny.fit(X, y).predict(X[:3]).shape == (3,)  # a new head needs no TensorFlow either
-assert main(["predict"]) == 0
+assert "n_parameters_" in tiny._repr_html_()  # as notebooks show it, with all attributes
+happy = np.column_stack([y == "happy", y != "happy"]).astype(float)
+second = tiny[-1].fit(X / np.float32(255), y, auxiliary_targets=happy).auxiliary_classifier()
+assert second.predict_proba(X[:3] / np.float32(255)).shape == (3, 2)
+fer.save(tiny, "own.fer")
+assert main(["predict"]) == main(["info", "own.fer"]) == 0
 assert not {{"tensorflow", "keras", "scikeras"}} & set(sys.modules)
 """
 
@@ -84,11 +89,16 @@ import fer_sklearn as fer
 X, y = fer.make_faces(14, random_state=0, return_X_y=True)
 
 
+def save_network():
+    from fer_sklearn.cnn import save_network
+
+
 for needs_keras in (
     lambda: fer.FERCNNClassifier(epochs=1).fit(X, y),
     lambda: fer.load_pretrained("tiny", runtime="keras").predict(X),
     lambda: fer.export(fer.load_pretrained("tiny"), "tiny.tflite"),
     lambda: fer.grad_cam(fer.load_pretrained("tiny"), X[:1]),
+    save_network,
 ):
     try:
         needs_keras()
@@ -129,7 +139,7 @@ def test_what_predicts_does_not_need_it(kind, exported, tmp_path):
 @pytest.mark.parametrize("kind", ERRORS)
 def test_what_trains_says_what_to_install(kind, tmp_path):
     lines = run(TRAINING, kind, tmp_path).splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         assert line.startswith("MissingExtraError This needs TensorFlow, Keras and scikeras")
         assert "Type: pip install --upgrade tensorflow scikeras." in line

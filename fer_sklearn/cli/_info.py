@@ -172,7 +172,7 @@ def _model(name, labels):
         "image size": _image_size(model),
         "probabilities": "yes" if hasattr(model, "predict_proba") else "no",
     }
-    if hasattr(last, "model_"):
+    if hasattr(last, "n_parameters_"):
         facts["weights"] = f"{last.n_parameters_:,}"
         facts["epochs trained"] = last.n_iter_
     elif name in SHIPPED:

@@ -466,9 +466,6 @@ class FERCNNClassifier(
         >>> clf.auxiliary_classifier().predict_proba(X[:2]).shape
         (2, 2)
         """
-        from ._fit import TrainedNetwork
-        from ._heads import replace_head
-
         check_is_fitted(self)
         if self.auxiliary_classes_ is None:
             raise AttributeError(
@@ -476,6 +473,12 @@ class FERCNNClassifier(
             )
         second = copy.copy(self)
         second.classes_ = self.auxiliary_classes_
+        if "_litert" in vars(self):
+            return second._with_head(self._auxiliary_head)
+        load_keras()
+        from ._fit import TrainedNetwork
+        from ._heads import replace_head
+
         model = replace_head(self.model_, self._auxiliary_head)
         return second._set_trained(TrainedNetwork(model, None, self.history_))
 

@@ -118,6 +118,13 @@ class NetworkMixin:
         check_process()
         return self._model
 
+    def __dir__(self) -> list[str]:
+        # scikit-learn's own, and its table of attributes in notebooks, read every attribute listed
+        # here. `model_` would load Keras, and from then on predict with it.
+        left_out = set() if "_model" in vars(self) else {"model_"}
+        names = [name for name in object.__dir__(self) if name not in left_out]
+        return [name for name in names if hasattr(self, name)]
+
     @property
     def n_parameters_(self) -> int:
         """Number of weights of the network, including those that are not trained."""
@@ -209,6 +216,11 @@ class NetworkMixin:
             self._litert = network
         self._record_training(None, history, head)
         return self
+
+    def _with_head(self, head):
+        """Put another head on the body that LiteRT runs."""
+        arrays = [*self._stored["weights"][:-2], *head]
+        return self._set_weights(arrays, self._litert.with_head(head), self.history_)
 
     def _in_float32(self) -> Self:
         """Return a copy with the same weights that computes in float32."""

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,12 @@ class _Service:
         )(self.readyz)
         app.get("/metrics", summary="Numbers", **plain, dependencies=secret)(self.metrics)
         app.get("/docs", include_in_schema=False)(self.docs)
+        # Load balancers and `wget --spider` ask in this way; the server leaves out the body.
+        head = partial(app.head, include_in_schema=False, response_class=PlainTextResponse)
+        head("/healthz")(self.healthz)
+        head("/readyz")(self.readyz)
+        head("/metrics")(self.metrics)
+        head("/docs")(self.docs)
         add_examples(app.openapi(), classes)
         return app
 

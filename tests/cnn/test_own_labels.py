@@ -109,6 +109,15 @@ assert model.score(X, np.where(y == "happy", "yes", "no")) > 0.9
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+def test_showing_it_in_a_notebook_does_not_load_keras(fitted, moods):
+    same = pickle.loads(pickle.dumps(fitted))
+    assert "n_parameters_" in same._repr_html_()
+    assert "n_parameters_" in dir(same[-1])
+    assert "_litert" in vars(same[-1])
+    assert same[-1].model_ is not None
+    assert "model_" in dir(same[-1])
+
+
 def test_keras_continues_where_litert_ends(fitted, moods):
     """Explanations and exports use the Keras model, which has the new head too."""
     same = pickle.loads(pickle.dumps(fitted))

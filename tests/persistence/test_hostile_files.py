@@ -447,7 +447,7 @@ def test_references_that_multiply(tmp_path):
 def test_long_json(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(_archive, "_MAX_JSON", 2**20)
     parts["estimator.json"]["more"] = "x" * 2**20
-    with pytest.raises(ModelFileError, match="has a part of 1,.* bytes, 'estimator.json'"):
+    with pytest.raises(ModelFileError, match=r"has a part of 1,.* bytes, 'estimator.json'"):
         load(write(tmp_path / "a.fer", parts))
 
 

@@ -476,6 +476,15 @@ def test_health_readiness_and_metrics(slow):
     assert "process_resident_memory_bytes" in said
 
 
+def test_load_balancers_may_ask_for_headers_alone(stub):
+    for path in ("/healthz", "/readyz", "/metrics", "/docs"):
+        found, asked = stub.head(path), stub.get(path)
+        assert found.status_code == asked.status_code
+        assert found.headers["content-type"] == asked.headers["content-type"]
+    assert stub.head("/v1/faces").status_code == 405
+    assert not any("head" in methods for methods in stub.app.openapi()["paths"].values())
+
+
 def test_a_token_is_asked_for(monkeypatch):
     monkeypatch.setenv("FER_SKLEARN_TOKEN", "s3cret ü")
     with TestClient(create_app(Reader())) as client:
