@@ -152,8 +152,8 @@ def _take_apart(estimator):
     steps, classifier = split_pipeline(estimator)
     if isinstance(classifier, HOGSVMClassifier):
         check_is_fitted(classifier)
-        pca = [] if classifier.pca_ is None else [classifier.pca_]
-        return [*steps, *pca], classifier.svm_
+        inside = [step for step in (classifier.hog_, classifier.pca_) if step is not None]
+        return [*steps, *inside], classifier.svm_
     return steps, classifier
 
 

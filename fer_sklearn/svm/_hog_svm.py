@@ -1,4 +1,4 @@
-"""A support vector machine for HOG features."""
+"""A support vector machine for HOG features, and for images by way of these."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.compat import Interval, StrOptions, fit_context, ovr_decision_function
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, RandomState
-from ..features import make_pca
-from ._least_squares import BaseSVM, gaussian_kernel
+from ..features import HOGExtractor, make_pca
+from ._least_squares import BaseSVM, are_images, gaussian_kernel
 
 __all__ = ["HOGSVMClassifier"]
 
@@ -97,8 +97,9 @@ class HOGSVMClassifier(BaseSVM):
     """Classify HOG features with a support vector machine (SVM).
 
     The last step of :func:`make_hog_svm_pipeline`, which extracts the features and reduces them to
-    principal components first. The defaults of `C` and `gamma` were chosen on these. Images are
-    refused: put :class:`HOGExtractor` before the classifier.
+    principal components first. The defaults of `C` and `gamma` were chosen on these. On its own it
+    also takes grey images, of which it extracts the features of a ``HOGExtractor()``. To choose
+    these, or to cache them, use the pipeline.
 
     Compared with ``sklearn.svm.SVC``, ties are broken by the decision function, probabilities are
     calibrated without changing any label, and the linear kernel uses ``LinearSVC``, whose cost
@@ -137,6 +138,8 @@ class HOGSVMClassifier(BaseSVM):
     ----------
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
+    hog_ : HOGExtractor or None
+        Extracts the features of images; None if `fit` received features.
     pca_ : PCA or None
         Fitted principal components; None if `X` was not reduced.
     svm_ : SVC or LinearSVC
@@ -209,8 +212,8 @@ class HOGSVMClassifier(BaseSVM):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, float32 or float64.
+        X : array-like of shape (n_samples, n_features), (n_samples, h, w) or (n_samples, h, w, 1)
+            Features, float32 or float64; or grey images, uint8 or float.
         y : array-like of shape (n_samples,)
             Labels, strings or numbers, of two classes or more.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -230,9 +233,9 @@ class HOGSVMClassifier(BaseSVM):
         Raises
         ------
         ValueError
-            If `X` is not two-dimensional, if `y` has a single class, if `probability` is set and a
-            class has a single sample, or if `soft_targets` are not probabilities of the sorted
-            labels or are all 0 for one of them.
+            If `X` contains images in colour, or images smaller than a HOG block, if `y` has a
+            single class, if `probability` is set and a class has a single sample, or if
+            `soft_targets` are not probabilities of the sorted labels or are all 0 for one of them.
         """
         # The SVM gets positions of labels, which CalibratedClassifierCV passes on unchanged.
         features, codes, weight, soft = self._check_training_data(
@@ -269,8 +272,8 @@ class HOGSVMClassifier(BaseSVM):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, as in `fit`.
+        X : array-like of shape (n_samples, n_features) or (n_samples, h, w)
+            Features or images, as in `fit`.
 
         Returns
         -------
@@ -287,8 +290,8 @@ class HOGSVMClassifier(BaseSVM):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, as in `fit`.
+        X : array-like of shape (n_samples, n_features) or (n_samples, h, w)
+            Features or images, as in `fit`.
 
         Returns
         -------
@@ -297,6 +300,30 @@ class HOGSVMClassifier(BaseSVM):
         """
         features = self._reduce(self._check_features(X))
         return self.svm_.decision_function(features)
+
+    def _to_features(self, X: ArrayLike, *, reset: bool) -> ArrayLike:
+        if are_images(X):
+            if reset:
+                # The user's global output format is not for what stays in here.
+                self.hog_ = HOGExtractor().set_output(transform="default").fit(X)
+            elif self.hog_ is None:
+                raise ValueError(
+                    f"X has more than two dimensions, as images have, but HOGSVMClassifier was "
+                    f"fitted on {self.n_features_in_} features. Put the step that extracted them "
+                    f"before it in a Pipeline, or fit HOGSVMClassifier on images."
+                )
+            return self.hog_.transform(X)
+        if reset:
+            self.hog_ = None
+        elif self.hog_ is not None:
+            height, width = self.hog_.image_shape_
+            raise ValueError(
+                f"X is not a stack of images, but HOGSVMClassifier was fitted on images of "
+                f"{height}×{width} pixels. Pass [X] or X[np.newaxis] for one image, and "
+                f"X.reshape(-1, {height}, {width}) for flattened images; for features, fit "
+                f"HOGSVMClassifier on features."
+            )
+        return super()._to_features(X, reset=reset)
 
     @property
     def _is_calibrated(self) -> bool:

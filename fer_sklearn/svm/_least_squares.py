@@ -29,7 +29,7 @@ from .._utils.validation import (
 )
 from ..features import make_pca
 
-__all__ = ["BaseSVM", "Cholesky", "LSSVMClassifier", "gaussian_kernel"]
+__all__ = ["BaseSVM", "Cholesky", "LSSVMClassifier", "are_images", "gaussian_kernel"]
 
 # Rows of the kernel matrix that are computed at a time, which bounds the extra memory.
 _CHUNK = 1024
@@ -101,8 +101,8 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         Samples without weight are left out. With `fill_weight`, weights are ones if
         `sample_weight` is None.
         """
-        _check_is_2d(X, type(self).__name__)
         check_complete_labels(y)
+        X = self._to_features(X, reset=True)
         features, labels = validate_data(self, X, y, dtype=[np.float32, np.float64])
         check_classification_targets(labels)
         weight = None
@@ -145,8 +145,24 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
     def _check_features(self, X: ArrayLike) -> FloatArray:
         """Return the features of a fitted classifier's `predict`, checked."""
         check_is_fitted(self)
-        _check_is_2d(X, type(self).__name__)
+        X = self._to_features(X, reset=False)
         return validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
+
+    def _to_features(self, X: ArrayLike, *, reset: bool) -> ArrayLike:
+        """Return `X`; refuse images, which a subclass may describe. `reset` is True in `fit`."""
+        name = type(self).__name__
+        if photo_items(X) is not None:
+            raise ValueError(
+                f"X contains photos; {name} expects features of shape (n_samples, n_features). "
+                f"Use make_hog_svm_pipeline(), which reads photos, or put such steps before {name}."
+            )
+        if are_images(X):
+            raise ValueError(
+                f"X has more than two dimensions, as images have; {name} expects features of "
+                f"shape (n_samples, n_features). Put HOGExtractor() before it in a Pipeline, or "
+                f"use make_hog_svm_pipeline()."
+            )
+        return X
 
     @property
     @abstractmethod
@@ -462,22 +478,12 @@ def gaussian_kernel(rows: list[FloatArray], columns: list[FloatArray], gamma: fl
     return total
 
 
-def _check_is_2d(X: Any, name: str) -> None:
-    """Raise if `X` is a stack or a list of images, or of photos."""
-    if photo_items(X) is not None:
-        raise ValueError(
-            f"X contains photos; {name} expects features of shape (n_samples, n_features). Use "
-            f"make_hog_svm_pipeline(), which reads photos, or put such steps before {name}."
-        )
+def are_images(X: Any) -> bool:
+    """Return whether `X` is images of pixels: an array, or a list, of three dimensions or more."""
     # np.ndim would copy a whole list.
     is_list = isinstance(X, (list, tuple)) and len(X) > 0
     n_dims = 1 + np.ndim(X[0]) if is_list else getattr(X, "ndim", 0)
-    if n_dims > 2:
-        raise ValueError(
-            f"X has {n_dims} dimensions, as images have; {name} expects features of shape "
-            f"(n_samples, n_features). Put HOGExtractor() before it in a Pipeline, or use "
-            f"make_hog_svm_pipeline()."
-        )
+    return n_dims > 2 and photo_items(X) is None
 
 
 def _temperature(scores: FloatArray, targets: FloatArray, weight: FloatArray) -> float:

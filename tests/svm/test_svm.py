@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
 
+from fer_sklearn._utils.cross_validation import count_training_rows
 from fer_sklearn.features import CappedPCA, HOGExtractor
 from fer_sklearn.pipelines import make_descriptor_svm_pipeline, make_hog_svm_pipeline
 from fer_sklearn.preprocessing import GrayscaleResizer
@@ -34,18 +35,47 @@ def test_it_learns_synthetic_faces(features, kernel):
     assert classifier.classes_.tolist() == sorted(set(y))
 
 
-@pytest.mark.parametrize("classifier", [HOGSVMClassifier(), LSSVMClassifier()])
-def test_images_are_an_error_with_a_remedy(faces, features, classifier):
+def test_images_are_an_error_with_a_remedy(faces, features):
     X, y = faces
-    name = type(classifier).__name__
-    message = rf"^X has {{}} dimensions, as images have; {name} expects features.* Put HOGExtr"
-    for images, n_dims in ((X, 3), (X[..., None], 4), (list(X), 3), (X.tolist(), 3)):
-        with pytest.raises(ValueError, match=message.format(n_dims)):
-            classifier.fit(images, y)
-    fitted = clone(classifier).fit(*features)
+    message = "^X has more than two dimensions, as images have; LSSVM.* Put HOGExtractor"
+    for images in (X, X[..., None], list(X), X.tolist()):
+        with pytest.raises(ValueError, match=message):
+            LSSVMClassifier().fit(images, y)
+    fitted = LSSVMClassifier().fit(*features)
     for predict in (fitted.predict, fitted.decision_function):
-        with pytest.raises(ValueError, match=message.format(3)):
+        with pytest.raises(ValueError, match=message):
             predict(X)
+
+
+@pytest.mark.parametrize("output", ["default", "pandas", "polars"])
+def test_images_are_described_by_hog_first(faces, features, output):
+    X, y = faces
+    described = HOGSVMClassifier(probability=True, n_components=20, random_state=0)
+    expected = clone(described).fit(*features)
+    with config_context(transform_output=output):
+        described.fit(X, y)
+        for images in (X, X[..., None], list(X), X.astype(">u2"), X.tolist()):
+            assert_array_equal(described.predict(images), expected.predict(features[0]))
+        for method in ("decision_function", "predict_proba"):
+            found = getattr(pickle.loads(pickle.dumps(described)), method)(X)
+            assert_allclose(found, getattr(expected, method)(features[0]), rtol=1e-6)
+    assert described.n_features_in_ == features[0].shape[1]
+    assert count_training_rows(described, X) == count_training_rows(expected, features[0]) == 70
+    assert described.fit(*features).hog_ is None
+
+
+def test_what_was_fitted_on_images_does_not_take_features(faces, features):
+    X, y = faces
+    on_images = HOGSVMClassifier().fit(X, y)
+    for rows in (features[0], X.reshape(70, -1), X[0], X[0].tolist()):
+        with pytest.raises(ValueError, match=r"on images of 48×48 .* X\[np.newaxis\] for one"):
+            on_images.predict(rows)
+    with pytest.raises(ValueError, match="images of 24×24 pixels, but HOGExtractor was fitted on"):
+        on_images.predict(X[:, ::2, ::2])
+    with pytest.raises(ValueError, match=r"fitted on 900 features. Put the step that extracted"):
+        HOGSVMClassifier().fit(*features).predict(X)
+    with pytest.raises(ValueError, match=r"3 channels; expected grey.* Put GrayscaleResizer"):
+        HOGSVMClassifier().fit(X[..., None].repeat(3, axis=3), y)
 
 
 def test_the_pipeline_is_features_then_components_then_the_classifier(faces):
