@@ -58,6 +58,10 @@ def as_objects(items):
     return array
 
 
+# NumPy 2's; earlier ones have fixed widths only.
+STRING = getattr(np.dtypes, "StringDType", lambda: np.dtype(str))()
+
+
 def in_every_form(paths):
     """Return the same batch in each form that people have."""
     pillow = [Image.fromarray(image) for image in X]
@@ -74,6 +78,7 @@ def in_every_form(paths):
         "polars": pl.Series("path", paths),
         "table": pd.DataFrame({"path": paths}),
         "text": np.array(paths),
+        "text of any width": np.array(paths, dtype=STRING),
         "paths": [Path(path) for path in paths],
         "bytes": [Path(path).read_bytes() for path in paths],
         "files": [BytesIO(Path(path).read_bytes()) for path in paths],
@@ -357,6 +362,14 @@ def test_missing_labels_are_refused_by_row(y):
     for classifier in classifiers_of_pixels():
         with pytest.raises(ValueError, match=r"y\[2\] is .*; 1 of 4 labels are missing"):
             classifier.fit(X, y)
+
+
+@pytest.mark.skipif(STRING.kind != "T", reason="NumPy 1 has no such dtype")
+def test_labels_that_scikit_learn_does_not_take_have_a_remedy():
+    y = np.array(["happy", "sad"] * 2, dtype=STRING)
+    for classifier in classifiers_of_pixels():
+        with pytest.raises(ValueError, match=r"y has dtype StringDType.* Pass y.astype\(str\)"):
+            classifier.fit(np.zeros((4, 576)), y)
 
 
 def test_text_among_numbers_is_refused_as_a_label():

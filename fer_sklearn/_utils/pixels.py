@@ -339,7 +339,7 @@ def photo_items(X: Any) -> list[Any] | None:
     if hasattr(X, "to_numpy") and (getattr(X, "ndim", 1) == 1 or X.shape[1:] == (1,)):
         items = X.to_numpy()
     if isinstance(items, np.ndarray):
-        if items.dtype.kind not in "OUS" or items.shape[1:] not in ((), (1,)):
+        if items.dtype.kind not in "OUST" or items.shape[1:] not in ((), (1,)):
             return None
         items = items.ravel()
     elif not isinstance(items, (list, tuple)):
@@ -551,14 +551,14 @@ def split_batch(
         )
     X = _without_names(X)
     items: Any = X.to_numpy() if hasattr(X, "to_numpy") else X
-    if isinstance(items, np.ndarray) and items.dtype.kind in "OUS" and items.ndim == 2:
+    if isinstance(items, np.ndarray) and items.dtype.kind in "OUST" and items.ndim == 2:
         if items.shape[1] > 1 and isinstance(items.flat[0], str):
             raise ValueError(
                 f"{name} has {items.shape[1]} columns; expected one column of paths. Select it, "
                 f"for example with a ColumnTransformer."
             )
         items = items[:, 0] if items.shape[1] == 1 else items
-    if isinstance(items, np.ndarray) and items.dtype.kind not in "OUS":
+    if isinstance(items, np.ndarray) and items.dtype.kind not in "OUST":
         return _as_stack(items, name, known, owner, labelled)
     if not hasattr(items, "__len__") or not hasattr(items, "__iter__") or hasattr(items, "tocsr"):
         raise TypeError(

@@ -237,6 +237,11 @@ def check_complete_labels(y: ArrayLike) -> None:
         Names the first row.
     """
     y = np.asarray(y, dtype=object) if isinstance(y, (list, tuple)) else np.asarray(y)
+    if y.dtype.kind == "T":
+        raise ValueError(
+            f"y has dtype {y.dtype}, which scikit-learn does not take for labels; expected text of "
+            f"fixed width, objects or numbers. Pass y.astype(str)."
+        )
     if y.dtype.kind not in ("f", "O") or y.ndim not in (1, 2) or y.shape[1:] not in ((), (1,)):
         return
     values = y.ravel().tolist()

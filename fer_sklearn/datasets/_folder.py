@@ -320,6 +320,16 @@ class _Labels:
                 f"next to other folders: {listed}; expected either subsets or labels. Pass one of "
                 f"these folders, or move those that are not part of the data."
             )
+        holding = sorted(
+            name for name in others if kinds[name] == "other" and _has_emotion(below[name])
+        )
+        if holding:
+            raise DatasetFormatError(
+                f"{self._source.path} has the folders {listed}, and folders of emotions in "
+                f"{', '.join(map(repr, holding))} too; expected label folders, alone or in folders "
+                f"of subsets such as 'train' and 'test'. Pass one of these folders, or move those "
+                f"that are not part of the data."
+            )
         return kinds
 
     def _note_empty_folders(self) -> None:

@@ -171,7 +171,7 @@ def batch_items(images: Any) -> Any:
         return [images]
     if isinstance(images, np.ndarray) and images.ndim == 0:
         return [images.item()]
-    if isinstance(images, np.ndarray) and images.dtype.kind not in "OUS":
+    if isinstance(images, np.ndarray) and images.dtype.kind not in "OUST":
         return _of_array(images)
     is_series = hasattr(images, "to_numpy") and getattr(images, "ndim", 1) == 1
     # Iterating over a mapping or a table yields the names of its columns.
