@@ -533,8 +533,10 @@ def table_chunks(file: IO[bytes], name: str, *, keep_case: bool = False) -> Iter
     except Exception as error:  # pandas, codecs and archives raise many kinds
         reason = " ".join(str(error).split()) or type(error).__name__
         place = f", after row {n_read} below the header" if n_read else ""
+        is_text = isinstance(error, UnicodeDecodeError)  # of another encoding
+        remedy = "Save it in UTF-8." if is_text else "Download it again."
         raise DatasetFormatError(
-            f"{name}{place}: not a valid CSV file ({reason}). Download it again."
+            f"{name}{place}: not a valid CSV file ({reason}). {remedy}"
         ) from error
 
 

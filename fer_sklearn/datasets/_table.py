@@ -274,7 +274,7 @@ def _key(code: Any) -> Any:
 def _named(label: Any, names: dict[Any, str | None] | None) -> Any:
     """Return the label of a row, or None for one to leave out."""
     key = _key(label)
-    if label is None or key in ("", "nan", "None", "<NA>") or (key == -1 and names):
+    if label is None or key in ("", "nan", "None", "<NA>", "NaT") or (key == -1 and names):
         raise ValueError("the label is missing")
     if names is not None and isinstance(key, int):
         if key not in names:
@@ -337,9 +337,16 @@ def _contents(path: str | os.PathLike, root: Path | Source) -> bytes:
         return read_contents(path)
     if isinstance(root, Path):
         path = os.fspath(path)
-        # An address stays one, which is then refused as such.
-        return read_contents(path if "://" in path else root / path)
+        if "://" in path:
+            return read_contents(path)  # which refuses it as an address
+        found = root / path
+        if "\\" in path and not found.exists():  # written on Windows
+            other = root / path.replace("\\", "/")
+            found = other if other.exists() else found
+        return read_contents(found)
     name = Path(path).as_posix().removeprefix("./")
+    if name not in root.names:
+        name = name.replace("\\", "/").removeprefix("./")
     if name not in root.names:
         raise ImageReadError(f"{root.describe(name)}: there is no such file.")
     return root.read(name)

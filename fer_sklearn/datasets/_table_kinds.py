@@ -75,17 +75,18 @@ def open_table(table: Any, stack: ExitStack) -> Table:
             lambda rows: table.iloc[rows],
             where=lambda index: f"table.iloc[{index}]",
         )
-    if hasattr(table, "columns") and hasattr(table, "to_pandas"):
+    is_arrow = hasattr(table, "column_names")  # whose `columns` are not names
+    if hasattr(table, "columns") and hasattr(table, "to_pandas") and not is_arrow:
         return Table(
             "table",
             list(table.columns),
             lambda columns: iter([[table[column] for column in columns]]),
             lambda rows: table[rows],
         )
+    remedy = "table.to_pandas()" if hasattr(table, "to_pandas") else "pandas.DataFrame(table)"
     raise TypeError(
         f"table is a {type(table).__name__}; expected a DataFrame of pandas or polars, a Dataset "
-        f"of Hugging Face, or the path of a CSV or Parquet file. Convert it with "
-        f"pandas.DataFrame(table)."
+        f"of Hugging Face, or the path of a CSV or Parquet file. Convert it with {remedy}."
     )
 
 

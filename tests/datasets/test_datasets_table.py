@@ -78,6 +78,20 @@ def test_paths_are_relative_to_the_table(folder, monkeypatch):
     check(load_image_table(pd.read_csv("faces.csv")), names=[f"{i}.png" for i in AGES])
 
 
+def test_paths_that_were_written_on_windows(folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for i in AGES:
+            archive.write(folder / f"{i}.png", f"faces/{i}.png")
+    table = pd.read_csv(folder / "faces.csv")
+    table["path"] = f".\\{folder.name}\\" + table["path"]
+    check(load_image_table(table, root=folder.parent), names=table["path"].tolist())
+    table["path"] = [f".\\faces\\{i}.png" for i in AGES]
+    check(load_image_table(table, root=tmp_path / "images.zip"), names=table["path"].tolist())
+    table["path"] = r"faces\missing.png"
+    with pytest.raises(ImageReadError, match=r"faces\\missing.png: there is no such file"):
+        load_image_table(table, root=folder.parent)
+
+
 def test_an_archive_as_root(folder, tmp_path):
     with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
         for i in AGES:
@@ -273,7 +287,7 @@ def test_what_is_no_image(bad):
         load_image_table(table)
 
 
-@pytest.mark.parametrize("bad", [None, float("nan"), "", pd.NA])
+@pytest.mark.parametrize("bad", [None, float("nan"), "", pd.NA, pd.NaT])
 def test_a_label_is_missing(bad):
     table = pd.DataFrame({"path": list(FACES.images[:2]), "label": pd.Series(["a", bad])})
     with pytest.raises(DatasetFormatError, match=r"table\.iloc\[1\]: the label is missing"):
@@ -294,6 +308,12 @@ def test_errors_name_the_table_and_the_remedy(folder, tmp_path):
         load_image_table(table, codes="abc")
     with pytest.raises(TypeError, match="table is a dict"):
         load_image_table({"path": [1]})
+    arrow = pytest.importorskip("pyarrow").table({"path": ["a.png"], "label": ["happy"]})
+    with pytest.raises(TypeError, match=r"table is a Table.*table\.to_pandas\(\)"):
+        load_image_table(arrow)
+    (tmp_path / "latin.csv").write_bytes("path,label\né.png,happy\n".encode("latin-1"))
+    with pytest.raises(DatasetFormatError, match=r"latin\.csv: .*Save it in UTF-8"):
+        load_image_table(tmp_path / "latin.csv")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         load_image_table(tmp_path / "missing.csv")
     with pytest.raises(FileNotFoundError, match="no file matches"):
