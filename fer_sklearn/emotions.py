@@ -163,8 +163,33 @@ def majority_vote(votes: ArrayLike) -> NDArray[np.str_]:
 
 def without_single_votes(votes: ArrayLike) -> NDArray[Any]:
     """Return votes with 0 for each 1, which FER+'s authors consider accidental."""
-    counts = np.asarray(votes)
+    counts = np.asarray(sorted_votes(votes))
     return np.where(counts > 1, counts, 0)
+
+
+def sorted_votes(votes: Any) -> Any:
+    """Return votes with the columns of a table in the order of :data:`FERPLUS_COLUMNS`.
+
+    Parameters
+    ----------
+    votes : array-like of shape (n, 10)
+        Arrays are returned as they are.
+
+    Raises
+    ------
+    ValueError
+        If a table has other columns.
+    """
+    columns = list(getattr(votes, "columns", ()))
+    if not any(isinstance(name, str) for name in columns):
+        return votes
+    by_name = {canonical_emotion(name.strip().lower()): name for name in map(str, columns)}
+    if set(by_name) != set(FERPLUS_COLUMNS) or len(columns) != len(FERPLUS_COLUMNS):
+        raise ValueError(
+            f"votes has the columns {', '.join(map(repr, columns))}; expected "
+            f"{', '.join(FERPLUS_COLUMNS)}, in any order."
+        )
+    return votes[[by_name[name] for name in FERPLUS_COLUMNS]]
 
 
 def label_colors(labels: Iterable[str]) -> dict[str, str]:

@@ -227,7 +227,7 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         y_proba : array-like of shape (n_samples, n_classes)
-            As `predict_proba` returns them.
+            As `predict_proba` returns them, or a DataFrame with a column named after each class.
 
         Returns
         -------
@@ -235,7 +235,7 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             Entries of `classes_`, or `uncertain_label_`.
         """
         check_is_fitted(self)
-        proba = check_probabilities(y_proba, n_classes=len(self.classes_))
+        proba = check_probabilities(y_proba, classes=self.classes_)
         return self._abstaining(*self._at_threshold(proba))
 
     def predict_proba(self, X: ImagesLike) -> FloatArray:

@@ -14,7 +14,7 @@ from .litert import average_mirror_images
 from .pixel_values import check_pixel_range, to_unit_floats
 from .pixels import check_pixels
 from .typing import ArrayLike, FloatArray, ImagesLike, LabelArray
-from .validation import check_probabilities
+from .validation import check_probabilities, columns_by_class
 
 __all__ = [
     "PredictionMixin",
@@ -61,14 +61,15 @@ class PredictionMixin:
         Parameters
         ----------
         y_proba : array-like of shape (n, n_classes)
-            As `predict_proba` returns them.
+            As `predict_proba` returns them, or a DataFrame with a column named after each class.
 
         Returns
         -------
         ndarray of shape (n,)
             The most probable label of each row.
         """
-        return self.classes_[np.argmax(y_proba, axis=1)]
+        y_proba = columns_by_class(y_proba, self.classes_, "y_proba")
+        return self.classes_[np.argmax(np.asarray(y_proba), axis=1)]
 
     def predict_proba(self, X: ArrayLike) -> FloatArray:
         """Predict the probability of each label.
@@ -182,7 +183,7 @@ def predicted_probabilities(estimator: Any, X: Any) -> tuple[FloatArray, LabelAr
         )
     classes = np.asarray(estimator.classes_)
     proba = check_probabilities(
-        estimator.predict_proba(X), n_classes=len(classes), name="predict_proba(X)"
+        estimator.predict_proba(X), classes=classes, name="predict_proba(X)"
     )
     return proba, classes
 

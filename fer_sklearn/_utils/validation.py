@@ -21,6 +21,7 @@ __all__ = [
     "check_probabilities",
     "check_soft_targets",
     "check_unit_fraction",
+    "columns_by_class",
     "count_samples",
     "encode_label_pair",
     "encode_labels",
@@ -438,7 +439,7 @@ def check_soft_targets(
         If the shape differs, columns are named after some of the classes only, or rows are not
         probabilities.
     """
-    soft_targets = _columns_by_class(soft_targets, classes, name)
+    soft_targets = columns_by_class(soft_targets, classes, name)
     targets = np.asarray(soft_targets, dtype=np.float32)
     expected = (n_samples, len(classes))
     if targets.shape != expected:
@@ -460,8 +461,21 @@ def check_soft_targets(
     return targets
 
 
-def _columns_by_class(targets, classes, name):
-    """Return the columns of a table in the order of `classes`, if they are named after them."""
+def columns_by_class(targets: Any, classes: np.ndarray, name: str) -> Any:
+    """Return the columns of a table in the order of the classes, if they are named after them.
+
+    Parameters
+    ----------
+    targets : array-like of shape (n_samples, n_classes)
+    classes : ndarray of shape (n_classes,)
+    name : str
+        Name of `targets` in error messages.
+
+    Raises
+    ------
+    ValueError
+        If the columns are named after some of the classes only.
+    """
     columns = list(getattr(targets, "columns", ()))
     labels = classes.tolist()
     named = set(columns) & set(labels)
@@ -505,6 +519,7 @@ def check_probabilities(
     n_samples: int | None = None,
     n_classes: int | None = None,
     *,
+    classes: np.ndarray | None = None,
     name: str = "y_proba",
 ) -> np.ndarray:
     """Check class probabilities, and return them as float64.
@@ -515,6 +530,9 @@ def check_probabilities(
         Numbers in [0, 1]; each row sums to 1, within 0.001.
     n_samples, n_classes : int or None, default=None
         The expected shape. If None, any.
+    classes : ndarray of shape (n_classes,) or None, default=None
+        The label of each column, in place of `n_classes`. Columns of a DataFrame that are named
+        after them may be in any order.
     name : str, default="y_proba"
         Its name in error messages.
 
@@ -525,9 +543,11 @@ def check_probabilities(
     Raises
     ------
     ValueError
-        If the shape differs, or a row contains NaN or a number outside [0, 1], or does not sum
-        to 1.
+        If the shape differs, columns are named after some of the classes only, or a row contains
+        NaN or a number outside [0, 1], or does not sum to 1.
     """
+    if classes is not None:
+        proba, n_classes = columns_by_class(proba, classes, name), len(classes)
     proba = np.asarray(proba, dtype=np.float64)
     expected = tuple("n" if n is None else n for n in (n_samples, n_classes))
     if proba.ndim != 2 or any(

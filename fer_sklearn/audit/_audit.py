@@ -88,7 +88,8 @@ def audit_dataset(
     y_proba : array-like of shape (n, n_labels) or None, default=None
         Probabilities to use instead of `estimator`, from a model that was not fitted on the
         images, as returned by ``cross_val_predict(..., method="predict_proba")`` or, for your
-        own photos, by ``load_pretrained().predict_proba(X)``.
+        own photos, by ``load_pretrained().predict_proba(X)``. Columns of a DataFrame that are
+        named after the labels may be in any order.
     labels : array-like of shape (n_labels,) or None, default=None
         The label of each column of `y_proba`. If None, the sorted labels of `y`.
     cv : int or splitter, default=5
@@ -168,7 +169,7 @@ def audit_dataset(
             proba = np.full((n_images, len(known)), np.nan)
             proba[read] = _out_of_fold_proba(data, codes[read], known, cv, random_state, n_jobs)
         else:
-            proba = check_probabilities(y_proba, n_images, len(known))
+            proba = check_probabilities(y_proba, n_images, classes=known)
         errors = likely_label_errors(codes[read], proba[read])
     groups = np.full(n_images, -1)
     groups[read] = data.groups

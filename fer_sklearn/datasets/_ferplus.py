@@ -122,7 +122,7 @@ def vote_distributions(
     Parameters
     ----------
     votes : array-like of shape (n, 10)
-        As :func:`load_ferplus` returns them.
+        As :func:`load_ferplus` returns them. The columns of a table are found by their names.
     labels : sequence of str, default=FERPLUS_COLUMNS[:8]
         Emotions to return the fractions of, in this order. Sorted ones, such as
         ``fer_sklearn.emotions.EMOTIONS``, give the soft targets of a classifier of these labels.

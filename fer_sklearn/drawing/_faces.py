@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.typing import ArrayLike, FloatArray, ImageLike, LabelArray, PixelArray
+from .._utils.validation import columns_by_class
 from ..emotions import label_colors
 from ..images import as_photo, resize
 from ._canvas import Reading, draw_plate, outline, plate_size
@@ -148,6 +149,7 @@ def _check(boxes, labels, y_proba, classes, titles):
             raise ValueError(f"{name} has {len(items)} item(s) for {n} box(es); expected one each.")
     if y_proba is None or n == 0:
         y_proba = np.full((n, k), np.nan)
+    y_proba = columns_by_class(y_proba, np.asarray(classes), "y_proba")
     y_proba = np.asarray(y_proba, dtype=np.float64)
     if y_proba.shape != (n, k):
         raise ValueError(

@@ -214,8 +214,9 @@ def evaluate_predictions(
     y_true, y_pred : array-like of shape (n_samples,)
         True and predicted labels, both text or both numbers.
     y_proba : array-like of shape (n_samples, k), default=None
-        Probability of each label, in the order of `labels`; each row sums to 1. If None, top-2
-        accuracy, log loss and calibration error are NaN.
+        Probability of each label, in the order of `labels`, or in any order if it is a DataFrame
+        whose columns are named after them; each row sums to 1. If None, top-2 accuracy, log loss
+        and calibration error are NaN.
     votes : array-like of shape (n_samples, 10), default=None
         As in :func:`evaluate`.
     labels : array-like of shape (k,), default=None

@@ -157,7 +157,7 @@ def checked_probabilities(
     # Zeros in single precision have a smaller logarithm, in scikit-learn's log_loss too.
     single = np.asarray(y_proba).dtype == np.float32
     return Probabilities(
-        check_probabilities(y_proba, n_samples, len(classes), name=name),
+        check_probabilities(y_proba, n_samples, classes=classes, name=name),
         classes,
         float(np.finfo(np.float32 if single else np.float64).eps),
     )
@@ -183,10 +183,10 @@ def probabilities_of_labels(
     ValueError
         If there is not one column per label, or the rows are not probabilities.
     """
-    y_proba = np.asarray(y_proba)
-    if y_proba.ndim == 2 and y_proba.shape[1] != len(labels):
+    shape = np.shape(y_proba)
+    if len(shape) == 2 and shape[1] != len(labels):
         raise ValueError(
-            f"y_proba has {y_proba.shape[1]} column(s) for {len(labels)} label(s), "
+            f"y_proba has {shape[1]} column(s) for {len(labels)} label(s), "
             f"{', '.join(map(repr, labels.tolist()))}; expected a label for each column. Pass "
             f"labels=, in the order of the columns, such as labels=estimator.classes_."
         )

@@ -9,7 +9,13 @@ import numpy as np
 
 from .._utils.tables import interval, number
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray
-from ..emotions import FERPLUS_COLUMNS, N_VOTED_EMOTIONS, canonical_emotion, majority_vote
+from ..emotions import (
+    FERPLUS_COLUMNS,
+    N_VOTED_EMOTIONS,
+    canonical_emotion,
+    majority_vote,
+    sorted_votes,
+)
 from ._intervals import Estimate, mean_fraction, proportion
 
 __all__ = ["PeopleAgreement", "agreement_with_people", "check_votes"]
@@ -132,9 +138,7 @@ def check_votes(votes: ArrayLike, n_samples: int) -> IntArray:
     ValueError
         If the shape or the columns differ, or a count is not a whole number of at least 0.
     """
-    if hasattr(votes, "columns"):
-        votes = _named_columns(votes)
-    counts = np.asarray(votes)
+    counts = np.asarray(sorted_votes(votes))
     expected = (n_samples, len(FERPLUS_COLUMNS))
     if counts.shape != expected:
         raise ValueError(
@@ -156,17 +160,6 @@ def check_votes(votes: ArrayLike, n_samples: int) -> IntArray:
             f"the counts of votes. {wrong.sum()} of {n_samples} row(s) are wrong."
         )
     return numbers.astype(np.int64)
-
-
-def _named_columns(table: Any) -> Any:
-    """Return the columns of a table in the order of FERPLUS_COLUMNS."""
-    by_name = {canonical_emotion(str(name).strip().lower()): name for name in table.columns}
-    if set(by_name) != set(FERPLUS_COLUMNS) or len(table.columns) != len(FERPLUS_COLUMNS):
-        raise ValueError(
-            f"votes has the columns {', '.join(map(repr, table.columns))}; expected "
-            f"{', '.join(FERPLUS_COLUMNS)}, in any order."
-        )
-    return table[[by_name[name] for name in FERPLUS_COLUMNS]]
 
 
 def agreement_with_people(

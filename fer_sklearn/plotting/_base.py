@@ -229,8 +229,9 @@ class ScoredDisplay(Display):
         y_true : array-like of shape (n_samples,)
             True labels.
         y_proba : array-like of shape (n_samples, n_labels), float
-            Probabilities, as `predict_proba` returns them. The most probable label is the
-            prediction, its probability the confidence.
+            Probabilities, as `predict_proba` returns them, or a DataFrame with a column named
+            after each label. The most probable label is the prediction, its probability the
+            confidence.
         labels : array-like of shape (n_labels,), default=None
             The label of each column. If None, the sorted labels of `y_true`, which must then
             all occur.

@@ -1,7 +1,9 @@
 """Votes of FER+: reading them, what most people saw, and targets made from them."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from numpy.testing import assert_array_equal
 
 from fer_sklearn import load_fer2013
 from fer_sklearn.datasets import (
@@ -86,6 +88,16 @@ def test_distributions_leave_out_single_votes_and_non_faces():
     assert fractions.shape == (3, 8)
     assert fractions[0, [happy, neutral]].tolist() == pytest.approx([2 / 3, 1 / 3])
     assert fractions.sum(axis=1).tolist() == [1, 0, 0]
+
+
+def test_votes_in_a_table_are_found_by_their_names():
+    votes = np.array([[0, 7, 0, 3, 0, 0, 0, 0, 0, 0], [2, 0, 0, 0, 8, 0, 0, 0, 0, 0]])
+    table = pd.DataFrame(votes, columns=HEADER.split(",")[1:])[HEADER.split(",")[:0:-1]]
+    assert majority_vote(table).tolist() == majority_vote(votes).tolist() == ["happy", "angry"]
+    assert_array_equal(vote_distributions(table), vote_distributions(votes))
+    with pytest.raises(ValueError, match=r"^votes has the columns 'not_a_face', .* expected"):
+        majority_vote(table.drop(columns="anger"))
+    assert majority_vote(pd.DataFrame(votes)).tolist() == ["happy", "angry"]
 
 
 def test_distributions_over_some_labels_are_soft_targets_of_these():

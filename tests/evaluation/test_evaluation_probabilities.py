@@ -5,6 +5,8 @@ import time
 import warnings
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
@@ -85,6 +87,21 @@ def test_metrics_match_scikit_learn():
         reliability_bins(right, proba.max(axis=1)).expected_calibration_error,
     ]
     assert values(report) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame, pl.DataFrame])
+def test_columns_of_a_table_are_found_by_their_names(table):
+    y, proba = np.array(["sad", "happy", "fear"]), np.array([[0, 0.1, 0.9], [0, 1, 0], [1, 0, 0]])
+    columns = {"sad": proba[:, 2], "fear": proba[:, 0], "happy": proba[:, 1]}
+    report = evaluate_predictions(y, y, y_proba=table(columns))
+    assert report.overall["log_loss"].value == pytest.approx(log_loss(y, proba))
+    curves = [accuracy_coverage_curve(y, given) for given in (table(columns), proba)]
+    np.testing.assert_array_equal(*curves)
+    model = AbstainingClassifier(DummyClassifier(), threshold=0.5).fit(np.eye(3), y)
+    assert model.predict_from_proba(table(columns)).tolist() == y.tolist()
+    columns["joy"] = columns.pop("happy")
+    with pytest.raises(ValueError, match=r"y_proba has the columns \['sad', 'fear', 'joy'\]"):
+        evaluate_predictions(y, y, y_proba=table(columns))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
