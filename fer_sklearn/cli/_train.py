@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._data import SUBSET_HELP, Labelled, hold_out, load_labelled
 from ._evaluate import render_report, save_confusion
 from ._models import (
+    SHIPPED,
     add_model_options,
     build_model,
     check_model_options,
@@ -216,8 +217,14 @@ def _save_scored(
         show("\n" + render_report(report, "table"))
         save_confusion(report, outputs.confusion, title=f"{len(held_out.target)} images held out")
         note(f"Confusion matrix: {outputs.confusion}")
-    name = shlex.quote(str(outputs.model))
+    name = _as_argument(outputs.model)
     note(f"Next: fer-sklearn evaluate {name} DATA, or: fer-sklearn predict PHOTO --model {name}")
+
+
+def _as_argument(path):
+    """Return a path as a shell and a command take it: neither an option nor a bundled model."""
+    name = str(path)
+    return shlex.quote(f"./{name}" if name.startswith("-") or name in SHIPPED else name)
 
 
 def _described(data, args, subset):

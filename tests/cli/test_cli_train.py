@@ -43,6 +43,15 @@ def test_the_hint_at_the_end_is_a_command_that_works(photos, tmp_path, capsys):
     assert err.splitlines()[-1].endswith(f"--model {shlex.quote(str(path))}")
 
 
+@pytest.mark.parametrize("name", ["tiny", "-mine.fer"])
+def test_the_hint_names_the_file_and_nothing_else(photos, tmp_path, capsys, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert run("train", photos, "--model", "hog-svm", "--image-size", "32", f"--output={name}") == 0
+    err = capsys.readouterr().err
+    assert re.search(rf"evaluate \./{name} DATA, or: .* --model \./{name}$", err.strip())
+    _run_hint(err, photos)
+
+
 @pytest.fixture(scope="module")
 def moods(tmp_path_factory):
     """A folder of 60 faces with labels that no model knows, and copies of three of them."""
