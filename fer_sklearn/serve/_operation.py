@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from asyncio import BaseTransport, TimerHandle
@@ -72,6 +73,8 @@ def run_app(
     >>> run_app(create_app("tiny"), port=8080)  # doctest: +SKIP
     """
     uvicorn = import_optional("uvicorn", extra="serve", purpose="The service")
+    # It would write a line, with a byte of the body, for each malformed form.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     listening = _listen(host, port)
     config = uvicorn.Config(
         app,

@@ -133,6 +133,7 @@ def test_a_client_reads_why_its_large_body_is_refused(service):
 @pytest.mark.slow
 def test_the_signal_that_ends_it_lets_it_answer_first():
     with serving() as service, ThreadPoolExecutor(4) as pool:
+        assert service.ask("/v1/faces", b"secret")[0] == 400
         answers = [
             pool.submit(service.ask, "/v1/faces", form(*[jpeg((1024, 1024))] * 6)) for _ in range(4)
         ]
@@ -144,6 +145,7 @@ def test_the_signal_that_ends_it_lets_it_answer_first():
             assert (status, len(json.loads(body))) == (200, 6)
         service.process.wait(30)
         assert service.process.returncode == -signal.SIGTERM
+        assert service.process.stderr.read() == ""  # malformed forms fill no log either
         with pytest.raises(OSError):  # noqa: PT011
             service.ask("/healthz")
 
