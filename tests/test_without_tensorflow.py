@@ -85,12 +85,9 @@ assert not {{"tensorflow", "keras", "scikeras"}} & set(sys.modules)
 
 TRAINING = """
 import fer_sklearn as fer
+from fer_sklearn import cnn
 
 X, y = fer.make_faces(14, random_state=0, return_X_y=True)
-
-
-def save_network():
-    from fer_sklearn.cnn import save_network
 
 
 for needs_keras in (
@@ -98,7 +95,8 @@ for needs_keras in (
     lambda: fer.load_pretrained("tiny", runtime="keras").predict(X),
     lambda: fer.export(fer.load_pretrained("tiny"), "tiny.tflite"),
     lambda: fer.grad_cam(fer.load_pretrained("tiny"), X[:1]),
-    save_network,
+    lambda: cnn.save_network,
+    lambda: cnn.EpochBar,
 ):
     try:
         needs_keras()
@@ -139,7 +137,7 @@ def test_what_predicts_does_not_need_it(kind, exported, tmp_path):
 @pytest.mark.parametrize("kind", ERRORS)
 def test_what_trains_says_what_to_install(kind, tmp_path):
     lines = run(TRAINING, kind, tmp_path).splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     for line in lines:
         assert line.startswith("MissingExtraError This needs TensorFlow, Keras and scikeras")
         assert "Type: pip install --upgrade tensorflow scikeras." in line

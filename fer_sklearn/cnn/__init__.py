@@ -32,7 +32,7 @@ _EXPORTS = {
 def __getattr__(name: str) -> Any:
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if _EXPORTS[name] == "_heads":  # imports Keras, and would not say what to install
+    if name != "FERCNNClassifier":  # the others import Keras, which would not say what to install
         from ._network import load_keras
 
         load_keras()
