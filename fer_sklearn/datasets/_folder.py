@@ -28,6 +28,7 @@ __all__ = [
     "description",
     "load_image_folder",
     "read_images",
+    "stray_labels",
     "subset_role",
 ]
 
@@ -161,7 +162,7 @@ def load_image_folder(
         )
         images, names = read_images(readers, shape, on_error)
     target = np.array([labels.found[name][1] for name in names])
-    if others := _stray_labels(target):
+    if others := stray_labels(target):
         warnings.warn(
             f"{source.path}: the label(s) {others} are not emotions, while the other labels are. "
             f"Move those folders elsewhere unless they are labels of yours.",
@@ -183,7 +184,7 @@ def load_image_folder(
     return bunch
 
 
-def _stray_labels(target):
+def stray_labels(target: LabelArray) -> str:
     """Return labels, with their counts, that are no emotions where most are; "" if none."""
     labels, counts = np.unique(target, return_counts=True)
     others = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,7 +33,14 @@ from ._archives import (
     table_chunks,
 )
 from ._fer2013 import SUBSETS, load_fer2013
-from ._folder import check_size, description, load_image_folder, read_images, subset_role
+from ._folder import (
+    check_size,
+    description,
+    load_image_folder,
+    read_images,
+    stray_labels,
+    subset_role,
+)
 from ._table_kinds import PARQUET, Table, column_of, open_table
 
 __all__ = ["load_dataset", "load_image_table"]
@@ -162,6 +170,12 @@ def load_image_table(
     ValueError
         If a parameter is invalid.
 
+    Warns
+    -----
+    UserWarning
+        About labels that are not emotions where most are, and, with ``on_error="warn"``,
+        unreadable images.
+
     Examples
     --------
     >>> import pandas as pd
@@ -191,6 +205,13 @@ def load_image_table(
             f"label" + (" that codes gives a name." if codes is not None else ".")
         )
     target = _as_target([row.label for row in read])
+    if others := stray_labels(target):
+        warnings.warn(
+            f"{source.name}: the label(s) {others} are not emotions, while the other labels are. "
+            f"Correct or leave out those rows unless they are labels of yours.",
+            UserWarning,
+            stacklevel=2,
+        )
     if return_X_y:
         return images, target
     bunch = Bunch(

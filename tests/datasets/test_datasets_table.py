@@ -223,6 +223,7 @@ def test_images_of_one_or_many_sizes():
         ([1, "no", 1], None, ["1", "no", "1"]),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.* are not emotions")
 def test_labels(labels, codes, expected):
     table = pd.DataFrame({"path": list(FACES.images[:3]), "label": pd.Series(labels, dtype=object)})
     data = load_image_table(table, codes=codes)
@@ -285,6 +286,16 @@ def test_what_is_no_image(bad):
     table = pd.DataFrame({"path": pd.Series([FACES.images[0], bad]), "label": ["a", "b"]})
     with pytest.raises(ImageReadError, match=r"table\.iloc\[1\]: "):
         load_image_table(table)
+
+
+def test_labels_that_are_not_emotions_are_named_where_most_are():
+    labels = ["NA", *FACES.target[1:].tolist()]
+    table = pd.DataFrame({"path": list(FACES.images), "label": labels})
+    with pytest.warns(
+        UserWarning, match=r"label\(s\) 'NA' \(1 image\(s\)\) are not emotions"
+    ) as caught:
+        assert "NA" in load_image_table(table).target
+    assert [caught[0].filename, len(caught)] == [__file__, 1]
 
 
 @pytest.mark.parametrize("bad", [None, float("nan"), "", pd.NA, pd.NaT])
