@@ -51,7 +51,7 @@ __all__ = [
 KnownShapes: TypeAlias = tuple[tuple[int, int], ...] | None
 
 # Columns of a table of images, perhaps with the prefix that a ColumnTransformer adds.
-_PIXEL_NAME = re.compile(r"((?:.*__)?)pixel_(\d+)_(\d+)(_blue)?")
+_PIXEL_NAME = re.compile(r"((?:.*__)?)pixel_(\d+)_(\d+)(_red|_green|_blue)?")
 _COLOURS = ("red", "green", "blue")
 # What a last axis of this length contains; and how high images must be for one 4 pixels wide
 # to be a photo with its channels, not a stack of grey images.
@@ -152,20 +152,20 @@ def pixel_names(shape: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def _without_names(X: Any) -> Any:
-    """Return a table whose columns are the pixels of images as an array of images."""
-    if not (hasattr(X, "columns") and hasattr(X, "to_numpy")):
+    """Return a table whose columns are named after pixels, in any order, as an array of images."""
+    columns = list(map(str, getattr(X, "columns", ())))
+    found = [match.groups() for match in map(_PIXEL_NAME.fullmatch, columns) if match]
+    if not 0 < len(found) == len(columns):
         return X
-    columns = list(X.columns)
-    last = _PIXEL_NAME.fullmatch(str(columns[-1])) if columns else None
-    if last is None:
-        return X
-    prefix, row, column, channel = last.groups()
-    shape = (int(row) + 1, int(column) + 1) + ((3,) if channel else ())
+    prefix, _, _, channel = found[0]
+    height, width = (1 + max(int(groups[side]) for groups in found) for side in (1, 2))
+    shape = (height, width, 3) if channel else (height, width)
     if len(columns) != math.prod(shape):
         return X
-    if any(a != prefix + b for a, b in zip(columns, pixel_names(shape), strict=True)):
+    names = [prefix + name for name in pixel_names(shape)]
+    if sorted(columns) != sorted(names):
         return X
-    return X.to_numpy().reshape(len(X), *shape)
+    return (X if columns == names else X[names]).to_numpy().reshape(len(X), *shape)
 
 
 @overload

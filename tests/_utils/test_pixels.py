@@ -19,6 +19,7 @@ from fer_sklearn import (
     predict_photos,
 )
 from fer_sklearn._utils.pixel_values import to_pixels
+from fer_sklearn._utils.pixels import pixel_names
 
 TRANSFORMERS = [
     GrayscaleResizer(),
@@ -234,6 +235,19 @@ def test_rows_of_any_length_can_be_compared():
     rows = np.zeros((3, 50), np.uint8)
     rows[1] = 1
     assert duplicate_groups(rows).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 3)])
+def test_columns_of_pixels_are_found_by_their_names(library, shape):
+    library = pytest.importorskip(library)
+    images = np.random.default_rng(0).integers(0, 256, (5, *shape), dtype=np.uint8)
+    names = [f"photo__{name}" for name in pixel_names(shape)]
+    columns = dict(zip(names, images.reshape(5, -1).T, strict=True))
+    for order in (names, names[::-1], sorted(names)):
+        table = library.DataFrame({name: columns[name] for name in order})
+        resizer = GrayscaleResizer((4, 6)) if len(shape) == 2 else RGBResizer((4, 6))
+        np.testing.assert_array_equal(resizer.transform(table), images)
 
 
 def test_a_table_of_several_columns_of_text_is_refused():
