@@ -35,7 +35,7 @@ from train_pretrained import (
     predicted,
 )
 
-BLEND = 0.1  # weight of the head of labels in what people see, as it ships
+BLEND = 0.1  # weight of the head of labels in what people see, the same for all changes
 # What each change replaces: settings of both phases, of the optimizer, or of the targets.
 CHANGES = {
     "the recipe": {},

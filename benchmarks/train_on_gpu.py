@@ -3,19 +3,26 @@
     pip install torch
     python benchmarks/train_on_gpu.py teachers --data fer2013.zip --votes ferplus.csv --work gpu
     python benchmarks/train_on_gpu.py students --data fer2013.zip --votes ferplus.csv --work gpu
+    python benchmarks/train_on_gpu.py vary --data fer2013.zip --votes ferplus.csv --work gpu
+    python benchmarks/train_on_gpu.py mirror --data fer2013.zip --votes ferplus.csv --work gpu
 
 Two teachers learn from FER2013's labels and from FER+'s votes. The students, "default" and
 "tiny", then learn by consistent, patient distillation (Beyer et al. 2021, arXiv:2106.05237): what
 the teachers' mean predicts for the very same augmented and blended image, plus a fraction of
 labels and votes. All have two heads on one body: FER2013's seven labels and FER+'s eight emotions.
 
+Two shorter stages follow. "vary" trains a second `default`, from the first one, on faces as bad
+light, compression and low resolution show them. "mirror" trains both students on what these two
+predict for a face and its mirror image on average. The weights that it ends with make up a third of
+the final ones, and those that it began with two thirds (Wortsman et al. 2022, arXiv:2109.01903).
+
 Kernels in front of batch normalisation are trained with Muon (Jordan 2024): each update is made
 orthogonal, and the norm of the kernel stays constant. Images, augmentation, optimizer
 and moving average stay on the GPU, and a whole step is one CUDA graph. On an H200, the teachers
-took 290 seconds and the students 480. On a CPU this would take days.
+took 290 seconds, the students 480, "vary" 405 and "mirror" 57. On a CPU this would take days.
 
-Writes `teacher-*.npz`, `default.npz` and `tiny.npz` to --work, from which
-`benchmarks/train_pretrained.py` makes the bundled files.
+Writes `teacher-*.npz`, `student-*.npz`, `varied.npz`, `default.npz` and `tiny.npz` to --work. From
+the last two, `benchmarks/train_pretrained.py` makes the bundled files.
 """
 
 import argparse
@@ -74,14 +81,22 @@ BULK = {"mixup": 0.2, "erasing": 0.25, "blur": 0.2, "own": 0.0, "strength": 1.0}
 MILD = {"mixup": 0.0, "erasing": 0.0, "blur": 0.2, "own": 0.0, "strength": 0.8}
 STUDENT_BULK = BULK | {"mixup": 0.3, "own": 0.2}
 STUDENT_MILD = MILD | {"own": 0.3}
+# Cycles of "vary": epochs, rate, and where the milder part begins. Their ends are averaged.
+CYCLES = ((105, 0.1, 0.85), (35, 0.05, 0.6), (35, 0.05, 0.6))
+VARY_BULK = STUDENT_BULK | {"photo": 0.5}
+VARY_MILD = STUDENT_MILD | {"photo": 0.4}
+MIRROR_EPOCHS, MIRROR_RATE, MIRROR_MILD_FROM = 33, 0.02, 0.6
+MIRROR_BULK = {"mixup": 0.2, "erasing": 0.0, "blur": 0.2, "own": 0.0, "strength": 0.9, "photo": 0.0}
+MIRROR_MILD = MIRROR_BULK | {"mixup": 0.0, "strength": 0.8}
 BATCH_SIZE = 256
+PAIRS = 192  # the batch size where each image stands beside its mirror image
 MUON_SCALE = 0.1  # Muon's step as a fraction of the learning rate
-VOTES_WEIGHT = 0.5  # of the second head's loss
+VOTES_WEIGHT = 0.5  # of the second head's loss; 1 in "vary"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["teachers", "students"])
+    parser.add_argument("command", choices=["teachers", "students", "vary", "mirror"])
     parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
     parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by file name")
     parser.add_argument("--work", type=Path, default=Path("pretrained"))
@@ -92,10 +107,13 @@ def main():
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     data = Data(args, device)
-    if args.command == "teachers":
-        train_teachers(args, data)
-    else:
-        train_students(args, data)
+    stages = {
+        "teachers": train_teachers,
+        "students": train_students,
+        "vary": vary,
+        "mirror": mirror,
+    }
+    stages[args.command](args, data)
 
 
 def train_teachers(args, data):
@@ -128,6 +146,62 @@ def train_students(args, data):
         Learner(network, recipes[name], data, average=0.999) for name, network in STUDENTS.items()
     ]
     phase = Phase(data.device, STUDENT_BULK, STUDENT_MILD)
+    step = distillation_step(teachers, learners, data, phase)
+    epochs = args.epochs or max(recipe["epochs"] for recipe in recipes.values())
+    Loop(step, data, learners, phase).run(epochs, "students")
+    for (name, network), learner in zip(STUDENTS.items(), learners, strict=True):
+        description = {"network": network, "recipe": recipes[name] | {"epochs": epochs}}
+        save(learner.averaged(data), args.work / f"student-{name}.npz", description)
+
+
+def vary(args, data):
+    """Train a second `default` from the first, on faces as photos of all kinds show them."""
+    teachers = [load(args.work / f"{name}.npz", data.device) for name in TEACHERS]
+    torch.manual_seed(1)
+    learner = Learner(STUDENTS["default"], RECIPES["default"], data, average=0.999)
+    learner.start_from(args.work / "student-default.npz")
+    phase = Phase(data.device, VARY_BULK, VARY_MILD)
+    step = distillation_step(teachers, [learner], data, phase, votes_weight=1.0, in_pairs=True)
+    loop = Loop(step, data, [learner], phase, PAIRS)
+    ends = []
+    for i, (epochs, learner.rate, phase.mild_from) in enumerate(CYCLES):
+        loop.run(args.epochs or epochs, f"vary, cycle {i + 1}")
+        ends.append(learner.mean())
+    description = {"network": STUDENTS["default"], "recipe": {"cycles": CYCLES}}
+    save(learner.averaged(data, ends), args.work / "varied.npz", description)
+
+
+def mirror(args, data):
+    """Teach each student to predict the same for a face and its mirror image."""
+    teachers = [
+        load(args.work / name, data.device) for name in ("student-default.npz", "varied.npz")
+    ]
+    torch.manual_seed(1)
+    learners = [
+        Learner(network, RECIPES[name], data, average=0.998) for name, network in STUDENTS.items()
+    ]
+    for name, learner in zip(STUDENTS, learners, strict=True):
+        learner.start_from(args.work / f"student-{name}.npz")
+        learner.rate = MIRROR_RATE
+    beginnings = [learner.mean() for learner in learners]
+    phase = Phase(data.device, MIRROR_BULK, MIRROR_MILD, mild_from=MIRROR_MILD_FROM)
+    step = distillation_step(teachers, learners, data, phase, in_pairs=True)
+    epochs = args.epochs or MIRROR_EPOCHS
+    Loop(step, data, learners, phase, PAIRS).run(epochs, "mirror")
+    for (name, network), learner, began in zip(STUDENTS.items(), learners, beginnings, strict=True):
+        recipe = RECIPES[name] | {"mirror": {"epochs": epochs, "rate": MIRROR_RATE}}
+        final = learner.averaged(data, [began, began, learner.mean()])
+        save(final, args.work / f"{name}.npz", {"network": network, "recipe": recipe})
+
+
+def distillation_step(
+    teachers, learners, data, phase, *, votes_weight=VOTES_WEIGHT, in_pairs=False
+):
+    """Return the step in which the learners learn what the teachers predict for the same images.
+
+    In pairs, each image stands beside its mirror image, and both have the mean of what the teachers
+    predict for the two as target.
+    """
     mixer = Mixer(phase.mixup, alpha=1.0, device=data.device)
     labels, has_votes = data.label_targets(0.5), data.votes.sum(1, keepdim=True)
 
@@ -136,23 +210,31 @@ def train_students(args, data):
         images, seven, eight, voted = mixer(
             images, labels[index], data.votes[index], has_votes[index]
         )
-        images = channels_last(images)
-        with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16):
-            predictions = [teacher(images) for teacher in teachers]
-        taught = [
-            sum(p[head].float().softmax(1) for p in predictions) / len(predictions)
-            for head in (0, 1)
-        ]
+        if in_pairs:
+            images = torch.cat([images, images.flip(3)])
+        taught = taught_by(teachers, channels_last(images))
+        if in_pairs:
+            taught = [head.view(2, len(index), -1).mean(0) for head in taught]
+            images = as_in_photos(images, phase.photo)
         seven = torch.lerp(taught[0], seven, phase.own)
         # For an image without votes, the second head learns what the teachers predict.
         eight = (1 - phase.own * voted) * taught[1] + phase.own * eight
-        return sum(learner.learn(images, seven, eight) for learner in learners)
+        if in_pairs:
+            seven, eight = torch.cat([seven, seven]), torch.cat([eight, eight])
+        images = channels_last(images)
+        return sum(learner.learn(images, seven, eight, votes_weight) for learner in learners)
 
-    epochs = args.epochs or max(recipe["epochs"] for recipe in recipes.values())
-    Loop(step, data, learners, phase).run(epochs, "students")
-    for (name, network), learner in zip(STUDENTS.items(), learners, strict=True):
-        description = {"network": network, "recipe": recipes[name] | {"epochs": epochs}}
-        save(learner.averaged(data), args.work / f"{name}.npz", description)
+    return step
+
+
+@torch.no_grad()
+def taught_by(teachers, images):
+    """Return the mean of the teachers' probabilities, for each head."""
+    with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
+        predictions = [teacher(images) for teacher in teachers]
+    return [
+        sum(p[head].float().softmax(1) for p in predictions) / len(predictions) for head in (0, 1)
+    ]
 
 
 class Data:
@@ -264,14 +346,15 @@ def build(network, device, seed):
 class Phase:
     """Settings that change during training, kept where a CUDA graph can read them."""
 
-    def __init__(self, device, bulk, mild):
+    def __init__(self, device, bulk, mild, mild_from=MILD_FROM):
         self._settings = bulk, mild
+        self.mild_from = mild_from
         self._is_mild = False
         for name, value in bulk.items():
             setattr(self, name, torch.full((), float(value), device=device))
 
     def at(self, progress):
-        is_mild = progress >= MILD_FROM
+        is_mild = progress >= self.mild_from
         if is_mild != self._is_mild:
             self._is_mild = is_mild
             for name, value in self._settings[is_mild].items():
@@ -315,6 +398,33 @@ def _affine(x, coin, s):
     ).squeeze(1)
     grid = F.affine_grid(theta, x.shape, align_corners=False)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def as_in_photos(x, probability):
+    """Change light, contrast and sharpness of some images, and compress some as JPEG does."""
+    u = torch.rand(12, len(x), 1, 1, 1, device=x.device)
+    chosen = u[6:] < probability
+    mean = x.mean((2, 3), keepdim=True)
+    x = torch.where(chosen[0], (x - mean) * (0.4 + u[0]) + mean, x)
+    at = torch.linspace(-1, 1, SIZE, device=x.device)
+    angle = 2 * math.pi * u[1]
+    ramp = angle.cos() * at.view(1, 1, SIZE, 1) + angle.sin() * at.view(1, 1, 1, SIZE)
+    x = torch.where(chosen[1], x + 0.25 * u[2] * ramp, x).clamp(1e-3, 1)
+    x = torch.where(chosen[2], x**2 ** (1.6 * u[3] - 0.8), x)
+    low = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
+    x = torch.where(chosen[3], torch.lerp(x, low, 1.6 * u[4] - 0.6), x)
+    return torch.where(chosen[4] & (u[6] < 0.5), jpeg(x, 0.3 + 2 * u[5]), x).clamp(0, 1)
+
+
+def jpeg(x, coarseness):
+    """Round the cosine transform of blocks of 8 by 8 pixels, more coarsely at high frequencies."""
+    at = torch.arange(8, device=x.device, dtype=torch.float32)
+    transform = 0.5 * (math.pi / 8 * (at + 0.5) * at[:, None]).cos()
+    transform[0] *= 0.5**0.5
+    step = (10 + 6 * (at + at[:, None])) / 255 * coarseness[..., None]
+    blocks = x.view(len(x), 6, 8, 6, 8).transpose(2, 3)
+    rounded = (transform @ blocks @ transform.T / step).round() * step
+    return (transform.T @ rounded @ transform).transpose(2, 3).reshape(x.shape)
 
 
 class Mixer:
@@ -412,6 +522,10 @@ class Learner:
         self.optimizer = Optimizer(self.network, recipe["optimizer"], recipe["decay"], data.device)
         self._mean = [p.detach().clone() for p in self.optimizer.parameters]
 
+    def start_from(self, path):
+        self.network.load_state_dict(read_state(path), strict=False)
+        self.remember(1.0)
+
     @torch.no_grad()
     def remember(self, fraction):
         torch._foreach_lerp_(self._mean, [p.detach() for p in self.optimizer.parameters], fraction)
@@ -425,14 +539,22 @@ class Learner:
         self.remember(1 - self._average)
         return loss.detach()
 
+    def mean(self):
+        """Return a copy of the moving average of the weights."""
+        return [q.clone() for q in self._mean]
+
     @torch.no_grad()
-    def averaged(self, data, n_images=8192):
-        """Return a copy with averaged weights, its statistics estimated on plain images."""
+    def averaged(self, data, means=None, n_images=8192):
+        """Return a copy with averaged weights, its statistics estimated on plain images.
+
+        The weights are the moving average, or the mean of several that `mean` returned.
+        """
         network = Network(**self._description).to(data.device)
         network.load_state_dict(self.network.state_dict())
-        mean = {id(p): q for p, q in zip(self.optimizer.parameters, self._mean, strict=True)}
-        for own, copy in zip(self.network.parameters(), network.parameters(), strict=True):
-            copy.copy_(mean[id(own)])
+        means = [self._mean] if means is None else means
+        copies = dict(zip(map(id, self.network.parameters()), network.parameters(), strict=True))
+        for own, *values in zip(self.optimizer.parameters, *means, strict=True):
+            copies[id(own)].copy_(sum(values) / len(values))
         norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
         for norm in norms:
             norm.reset_running_stats()
@@ -451,9 +573,9 @@ def cross_entropy(logits, target):
 class Loop:
     """Runs one step again and again, as a CUDA graph where there is a GPU."""
 
-    def __init__(self, step, data, learners, phase):
+    def __init__(self, step, data, learners, phase, batch_size=BATCH_SIZE):
         self._data, self._learners, self._phase = data, learners, phase
-        size = min(BATCH_SIZE, data.n_images)
+        size = min(batch_size, data.n_images)
         self._index = torch.randperm(data.n_images, device=data.device)[:size]
         self._loss = torch.zeros((), device=data.device)
 
@@ -519,16 +641,18 @@ def save(network, path, description):
     os.replace(temporary, path)
 
 
+def read_state(path):
+    """Return weights by name; counters of batches are not among them."""
+    with np.load(path) as file:
+        names = [name for name in file.files if name != "description"]
+        return {name: torch.from_numpy(file[name].astype(np.float32)) for name in names}
+
+
 def load(path, device):
     with np.load(path) as file:
         description = json.loads(str(file["description"]))
-        state = {
-            name: torch.from_numpy(file[name].astype(np.float32))
-            for name in file.files
-            if name != "description"
-        }
     network = Network(**description["network"])
-    network.load_state_dict(state, strict=False)  # counters of batches are not kept
+    network.load_state_dict(read_state(path), strict=False)
     network = network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     return torch.compile(network, dynamic=False) if device.type == "cuda" else network
 

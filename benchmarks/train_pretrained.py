@@ -2,6 +2,8 @@
 
     python benchmarks/train_on_gpu.py teachers --data fer2013.zip --votes ferplus.csv
     python benchmarks/train_on_gpu.py students --data fer2013.zip --votes ferplus.csv
+    python benchmarks/train_on_gpu.py vary --data fer2013.zip --votes ferplus.csv
+    python benchmarks/train_on_gpu.py mirror --data fer2013.zip --votes ferplus.csv
     python benchmarks/train_pretrained.py --data fer2013.zip --votes ferplus.csv \\
         --web web_photos.zip
 
