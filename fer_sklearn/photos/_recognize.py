@@ -49,8 +49,8 @@ _BOX = ("left", "top", "width", "height")
 # A batch that is not full is classified anyway once it holds this many bytes, or has waited this
 # many seconds: photos may be large and slow, and the first results should not wait for all.
 _MAX_BYTES, _MAX_SECONDS = 2**27, 5.0
-# Photos read ahead per thread; fewer if whole photos are kept, since these take more memory.
-_AHEAD, _AHEAD_WHOLE = 3, 1
+# Photos read ahead per thread if whole photos are kept, since these take much memory.
+_AHEAD_WHOLE = 1
 # The picture in a notebook is at most this large, and at least so large that labels are legible.
 _SHOWN_SIDE, _MIN_SIDE = 720, 320
 _NOTHING = "no face was found"
@@ -345,7 +345,8 @@ def iter_photo_batches(
     crop_faces : bool, default=True
         If False, every photo is treated as one face.
     batch_size : int, default=64
-        Faces to classify at once; also the number of photos that may wait for that.
+        Faces to classify at once; also the number of photos that may wait for that, and with
+        several threads, that are read ahead.
     n_threads : int, default=1
         Threads that read photos and find faces. If 1, the calling thread does.
     keep_photos : bool, default=False
@@ -371,10 +372,12 @@ def iter_photo_batches(
             raise ImageReadError(f"{source.name}: {detected.status.removeprefix(_UNREADABLE)}.")
         return detected
 
-    ahead = _AHEAD if crop_faces and not keep_photos else _AHEAD_WHOLE
+    # While one batch is classified, the threads read the next one.
+    are_small = crop_faces and not keep_photos
+    n_ahead = max(batch_size, n_threads) if are_small else _AHEAD_WHOLE * n_threads
     waiting: list[DetectedPhoto] = []
     n_faces, n_bytes, start = 0, 0, time.monotonic()
-    for detected in _map_ahead(detect, sources, n_threads, ahead * n_threads):
+    for detected in _map_ahead(detect, sources, n_threads, n_ahead):
         waiting.append(detected)
         n_faces += len(detected.crops)
         n_bytes += detected.count_bytes()
@@ -399,7 +402,8 @@ def _map_ahead(function: Callable, items: Iterable, n_threads: int, n_ahead: int
     try:
         for item in items:
             pending.append(pool.submit(function, item))
-            if len(pending) >= n_ahead:
+            # What is done need not wait for a slow source of items.
+            while len(pending) >= n_ahead or (pending and pending[0].done()):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

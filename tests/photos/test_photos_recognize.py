@@ -7,6 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from skimage.data import astronaut
 from fer_sklearn import predict_photos, recognize
 from fer_sklearn.exceptions import ImageReadError
 from fer_sklearn.photos import RecognizedFace
+from fer_sklearn.photos._recognize import _map_ahead
 
 
 def encoded(pixels):
@@ -124,3 +126,16 @@ def test_it_is_a_list():
     assert faces == list(faces)
     assert pickle.loads(pickle.dumps(faces)) == faces
     assert [face.emotion for face in faces[1:]] == ["happy"]
+
+
+def test_results_need_not_wait_for_a_slow_source():
+    taken = []
+
+    def slow():
+        for number in range(20):
+            taken.append(number)
+            yield number
+            time.sleep(0.05)
+
+    assert next(_map_ahead(abs, slow(), 2, 100)) == 0
+    assert len(taken) < 20
