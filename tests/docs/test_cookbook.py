@@ -19,8 +19,8 @@ PRINTED = {
     "A folder that takes all night": r"happy +3\n",
     "A service": r"\['happy', 'happy'\]",
     "A phone": r"happy +0\.9\d+ +ok",
-    "Abstain rather than guess": r"'uncertain'[^]]*\]\n0\.6\d+ SelectiveAccuracy.*=0\.6",
-    "Rare labels": r"None Estimate\(value=0\.3.*\nbalanced Estimate\(value=0\.8",
+    "Abstain rather than guess": r"'uncertain'[^]]*\]\n0\.6\d+ SelectiveAccuracy.*=0\.7",
+    "Rare labels": r"None Estimate\(value=0\.4.*\nbalanced Estimate\(value=0\.8",
     "An audit of your data": r"1 blank image, 1 copy[\s\S]*\n60 +welcoming|\n60 +reserved",
     "Which of two models is better?": r"no significant difference in accuracy",
 }
