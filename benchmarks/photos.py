@@ -1,4 +1,4 @@
-"""How many photos a second, at what cost, with each detector; and how does `fer` compare?
+"""How many photos per second, at what cost, with each detector; and how does `fer` compare?
 
     python benchmarks/photos.py [--photos FOLDER] [--yunet yunet.onnx] [--fer fer/bin/python]
 
@@ -172,7 +172,7 @@ def write_photos(small, large):
 
 def table(result):
     """Return a table with a row per side."""
-    header = ["photos", "detector", "workers", "photos with a face", "faces", "photos a second"]
+    header = ["photos", "detector", "workers", "photos with a face", "faces", "photos per second"]
     header += ["CPU, ms a photo", "cores", "first photo, s", "peak, MB"]
     lines = [header, ["---", "---", *["---:"] * 8]]
     for row in result["rows"]:

@@ -174,7 +174,7 @@ def main():
     }
     write_result("service", result, args.output)
     header = [
-        *("clients", "requests a second", "95th percentile (ms)", "a loop, a second"),
+        *("clients", "requests per second", "95th percentile (ms)", "calls per second in a loop"),
         *("ratio", "CPU (ms a photo)", "CPU of a loop (ms)"),
     ]
     cells = [
