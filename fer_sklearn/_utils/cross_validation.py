@@ -243,9 +243,7 @@ def _training_masks(estimator, X):
         fraction = 1.0
         if len(digest) == _MAX_ROWS:
             fraction = float(_unpacked(digest[-1:])[0] / 2 ** (8 * _BYTES))
-        # A HOGSVMClassifier that was fitted on images keeps the digest of their features.
-        hog = getattr(estimator, "hog_", None)
-        yield _found(digest, X if hog is None else hog.transform(X)), fraction
+        yield _found(digest, X), fraction
     elif _keeps_rows(estimator):
         if isinstance(estimator, Pipeline):
             for _, step in estimator.steps[:-1]:

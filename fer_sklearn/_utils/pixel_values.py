@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .compat import import_opencv
-from .typing import ArrayLike, PixelArray
+from .typing import ArrayLike, NDArray, PixelArray
 from .validation import check_choice
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "PixelStack",
     "check_finite",
     "check_pixel_range",
+    "contains_items",
     "empty_pixels",
     "max_memory",
     "normalize_pixels",
@@ -58,6 +59,11 @@ _CLAHE_CLIP, _CLAHE_TILES = 2.0, 4
 _BYTES_AT_ONCE = 2**24
 _MAX_MEMORY = "FER_SKLEARN_MAX_MEMORY"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
+
+
+def contains_items(array: NDArray[Any]) -> bool:
+    """Return whether an array contains paths, text or objects, and not pixels."""
+    return array.dtype.kind in "OUST"
 
 
 def to_pixels(array: ArrayLike, *, name: str = "array", is_batch: bool = False) -> PixelArray:

@@ -31,7 +31,7 @@ import numpy as np
 from PIL.Image import Image
 
 from .image_files import as_photo, to_gray
-from .pixel_values import PixelStack, check_finite, to_pixels
+from .pixel_values import PixelStack, check_finite, contains_items, to_pixels
 from .typing import ArrayLike, ImagesLike, PixelArray
 
 __all__ = [
@@ -163,7 +163,7 @@ def _without_names(X: Any) -> Any:
     if len(columns) != math.prod(shape):
         return X
     names = [prefix + name for name in pixel_names(shape)]
-    if sorted(columns) != sorted(names):
+    if set(columns) != set(names):
         return X
     return (X if columns == names else X[names]).to_numpy().reshape(len(X), *shape)
 
@@ -339,7 +339,7 @@ def photo_items(X: Any) -> list[Any] | None:
     if hasattr(X, "to_numpy") and (getattr(X, "ndim", 1) == 1 or X.shape[1:] == (1,)):
         items = X.to_numpy()
     if isinstance(items, np.ndarray):
-        if items.dtype.kind not in "OUST" or items.shape[1:] not in ((), (1,)):
+        if not contains_items(items) or items.shape[1:] not in ((), (1,)):
             return None
         items = items.ravel()
     elif not isinstance(items, (list, tuple)):
@@ -551,14 +551,14 @@ def split_batch(
         )
     X = _without_names(X)
     items: Any = X.to_numpy() if hasattr(X, "to_numpy") else X
-    if isinstance(items, np.ndarray) and items.dtype.kind in "OUST" and items.ndim == 2:
+    if isinstance(items, np.ndarray) and contains_items(items) and items.ndim == 2:
         if items.shape[1] > 1 and isinstance(items.flat[0], str):
             raise ValueError(
                 f"{name} has {items.shape[1]} columns; expected one column of paths. Select it, "
                 f"for example with a ColumnTransformer."
             )
         items = items[:, 0] if items.shape[1] == 1 else items
-    if isinstance(items, np.ndarray) and items.dtype.kind not in "OUST":
+    if isinstance(items, np.ndarray) and not contains_items(items):
         return _as_stack(items, name, known, owner, labelled)
     if not hasattr(items, "__len__") or not hasattr(items, "__iter__") or hasattr(items, "tocsr"):
         raise TypeError(

@@ -28,8 +28,8 @@ __all__ = [
     "description",
     "load_image_folder",
     "read_images",
-    "stray_labels",
     "subset_role",
+    "warn_of_stray_labels",
 ]
 
 Key = TypeVar("Key")
@@ -162,13 +162,7 @@ def load_image_folder(
         )
         images, names = read_images(readers, shape, on_error)
     target = np.array([labels.found[name][1] for name in names])
-    if others := stray_labels(target):
-        warnings.warn(
-            f"{source.path}: the label(s) {others} are not emotions, while the other labels are. "
-            f"Move those folders elsewhere unless they are labels of yours.",
-            UserWarning,
-            stacklevel=2,
-        )
+    warn_of_stray_labels(target, source.path, "Move those folders elsewhere")
     if return_X_y:
         return images, target
     bunch = Bunch(
@@ -184,15 +178,21 @@ def load_image_folder(
     return bunch
 
 
-def stray_labels(target: LabelArray) -> str:
-    """Return labels, with their counts, that are no emotions where most are; "" if none."""
+def warn_of_stray_labels(target: LabelArray, source: object, remedy: str) -> None:
+    """Warn, from the caller of a loader, of labels that are no emotions where most are."""
     labels, counts = np.unique(target, return_counts=True)
     others = [
         f"{label!r} ({count} image(s))"
         for label, count in zip(labels.tolist(), counts.tolist(), strict=True)
         if not is_emotion(label)
     ]
-    return ", ".join(others) if len(others) < len(labels) / 2 else ""
+    if 0 < len(others) < len(labels) / 2:
+        warnings.warn(
+            f"{source}: the label(s) {', '.join(others)} are not emotions, while the other labels "
+            f"are. {remedy} unless they are labels of yours.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def description(origin: object, target: LabelArray) -> str:

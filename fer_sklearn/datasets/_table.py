@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -38,8 +37,8 @@ from ._folder import (
     description,
     load_image_folder,
     read_images,
-    stray_labels,
     subset_role,
+    warn_of_stray_labels,
 )
 from ._table_kinds import PARQUET, Table, column_of, open_table
 
@@ -205,13 +204,7 @@ def load_image_table(
             f"label" + (" that codes gives a name." if codes is not None else ".")
         )
     target = _as_target([row.label for row in read])
-    if others := stray_labels(target):
-        warnings.warn(
-            f"{source.name}: the label(s) {others} are not emotions, while the other labels are. "
-            f"Correct or leave out those rows unless they are labels of yours.",
-            UserWarning,
-            stacklevel=2,
-        )
+    warn_of_stray_labels(target, source.name, "Correct or leave out those rows")
     if return_X_y:
         return images, target
     bunch = Bunch(

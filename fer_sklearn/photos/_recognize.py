@@ -49,8 +49,6 @@ _BOX = ("left", "top", "width", "height")
 # A batch that is not full is classified anyway once it holds this many bytes, or has waited this
 # many seconds: photos may be large and slow, and the first results should not wait for all.
 _MAX_BYTES, _MAX_SECONDS = 2**27, 5.0
-# Photos read ahead per thread if whole photos are kept, since these take much memory.
-_AHEAD_WHOLE = 1
 # The picture in a notebook is at most this large, and at least so large that labels are legible.
 _SHOWN_SIDE, _MIN_SIDE = 720, 320
 _NOTHING = "no face was found"
@@ -372,9 +370,9 @@ def iter_photo_batches(
             raise ImageReadError(f"{source.name}: {detected.status.removeprefix(_UNREADABLE)}.")
         return detected
 
-    # While one batch is classified, the threads read the next one.
+    # While one batch is classified, the threads read the next one. Whole photos take much memory.
     are_small = crop_faces and not keep_photos
-    n_ahead = max(batch_size, n_threads) if are_small else _AHEAD_WHOLE * n_threads
+    n_ahead = max(batch_size, n_threads) if are_small else n_threads
     waiting: list[DetectedPhoto] = []
     n_faces, n_bytes, start = 0, 0, time.monotonic()
     for detected in _map_ahead(detect, sources, n_threads, n_ahead):

@@ -16,6 +16,7 @@ from PIL import Image
 
 from .._utils.files import is_address, is_text_contents
 from .._utils.image_files import image_format, read_contents
+from .._utils.pixel_values import contains_items
 from .._utils.typing import ImageLike, ImagesLike
 from ..images import OTHER_SUFFIXES, is_image_file, to_uint8
 
@@ -171,7 +172,7 @@ def batch_items(images: Any) -> Any:
         return [images]
     if isinstance(images, np.ndarray) and images.ndim == 0:
         return [images.item()]
-    if isinstance(images, np.ndarray) and images.dtype.kind not in "OUST":
+    if isinstance(images, np.ndarray) and not contains_items(images):
         return _of_array(images)
     is_series = hasattr(images, "to_numpy") and getattr(images, "ndim", 1) == 1
     # Iterating over a mapping or a table yields the names of its columns.

@@ -102,8 +102,9 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         `sample_weight` is None.
         """
         check_complete_labels(y)
-        X = self._to_features(X, reset=True)
-        features, labels = validate_data(self, X, y, dtype=[np.float32, np.float64])
+        features, labels = validate_data(
+            self, self._to_features(X, reset=True), y, dtype=[np.float32, np.float64]
+        )
         check_classification_targets(labels)
         weight = None
         if sample_weight is not None or fill_weight:
@@ -111,7 +112,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         counted = self._has_weight(labels, weight)
         features, labels = features[counted], labels[counted]
         weight = None if weight is None else weight[counted]
-        self.training_rows_ = digest_rows(features)
+        self.training_rows_ = digest_rows(np.asarray(X)[counted])
         self.classes_: LabelArray
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
@@ -137,9 +138,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         """Return those of the classes that were learned, which `class_weight` names."""
         assert isinstance(self.class_weight, dict)
         learned = set(self.classes_.tolist())
-        weights = {
-            label: self.class_weight[label] for label in self.class_weight if label in learned
-        }
+        weights = {label: weight for label, weight in self.class_weight.items() if label in learned}
         return check_class_weight(weights, self.classes_)
 
     def _check_features(self, X: ArrayLike) -> FloatArray:
