@@ -15,9 +15,10 @@ end of a long one.
 
 from pathlib import Path
 
+import _torch_training as training
 import numpy as np
 import torch
-import train_on_gpu as training
+import train_on_gpu as recipes
 from _common import (
     argument_parser,
     markdown_table,
@@ -56,7 +57,7 @@ CHANGES = {
 def main():
     args = parse_arguments()
     scoring = ScoringData(args)
-    data = training.Data(args, torch.device("cpu"))
+    data = recipes.Data(args, torch.device("cpu"))
     taught = taught_targets(args, data)
     rows = read_result("recipe_changes", args.output).get("changes", {})
     if any(row["epochs"] != args.epochs for row in rows.values()):
@@ -89,7 +90,7 @@ def taught_targets(args, data):
     """Return the mean of the teachers' probabilities for each image and its mirror image."""
     path = args.work / "soft_targets.npz"
     if not path.exists():
-        teachers = [training.load(args.work / f"{n}.npz", data.device) for n in training.TEACHERS]
+        teachers = [training.load(args.work / f"{n}.npz", data.device) for n in recipes.TEACHERS]
         chunks = [taught_by(teachers, chunk) for chunk in data.images.split(256)]
         seven, eight = (
             np.concatenate(head).astype(np.float16) for head in zip(*chunks, strict=True)
@@ -110,14 +111,14 @@ def taught_by(teachers, images):
 
 def train(args, change, data, taught):
     """Train `tiny` with one change to the recipe."""
-    recipe = training.RECIPES["tiny"] | {k: change[k] for k in ("optimizer", "rate") if k in change}
-    bulk = training.STUDENT_BULK | {k: v for k, v in change.items() if k in training.STUDENT_BULK}
-    mild = training.STUDENT_MILD | {k: v for k, v in change.items() if k in ("own", "blur")}
+    recipe = recipes.RECIPES["tiny"] | {k: change[k] for k in ("optimizer", "rate") if k in change}
+    bulk = recipes.STUDENT_BULK | {k: v for k, v in change.items() if k in recipes.STUDENT_BULK}
+    mild = recipes.STUDENT_MILD | {k: v for k, v in change.items() if k in ("own", "blur")}
     if not change.get("mild", True):
         mild = bulk
     votes_weight = change.get("votes_weight", training.VOTES_WEIGHT)
     torch.manual_seed(args.seed)
-    learner = training.Learner(training.STUDENTS["tiny"], recipe, data, average=0.995)
+    learner = training.Learner(recipes.STUDENTS["tiny"], recipe, data, average=0.995)
     phase = training.Phase(data.device, bulk, mild)
     mixer = training.Mixer(phase.mixup, alpha=1.0, device=data.device)
     labels, voted = data.label_targets(change.get("votes", 0.5)), data.votes.sum(1, keepdim=True)
