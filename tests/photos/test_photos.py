@@ -134,6 +134,28 @@ def test_threads_read_ahead_within_bounds_and_keep_the_order():
     assert len(reader.threads) > 1
 
 
+def test_threads_read_the_next_batch_while_one_is_classified():
+    reader, detected, n_read = Reader(), [], []
+    plain_find, plain_predict = reader.detect, reader.predict
+
+    def find(pixels):
+        time.sleep(0.005)
+        detected.append(1)
+        return plain_find(pixels)
+
+    def predict(crops):
+        deadline = time.monotonic() + 5
+        while not n_read and len(detected) < 16 + 10 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        n_read.append(len(detected))
+        return plain_predict(crops)
+
+    reader.detect, reader.predict = find, predict
+    rows = rows_of([photo() for _ in range(48)], reader, batch_size=16, n_jobs=2)
+    assert len(rows) == 48
+    assert n_read[0] >= 16 + 10
+
+
 def test_one_job_runs_in_the_calling_thread():
     reader = Reader()
     rows_of([photo(), photo()], reader, n_jobs=1)
