@@ -7,6 +7,7 @@ import math
 import re
 import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
