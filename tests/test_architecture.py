@@ -28,7 +28,7 @@ ROOMS = {
     "datasets": (3, "loading FER2013, folders and synthetic faces; finding duplicates"),
     "faces": (3, "detecting and cropping faces"),
     "preprocessing": (3, "`GrayscaleResizer`, `RGBResizer` and `PixelNormalizer`"),
-    "features": (3, "descriptors of a face, and what combines them"),
+    "features": (3, "face descriptors, and transformers that combine them"),
     "evaluation": (3, "metrics, reports, comparisons and benchmarks"),
     "uncertainty": (3, "`AbstainingClassifier`"),
     "svm": (4, "the two support vector classifiers"),
@@ -37,15 +37,15 @@ ROOMS = {
     "drawing": (4, "annotated photos and frames"),
     "pipelines": (5, "the `make_*_pipeline` functions and their grids"),
     "inference": (5, "classifiers for LiteRT and ONNX files"),
-    "embedding": (5, "faces to vectors"),
+    "embedding": (5, "embeddings of faces"),
     "pretrained": (6, "`load_pretrained`"),
     "exporting": (6, "LiteRT, ONNX, TensorFlow.js and the web app"),
-    "explain": (6, "Grad-CAM, occlusion, regions of the face, HOG weights"),
+    "explain": (6, "Grad-CAM, occlusion, face regions, HOG weights"),
     "audit": (6, "label errors, duplicates and bad images in a data set"),
     "persistence": (6, "`save`, `load` and the model card"),
     "face_reader": (7, "`FaceReader`: from a photo to labelled faces"),
     "photos": (8, "emotions in many photos"),
-    "video": (8, "emotions in videos and from cameras"),
+    "video": (8, "emotions in videos and camera streams"),
     "serve": (9, "the HTTP service"),
     "cli": (10, "the command line"),
     "__main__": (11, "`python -m fer_sklearn`"),
@@ -54,7 +54,7 @@ ROOMS = {
 FLOORS = {room: floor for room, (floor, _) in ROOMS.items()}
 # Besides rooms, the root contains the bundled networks and the files of a typed package.
 NOT_ROOMS = {"shipped", "__init__.pyi", "py.typed"}
-# No boxes in a drawing of the house.
+# Files that are not boxes in a drawing of the house.
 MARKERS = {"__init__.pyi", "py.typed"}
 
 MAX_LINES = 600
@@ -68,7 +68,7 @@ KERAS = {"keras", "tensorflow", "scikeras"}
 INTERPRETERS = {"tensorflow.lite.python.interpreter"}
 # Loaded inside the function that needs them.
 LAZY = {"cv2", "matplotlib"}
-# The road from a photo to its rows: reading, detecting, cropping, scaling, the LiteRT interpreter
+# The path from a photo to its rows: reading, detecting, cropping, scaling, the LiteRT interpreter
 # and the rows. These files import no slow library; the estimators are elsewhere.
 ROAD = (
     *("exceptions.py", "emotions.py", "images.py", "weights.py"),
@@ -389,7 +389,7 @@ _TABLE_ENDS = "\n<!-- End of what it writes. -->"
 
 def _table_of_rooms():
     existing = {name.removesuffix(".py") for name in _root_entries()} - {"__init__", "__main__"}
-    rows = ["| floor | room | what it holds |", "| --- | --- | --- |"]
+    rows = ["| floor | room | contents |", "| --- | --- | --- |"]
     rows += [
         f"| {floor} | `{room}` | {what} |"
         for room, (floor, what) in ROOMS.items()

@@ -3,8 +3,8 @@ Preprocessing must match
 ========================
 
 A network works only on images that are preprocessed like its training images. One of the notebooks
-this package grew out of reported 60 % on its validation images and 31 % on its test images, which
-another cell had preprocessed differently. Nothing failed; the results were just wrong. This
+that this package is based on reported 60 % on its validation images and 31 % on its test images,
+which another cell had preprocessed differently. There was no error, just wrong results. This
 example shows how that happens, and why it cannot happen with a pipeline.
 """
 
@@ -28,13 +28,9 @@ classifier = FERCNNClassifier(
 )
 pipeline = make_cnn_pipeline(classifier, size=24).fit(X, y)
 
-# %%
-# The network alone
-# -----------------
-#
-# ``model_`` is the bare Keras network, as a notebook would use it: it makes a prediction for any
-# input it is given. So we give it images that were preprocessed in six ways, all of which look
-# reasonable; only the first matches the training images.
+# %% The network alone ----------------- ``model_`` is the bare Keras network, as a notebook would
+# use it: it makes a prediction for any input. So we pass it images that were preprocessed in six
+# ways, all of which look reasonable; only the first matches the training images.
 
 from fer_sklearn.preprocessing import normalize_pixels, resize_gray
 

@@ -3,8 +3,7 @@ Duplicates inflate scores
 =========================
 
 FER2013 contains many duplicates. If one copy of an image is in the training set and another in the
-test set, the model only needs to remember it. The scores then promise more than the model achieves
-on new faces.
+test set, the model only needs to remember it. The scores are then higher than on new faces.
 """
 
 # %%

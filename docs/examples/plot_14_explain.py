@@ -2,8 +2,8 @@
 Explain predictions
 ===================
 
-A model can be right for the wrong reason. This example explains predictions in three ways, each of
-which needs less from the model than the one before.
+A model can be right for the wrong reason. This example explains predictions with three methods,
+each of which requires less of the model than the one before.
 """
 
 # %%

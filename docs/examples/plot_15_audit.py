@@ -51,10 +51,9 @@ found = np.isin(wrong, report.label_errors).sum()
 extra = np.setdiff1d(report.label_errors, [*wrong, *duplicates, *blank])
 print(f"{found} of {len(wrong)} wrong labels found, {len(extra)} correct ones flagged")
 
-# %%
-# ``mask`` returns a mask of the images to keep. You can drop blank images and duplicates without
-# much thought, but look at the likely label errors first: an unusual face of a rare emotion looks
-# like an error too.
+# %% ``mask`` returns a mask of the images to keep. You can safely drop blank images and duplicates,
+# but look at the likely label errors first: an unusual face of a rare emotion looks like an error
+# too.
 
 kept = report.mask(exclude=("blank", "copy", "conflict"))
 X[kept].shape

@@ -3,9 +3,9 @@ Faces as vectors
 ================
 
 ``FaceEmbedder`` turns a face into the 256 numbers from which the bundled network derives its
-labels. It is a transformer that needs no TensorFlow, and any scikit-learn estimator can learn your
-own labels from its output. Here, the labels are the attitudes of synthetic faces, which look like
-nothing the network has seen.
+labels. It is a transformer that does not need TensorFlow, and any scikit-learn estimator can learn
+your own labels from its output. Here, the labels are the attitudes of synthetic faces, which look
+like nothing the network has seen.
 """
 
 # %%
@@ -52,8 +52,7 @@ scores = {
     for name, steps in features.items()
 }
 
-# %%
-# The network was trained on photographs, on which its embedding is further ahead.
+# %% The network was trained on photographs, where the advantage of its embedding is larger.
 
 import matplotlib.pyplot as plt
 

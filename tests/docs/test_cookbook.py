@@ -14,7 +14,7 @@ from running import csv_rows, started_service
 
 # What each recipe prints.
 PRINTED = {
-    "Labels of your own": r"\['reserved' 'welcoming'\] \['welcoming'\]",
+    "Your own labels": r"\['reserved' 'welcoming'\] \['welcoming'\]",
     "A video, person by person": r"\nface +0 +1\n",
     "A folder that takes all night": r"happy +3\n",
     "A service": r"\['happy', 'happy'\]",
