@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 
-from ._utils.compat import Interval, fit_context
+from ._utils.compat import Interval
+from ._utils.estimators import PhotoTransformer
 from ._utils.litert import average_mirror_images
 from ._utils.pixel_values import to_unit_floats
-from ._utils.pixels import ImageTagsMixin, known_shapes
-from ._utils.typing import ArrayLike, FloatArray, ImagesLike, NDArray, PathLike
+from ._utils.pixels import known_shapes
+from ._utils.typing import FloatArray, ImagesLike, PathLike
 from ._utils.validation import check_column_order
-from .images import as_photo_list, common_shape, resize_gray
+from .images import resize_gray
 from .weights import SHIPPED, WeightsNetwork, check_embedding, read_description, split_name
 
 __all__ = ["FaceEmbedder"]
@@ -24,12 +24,13 @@ __all__ = ["FaceEmbedder"]
 _IMAGES_AT_A_TIME = 256
 
 
-class FaceEmbedder(ImageTagsMixin, TransformerMixin, BaseEstimator):
+class FaceEmbedder(PhotoTransformer):
     """Describe faces by what a bundled network has learned: its embedding.
 
     The embedding is the last layer before the labels. Faces with similar expressions have similar
     embeddings, so simple models can learn your own labels from a few dozen faces. It is computed
     with LiteRT, without TensorFlow. Nothing is learned, so `transform` works without `fit`.
+    Features are named after the weights or their file, such as ``default_000``.
 
     Parameters
     ----------
@@ -95,32 +96,6 @@ class FaceEmbedder(ImageTagsMixin, TransformerMixin, BaseEstimator):
         self.cache = cache
         self.n_threads = n_threads
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ImagesLike, y: Any = None) -> FaceEmbedder:
-        """Check the parameters and record the size of arrays.
-
-        Parameters
-        ----------
-        X : batch of faces
-            Files are counted, but not read. Rows of pixels are flattened squares.
-        y : ignored
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If the weights are unknown, damaged, or return no embeddings.
-        FileNotFoundError
-            If there is no such file.
-        """
-        check_embedding(read_description(self.weights))
-        self.image_shape_ = common_shape(as_photo_list(X, labelled=y is not None))
-        check_column_order(self, X, reset=True)
-        return self
-
     def transform(self, X: ImagesLike) -> FloatArray:
         """Compute the embeddings.
 
@@ -139,8 +114,11 @@ class FaceEmbedder(ImageTagsMixin, TransformerMixin, BaseEstimator):
         ------
         ImageReadError
             If a file is missing or damaged; the message names it.
+        FileNotFoundError
+            If there is no such file of weights.
         ValueError
-            If an item is not a photo, or the weights are not as in `fit`.
+            If an item is not a photo, or the weights are unknown, damaged, return no embeddings,
+            or are not as in `fit`.
         """
         self._validate_params()
         check_column_order(self, X, reset=False)
@@ -159,30 +137,13 @@ class FaceEmbedder(ImageTagsMixin, TransformerMixin, BaseEstimator):
             )
         return np.concatenate(parts)
 
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the names of the features, such as ``default_000``.
+    def _check_parameters(self) -> int:
+        """Check the parameters; return the number of features."""
+        return check_embedding(read_description(self.weights))
 
-        Parameters
-        ----------
-        input_features : ignored
-            Present for consistency; feature names do not depend on it.
-
-        Returns
-        -------
-        ndarray of shape (n_features,), object
-            The name of the weights, or of their file without its suffix, and a number.
-        """
+    def _feature_names(self) -> list[str]:
         prefix = Path(str(split_name(self.weights)[0])).stem
-        n_features = check_embedding(read_description(self.weights))
-        return np.array([f"{prefix}_{i:03}" for i in range(n_features)], dtype=object)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.no_validation = True
-        tags.input_tags.positive_only = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
+        return [f"{prefix}_{i:03}" for i in range(self._check_parameters())]
 
 
 @lru_cache(maxsize=4)

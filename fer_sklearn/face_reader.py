@@ -292,7 +292,7 @@ class _BundledClassifier:
 
 def _split(estimator):
     """Return the part of an estimator that predicts, and how it crops faces."""
-    from ._utils.prediction import split_pipeline
+    from ._utils.estimators import split_pipeline
     from .faces import FaceCropper
     from .preprocessing import GrayscaleResizer, RGBResizer
 

@@ -147,12 +147,6 @@ def as_photo_list(
     return list(split_batch(X, name=name, known=known, owner=owner, labelled=labelled))
 
 
-def common_shape(photos: list[Any]) -> tuple[int, int] | None:
-    """Return height and width of photos that are arrays of one size; None for others."""
-    shapes = {photo.shape[:2] if isinstance(photo, np.ndarray) else None for photo in photos}
-    return shapes.pop() if len(shapes) == 1 else None
-
-
 def decode_gray(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> PixelArray:
     """Decode one image of a data set to grey, fast if its format allows it.
 

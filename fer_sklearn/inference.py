@@ -16,9 +16,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ._utils.compat import import_optional
+from ._utils.estimators import ImageTagsMixin, PredictionMixin, set_network_attributes
 from ._utils.litert import LiteRTNetwork, is_litert_installed
-from ._utils.pixels import ImageTagsMixin
-from ._utils.prediction import PredictionMixin, set_network_attributes
 from ._utils.typing import FloatArray, ImagesLike, PathLike
 from .images import resize_gray
 from .weights import WeightsNetwork, is_weights_file

@@ -6,24 +6,19 @@ and :func:`~fer_sklearn.preprocessing.normalize_pixels`.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._utils.estimators import ImageOutputMixin, ImageTagsMixin, PhotoTransformer
 from ._utils.pixel_values import NORMALIZATIONS, normalize_pixels
-from ._utils.pixels import (
-    ImageOutputMixin,
-    ImageTagsMixin,
-    check_pixels,
-    known_shapes,
-    photo_items,
-    pixel_names,
-)
+from ._utils.pixels import check_pixels, known_shapes, photo_items, pixel_names
 from ._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
 from ._utils.validation import check_choice, check_column_order, check_pair
-from .images import as_photo_list, common_shape, resize_gray, resize_rgb
+from .images import resize_gray, resize_rgb
 
 __all__ = [
     "GrayscaleResizer",
@@ -35,47 +30,41 @@ __all__ = [
 ]
 
 
-class _Resizer(
-    ImageOutputMixin,
-    ImageTagsMixin,
-    TransformerMixin,
-    BaseEstimator,
-):
+class _Resizer(ImageOutputMixin, PhotoTransformer):
     """Base class of the transformers that resize photos."""
 
     size: Size
+    _resize: ClassVar[Callable[..., PixelArray]]
 
-    def fit(self, X: ImagesLike, y: Any = None) -> Self:
-        """Check the parameters and record the size of arrays.
+    def transform(self, X: ImagesLike) -> PixelArray:
+        """Resize the photos.
 
         Parameters
         ----------
-        X : batch of photos
-            Files are counted, but not read. Rows of pixels are flattened squares.
-        y : ignored
+        X : list, object array, or ndarray of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w)
+            Paths or pixels: bool, integers in 0..255, uint16, or floats in [0, 1] or
+            [0, 255]. Flattened images must have the size seen in `fit`, or `size`.
 
         Returns
         -------
-        self
+        ndarray of shape (n, height, width) or, in colour, (n, height, width, 3), uint8
+            Not copied if `X` is that already. A table if `set_output` says so.
+
+        Raises
+        ------
+        ImageReadError
+            If a file is missing or damaged; the message names it.
+        ValueError
+            If an item is not a photo; the message has its position. If `X` is one photo without
+            the batch axis.
         """
-        check_pair("size", self.size, "(height, width)")
-        self.image_shape_ = common_shape(as_photo_list(X, labelled=y is not None))
-        check_column_order(self, X, reset=True)
-        return self
-
-    def _resized(self, X, resize):
-        size = check_pair("size", self.size, "(height, width)")
+        size = self._check_parameters()
         check_column_order(self, X, reset=False)
-        resized = resize(X, size, known=known_shapes(self, size), owner=type(self).__name__)
-        return self._as_output(X, resized)
+        known = known_shapes(self, size)
+        return self._as_output(X, self._resize(X, size, known=known, owner=type(self).__name__))
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.no_validation = True
-        tags.input_tags.positive_only = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
+    def _check_parameters(self) -> tuple[int, int]:
+        return check_pair("size", self.size, "(height, width)")
 
 
 class GrayscaleResizer(_Resizer):
@@ -103,47 +92,13 @@ class GrayscaleResizer(_Resizer):
     (2, 32, 32)
     """
 
+    _resize = staticmethod(resize_gray)
+
     def __init__(self, size: Size = 48) -> None:
         self.size = size
 
-    def transform(self, X: ImagesLike) -> PixelArray:
-        """Resize the photos.
-
-        Parameters
-        ----------
-        X : list, object array, or ndarray of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w)
-            Paths or pixels: bool, integers in 0..255, uint16, or floats in [0, 1] or
-            [0, 255]. Flattened images must have the size seen in `fit`, or `size`.
-
-        Returns
-        -------
-        ndarray of shape (n, height, width), uint8
-            Not copied if `X` is that already. A table if `set_output` says so.
-
-        Raises
-        ------
-        ImageReadError
-            If a file is missing or damaged; the message names it.
-        ValueError
-            If an item is not a photo; the message has its position. If `X` is one photo without
-            the batch axis.
-        """
-        return self._resized(X, resize_gray)
-
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the names of the pixels, such as ``pixel_12_40`` for row 12 and column 40.
-
-        Parameters
-        ----------
-        input_features : ignored
-            Present for consistency.
-
-        Returns
-        -------
-        ndarray of shape (height * width,), object
-        """
-        shape = check_pair("size", self.size, "(height, width)")
-        return np.array(pixel_names(shape), dtype=object)
+    def _feature_names(self) -> tuple[str, ...]:
+        return pixel_names(self._check_parameters())
 
 
 class RGBResizer(_Resizer):
@@ -170,46 +125,13 @@ class RGBResizer(_Resizer):
     (2, 32, 32, 3)
     """
 
+    _resize = staticmethod(resize_rgb)
+
     def __init__(self, size: Size = 96) -> None:
         self.size = size
 
-    def transform(self, X: ImagesLike) -> PixelArray:
-        """Resize the photos.
-
-        Parameters
-        ----------
-        X : list, object array, or ndarray of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w)
-            As for :class:`GrayscaleResizer`.
-
-        Returns
-        -------
-        ndarray of shape (n, height, width, 3), uint8
-            Not copied if `X` is that already. A table if `set_output` says so.
-
-        Raises
-        ------
-        ImageReadError
-            If a file is missing or damaged; the message names it.
-        ValueError
-            If an item is not a photo; the message has its position. If `X` is one photo without
-            the batch axis.
-        """
-        return self._resized(X, resize_rgb)
-
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the names of the values, such as ``pixel_12_40_red`` for row 12 and column 40.
-
-        Parameters
-        ----------
-        input_features : ignored
-            Present for consistency.
-
-        Returns
-        -------
-        ndarray of shape (height * width * 3,), object
-        """
-        height, width = check_pair("size", self.size, "(height, width)")
-        return np.array(pixel_names((height, width, 3)), dtype=object)
+    def _feature_names(self) -> tuple[str, ...]:
+        return pixel_names((*self._check_parameters(), 3))
 
 
 def _n_dims(X):

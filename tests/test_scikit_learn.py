@@ -35,7 +35,7 @@ from fer_sklearn import (
     make_descriptor_svm_pipeline,
     make_hog_svm_pipeline,
 )
-from fer_sklearn._utils.prediction import split_pipeline
+from fer_sklearn._utils.estimators import split_pipeline
 from fer_sklearn.explain import hog_image, hog_weights
 from fer_sklearn.images import write_image
 

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
 from .compat import check_method_params, safe_indexing
-from .prediction import predicted_probabilities, unwrap
+from .estimators import predicted_probabilities, unwrap
 from .typing import BoolArray, Estimator, FloatArray, IntArray, LabelArray, NDArray, RandomState
 
 __all__ = [

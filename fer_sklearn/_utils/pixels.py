@@ -35,8 +35,6 @@ from .pixel_values import PixelStack, check_finite, contains_items, to_pixels
 from .typing import ArrayLike, ImagesLike, PixelArray
 
 __all__ = [
-    "ImageOutputMixin",
-    "ImageTagsMixin",
     "KnownShapes",
     "check_pixels",
     "check_stack_shape",
@@ -61,66 +59,6 @@ _CHANNELS, _LOWEST_PHOTO = (1, 2, 3, 4), 8
 _LEAST_PIXELS, _LEAST_FACE = 16, 100
 # Among known shapes: such rows are accepted.
 _SHORT_ROWS = (1, 0)
-
-
-class ImageTagsMixin:
-    """Tags of an estimator that takes stacks of images and flattened images alike."""
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()  # type: ignore[misc]
-        tags.input_tags.two_d_array = True
-        tags.input_tags.three_d_array = True
-        return tags
-
-
-class ImageOutputMixin:
-    """`set_output` of a transformer whose output is images.
-
-    A table has one row per image and one column per pixel, named by :func:`pixel_names`.
-    :func:`split_batch` and :func:`check_pixels` recognise these names, so that the next step gets
-    images of any shape back. A subclass returns from `transform` what :meth:`_as_output` does.
-    """
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        # scikit-learn's own tables cannot have more than two dimensions.
-        super().__init_subclass__(auto_wrap_output_keys=None, **kwargs)  # type: ignore[call-arg]
-
-    def set_output(self, *, transform: Literal["default", "pandas", "polars"] | None = None) -> Any:
-        """Set the container of the output.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"} or None, default=None
-            ``"default"``: an array of images. ``"pandas"`` or ``"polars"``: a table with a column
-            for each pixel, such as ``pixel_12_40`` for row 12 and column 40; a pandas table has
-            the index of the input, if that has one. None changes nothing.
-
-        Returns
-        -------
-        self
-        """
-        if transform is not None:
-            # Where scikit-learn looks, and what clone copies.
-            self._sklearn_output_config = {"transform": transform}
-        return self
-
-    def _as_output(self, X: Any, images: PixelArray, names: Any = None) -> Any:
-        """Return images as an array, or as a table with the index of `X`."""
-        from .compat import output_config
-
-        container = output_config("transform", self)["dense"]
-        if container == "default":
-            return images
-        rows = images.reshape(len(images), -1)
-        names = pixel_names(images.shape[1:]) if names is None else names
-        if container == "polars":
-            import polars
-
-            return polars.DataFrame(rows, schema=list(names), orient="row")
-        import pandas as pd
-
-        index = X.index if isinstance(X, (pd.DataFrame, pd.Series)) else None
-        return pd.DataFrame(rows, index=index, columns=list(names))
 
 
 @lru_cache(maxsize=8)

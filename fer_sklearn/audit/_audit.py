@@ -12,7 +12,7 @@ from sklearn.model_selection import BaseCrossValidator
 
 from .._utils.compat import HasMethods, Interval, validate_params
 from .._utils.cross_validation import check_training_parts, fold_probabilities, grouped_folds
-from .._utils.prediction import split_pipeline
+from .._utils.estimators import split_pipeline
 from .._utils.typing import (
     ArrayLike,
     Estimator,

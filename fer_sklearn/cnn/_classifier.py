@@ -12,8 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.compat import Interval, Options, StrOptions, fit_context
-from .._utils.pixels import ImageTagsMixin
-from .._utils.prediction import PredictionMixin
+from .._utils.estimators import ImageTagsMixin, PredictionMixin
 from .._utils.typing import ArrayLike, RandomState
 from .._utils.validation import check_choice
 from ..weights import WeightsNetwork, read_weights

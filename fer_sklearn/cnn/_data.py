@@ -11,9 +11,9 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._utils.compat import check_sample_weight
 from .._utils.cross_validation import digest_rows
+from .._utils.estimators import set_network_attributes
 from .._utils.pixel_values import check_pixel_range, take_rows, unit_range
 from .._utils.pixels import check_pixels
-from .._utils.prediction import set_network_attributes
 from .._utils.typing import ArrayLike, Estimator, FloatArray, LabelArray, RandomState
 from .._utils.validation import (
     check_class_totals,

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from .._utils.compat import Interval, StrOptions, validate_params
 from .._utils.cross_validation import count_training_rows
-from .._utils.prediction import predicted_probabilities
+from .._utils.estimators import predicted_probabilities
 from .._utils.typing import ArrayLike, Estimator, ImagesLike, LabelArray, RandomState
 from .._utils.validation import count_samples, encode_label_pair
 from ._intervals import (

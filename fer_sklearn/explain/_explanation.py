@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .._utils.prediction import split_pipeline
+from .._utils.estimators import split_pipeline
 from .._utils.typing import ArrayLike, FloatArray, ImagesLike, IntArray, LabelArray, PixelArray
 from .._utils.validation import encode_labels
 from ..faces import FaceCropper

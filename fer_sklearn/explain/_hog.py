@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.svm import SVC, NuSVC
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.prediction import split_pipeline
+from .._utils.estimators import split_pipeline
 from .._utils.typing import Estimator, FloatArray, ImagesLike, LabelArray
 from .._utils.validation import check_pair
 from ..features import HOGExtractor

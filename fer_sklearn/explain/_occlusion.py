@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from sklearn.utils import gen_batches
 
-from .._utils.prediction import predicted_probabilities
+from .._utils.estimators import predicted_probabilities
 from .._utils.typing import ArrayLike, BoolArray, Estimator, ImagesLike, PixelArray
 from .._utils.validation import check_choice
 from ._explanation import Explanation, make_images, target_positions

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .._utils.compat import Interval, StrOptions, validate_params
-from .._utils.prediction import predicted_probabilities
+from .._utils.estimators import predicted_probabilities
 from .._utils.tables import TabularReport
 from .._utils.typing import (
     ArrayLike,

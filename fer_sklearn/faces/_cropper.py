@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 
-from .._utils.compat import fit_context, output_config
+from .._utils.compat import output_config
+from .._utils.estimators import ImageOutputMixin, PhotoTransformer
 from .._utils.pixel_values import PixelStack
-from .._utils.pixels import ImageOutputMixin, ImageTagsMixin, known_shapes, pixel_names
-from .._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
+from .._utils.pixels import known_shapes, pixel_names
+from .._utils.typing import ImagesLike, PixelArray, Size
 from .._utils.validation import check_choice, check_column_order, check_pair
 from ..exceptions import NoFaceError, NoFaceWarning
-from ..images import as_photo_list, common_shape, iter_photos, resize
+from ..images import iter_photos, resize
 from ._crop import FRAMINGS, crop_faces
 from ._detect import Detector, detect_in_pixels, faces_of_photos, is_boxes, resolve_detector
 from ._faces import Faces
@@ -23,12 +22,7 @@ from ._faces import Faces
 __all__ = ["FaceCropper"]
 
 
-class FaceCropper(
-    ImageOutputMixin,
-    ImageTagsMixin,
-    TransformerMixin,
-    BaseEstimator,
-):
+class FaceCropper(ImageOutputMixin, PhotoTransformer):
     """Crop one face from each photo.
 
     Only the size of flattened images is learned, so `transform` works without `fit`. The number of
@@ -69,8 +63,6 @@ class FaceCropper(
     (1, 64, 64, 3)
     """
 
-    _parameter_constraints: ClassVar[dict] = {}
-
     def __init__(
         self,
         *,
@@ -85,25 +77,6 @@ class FaceCropper(
         self.select = select
         self.framing = framing
         self.on_no_face = on_no_face
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ImagesLike, y: Any = None) -> FaceCropper:
-        """Check the parameters and record the size of arrays.
-
-        Parameters
-        ----------
-        X : batch of photos
-            Files are counted, but not read. Rows of pixels are flattened squares.
-        y : ignored
-
-        Returns
-        -------
-        self
-        """
-        self._check_names()
-        self.image_shape_ = common_shape(as_photo_list(X, labelled=y is not None))
-        check_column_order(self, X, reset=True)
-        return self
 
     def transform(self, X: ImagesLike) -> PixelArray:
         """Crop the faces.
@@ -134,7 +107,7 @@ class FaceCropper(
         NoFaceWarning
             Once per batch, if some photos have no face.
         """
-        size = self._check_names()
+        size = self._check_parameters()
         check_column_order(self, X, reset=False)
         photos = iter_photos(X, known=known_shapes(self), owner=type(self).__name__)
         detect = self._detect_function(len(photos))
@@ -155,24 +128,10 @@ class FaceCropper(
             stack = np.repeat(stack[..., np.newaxis], 3, axis=3)
         return self._as_output(X, stack)
 
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the names of a table's columns, such as ``pixel_12_40_red``.
+    def _feature_names(self) -> tuple[str, ...]:
+        return pixel_names((*check_pair("size", self.size, "(height, width)"), 3))
 
-        Parameters
-        ----------
-        input_features : ignored
-            Present for consistency.
-
-        Returns
-        -------
-        ndarray of shape (height * width * 3,), object
-            By row, column and colour of the pixel.
-        """
-        height, width = check_pair("size", self.size, "(height, width)")
-        return np.array(pixel_names((height, width, 3)), dtype=object)
-
-    def _check_names(self):
-        self._validate_params()
+    def _check_parameters(self):
         check_choice("select", self.select, _SELECTORS)
         check_choice("framing", self.framing, FRAMINGS)
         check_choice("on_no_face", self.on_no_face, ("full_image", "raise", "blank"))
@@ -206,14 +165,6 @@ class FaceCropper(
             NoFaceWarning,
             stacklevel=3,
         )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.no_validation = True
-        tags.input_tags.positive_only = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
 
 
 def _largest(faces, shape):

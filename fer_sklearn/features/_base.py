@@ -5,18 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.compat import fit_context
-from .._utils.pixels import ImageTagsMixin, check_pixels
+from .._utils.estimators import FeatureNamesMixin, ImageTagsMixin
+from .._utils.pixels import check_pixels
 from .._utils.typing import ArrayLike, FloatArray, NDArray, PixelArray
 
 __all__ = ["ImageDescriptor"]
 
 
-class ImageDescriptor(ImageTagsMixin, TransformerMixin, BaseEstimator):
+class ImageDescriptor(FeatureNamesMixin, ImageTagsMixin, TransformerMixin, BaseEstimator):
     """A transformer from grey images to features, stateless unless `fit` learns from the images.
 
     A subclass has ``_check_size()``, which raises if ``image_shape_`` is too small for its
@@ -31,9 +31,6 @@ class ImageDescriptor(ImageTagsMixin, TransformerMixin, BaseEstimator):
 
     @abstractmethod
     def _describe(self, images: PixelArray) -> FloatArray: ...
-
-    @abstractmethod
-    def _feature_names(self) -> list[str]: ...
 
     def _learn(self, images: PixelArray) -> None:
         """Learn what `_describe` needs from images of shape (n, h, w)."""
@@ -74,31 +71,20 @@ class ImageDescriptor(ImageTagsMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, h, w), (n_samples, h, w, 1) or (n_samples, h * w)
-            Grey images, uint8 or float.
+            Grey images, uint8 or float; if `fit` learns from images, of their size and range.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features), float32
             Features.
         """
+        check_is_fitted(self)
         self._validate_params()
         return self._describe(check_pixels(self, X, reset=False, keep_float64=True))
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
-        """Return feature names made of the position in the image and the bin.
-
-        Parameters
-        ----------
-        input_features : ignored
-            Present for consistency; feature names do not depend on it.
-
-        Returns
-        -------
-        ndarray of shape (n_features,), object
-            Names, in the order of the columns.
-        """
         check_is_fitted(self, "image_shape_")
-        return np.array(self._feature_names(), dtype=object)
+        return super().get_feature_names_out(input_features)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

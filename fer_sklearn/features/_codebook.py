@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from .._utils.compat import Interval
-from .._utils.typing import ArrayLike, FloatArray, IntArray, NDArray, PixelArray, RandomState, Size
+from .._utils.typing import FloatArray, IntArray, NDArray, PixelArray, RandomState, Size
 from .._utils.validation import check_pair
 from ._base import ImageDescriptor
 
@@ -104,22 +103,6 @@ class CodebookExtractor(ImageDescriptor):
         self.threshold = threshold
         self.n_patches = n_patches
         self.random_state = random_state
-
-    def transform(self, X: ArrayLike) -> FloatArray:
-        """Extract the features.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, h, w), (n_samples, h, w, 1) or (n_samples, h * w)
-            Grey images of the size and pixel range seen in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features), float32
-            Features; ``n_features`` is rows × columns × n_codewords.
-        """
-        check_is_fitted(self, "codewords_")
-        return super().transform(X)
 
     def _check_size(self) -> None:
         if self.n_codewords % 2:

@@ -23,7 +23,8 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.compat import HasMethods, Interval, fit_context
-from .._utils.pixels import ImageTagsMixin, check_pixels
+from .._utils.estimators import FeatureNamesMixin, ImageTagsMixin
+from .._utils.pixels import check_pixels
 from .._utils.typing import ArrayLike, FloatArray, NDArray, PixelArray, RandomState
 from ._base import ImageDescriptor
 from ._hog import HOGExtractor
@@ -34,12 +35,13 @@ __all__ = ["BalancedPCA", "CappedPCA", "MirroredFeatures", "make_pca"]
 _MAX_COVARIANCE = 4096
 
 
-class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
+class MirroredFeatures(FeatureNamesMixin, ImageTagsMixin, TransformerMixin, BaseEstimator):
     """Concatenate the features of each image with those of its mirror image.
 
     An expression means the same in the mirror, but features cannot be mirrored once they are
-    extracted. The first half of the output columns describes the images, the second half their
-    mirror images. ``LSSVMClassifier(flip_invariant=True)`` learns from both at the cost of one.
+    extracted. The first half of the output columns describes the images, the second half, named
+    ``mirrored_…``, their mirror images. ``LSSVMClassifier(flip_invariant=True)`` learns from both
+    at the cost of one.
 
     Parameters
     ----------
@@ -145,22 +147,11 @@ class MirroredFeatures(ImageTagsMixin, TransformerMixin, BaseEstimator):
         with config_context(transform_output="default"):
             return np.hstack(_both_sides(self.transformer_, images))
 
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the transformer's names, and the same with the prefix ``mirrored_``.
-
-        Parameters
-        ----------
-        input_features : ignored
-            Present for consistency; feature names do not depend on it.
-
-        Returns
-        -------
-        ndarray of shape (2 * n_features,), object
-            Names, in the order of the columns.
-        """
+    def _feature_names(self) -> list[str]:
+        """Return the transformer's names, and the same with the prefix ``mirrored_``."""
         check_is_fitted(self, "transformer_")
         names = self.transformer_.get_feature_names_out()
-        return np.array([*names, *(f"mirrored_{name}" for name in names)], dtype=object)
+        return [*names, *(f"mirrored_{name}" for name in names)]
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return which parameters of `fit` are passed to the transformer.

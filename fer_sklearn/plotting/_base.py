@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from .._utils.prediction import predicted_probabilities
+from .._utils.estimators import predicted_probabilities
 from .._utils.typing import (
     ArrayLike,
     BoolArray,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.prediction import split_pipeline
+from .._utils.estimators import split_pipeline
 from .._utils.tables import PHOTO_COLUMNS, VIDEO_COLUMNS
 from .._utils.typing import Estimator, NDArray
 from ..emotions import label_colors

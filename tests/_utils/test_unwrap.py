@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from fer_sklearn import AbstainingClassifier
-from fer_sklearn._utils.prediction import split_pipeline, unwrap
+from fer_sklearn._utils.estimators import split_pipeline, unwrap
 
 
 @pytest.fixture(scope="module")

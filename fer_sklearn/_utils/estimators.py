@@ -1,28 +1,166 @@
-"""Prediction: the batch loop of all networks, and unwrapping of estimators."""
+"""What estimators on images share: their output, their predictions, and how to open them.
+
+Mixins and base classes come first: tags, tables of pixels, transformers of photos, and the batch
+loop of all networks. Functions that unwrap estimators follow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .compat import fit_context, output_config
 from .litert import average_mirror_images
 from .pixel_values import check_pixel_range, to_unit_floats
-from .pixels import check_pixels
-from .typing import ArrayLike, FloatArray, ImagesLike, LabelArray
-from .validation import check_probabilities, columns_by_class
+from .pixels import check_pixels, pixel_names, split_batch
+from .typing import ArrayLike, FloatArray, ImagesLike, LabelArray, NDArray, PixelArray
+from .validation import check_column_order, check_probabilities, columns_by_class
 
 __all__ = [
+    "FeatureNamesMixin",
+    "ImageOutputMixin",
+    "ImageTagsMixin",
+    "PhotoTransformer",
     "PredictionMixin",
     "predicted_probabilities",
     "set_network_attributes",
     "split_pipeline",
     "unwrap",
 ]
+
+
+class ImageTagsMixin:
+    """Tags of an estimator that takes stacks of images and flattened images alike."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.two_d_array = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class ImageOutputMixin:
+    """`set_output` of a transformer whose output is images.
+
+    A table has one row per image and one column per pixel, named by :func:`pixel_names`.
+    ``split_batch`` and ``check_pixels`` recognise these names, so that the next step gets
+    images of any shape back. A subclass returns from `transform` what :meth:`_as_output` does.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # scikit-learn's own tables cannot have more than two dimensions.
+        super().__init_subclass__(auto_wrap_output_keys=None, **kwargs)  # type: ignore[call-arg]
+
+    def set_output(self, *, transform: Literal["default", "pandas", "polars"] | None = None) -> Any:
+        """Set the container of the output.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            ``"default"``: an array of images. ``"pandas"`` or ``"polars"``: a table with a column
+            for each pixel, such as ``pixel_12_40`` for row 12 and column 40; a pandas table has
+            the index of the input, if that has one. None changes nothing.
+
+        Returns
+        -------
+        self
+        """
+        if transform is not None:
+            # Where scikit-learn looks, and what clone copies.
+            self._sklearn_output_config = {"transform": transform}
+        return self
+
+    def _as_output(self, X: Any, images: PixelArray, names: Any = None) -> Any:
+        """Return images as an array, or as a table with the index of `X`."""
+        container = output_config("transform", self)["dense"]
+        if container == "default":
+            return images
+        rows = images.reshape(len(images), -1)
+        names = pixel_names(images.shape[1:]) if names is None else names
+        if container == "polars":
+            import polars
+
+            return polars.DataFrame(rows, schema=list(names), orient="row")
+        import pandas as pd
+
+        index = X.index if isinstance(X, (pd.DataFrame, pd.Series)) else None
+        return pd.DataFrame(rows, index=index, columns=list(names))
+
+
+class FeatureNamesMixin:
+    """`get_feature_names_out` of a transformer whose ``_feature_names()`` returns the names."""
+
+    @abstractmethod
+    def _feature_names(self) -> Sequence[str]: ...
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the names of the features: the columns of a table of the output.
+
+        Parameters
+        ----------
+        input_features : ignored
+            Present for consistency; feature names do not depend on it.
+
+        Returns
+        -------
+        ndarray of shape (n_features,), object
+            Names, in the order of the columns.
+        """
+        return np.array(self._feature_names(), dtype=object)
+
+
+class PhotoTransformer(FeatureNamesMixin, ImageTagsMixin, TransformerMixin, BaseEstimator):
+    """Base class of transformers of photos of any kind and size.
+
+    Only the size of arrays is learned, so `transform` works without `fit`. A subclass has
+    ``_check_parameters()``, which raises if they are wrong, `transform` and ``_feature_names()``.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
+
+    @abstractmethod
+    def _check_parameters(self) -> Any: ...
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ImagesLike, y: Any = None) -> Self:
+        """Check the parameters and record the size of arrays.
+
+        Parameters
+        ----------
+        X : batch of photos
+            Files are counted, but not read. Rows of pixels are flattened squares.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is wrong, or `X` is one photo without the batch axis.
+        """
+        self._check_parameters()
+        photos = split_batch(X, labelled=y is not None)
+        shapes = {photo.shape[:2] if isinstance(photo, np.ndarray) else None for photo in photos}
+        self.image_shape_ = shapes.pop() if len(shapes) == 1 else None
+        check_column_order(self, X, reset=True)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.no_validation = True
+        tags.input_tags.positive_only = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
 
 
 class PredictionMixin:
