@@ -20,7 +20,7 @@ from sklearn.base import clone
 
 import fer_sklearn.cli
 from fer_sklearn import EMOTIONS, FaceReader, HOGSVMClassifier, datasets, faces, features, plotting
-from fer_sklearn.features._base import ImageDescriptor
+from fer_sklearn._utils.estimators import ImageDescriptor
 from fer_sklearn.plotting._base import Display
 
 

@@ -10,9 +10,9 @@ from scipy.sparse import csr_array
 from sklearn.utils import check_random_state
 
 from .._utils.compat import Interval
+from .._utils.estimators import ImageDescriptor
 from .._utils.typing import FloatArray, IntArray, NDArray, PixelArray, RandomState, Size
 from .._utils.validation import check_pair
-from ._base import ImageDescriptor
 
 __all__ = ["CodebookExtractor"]
 

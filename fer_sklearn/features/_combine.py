@@ -23,10 +23,9 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.compat import HasMethods, Interval, fit_context
-from .._utils.estimators import FeatureNamesMixin, ImageTagsMixin
+from .._utils.estimators import FeatureNamesMixin, ImageDescriptor, ImageTagsMixin
 from .._utils.pixels import check_pixels
 from .._utils.typing import ArrayLike, FloatArray, NDArray, PixelArray, RandomState
-from ._base import ImageDescriptor
 from ._hog import HOGExtractor
 
 __all__ = ["BalancedPCA", "CappedPCA", "MirroredFeatures", "make_pca"]

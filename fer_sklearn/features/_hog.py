@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 import numpy as np
 
 from .._utils.compat import Interval, StrOptions
+from .._utils.estimators import ImageDescriptor
 from .._utils.typing import FloatArray, NDArray, PixelArray, Size
 from .._utils.validation import check_pair
-from ._base import ImageDescriptor
 
 __all__ = ["HOGExtractor", "hog_batch"]
 

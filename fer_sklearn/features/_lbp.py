@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._utils.compat import Interval
+from .._utils.estimators import ImageDescriptor
 from .._utils.typing import FloatArray, NDArray, PixelArray, Size
 from .._utils.validation import check_pair
-from ._base import ImageDescriptor
 
 __all__ = ["LBPExtractor", "lbp_batch", "lbp_codes"]
 

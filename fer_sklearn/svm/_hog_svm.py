@@ -14,10 +14,10 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._utils.compat import Interval, StrOptions, fit_context, ovr_decision_function
+from .._utils.compat import Interval, StrOptions, ovr_decision_function
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, RandomState
 from ..features import HOGExtractor, make_pca
-from ._least_squares import BaseSVM, are_images, gaussian_kernel
+from ._base import BaseSVM, are_images, gaussian_kernel
 
 __all__ = ["HOGSVMClassifier"]
 
@@ -36,17 +36,7 @@ class GaussianSVC(SVC):
     """
 
     def decision_function(self, X: ArrayLike) -> FloatArray:
-        """Return the decision function, as ``sklearn.svm.SVC`` does.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, as in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-        """
+        """Return the decision function, as ``sklearn.svm.SVC`` does."""
         check_is_fitted(self)
         features = validate_data(self, X, reset=False, dtype=np.float64)
         # The kernel depends on differences only, and those of small numbers are precise.
@@ -61,17 +51,7 @@ class GaussianSVC(SVC):
         return ovr_decision_function(decisions < 0, -decisions, len(self.classes_))
 
     def predict(self, X: ArrayLike) -> LabelArray:
-        """Predict labels; of several classes, the one with the highest decision value.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, as in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
+        """Predict labels; of several classes, the one with the highest decision value."""
         decisions = self.decision_function(X)
         best = decisions >= 0 if decisions.ndim == 1 else decisions.argmax(axis=1)
         return self.classes_[best.astype(np.intp)]
@@ -200,106 +180,44 @@ class HOGSVMClassifier(BaseSVM):
         self.max_iter = max_iter
         self.random_state = random_state
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(
+    def _fit(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        soft_targets: ArrayLike | None = None,
-    ) -> HOGSVMClassifier:
-        """Fit the SVM.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), (n_samples, h, w) or (n_samples, h, w, 1)
-            Features, float32 or float64; or grey images, uint8 or float.
-        y : array-like of shape (n_samples,)
-            Labels, strings or numbers, of two classes or more.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Per-sample weights, at least 0; not used when fitting the principal components.
-        soft_targets : array-like of shape (n_samples, n_classes), default=None
-            Probabilities to learn instead of `y`, such as fractions of people's votes, in the
-            order of the sorted labels. `y` then only provides the classes.
-            An SVM learns labels, so each sample is taken once for each label whose probability is
-            above 0, with the probability as its weight. Training time grows with the square of
-            their number: set small probabilities to 0 first.
-
-        Returns
-        -------
-        self : HOGSVMClassifier
-            Fitted classifier.
-
-        Raises
-        ------
-        ValueError
-            If `X` contains images in colour, or images smaller than a HOG block, if `y` has a
-            single class, if `probability` is set and a class has a single sample, or if
-            `soft_targets` are not probabilities of the sorted labels or are all 0 for one of them.
-        """
+        X: FloatArray,
+        codes: IntArray,
+        weight: FloatArray | None,
+        soft: FloatArray | None,
+    ) -> None:
         # The SVM gets positions of labels, which CalibratedClassifierCV passes on unchanged.
-        features, codes, weight, soft = self._check_training_data(
-            X, y, sample_weight, soft_targets, fill_weight=False
-        )
         if soft is not None:
             _check_each_class_has_weight(soft, self.classes_)
         if self.probability:
             counts = np.bincount(codes) if soft is None else np.count_nonzero(soft, axis=0)
             _check_calibratable(counts, self.classes_)
         random_state = check_random_state(self.random_state)
-        self.pca_ = make_pca(features.shape, self.n_components, random_state)
+        self.pca_ = make_pca(X.shape, self.n_components, random_state)
         if self.pca_ is not None:
-            features = self.pca_.fit_transform(features)
-        svm = self._make_svm(features, weight, random_state)
+            X = self.pca_.fit_transform(X)
+        svm = self._make_svm(X, weight, random_state)
         sample = np.arange(len(codes))
         if soft is not None:
             sample, codes = np.nonzero(soft)
-            features, weight = features[sample], _weights_of_labels(soft, weight)
+            X, weight = X[sample], _weights_of_labels(soft, weight)
         if self.probability:
             self.calibrator_ = _make_calibrator(svm, codes, sample, random_state)
             # Weights go to an SVM made here, which requests nothing from the caller.
             with config_context(enable_metadata_routing=False):
-                self.calibrator_.fit(features, codes, sample_weight=weight)
+                self.calibrator_.fit(X, codes, sample_weight=weight)
             self.svm_ = self.calibrator_.calibrated_classifiers_[0].estimator
         else:
             self.calibrator_ = None
-            self.svm_ = svm.fit(features, codes, sample_weight=weight)
+            self.svm_ = svm.fit(X, codes, sample_weight=weight)
         self.n_iter_ = int(np.max(self.svm_.n_iter_))
-        return self
 
-    def predict(self, X: ArrayLike) -> LabelArray:
-        """Predict labels.
+    def _best(self, X: FloatArray) -> IntArray:
+        return self.svm_.predict(self._reduce(X))
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, h, w)
-            Features or images, as in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels, of the dtype of `classes_`.
-        """
-        features = self._reduce(self._check_features(X))
-        return self.classes_[self.svm_.predict(features)]
-
-    def decision_function(self, X: ArrayLike) -> FloatArray:
-        """Return the decision function, before any calibration.
-
-        `predict` returns the class with the highest value.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, h, w)
-            Features or images, as in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-            Distances to the separating hyperplanes.
-        """
-        features = self._reduce(self._check_features(X))
-        return self.svm_.decision_function(features)
+    def _decide(self, X: FloatArray) -> FloatArray:
+        return self.svm_.decision_function(self._reduce(X))
 
     def _to_features(self, X: ArrayLike, *, reset: bool) -> ArrayLike:
         if are_images(X):

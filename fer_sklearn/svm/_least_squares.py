@@ -1,35 +1,21 @@
-"""What the SVMs share, and a least-squares SVM that can be invariant to mirroring."""
+"""A least-squares SVM that can be invariant to mirroring."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import gen_batches
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._utils.compat import Interval, StrOptions, check_sample_weight, fit_context
-from .._utils.cross_validation import digest_rows
-from .._utils.pixels import photo_items
-from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, NDArray, RandomState
-from .._utils.validation import (
-    check_class_totals,
-    check_class_weight,
-    check_complete_labels,
-    check_soft_targets,
-)
+from .._utils.typing import FloatArray, IntArray, RandomState
 from ..features import make_pca
+from ._base import BaseSVM, gaussian_kernel
 
-__all__ = ["BaseSVM", "Cholesky", "LSSVMClassifier", "are_images", "gaussian_kernel"]
+__all__ = ["Cholesky", "LSSVMClassifier"]
 
 # Rows of the kernel matrix that are computed at a time, which bounds the extra memory.
 _CHUNK = 1024
@@ -37,162 +23,12 @@ _CHUNK = 1024
 _BLOCK = 1024
 
 
-def _has_probability(classifier: BaseSVM) -> bool:
-    """Return True if `probability` is set; otherwise raise, for ``available_if``."""
-    if classifier.probability:
-        return True
-    raise AttributeError(
-        "predict_proba is not available with probability=False. Set probability=True before "
-        "fit, which then takes longer."
-    )
-
-
-class BaseSVM(ClassifierMixin, BaseEstimator):
-    """Parameters and checks that both SVM classifiers share.
-
-    A subclass has the parameters of ``_parameter_constraints``; ``_is_calibrated``, whether `fit`
-    learned probabilities; and ``_calibrated_probabilities(X)``, from checked features to an array
-    of shape (n_samples, n_classes).
-    """
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "C": [Interval(Real, 0, None, closed="neither")],
-        "gamma": [StrOptions({"scale", "2*scale"}), Interval(Real, 0, None, closed="neither")],
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
-        "probability": ["boolean"],
-        "random_state": ["random_state"],
-    }
-
-    @available_if(_has_probability)
-    def predict_proba(self, X: ArrayLike) -> FloatArray:
-        """Predict calibrated probabilities.
-
-        Available only if `probability` was True in `fit`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, as in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of `classes_`; each row sums to 1.
-        """
-        features = self._check_features(X)
-        if not self._is_calibrated:
-            raise AttributeError(
-                "probability was set to True after fit. Call fit again to calibrate."
-            )
-        return self._calibrated_probabilities(features)
-
-    def _check_training_data(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None,
-        soft_targets: ArrayLike | None,
-        *,
-        fill_weight: bool,
-    ) -> tuple[FloatArray, IntArray, FloatArray | None, FloatArray | None]:
-        """Set `classes_`; return features, positions of labels in it, weights and soft targets.
-
-        Samples without weight are left out. With `fill_weight`, weights are ones if
-        `sample_weight` is None.
-        """
-        check_complete_labels(y)
-        features, labels = validate_data(
-            self, self._to_features(X, reset=True), y, dtype=[np.float32, np.float64]
-        )
-        check_classification_targets(labels)
-        weight = None
-        if sample_weight is not None or fill_weight:
-            weight = check_sample_weight(sample_weight, features, ensure_non_negative=True)
-        counted = self._has_weight(labels, weight)
-        features, labels = features[counted], labels[counted]
-        weight = None if weight is None else weight[counted]
-        self.training_rows_ = digest_rows(np.asarray(X)[counted])
-        self.classes_: LabelArray
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y has one class, {self.classes_.tolist()[0]!r}; expected two classes or more. "
-                f"Check the labels, and that the subset you fit on is shuffled or stratified."
-            )
-        targets = None
-        if soft_targets is not None:
-            targets = check_soft_targets(soft_targets, len(counted), self.classes_)[counted]
-        return features, codes, weight, targets
-
-    def _has_weight(self, labels: LabelArray, weight: FloatArray | None) -> NDArray[np.bool_]:
-        """Return which samples have a weight above 0, in `weight` and in `class_weight`."""
-        total = np.ones(len(labels)) if weight is None else weight
-        classes, codes = np.unique(labels, return_inverse=True)
-        if isinstance(self.class_weight, dict):
-            total = total * check_class_weight(self.class_weight, classes)[codes]
-        check_class_totals(codes, classes, total)
-        return total > 0
-
-    def _weights_of_classes(self) -> FloatArray:
-        """Return those of the classes that were learned, which `class_weight` names."""
-        assert isinstance(self.class_weight, dict)
-        learned = set(self.classes_.tolist())
-        weights = {label: weight for label, weight in self.class_weight.items() if label in learned}
-        return check_class_weight(weights, self.classes_)
-
-    def _check_features(self, X: ArrayLike) -> FloatArray:
-        """Return the features of a fitted classifier's `predict`, checked."""
-        check_is_fitted(self)
-        X = self._to_features(X, reset=False)
-        return validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
-
-    def _to_features(self, X: ArrayLike, *, reset: bool) -> ArrayLike:
-        """Return `X`; refuse images, which a subclass may describe. `reset` is True in `fit`."""
-        name = type(self).__name__
-        if photo_items(X) is not None:
-            raise ValueError(
-                f"X contains photos; {name} expects features of shape (n_samples, n_features). "
-                f"Use make_hog_svm_pipeline(), which reads photos, or put such steps before {name}."
-            )
-        if are_images(X):
-            raise ValueError(
-                f"X has more than two dimensions, as images have; {name} expects features of "
-                f"shape (n_samples, n_features). Put HOGExtractor() before it in a Pipeline, or "
-                f"use make_hog_svm_pipeline()."
-            )
-        return X
-
-    @property
-    @abstractmethod
-    def _is_calibrated(self) -> bool: ...
-
-    @abstractmethod
-    def _calibrated_probabilities(self, X: FloatArray) -> FloatArray: ...
-
-    def _reduce(self, X: FloatArray) -> FloatArray:
-        """Return the principal components of checked features."""
-        return X if self.pca_ is None else self.pca_.transform(X)
-
-    def _kernel_coefficient(self, X: FloatArray, sample_weight: FloatArray | None) -> float:
-        """Return the coefficient of the Gaussian kernel that `gamma` stands for on `X`.
-
-        ``"scale"`` is one over the total variance, as in ``sklearn.svm.SVC``; a weight of 2 counts
-        as two copies.
-        """
-        if not isinstance(self.gamma, str):
-            return float(self.gamma)
-        mean = np.average(X, weights=sample_weight, axis=0).mean()
-        variance = np.average(np.square(X - mean), weights=sample_weight, axis=0).mean()
-        scale = 1 / (X.shape[1] * variance) if variance > 0 else 1.0
-        return float(2 * scale if self.gamma == "2*scale" else scale)
-
-
 class LSSVMClassifier(BaseSVM):
     """Classify features with a least-squares SVM with a Gaussian kernel.
 
     Squared errors instead of the hinge loss turn training into one system of linear equations,
-    solved with a single Cholesky factorisation for all classes. It can learn probabilities, such as
+    solved with a single Cholesky factorisation for all classes, in the precision of the features.
+    It can learn probabilities, such as
     fractions of people's votes, as well as labels. With `flip_invariant`, the kernel
     is averaged over both faces and their mirror images, which is equivalent to training on a
     mirrored copy of each image and averaging over both in `predict`. An ordinary SVM would have to
@@ -294,50 +130,19 @@ class LSSVMClassifier(BaseSVM):
         self.probability = probability
         self.random_state = random_state
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(
+    def _fit(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        soft_targets: ArrayLike | None = None,
-    ) -> LSSVMClassifier:
-        """Fit the SVM.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, float32 or float64; the equations are solved in this precision.
-        y : array-like of shape (n_samples,)
-            Labels, strings or numbers, of two classes or more.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Per-sample weights, at least 0; not used when fitting the principal components.
-        soft_targets : array-like of shape (n_samples, n_classes), default=None
-            Probabilities to learn instead of `y`, such as fractions of people's votes, in the
-            order of the sorted labels. `y` then only provides the classes,
-            and selects each image's `class_weight`.
-
-        Returns
-        -------
-        self : LSSVMClassifier
-            Fitted classifier.
-
-        Raises
-        ------
-        ValueError
-            If `X` is not two-dimensional, if `y` has a single class, if `flip_invariant` is set
-            and the number of columns is odd, if `soft_targets` are not probabilities of the
-            sorted labels, or if the equations cannot be solved at this `C`.
-        """
-        features, codes, weight, soft = self._check_training_data(
-            X, y, sample_weight, soft_targets, fill_weight=True
-        )
-        assert weight is not None
-        sides = self._fit_sides(features)
+        X: FloatArray,
+        codes: IntArray,
+        weight: FloatArray | None,
+        soft: FloatArray | None,
+    ) -> None:
+        weight = np.ones(len(X), X.dtype) if weight is None else weight
+        sides = self._fit_sides(X)
         self.gamma_ = self._kernel_coefficient(np.vstack(sides), np.tile(weight, len(sides)))
         weight = weight * self._class_factors(codes, weight)[codes]
         targets = np.eye(len(self.classes_))[codes] if soft is None else soft
-        targets = targets.astype(features.dtype)
+        targets = targets.astype(X.dtype)
         self.intercept_ = np.average(targets, axis=0, weights=weight).astype(targets.dtype)
         centred = targets - self.intercept_
         factor = self._factor(sides, weight)
@@ -347,39 +152,12 @@ class LSSVMClassifier(BaseSVM):
             left_out = centred - self.dual_coef_ / factor.inverse_diagonal()[:, np.newaxis]
             self.temperature_ = _temperature(left_out + self.intercept_, targets, weight)
         self.X_fit_ = sides
-        return self
 
-    def predict(self, X: ArrayLike) -> LabelArray:
-        """Predict labels.
+    def _best(self, X: FloatArray) -> IntArray:
+        return self._scores(X).argmax(axis=1)
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, as in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels, of the dtype of `classes_`.
-        """
-        best = self._scores(self._check_features(X)).argmax(axis=1)
-        return self.classes_[best]
-
-    def decision_function(self, X: ArrayLike) -> FloatArray:
-        """Return the decision function; `predict` returns the class with the highest value.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, as in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-            Near 1 for the predicted class and near 0 for the others; for two classes, the
-            difference.
-        """
-        scores = self._scores(self._check_features(X))
+    def _decide(self, X: FloatArray) -> FloatArray:
+        scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     @property
@@ -444,45 +222,6 @@ class LSSVMClassifier(BaseSVM):
             rows = [side[part] for side in sides]
             scores[part] += gaussian_kernel(rows, self.X_fit_, self.gamma_) @ self.dual_coef_
         return scores
-
-
-def gaussian_kernel(rows: list[FloatArray], columns: list[FloatArray], gamma: float) -> FloatArray:
-    """Return the Gaussian kernel of two lists of sides, averaged over all pairs of sides.
-
-    Parameters
-    ----------
-    rows : list of ndarray of shape (n, n_features)
-        One array, or one of the images and one of their mirror images.
-    columns : list of ndarray of shape (m, n_features)
-        The same of other images.
-    gamma : float
-        Coefficient of the kernel.
-
-    Returns
-    -------
-    ndarray of shape (n, m)
-    """
-    total: Any = None
-    for row in rows:
-        for column in columns:
-            values = row @ column.T
-            values *= 2 * gamma
-            values -= gamma * np.einsum("ij,ij->i", row, row)[:, np.newaxis]
-            values -= gamma * np.einsum("ij,ij->i", column, column)
-            # Rounding can make the distance of a sample to itself negative.
-            np.minimum(values, 0, out=values)
-            np.exp(values, out=values)
-            total = values if total is None else np.add(total, values, out=total)
-    total /= len(rows) * len(columns)
-    return total
-
-
-def are_images(X: Any) -> bool:
-    """Return whether `X` is images of pixels: an array, or a list, of three dimensions or more."""
-    # np.ndim would copy a whole list.
-    is_list = isinstance(X, (list, tuple)) and len(X) > 0
-    n_dims = 1 + np.ndim(X[0]) if is_list else getattr(X, "ndim", 0)
-    return n_dims > 2 and photo_items(X) is None
 
 
 def _temperature(scores: FloatArray, targets: FloatArray, weight: FloatArray) -> float:
