@@ -54,7 +54,7 @@ def detect_faces(
         boxes (left, top, width, height and optionally a score). You can also pass known boxes
         instead of a detector; they keep their order.
     max_faces : int or None, default=None
-        If there are more, the largest are kept.
+        If there are more, the largest are kept; of equally large ones, the first.
 
     Returns
     -------
@@ -83,8 +83,11 @@ def detect_in_pixels(photo: PixelArray, detector: Detector, max_faces: int | Non
         raise ValueError(f"max_faces={max_faces!r} must be a positive int, or None.")
     if is_boxes(detector):
         return largest(as_faces(detector, "detector, as the boxes of a photo, has"), max_faces)
-    found = resolve_detector(detector)(photo)
-    return in_order(largest(as_faces(found, f"detector={detector!r} returned"), max_faces))
+    detect = resolve_detector(detector)
+    if not isinstance(detect, tuple(_DETECTORS.values())):
+        photo = photo.copy()  # yours may draw on it or scale it in place, before it is cropped
+    faces = in_order(as_faces(detect(photo), f"detector={detector!r} returned"))
+    return largest(faces, max_faces)
 
 
 def is_boxes(detector: Detector) -> bool:
@@ -100,6 +103,11 @@ def resolve_detector(detector: Detector) -> Callable[[PixelArray], Any]:
     ValueError
         If it is neither.
     """
+    if isinstance(detector, type):
+        raise ValueError(
+            f"detector={detector.__name__} is a class; expected an object. Pass "
+            f"{detector.__name__}(), with its parameters in the brackets."
+        )
     if callable(detector):
         return detector
     if hasattr(detector, "detect"):

@@ -113,15 +113,7 @@ def as_faces(found: Any, source: str) -> Faces:
         For anything else, and for boxes without an area.
     """
     if isinstance(found, Faces):
-        _check_boxes(found.boxes, source)
-        n, shape = len(found), (len(found), len(KEYPOINTS), 2)
-        if found.scores.shape != (n,) or found.keypoints.shape != shape:
-            raise ValueError(
-                f"{source} Faces with {n} boxes, scores of shape {found.scores.shape} and "
-                f"keypoints of shape {found.keypoints.shape}; expected ({n},) and {shape}, NaN "
-                f"where unknown."
-            )
-        return found
+        return _checked(found, source)
     if found is None or (hasattr(found, "__len__") and len(found) == 0):
         return Faces.none()
     try:
@@ -133,6 +125,31 @@ def as_faces(found: Any, source: str) -> Faces:
     _check_boxes(rows[:, :4], source)
     scores = rows[:, 4] if rows.shape[1] == 5 else np.full(len(rows), np.nan)
     return Faces(rows[:, :4], scores, unknown_keypoints(len(rows)))
+
+
+def _checked(faces, source):
+    """Return `Faces` that a detector made of lists, integers or None as they should be."""
+    n = len(faces)
+    scores, keypoints = faces.scores, faces.keypoints
+    try:
+        faces = replace(
+            faces,
+            boxes=np.asarray(faces.boxes, np.float64),
+            scores=np.full(n, np.nan) if scores is None else np.asarray(scores, np.float64),
+            keypoints=unknown_keypoints(n)
+            if keypoints is None
+            else np.asarray(keypoints, np.float64),
+        )
+    except (TypeError, ValueError):
+        raise ValueError(f"{source} {faces!r}; {_EXPECTED}.") from None
+    _check_boxes(faces.boxes, source)
+    shape = (n, len(KEYPOINTS), 2)
+    if faces.scores.shape != (n,) or faces.keypoints.shape != shape:
+        raise ValueError(
+            f"{source} Faces with {n} boxes, scores of shape {faces.scores.shape} and keypoints of "
+            f"shape {faces.keypoints.shape}; expected ({n},) and {shape}, NaN where unknown."
+        )
+    return faces
 
 
 def unknown_keypoints(n_faces: int) -> FloatArray:
@@ -204,10 +221,10 @@ def in_order(faces: Faces) -> Faces:
     -------
     Faces
         By the left edges of their boxes, in whole pixels; those at the same one from top to
-        bottom, then by size, the largest first.
+        bottom, then by size, the largest first, and by their scores, the highest first.
     """
     left, top = np.rint(faces.boxes[:, :2]).T
-    return faces.take(np.lexsort((-_areas(faces), top, left)))
+    return faces.take(np.lexsort((-faces.scores, -_areas(faces), top, left)))
 
 
 def largest(faces: Faces, max_faces: int | None) -> Faces:

@@ -1,5 +1,6 @@
 """Detector output, cropping, and FaceCropper."""
 
+import itertools
 import pickle
 import warnings
 
@@ -72,6 +73,34 @@ def test_an_object_that_detects_is_a_detector():
     assert_array_equal(crops[0], crop_face(BLANK, (1, 2, 3, 4), (8, 8)))
 
 
+def test_the_parts_of_faces_may_be_lists_or_missing():
+    found = detect_faces(BLANK, lambda photo: Faces([[1, 2, 3, 4], [9, 2, 3, 4]], [1, 0], None))
+    assert (found.boxes.dtype, found.scores.dtype) == (np.float64, np.float64)
+    assert found.scores.tolist() == [1, 0]
+    assert np.isnan(found.keypoints).all()
+    assert np.isnan(detect_faces(BLANK, lambda photo: Faces([[1, 2, 3, 4]], None, None)).scores)
+    with pytest.raises(ValueError, match=r"returned Faces\(boxes='left'.*expected a list of"):
+        detect_faces(BLANK, lambda photo: Faces("left", None, None))
+
+
+def test_a_detector_may_change_the_pixels_that_it_is_given():
+    def draws(photo):
+        photo[:] = 0
+        return [(1, 2, 30, 40)]
+
+    photo = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    before = photo.copy()
+    (crop,) = FaceCropper(size=8, detector=draws).fit_transform([photo])
+    assert_array_equal(photo, before)
+    assert_array_equal(crop, crop_face(before, (1, 2, 30, 40), (8, 8)))
+
+
+def test_the_class_of_a_detector_is_refused():
+    for find in (detect_faces, lambda photo, detector: FaceCropper(detector=detector).fit([photo])):
+        with pytest.raises(ValueError, match=r"detector=HaarDetector is a class.*HaarDetector\(\)"):
+            find(BLANK, detector=HaarDetector)
+
+
 # In the order in which they are numbered; the last two share a corner.
 ORDERED = [(1, 50, 9, 9), (5, 2, 9, 9), (5, 30, 9, 9), (30, 7, 20, 20), (30, 7, 10, 10)]
 
@@ -92,6 +121,15 @@ def test_the_largest_faces_are_kept_and_then_numbered():
     # Known boxes keep the order in which they are passed.
     known = detect_faces(BLANK, boxes, max_faces=2)
     assert known.boxes.tolist() == [[50, 0, 9, 9], [10, 0, 20, 20]]
+
+
+def test_equally_large_faces_are_kept_and_numbered_in_one_order():
+    ties = [(10, 10, 9, 9, 0.9), (10, 10, 9, 9, 0.1), (40, 0, 9, 9, 0.5), (5, 50, 9, 9, 0.5)]
+    expected = [[5, 50], [10, 10], [10, 10]]
+    for boxes in itertools.permutations(ties):
+        found = detect_faces(BLANK, lambda photo, boxes=boxes: boxes, max_faces=3)
+        assert found.boxes[:, :2].tolist() == expected
+        assert found.scores.tolist() == [0.5, 0.9, 0.1]
 
 
 @pytest.mark.parametrize("max_faces", [0, 1.5, "2"])
