@@ -11,13 +11,14 @@ import numpy as np
 
 from ._utils.compat import Interval
 from ._utils.estimators import PhotoTransformer
+from ._utils.files import file_version
 from ._utils.litert import average_mirror_images
 from ._utils.pixel_values import to_unit_floats
 from ._utils.pixels import known_shapes
 from ._utils.typing import FloatArray, ImagesLike, PathLike
 from ._utils.validation import check_column_order
 from .images import resize_gray
-from .weights import SHIPPED, WeightsNetwork, check_embedding, read_description, split_name
+from .weights import WeightsNetwork, check_embedding, read_description, split_name
 
 __all__ = ["FaceEmbedder"]
 
@@ -122,7 +123,8 @@ class FaceEmbedder(PhotoTransformer):
         """
         self._validate_params()
         check_column_order(self, X, reset=False)
-        network = _network(str(self.weights), self.n_threads, _modified(self.weights))
+        version = file_version(str(split_name(self.weights)[0]))
+        network = _network(str(self.weights), self.n_threads, version)
         height, width = network.description["image_shape"]
         known = known_shapes(self, (height, width))
         pixels = resize_gray(X, (height, width), known=known, owner=type(self).__name__)
@@ -147,13 +149,8 @@ class FaceEmbedder(PhotoTransformer):
 
 
 @lru_cache(maxsize=4)
-def _network(name: str, n_threads: int | None, modified: int) -> WeightsNetwork:
+def _network(
+    name: str, n_threads: int | None, version: tuple[str, int, int] | None
+) -> WeightsNetwork:
     """Return the network of a file, one for all transformers."""
     return WeightsNetwork(name, n_threads=n_threads)
-
-
-def _modified(name):
-    """Return when a file was modified, so that a new one is read; 0 for those of the package."""
-    source = split_name(name)[0]
-    path = Path(str(source))
-    return 0 if source in SHIPPED or not path.exists() else path.stat().st_mtime_ns

@@ -58,6 +58,7 @@ __all__ = [
 ]
 
 _FORMAT = 2
+_OTHER_FILES = " For other files of models, pass what load or load_exported returns for them."
 _FOLDER = Path(__file__).parent / "shipped"
 
 # Those of all 28,709 training images of FER2013, and of their mirror images.
@@ -476,7 +477,7 @@ def _read(name, part):
         raise ValueError(
             f"There are no weights named {str(name)!r}; expected "
             f"{', '.join(map(repr, SHIPPED))} or the path of an .npz file."
-            f"{suggestion(name, SHIPPED)}"
+            f"{_OTHER_FILES if Path(str(name)).suffix else suggestion(name, SHIPPED)}"
         )
     path = shipped_path(name) if name in SHIPPED else Path(name)
     remedy = "Reinstall fer_sklearn." if name in SHIPPED else "Copy it again from its source."

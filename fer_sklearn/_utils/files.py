@@ -29,6 +29,7 @@ __all__ = [
     "check_writable",
     "data_home",
     "decode_text",
+    "file_version",
     "is_address",
     "is_terminal",
     "is_text_contents",
@@ -239,14 +240,37 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def file_version(path: str | os.PathLike) -> tuple[str, int, int] | None:
+    """Return what changes if a file is replaced, as a key of what was read from it.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    tuple of (str, int, int) or None
+        Its absolute path, the time of its last change in nanoseconds, and its size; None if there
+        is no such file.
+    """
+    path = Path(path).absolute()
+    if not path.is_file():
+        return None
+    found = path.stat()
+    return str(path), found.st_mtime_ns, found.st_size
+
+
 def provenance_path(path: str | os.PathLike) -> Path:
     """Return the path of the provenance of a CSV file, in which most programs read no comments."""
     path = Path(path)
     return path.with_name(f"{path.name}.provenance.json")
 
 
-def write_provenance(path: str | os.PathLike, made_by: Mapping[str, str]) -> None:
-    """Write the provenance of a CSV file next to it."""
+def write_provenance(path: str | os.PathLike, made_by: Mapping[str, str] | None) -> None:
+    """Write the provenance of a new CSV file next to it; without any, delete that of an old one."""
+    if made_by is None:
+        provenance_path(path).unlink(missing_ok=True)
+        return
     with atomic_write(provenance_path(path), encoding="utf-8") as file:
         json.dump(dict(made_by), file, ensure_ascii=False, indent=2)
 

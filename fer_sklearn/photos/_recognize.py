@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from .._utils.compat import import_opencv
+from .._utils.files import file_version
 from .._utils.tables import html_page, row_columns, text_table
 from .._utils.typing import (
     ArrayLike,
@@ -30,6 +32,7 @@ from ..exceptions import ImageReadError
 from ..face_reader import FaceReader, ReadsFaces, as_face_reader
 from ..faces._detect import Detector
 from ..images import as_photo, resize
+from ..weights import split_name
 from ._rows import NO_FACE, OK, UNREADABLE
 from ._sources import PhotoSource, reason_of
 
@@ -119,7 +122,8 @@ class RecognizedFace:
     Attributes
     ----------
     emotion : str
-        The most probable label.
+        The most probable label, or what the estimator predicts if it abstains, such as
+        ``"uncertain"``.
     probability : float or None
         Its probability; None if the estimator has none.
     probabilities : dict of str to float
@@ -174,13 +178,15 @@ class RecognizedFaces(list[RecognizedFace]):
 
         factor = min(1.0, _SHOWN_SIDE / max(self.photo.shape[:2]))
         height, width = (max(1, round(side * factor)) for side in self.photo.shape[:2])
-        found = self._result
+        # The faces that are in the list now: you may have sorted it, or removed some.
+        classes = self._result.classes
+        unknown = dict.fromkeys(classes, np.nan)
         drawn = draw_faces(
             resize(self.photo, (height, width)),
-            found.boxes * factor,
-            found.labels,
-            found.y_proba,
-            found.classes,
+            np.array([face.box for face in self]) * factor,
+            [face.emotion for face in self],
+            [list((face.probabilities or unknown).values()) for face in self],
+            classes,
             titles=[f"face {number}" for number in range(len(self))],
             min_side=_MIN_SIDE,
         )
@@ -295,15 +301,17 @@ def _or_none(number):
 
 
 def _reader(estimator: Any, detector: Any) -> ReadsFaces:
-    """Return what reads faces; bundled networks are kept."""
-    if isinstance(estimator, (str, type(None))) and isinstance(detector, (str, type(None))):
+    """Return what reads faces; named networks are kept until their file changes."""
+    is_named = isinstance(estimator, (str, os.PathLike, type(None)))
+    if is_named and isinstance(detector, (str, type(None))):
+        name = "default" if estimator is None else os.fspath(estimator)
         with _LOADING:
-            return _bundled_reader(estimator or "default", detector)
+            return _named_reader(name, detector, file_version(str(split_name(name)[0])))
     return as_face_reader(estimator, detector)
 
 
 @lru_cache(maxsize=4)
-def _bundled_reader(name, detector):
+def _named_reader(name, detector, version):
     return FaceReader(name, detector=detector)
 
 

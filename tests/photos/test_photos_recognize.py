@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from fer_sklearn import predict_photos, recognize
 from fer_sklearn.exceptions import ImageReadError
 from fer_sklearn.photos import RecognizedFace
 from fer_sklearn.photos._recognize import _map_ahead
+from fer_sklearn.weights import shipped_path
 
 
 def encoded(pixels):
@@ -90,6 +92,17 @@ def test_a_model_may_be_named():
     assert (seven.score, seven.quality) == (None, None)
 
 
+def test_a_file_of_weights_is_read_again_once_it_is_replaced(tmp_path):
+    path, face = tmp_path / "own.npz", astronaut()[30:220, 120:310]
+    for name in ("default", "tiny", "default"):
+        shutil.copyfile(shipped_path(name), path)
+        for given in (path, str(path)):
+            (found,), (expected,) = (
+                recognize(face, model, crop_faces=False) for model in (given, name)
+            )
+            assert found == expected
+
+
 def test_probabilities_may_be_unknown():
     reader = Reader()
     reader.predict = lambda crops: (np.full(len(crops), "sad"), np.full((len(crops), 2), np.nan))
@@ -126,6 +139,31 @@ def test_it_is_a_list():
     assert faces == list(faces)
     assert pickle.loads(pickle.dumps(faces)) == faces
     assert [face.emotion for face in faces[1:]] == ["happy"]
+
+
+def test_a_notebook_shows_the_faces_that_are_left():
+    faces = recognize(photo(3), Reader())
+    faces.reverse()
+    faces.pop()
+    html = faces._repr_html_()
+    assert html.count("<td>happy</td>") == 2
+    assert html.index("<td>2</td>") < html.index("<td>1</td>")  # the left edges of their boxes
+    assert 'alt="2 face(s)"' in html
+    pictures = [re.findall(r"base64,([^\"]+)", shown._repr_html_()) for shown in _orders()]
+    assert pictures[0] == pictures[1] != pictures[2]
+    faces.clear()
+    assert "no face was found" in faces._repr_html_()
+
+
+def _orders():
+    """Faces of which one was left out in two ways, and both of them."""
+    both, first, second = (
+        recognize(np.tile(np.uint8([2, 255, 0, 0, 0, 0]), (60, 20)), Reader()) for _ in range(3)
+    )
+    first.remove(first[1])
+    second.reverse()
+    second.pop(0)
+    return first, second, both
 
 
 def test_results_need_not_wait_for_a_slow_source():
