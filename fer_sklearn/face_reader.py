@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ._utils.compat import import_opencv
 from ._utils.litert import average_mirror_images, is_litert_installed
 from ._utils.pixel_values import normalize_pixels
-from ._utils.typing import Estimator, FloatArray, LabelArray, PixelArray
+from ._utils.typing import Estimator, FloatArray, LabelArray, PathLike, PixelArray
 from ._utils.validation import check_pair
 from .faces import Faces
 from .faces._crop import crop_faces, face_quality
@@ -52,7 +55,7 @@ class FaceReader:
 
     Parameters
     ----------
-    estimator : estimator, str or None, default=None
+    estimator : estimator, str, path-like or None, default=None
         A fitted pipeline or classifier that takes a list of images. A
         :class:`~fer_sklearn.FaceCropper` as its first step defines how faces are cropped. Or the
         name of a bundled network, optionally with a label set, as in ``"tiny"`` or
@@ -84,10 +87,12 @@ class FaceReader:
     refind: Callable[[PixelArray, Faces], Faces] | None
 
     def __init__(
-        self, estimator: Estimator | str | None = None, *, detector: Detector | None = None
+        self, estimator: Estimator | PathLike | None = None, *, detector: Detector | None = None
     ) -> None:
         if estimator is None:
             estimator = "default"
+        if isinstance(estimator, os.PathLike):
+            estimator = os.fspath(estimator)
         if isinstance(estimator, str) and is_litert_installed():
             self._classifier: Any = _BundledClassifier(estimator)
             self._cropping = _Cropping(self._classifier.image_shape_)
@@ -164,7 +169,8 @@ class FaceReader:
         -------
         labels : ndarray of shape (n,), str
             The most probable labels, or what `predict` of the estimator returns if it has no
-            ``predict_proba``.
+            ``predict_proba``, or abstains from some labels, as
+            :class:`~fer_sklearn.AbstainingClassifier` does.
         y_proba : ndarray of shape (n, n_classes), float64
             NaN if the estimator has no ``predict_proba``.
         """
@@ -174,6 +180,9 @@ class FaceReader:
         if not hasattr(self._classifier, "predict_proba"):
             return self._classifier.predict(crops).astype(str), unknown
         y_proba = np.asarray(self._classifier.predict_proba(crops), np.float64)
+        last = getattr(self._classifier, "steps", [("", self._classifier)])[-1][1]
+        if hasattr(last, "predict_from_proba"):
+            return last.predict_from_proba(y_proba).astype(str), y_proba
         return np.array(self.classes)[y_proba.argmax(axis=1)], y_proba
 
     def provenance(self) -> dict[str, str]:
@@ -182,34 +191,65 @@ class FaceReader:
         Returns
         -------
         dict of str to str
-            The version of this package and of what computes; the network, its checksum and whose
-            labels it predicts, or the type of the estimator; the detector, and how faces are
-            framed.
+            The versions of this package and of those that compute; the network and whose labels it
+            predicts, or the type of the estimator and its labels, each with a checksum; the
+            detector, with the checksum of its network, if it has one; and how faces are framed.
         """
         from . import __version__
 
         known = {"fer_sklearn": __version__}
+        packages = ["numpy", "pillow", "ai-edge-litert"]
         if isinstance(self._classifier, _BundledClassifier):
             known |= self._classifier.provenance()
         else:
-            steps = getattr(self._classifier, "steps", [("classifier", self._classifier)])
-            known["model"] = ", ".join(type(step).__name__ for _, step in steps)
+            known |= _of_estimator(self._classifier, self.classes)
+            packages.append("scikit-learn")
+        if _version("ai-edge-litert") == _MISSING or "FERCNNClassifier" in known["model"]:
+            packages.append("tensorflow")
         detector = self._detector
-        known["detector"] = repr(detector if is_boxes(detector) else resolve_detector(detector))
+        detects = detector if is_boxes(detector) else resolve_detector(detector)
+        known["detector"] = described(detects)
+        if hasattr(detects, "network_sha256"):
+            known["detector_sha256"] = detects.network_sha256()
         known["framing"] = ", ".join(
             f"{name}={value!r}"
             for name, value in self._cropping._asdict().items()
             if name != "detector"
         )
-        packages = ("numpy", "opencv-python-headless", "pillow", "ai-edge-litert")
-        return known | {name: _version(name) for name in packages}
+        known |= {name: _version(name) for name in packages}
+        return known | {"opencv": import_opencv().__version__}
+
+
+_MISSING = "not installed"
 
 
 def _version(package):
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return _MISSING
+
+
+def _of_estimator(estimator, classes):
+    """Return which estimator this is, and whose labels it predicts."""
+    import pickle
+
+    import joblib
+
+    steps = getattr(estimator, "steps", [("classifier", estimator)])
+    known = {"model": ", ".join(type(step).__name__ for _, step in steps)}
+    try:
+        # A copy has the same checksum, whichever of its texts are one object.
+        copy = pickle.loads(pickle.dumps(estimator))
+        known["model_checksum"] = joblib.hash(copy)
+    except Exception:  # whatever its objects raise, most often for a function without a name
+        known["model_checksum"] = "unknown: the estimator cannot be pickled"
+    return known | {"labels": ", ".join(classes)}
+
+
+def described(something: Any) -> str:
+    """Return the ``repr`` of an object without its address, which changes in each process."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(something))
 
 
 def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:
@@ -230,19 +270,28 @@ def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:
     return FaceReader(estimator, detector=detector)
 
 
-def provenance_of(reader: Any) -> dict[str, str]:
+def provenance_of(reader: Any, *, crop_faces: bool = True) -> dict[str, str]:
     """Return what makes the results of a reader.
 
     Parameters
     ----------
     reader : ReadsFaces
+    crop_faces : bool, default=True
+        If False, whole photos are classified, and nothing detects and frames faces.
 
     Returns
     -------
     dict of str to str
         As :meth:`FaceReader.provenance`; of an object without that method, its ``repr``.
     """
-    return reader.provenance() if hasattr(reader, "provenance") else {"model": repr(reader)}
+    if hasattr(reader, "provenance"):
+        known = dict(reader.provenance())
+    else:
+        known = {"model": described(reader)}
+    if not crop_faces:
+        known.pop("detector_sha256", None)
+        known |= {"detector": "none", "framing": "none"}
+    return known
 
 
 class _Cropping(NamedTuple):

@@ -1,10 +1,24 @@
 """FaceReader: detection, cropping and prediction, step by step."""
 
+import pickle
+
+import cv2
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from fer_sklearn import FaceCropper, FaceReader, load_pretrained, make_hog_svm_pipeline
+from fer_sklearn import (
+    AbstainingClassifier,
+    FaceCropper,
+    FaceReader,
+    GrayscaleResizer,
+    load_pretrained,
+    make_hog_svm_pipeline,
+)
+from fer_sklearn.weights import shipped_path
 
 BOXES = np.array([[4.0, 6.0, 20.0, 20.0], [30.0, 10.0, 24.0, 24.0]])
 
@@ -22,6 +36,11 @@ def model(faces):
 
 def find(photo):
     return BOXES
+
+
+class Finder:
+    def detect(self, photo):
+        return BOXES
 
 
 def test_the_pretrained_model_is_the_default():
@@ -90,6 +109,49 @@ def test_the_detector_of_the_model(faces):
     cropper = FaceCropper(detector=find)
     model = make_hog_svm_pipeline(crop_faces=cropper).fit(list(faces[0]), faces[1])
     assert len(FaceReader(model).detect(np.zeros((60, 80), np.uint8)).boxes) == 2
+
+
+def test_a_model_that_abstains(photo, faces):
+    pretrained = FrozenEstimator(load_pretrained("tiny", runtime="litert"))
+    model = AbstainingClassifier(pretrained, coverage=0.5).fit(faces[0])
+    crops = list(faces[0])
+    labels, probabilities = FaceReader(model).predict(crops)
+    assert labels.tolist() == model.predict(crops).tolist()
+    assert 0 < labels.tolist().count("uncertain") <= 0.5 * len(crops)
+    assert np.isfinite(probabilities).all()
+    labels, _ = FaceReader(make_pipeline(GrayscaleResizer(), model)).predict(crops)
+    assert labels.tolist() == model.predict(crops).tolist()
+
+
+def test_results_say_which_model_made_them(faces):
+    def made_by(model, detector=None):
+        return FaceReader(model, detector=detector).provenance()
+
+    default, tiny, labels = (
+        made_by(load_pretrained(name, labels=labels))
+        for name, labels in (("default", "people"), ("tiny", "people"), ("tiny", "fer2013"))
+    )
+    assert len({known["model_checksum"] for known in (default, tiny, labels)}) == 3
+    assert made_by(load_pretrained()) == default
+    model = make_hog_svm_pipeline().fit(*faces)
+    assert made_by(pickle.loads(pickle.dumps(model))) == made_by(model)
+    assert made_by(model)["labels"] == "angry, disgust, fear, happy, neutral, sad, surprise"
+    model.set_params(resize=FunctionTransformer(lambda X: X))
+    assert made_by(model)["model_checksum"] == "unknown: the estimator cannot be pickled"
+    # Addresses differ between two runs of one program.
+    assert made_by("tiny", find)["detector"] == "<function find>"
+    assert made_by("tiny", Finder())["detector"].endswith("test_face_reader.Finder object>>")
+    assert made_by("tiny")["detector_sha256"].startswith("3bc182eb")
+    assert "detector_sha256" not in made_by("tiny", "haar")
+    assert made_by("tiny")["opencv"] == cv2.__version__
+
+
+def test_a_network_may_be_a_path(faces):
+    crops = list(faces[0][:3])
+    named, found = (FaceReader(name).predict(crops)[1] for name in ("tiny", shipped_path("tiny")))
+    np.testing.assert_array_equal(found, named)
+    with pytest.raises(ValueError, match=r"no weights named 'a\.fer'.* what load or load_exported"):
+        FaceReader("a.fer")
 
 
 def test_numbered_labels(photo):

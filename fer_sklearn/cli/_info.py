@@ -195,7 +195,13 @@ def _of_photos(name, labels, model):
 
     reader = load_reader(name, labels) if name in SHIPPED else FaceReader(model)
     made_by = reader.provenance()
-    shown = {"model_sha256": "network SHA-256", "detector": "detector", "framing": "framing"}
+    shown = {
+        "model_sha256": "network SHA-256",
+        "model_checksum": "model checksum",
+        "detector": "detector",
+        "detector_sha256": "detector SHA-256",
+        "framing": "framing",
+    }
     return {title: made_by[key] for key, title in shown.items() if key in made_by}
 
 

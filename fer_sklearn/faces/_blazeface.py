@@ -187,6 +187,10 @@ class BlazeFaceDetector(ParametersMixin):
         """
         return _Search(image, self).run_near(faces)
 
+    def network_sha256(self) -> str:
+        """Return the SHA-256 of the network's file, which is checked when it is loaded."""
+        return SHA256
+
 
 class _Search:
     """The search of one photo."""

@@ -427,6 +427,11 @@ class YuNetDetector(ParametersMixin):
         boxes = searched.boxes_in_photo(rows[:, :4])
         return Faces(boxes, rows[:, 14].copy(), keypoints, _YUNET_BOX_IN_CROP)
 
+    def network_sha256(self) -> str:
+        """Return the SHA-256 of the model file."""
+        path = _model_path() if self.model is None else Path(self.model).expanduser()
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
 
 def fetch_yunet(folder: PathLike | None = None) -> Path:
     """Download YuNet's model file once, for :class:`YuNetDetector`.

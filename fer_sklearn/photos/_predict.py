@@ -106,8 +106,8 @@ def predict_photos(
         the detector, the labels and how faces are framed. A table gets a column ``provenance`` with
         JSON, and the same as a dictionary in its ``attrs``. A JSON Lines file begins with a line
         ``{"provenance": …}``, a Parquet file has it in its metadata, and for a CSV file
-        ``emotions.csv`` it is written to ``emotions.csv.provenance.json``. A call that resumes
-        compares it.
+        ``emotions.csv`` it is written to ``emotions.csv.provenance.json``. Every call that resumes
+        such a file compares it.
     batch_size : int, default=64
         Number of faces to classify at once.
     n_jobs : int, default=-1
@@ -184,8 +184,9 @@ def predict_photos(
     with run.progress_bar(progress) as bar:
         if output is None:
             return run.to_frame(bar)
-        made_by = run.made_by if provenance else None
-        with RowFile(output, run.columns, overwrite=overwrite, provenance=made_by) as file:
+        with RowFile(
+            output, run.columns, overwrite=overwrite, made_by=run.made_by, provenance=provenance
+        ) as file:
             sources = file.resume(run.sources)
             bar.update(file.summary.n_resumed)
             for results in run.batches(sources):
@@ -327,11 +328,13 @@ class _Run:
             "on_error": on_error,
             "keep_photos": self._folder is not None,
         }
+        self._more = {}
         if provenance:
-            self.made_by = _made_by(self._reader, crop_faces)
-            self._more = {"provenance": json.dumps(self.made_by, ensure_ascii=False)}
-        else:
-            self._more = {}
+            self._more = {"provenance": json.dumps(self.made_by(), ensure_ascii=False)}
+
+    def made_by(self):
+        """Return what makes the rows."""
+        return provenance_of(self._reader, crop_faces=self._options["crop_faces"])
 
     @property
     def sources(self):
@@ -386,7 +389,7 @@ class _Run:
             }
         )
         if self._more:
-            frame.attrs["provenance"] = self.made_by
+            frame.attrs["provenance"] = self.made_by()
         return frame if self.table is None else _joined(frame, self.table, positions)
 
     def _rows(self, bar):
@@ -415,14 +418,6 @@ class _NoBar:
 
     def set_postfix_str(self, text: str, *, refresh: bool) -> None:
         """Do nothing."""
-
-
-def _made_by(reader, crop_faces):
-    """Return what made the rows."""
-    known = provenance_of(reader)
-    if not crop_faces:
-        known |= {"detector": "none", "framing": "none"}
-    return known
 
 
 def _joined(frame, table, positions):

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -119,8 +119,11 @@ class RowFile:
         The columns of the rows.
     overwrite : bool, default=False
         Whether to start over if the file exists.
-    provenance : dict or None, default=None
-        What makes the rows, to be kept in or beside the file.
+    made_by : callable or None, default=None
+        Returns what makes the rows, a dictionary of text. It is compared with what a file that is
+        resumed says of its rows.
+    provenance : bool, default=False
+        Whether to keep that in or beside the file.
 
     Attributes
     ----------
@@ -145,18 +148,20 @@ class RowFile:
         columns: Mapping[str, Column],
         *,
         overwrite: bool = False,
-        provenance: Mapping[str, str] | None = None,
+        made_by: Callable[[], Mapping[str, str]] | None = None,
+        provenance: bool = False,
     ):
         self.path = check_output(path)
         self.summary = PhotoSummary(self.path)
         self._start = time.monotonic()
         suffix = self.path.suffix.lower()
-        self._columns, self._provenance = columns, provenance
+        self._columns, self._made_by = columns, made_by
+        self._provenance = dict(made_by()) if provenance and made_by is not None else None
         self._lines: CSVLines | JSONLines
         if suffix == ".csv":
             self._lines = CSVLines(columns)
         else:
-            self._lines = JSONLines(columns, provenance)
+            self._lines = JSONLines(columns, self._provenance)
         self._is_parquet = suffix == ".parquet"
         self.lines_path = (
             self.path.with_name(f"{self.path.name}.partial") if self._is_parquet else self.path
@@ -272,19 +277,21 @@ class RowFile:
 
     def _check_provenance(self):
         """Raise if other networks, detectors or versions made the rows that are there."""
-        if self._provenance is None or not self.lines_path.stat().st_size:
+        if self._made_by is None or not self.lines_path.stat().st_size:
             return
         if isinstance(self._lines, JSONLines):
             self._file.seek(0)
             known = _provenance_line(self._file.readline())
         else:
             known = _read_json(provenance_path(self.path))
-        if known != dict(self._provenance):
+        if known is None and self._provenance is None:
+            return  # neither this call nor the file says how its rows are made
+        now = self._provenance or dict(self._made_by())
+        if known != now:
             known = known or {}
-            changed = [k for k, v in self._provenance.items() if known.get(k) != v]
+            changed = [name for name in {**now, **known} if known.get(name) != now.get(name)]
             raise self._mismatch(
-                f"was made differently, or does not record how: "
-                f"{', '.join(changed or known)} differ"
+                f"was made differently, or does not record how: {', '.join(changed)} differ"
             )
 
     def _begin(self):
@@ -292,12 +299,13 @@ class RowFile:
         if self._has_begun:
             return
         self._has_begun = True
-        if self._provenance is not None and isinstance(self._lines, CSVLines):
+        is_new = self._end == 0
+        if isinstance(self._lines, CSVLines) and (is_new or self._provenance is not None):
             write_provenance(self.path, self._provenance)
         self._last_rows = []
         self._file.seek(self._end)
         self._file.truncate()
-        if self._end == 0:
+        if is_new:
             self._file.write(self._lines.header)
 
     def _check_source(self, source, name):

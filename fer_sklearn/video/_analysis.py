@@ -387,8 +387,8 @@ def analyze_video(
             )
         )
         control.stream = stream
-        if provenance and output is not None:
-            write_provenance(output, stream.provenance())
+        if output is not None:
+            write_provenance(output, stream.provenance() if provenance else None)
         if viewer is not None:
             control.viewer = stack.enter_context(viewer())
         if plot_path is not None and output is None:

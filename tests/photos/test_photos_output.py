@@ -462,9 +462,22 @@ def test_files_say_what_made_them(album, output):
         assert len(pd.read_parquet(output)) == 12
     again = predict_photos(album, Named(), output=output, provenance=True)
     assert again.n_resumed == 8
-    with pytest.raises(ValueError, match=r"made differently, .*: version differ"):
-        predict_photos(album, Named("2"), output=output, provenance=True)
-    predict_photos(album, Named("2"), output=output)  # it is not asked for
+    # Nor are other rows added if the second call does not ask for it: the file would be wrong.
+    for asked in (True, False):
+        with pytest.raises(ValueError, match=r"made differently, .*: version differ"):
+            predict_photos(album, Named("2"), output=output, provenance=asked)
+    assert predict_photos(album, Named(), output=output).n_resumed == 8
+
+
+@pytest.mark.parametrize("change", ["overwritten", "deleted"])
+def test_a_new_csv_file_has_no_old_provenance(album, change):
+    beside = Path("rows.csv.provenance.json")
+    predict_photos(album, Named(), output="rows.csv", provenance=True)
+    assert beside.exists()
+    if change == "deleted":
+        Path("rows.csv").unlink()
+    predict_photos(album, Named("2"), output="rows.csv", overwrite=change == "overwritten")
+    assert not beside.exists()
 
 
 def test_rows_without_provenance_are_not_given_one(album, output):
