@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
@@ -22,7 +23,7 @@ from .. import __version__
 from .._utils.image_files import PixelLimitError
 from .._utils.litert import count_processors
 from .._utils.typing import Estimator
-from ..face_reader import FaceReader, as_face_reader
+from ..face_reader import FaceReader, as_face_reader, provenance_of
 from ..faces._detect import Detector
 from ..photos import PhotoResult
 from ._batching import QueueFullError, Recognizer
@@ -167,6 +168,7 @@ class _Service:
         self._recognizer, self._metrics = recognizer, metrics
         self._limits, self._token = limits, token
         self._bodies = Bodies(limits)
+        self._made_by: dict[bool, str] = {}
 
     def make_app(self) -> FastAPI:
         """Return the application."""
@@ -210,13 +212,12 @@ class _Service:
 
     async def faces(self, request: Request) -> Response:
         """Find all faces in photos, and recognise their emotions."""
-        results = await self._recognize(request, crop_faces=True)
-        return JSONResponse([result.rows() for result in results])
+        return JSONResponse(await self._rows(request, crop_faces=True))
 
     async def probabilities(self, request: Request) -> Response:
         """Recognise the emotion of faces that are cropped already, as in FER2013."""
-        results = await self._recognize(request, crop_faces=False)
-        return JSONResponse([row for result in results for row in result.rows()])
+        rows = await self._rows(request, crop_faces=False)
+        return JSONResponse([row for photo in rows for row in photo])
 
     async def healthz(self) -> str:
         """Answer as long as the process is alive."""
@@ -238,13 +239,29 @@ class _Service:
         page = Path(__file__).with_name("docs.html").read_text(encoding="utf-8")
         return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 
-    async def _recognize(self, request: Request, *, crop_faces: bool) -> list[PhotoResult]:
+    async def _rows(self, request: Request, *, crop_faces: bool) -> list[list[dict[str, Any]]]:
+        """Return the rows of each photo."""
         try:
             self._check_token(request)
             self._check_room()
+            says_how = _says_how(request)
         except HTTPException:
             await self._bodies.discard(request)
             raise
+        results = await self._recognize(request, crop_faces=crop_faces)
+        more = {}
+        if says_how:
+            more["provenance"] = await asyncio.to_thread(self._provenance, crop_faces)
+        return [[row | more for row in result.rows()] for result in results]
+
+    def _provenance(self, crop_faces):
+        """Return what makes the rows, as JSON; nothing of it changes while the service runs."""
+        if crop_faces not in self._made_by:
+            made_by = provenance_of(self._recognizer.reader, crop_faces=crop_faces)
+            self._made_by[crop_faces] = json.dumps(made_by, ensure_ascii=False)
+        return self._made_by[crop_faces]
+
+    async def _recognize(self, request: Request, *, crop_faces: bool) -> list[PhotoResult]:
         async with self._bodies.photos(request) as photos:
             try:
                 queued = self._recognizer.submit(photos, crop_faces=crop_faces)
@@ -294,6 +311,15 @@ _POLICY = (
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'"
 )
+
+
+def _says_how(request):
+    """Return whether the rows are to say what made them."""
+    given = request.query_params.get("provenance", "false")
+    known = {"true": True, "1": True, "false": False, "0": False}
+    if given.lower() not in known:
+        raise refusal(400, f"provenance={given!r}; expected true or false.")
+    return known[given.lower()]
 
 
 def _too_busy(reason, retry_after):

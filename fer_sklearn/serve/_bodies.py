@@ -57,8 +57,15 @@ _FACE = {
     **{"score": 0.94, "quality": 0.87},
 }
 _NONE = dict.fromkeys(("left", "top", "width", "height", "score", "quality"))
+_PROVENANCE = {
+    "name": "provenance",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "Whether each row has a field `provenance` that says what made it, as JSON: the "
+    "versions of the packages, the network, the detector, and how faces are framed.",
+}
 _REFUSALS = {
-    400: "The body is no valid form or JSON, or has no photo.",
+    400: "The body is no valid form or JSON, or has no photo; or `provenance` is not a boolean.",
     401: "The token is wrong or missing, where one is needed.",
     408: "The body did not arrive within {limits.timeout:g} seconds.",
     413: "More than {limits.max_bytes:,} bytes, {limits.max_files} photos, or "
@@ -345,7 +352,10 @@ def _describe(limits, *, summary, answer, schema):
             200: {"description": answer, "content": {"application/json": {"schema": schema}}},
             **refused,
         },
-        "openapi_extra": {"requestBody": {"required": True, "content": taken}},
+        "openapi_extra": {
+            "parameters": [_PROVENANCE],
+            "requestBody": {"required": True, "content": taken},
+        },
     }
 
 
@@ -360,7 +370,9 @@ def _row(classes):
         **dict.fromkeys(classes, number),
         "status": {"type": "string"},
     }
-    return {"type": "object", "properties": properties, "required": list(properties)}
+    required = list(properties)
+    properties["provenance"] = {"type": "string", "description": "Only if it was asked for."}
+    return {"type": "object", "properties": properties, "required": required}
 
 
 def _emotion(classes):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import json
 import math
 import re
 import tempfile
@@ -19,7 +20,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from skimage.data import astronaut
 
-from fer_sklearn import predict_photos
+from fer_sklearn import __version__, predict_photos
 from fer_sklearn.images import to_gray
 from fer_sklearn.serve import create_app
 
@@ -131,6 +132,24 @@ def test_probabilities_of_ready_crops(real):
     rows = real.post("/v1/probabilities", files=as_form(*crops)).json()
     expected = table_rows(crops, crop_faces=False)
     assert list(map(nameless, rows)) == list(map(nameless, expected))
+
+
+def test_rows_may_say_what_made_them(real, photos):
+    sent = {"files": as_form(photos[0], photos[-1])}
+    for path, crop_faces in (("faces", True), ("probabilities", False)):
+        options = {"provenance": True, "crop_faces": crop_faces}
+        expected = table_rows([photos[0], photos[-1]], **options)
+        answer = real.post(f"/v1/{path}?provenance=true", **sent).json()
+        rows = sum(answer, []) if crop_faces else answer
+        assert [row["provenance"] for row in rows] == [row["provenance"] for row in expected]
+        made_by = json.loads(rows[0]["provenance"])
+        assert (made_by["model"], made_by["fer_sklearn"]) == ("default", __version__)
+        assert ("BlazeFace" in made_by["detector"]) == crop_faces
+    for query in ("", "?provenance=false", "?provenance=0"):
+        assert "provenance" not in real.post(f"/v1/faces{query}", **sent).json()[0][0]
+    refused = real.post("/v1/faces?provenance=all", **sent)
+    assert refused.status_code == 400
+    assert refused.json() == {"detail": "provenance='all'; expected true or false."}
 
 
 def test_photos_are_named_as_their_files(stub):
@@ -560,6 +579,7 @@ def test_the_description_says_what_is_taken_and_answered(stub):
             "multipart/form-data",
             "application/json",
         }
+        assert [option["name"] for option in operation["parameters"]] == ["provenance"]
         assert set(operation["responses"]) >= {"200", "400", "401", "408", "413", "415", "429"}
         example = operation["responses"]["200"]["content"]["application/json"]["example"]
         assert [list(each) for each in take(example)] == [list(row)]

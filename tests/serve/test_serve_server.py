@@ -246,6 +246,7 @@ def test_the_page_in_a_browser(service, tmp_path):
         answer = faces.locator("pre[aria-live]")
         answer.wait_for()
         assert '"emotion": "happy"' in answer.inner_text()
+        assert "?provenance=true: Whether each row" in faces.inner_text()
         assert page.locator("details").count() == 5
         assert all(url.startswith(f"http://127.0.0.1:{service.port}/") for url in elsewhere)
         assert logged == []
