@@ -167,10 +167,18 @@ def test_text_may_hold_a_photo(prefix):
     np.testing.assert_array_equal(read_image(f"data:image/png;base64,{quote(text)}"), expected)
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF"])
+@pytest.mark.parametrize(
+    "format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM"]
+)
 def test_text_of_any_format_is_known(format):
-    text = base64.b64encode(encoded(np.resize(RGB, (48, 48, 3)), format)).decode()
-    assert read_image(text).shape == (48, 48, 3)
+    text = base64.b64encode(encoded(np.resize(RGB, (48, 48, 3)), format))
+    for given in (text, text.decode(), f"\n  {text.decode()}", b"data:;base64," + text):
+        assert read_image(given).shape == (48, 48, 3)
+
+
+def test_a_data_uri_may_be_percent_encoded():
+    data = encoded(np.resize(RGB, (9, 9, 3)))
+    np.testing.assert_array_equal(read_image(f"data:image/png,{quote(data)}"), read_image(data))
 
 
 def test_damaged_text_is_said_in_a_few_words():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 from ..exceptions import ImageReadError
 
@@ -38,6 +38,7 @@ __all__ = [
     "read_regular_file",
     "read_source",
     "read_stream",
+    "shortened",
     "write_json",
     "write_provenance",
 ]
@@ -48,6 +49,8 @@ MAX_BYTES = 2**29
 _BLOCK = 2**20
 # The first bytes show what a file is: this many, which a stream may give in several parts.
 _HEAD = 64
+# And these show that it is text.
+_TEXT_HEAD = 512
 # Beyond what a lock file contains.
 _FAR = 2**16
 # Of a longer name, error messages show the beginning.
@@ -55,9 +58,10 @@ _LONGEST_NAME = 200
 # Text that is not a path: the address of a file, and the contents of one. The latter start as each
 # format does in base64, and are longer than most paths.
 _ADDRESS = re.compile(r"(?!data:)[A-Za-z][A-Za-z0-9+.-]+:/")
-_DATA_URI = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
+_DATA_URI = re.compile(r"\s*data:(?:(?:image|application)/[^,]*|[^,]*;base64),", re.IGNORECASE)
 _BASE64 = re.compile(
-    r"(/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkqA|TU0AK|AAAA.[GWm2]Z0eX|Qk[0-3])[\w+/=\s-]{90,}"
+    r"\s*(/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUk[qr]A|TU0AK|AAAA.[GWm2]Z0eX|AAAADGpQ|/0//UQ|Qk[0-3]"
+    r"|UD[EIMQUY][KNg])[\w+/=\s-]{90,}"
 )
 _KINDS = (
     (stat.S_ISDIR, "this is a folder"),
@@ -445,8 +449,10 @@ def is_address(path: str) -> bool:
 
 
 def decode_text(text: str) -> bytes:
-    """Return the contents of an image from text in base64, also as a data URI."""
+    """Return the contents of an image from text in base64, or from a data URI."""
     uri = _DATA_URI.match(text)
+    if uri and not uri.group().lower().endswith(";base64,"):
+        return unquote_to_bytes(text[uri.end() :])
     encoded = re.sub(r"\s", "", unquote(text[uri.end() :]) if uri else text)
     encoded = encoded.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
     try:
@@ -475,7 +481,10 @@ def read_source(
         As :func:`fer_sklearn.read_image`.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return bytes(source), "the image"
+        data = bytes(source)
+        if not is_wanted(data) and is_text_contents(data[:_TEXT_HEAD].decode("latin-1")):
+            data = decode_text(data.decode("latin-1"))  # as base64.b64encode returns it
+        return data, "the image"
     if hasattr(source, "read"):
         name = getattr(source, "name", None)
         name = name if isinstance(name, str) else "the image"
@@ -489,7 +498,7 @@ def read_source(
         return decode_text(source), "the image"
     if is_address(name):
         raise ImageReadError(
-            f"{_shortened(name)}: this is a URL, and nothing is downloaded. Download the photo "
+            f"{shortened(name)}: this is a URL, and nothing is downloaded. Download the photo "
             f"and pass its path, or its contents: urllib.request.urlopen(url).read()."
         )
     return _read_path(source, name, is_wanted)
@@ -507,7 +516,7 @@ def _read_path(path, name, is_wanted):
         raise ImageReadError(f"{name}: {error}, not an image file.{remedy}") from None
     except (OSError, ValueError) as error:  # such as a name that is too long, or contains NUL
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ImageReadError(f"{_shortened(name)}: cannot be read ({reason}).") from error
+        raise ImageReadError(f"{shortened(name)}: cannot be read ({reason}).") from error
 
 
 def _read_file_object(file, name, is_wanted):
@@ -528,6 +537,6 @@ def _read_file_object(file, name, is_wanted):
     return data
 
 
-def _shortened(name):
+def shortened(name: str) -> str:
     """Return a name that is not too long for a message."""
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"

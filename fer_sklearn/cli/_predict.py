@@ -11,7 +11,7 @@ from typing import Any
 
 from .._utils.files import is_terminal
 from ._models import MODEL_HELP, add_labels_option, load_reader
-from ._output import PRINTERS, CommandError, note, one_line
+from ._output import PRINTERS, CommandError, note, one_line, printable
 
 __all__ = ["add_parser", "run"]
 
@@ -181,5 +181,7 @@ def _warn(photo):
     if is_unreadable:
         from tqdm import tqdm
 
-        message = f"fer-sklearn: warning: {one_line(photo.source.name)}: {reason}"
+        message = (
+            f"fer-sklearn: warning: {printable(one_line(photo.source.name))}: {printable(reason)}"
+        )
         tqdm.write(message, file=sys.stderr)

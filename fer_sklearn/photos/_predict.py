@@ -373,6 +373,8 @@ class _Run:
     def to_frame(self, bar):
         """Collect all rows by column, which takes a fraction of the memory of dictionaries."""
         columns = self.columns | {name: Column(str) for name in self._more}
+        if self.table is not None:
+            self.table.check_names(columns)
         collected: dict[str, list] = {name: [] for name in columns}
         positions = []
         for position, row in self._rows(bar):
@@ -388,9 +390,11 @@ class _Run:
                 for name, values in collected.items()
             }
         )
+        if self.table is not None:
+            frame = _joined(frame, self.table, positions)
         if self._more:
             frame.attrs["provenance"] = self.made_by()
-        return frame if self.table is None else _joined(frame, self.table, positions)
+        return frame
 
     def _rows(self, bar):
         """Yield the position of each photo's item, and each row."""
@@ -424,19 +428,20 @@ def _joined(frame, table, positions):
     """Append the other columns of the table that has the paths."""
     import pandas as pd
 
-    others = [name for name in table.table.columns if name != table.column]
-    clashes = [name for name in others if name in frame]
-    if clashes:
-        raise ValueError(
-            f"images has the column(s) {', '.join(map(repr, clashes))}, which the result has too; "
-            f"expected other names. Rename them."
-        )
-    values = {name: list(table.table[name]) for name in others}
     if hasattr(table.table, "iloc"):  # pandas: dtypes are kept
-        more = table.table[others].iloc[positions].reset_index(drop=True)
+        others = table.table.loc[:, [name != table.column for name in table.table.columns]]
     else:
-        more = pd.DataFrame({name: [each[i] for i in positions] for name, each in values.items()})
-    return pd.concat([frame, more], axis=1)
+        columns = {name: _as_series(table.table[name].to_list()) for name in table.other_columns}
+        others = pd.DataFrame(columns, index=range(len(table.paths)))
+    return pd.concat([frame, others.iloc[positions].reset_index(drop=True)], axis=1)
+
+
+def _as_series(values):
+    import pandas as pd
+
+    # Together with missing values, pandas would round large integers to floats.
+    is_exact = pd.api.types.infer_dtype(values) == "integer" and None in values
+    return pd.Series(values, dtype=object if is_exact else None)
 
 
 def _check_numbers(batch_size, n_jobs):

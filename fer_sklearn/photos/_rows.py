@@ -455,7 +455,8 @@ class CSVLines:
         """Convert the fields of a line to the types of their columns."""
         try:
             return {
-                name: None if text == "" else column.type(text)
+                # A path may be empty, but is never missing.
+                name: None if text == "" and name != "source" else column.type(text)
                 for (name, column), text in zip(self.columns.items(), record, strict=True)
             }
         except ValueError:

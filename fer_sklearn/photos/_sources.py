@@ -7,14 +7,14 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from .._utils.files import is_address, is_text_contents
+from .._utils.files import is_address, is_text_contents, shortened
 from .._utils.image_files import image_format, read_contents
 from .._utils.pixel_values import contains_items
 from .._utils.typing import ImageLike, ImagesLike
@@ -37,6 +37,8 @@ __all__ = [
 PATH_COLUMNS = ("path", "file", "filename", "image", "photo", "source")
 _EMPTY_FOLDER = "there is no photo in this folder"
 _NO_MATCH = "there is no such file, and no photo matches it as a pattern"
+# No system has longer paths, and no reader of CSV files takes much longer fields.
+_LONGEST_PATH = 32_767
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +125,20 @@ class PathTable(NamedTuple):
     table: Any
     column: str
 
+    @property
+    def other_columns(self) -> list[Any]:
+        """The names of its other columns."""
+        return [name for name in self.table.columns if name != self.column]
+
+    def check_names(self, columns: Container[str]) -> None:
+        """Raise if other columns have the names of those of the result."""
+        clashes = [name for name in self.other_columns if name in columns]
+        if clashes:
+            raise ValueError(
+                f"images has the column(s) {', '.join(map(repr, clashes))}, which the result has "
+                f"too; expected other names. Rename them."
+            )
+
 
 def as_path_table(images: Any) -> PathTable | None:
     """Return a pandas or polars DataFrame as paths and the table; None for anything else.
@@ -131,14 +147,19 @@ def as_path_table(images: Any) -> PathTable | None:
     ------
     ValueError
         If it has no column with one of :data:`PATH_COLUMNS` as its name, or several.
+    TypeError
+        If it is a LazyFrame of polars.
     """
+    if hasattr(images, "collect_schema") and not hasattr(images, "iter_rows"):
+        raise TypeError("images is a LazyFrame; expected a DataFrame. Call its method collect.")
     if not hasattr(images, "columns") or not hasattr(images, "__getitem__"):
         return None
-    found = [name for name in PATH_COLUMNS if name in images.columns]
-    if len(found) != 1 and "path" not in found:
+    names = list(images.columns)
+    found = [name for name in PATH_COLUMNS if name in names]
+    if (len(found) != 1 and "path" not in found) or names.count(found[0]) > 1:
         expected = ", ".join(map(repr, PATH_COLUMNS))
         raise ValueError(
-            f"images is a table with the columns {', '.join(map(repr, images.columns))}; expected "
+            f"images is a table with the columns {', '.join(map(repr, names))}; expected "
             f"one column of paths named {expected}. Rename it, or pass that column alone."
         )
     return PathTable(list(images[found[0]]), images, found[0])
@@ -202,14 +223,18 @@ def reason_of(error: BaseException, *names: str) -> str:
     """Return the first sentence of an error without the names of its photo, which rows have."""
     text = " ".join(str(error).split())
     for name in names:
-        for prefix in (f"{name}:", "the image:", name):
-            text = text.removeprefix(prefix).lstrip()
+        for prefix in (f"{name}:", f"{shortened(name)}:", "the image:", name):
+            text = text.removeprefix(" ".join(prefix.split())).lstrip()
     return re.split(r"\. (?=[A-Z])", text)[0].rstrip(".") or type(error).__name__
 
 
 def _of_item(item, name):
     if is_path(item):
-        return _of_path(os.fsdecode(item))
+        path = os.fsdecode(item)
+        if len(path) > _LONGEST_PATH:
+            problem = f"text of {len(path):,} characters, neither a path nor an image in base64"
+            return [PhotoSource(name, problem=problem)]
+        return _of_path(path)
     if hasattr(item, "read") and isinstance(known := getattr(item, "name", None), str):
         name = _printable(known)
     if not hasattr(item, "read") and not isinstance(item, str):

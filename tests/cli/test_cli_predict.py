@@ -137,6 +137,15 @@ def test_each_failure_is_one_line_and_does_not_stop_the_rest(album, capsys):
     ]
 
 
+def test_a_name_cannot_move_the_cursor(album, capsys):
+    with open("\x1b[2J\n.jpg", "w") as file:
+        file.write("a text")
+    assert run("predict", "\x1b[2J\n.jpg") == 1
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert err.startswith(r"fer-sklearn: warning: \x1b[2J .jpg: not an image in a known format")
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

@@ -2,8 +2,10 @@
 
 import base64
 import io
+import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import threading
@@ -483,6 +485,23 @@ def test_a_name_that_no_file_can_have():
         assert reason in row["status"]
 
 
+def test_text_that_is_no_path_is_named_by_its_position(album):
+    rows = rows_of(["x" * 200_000, "album/b.png"])
+    assert [row["source"] for row in rows] == ["[0]", "album/b.png"]
+    assert rows[0]["status"] == (
+        "unreadable: text of 200,000 characters, neither a path nor an image in base64"
+    )
+
+
+@pytest.mark.parametrize("name", ["a\n  b.jpg", "a. B.jpg", "b" * 300, " c\td.jpg "])
+def test_a_reason_does_not_repeat_the_name(album, name):
+    if len(name) < 300:
+        pathlib.Path(name).write_text("text")
+    (row,) = rows_of(name)
+    assert row["source"] == name
+    assert re.match(r"unreadable: (not an image in a known|cannot be read \(File)", row["status"])
+
+
 def test_pillow_images_are_photos():
     image = Image.fromarray(photo())
     assert [row["status"] for row in rows_of(image)] == ["ok"]
@@ -511,6 +530,39 @@ def test_the_other_columns_of_a_table_are_joined(album, library):
     ]
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_numbers_of_a_table_are_joined_as_they_are(album, library):
+    table = pytest.importorskip(library).DataFrame(
+        {"file": ["album/b.png", "no.jpg"], "id": [2**60 + 1, None], "tags": [["x"], ["y", "z"]]},
+        **({"dtype": object} if library == "pandas" else {}),
+    )
+    joined = predict_photos(table, Reader())
+    assert joined["id"].tolist() == [2**60 + 1, None]
+    assert joined["tags"].tolist() == [["x"], ["y", "z"]]
+
+
+def test_columns_of_one_name_are_joined_once(album):
+    table = pd.DataFrame([["album/b.png", 1, 2]], columns=["path", "x", "x"])
+    joined = predict_photos(table, Reader())
+    assert list(joined.columns) == [*COLUMNS, "x", "x"]
+    assert joined.iloc[0, -2:].tolist() == [1, 2]
+
+
+def test_a_table_says_what_made_its_rows(album):
+    table = pd.DataFrame({"path": ["album/b.png"], "x": [1]})
+    joined = predict_photos(table, Reader(), provenance=True)
+    assert list(joined.columns) == [*COLUMNS, "provenance", "x"]
+    assert joined.attrs["provenance"].keys() == json.loads(joined["provenance"][0]).keys() != set()
+    with pytest.raises(ValueError, match=r"the column\(s\) 'provenance', which the result has"):
+        predict_photos(joined[["source", "provenance"]], Reader(), provenance=True)
+
+
+def test_a_lazy_table_is_refused_with_the_remedy(album):
+    table = pytest.importorskip("polars").DataFrame({"path": ["album/b.png"]}).lazy()
+    with pytest.raises(TypeError, match=r"images is a LazyFrame; .* Call its method collect\."):
+        predict_photos(table, Reader())
+
+
 def test_the_index_of_a_table_does_not_matter(album):
     table = pd.DataFrame({"path": ["no.jpg", "album/b.png"], "n": [1, 2]}, index=[1, 0])
     joined = predict_photos(table, Reader())
@@ -524,13 +576,16 @@ def test_the_index_of_a_table_does_not_matter(album):
         (["a", "b"], {}, r"images is a table with the columns 'a', 'b'; expected one column of"),
         (["file", "photo"], {}, r"expected one column of paths named 'path', 'file'"),
         (["path", "happy"], {}, r"images has the column\(s\) 'happy', which the result has too"),
+        (["path", "path"], {}, r"with the columns 'path', 'path'; expected one column of paths"),
         (["path", "x"], {"output": "a.csv"}, r"output is given, but images is a table"),
     ],
 )
 def test_tables_that_cannot_be_joined(album, columns, options, message):
     table = pd.DataFrame([["album/b.png"] * len(columns)], columns=columns)
+    read = []
     with pytest.raises(ValueError, match=message):
-        predict_photos(table, Reader(), **options)
+        predict_photos(table, Reader(), on_photo=read.append, **options)
+    assert not read  # it is said before any work is done
     with pytest.raises((TypeError, ValueError), match=r"images is a table"):
         iter_photo_rows(table, Reader())
 

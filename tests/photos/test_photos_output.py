@@ -395,6 +395,14 @@ def _wait_for(path):
     raise AssertionError(f"{path} was not written")
 
 
+def test_an_empty_name_survives(album, output):
+    # As of an empty cell in a column of paths.
+    for n_resumed in (0, 2):
+        assert predict_photos(["", *album[:2]], Reader(), output=output).n_resumed == n_resumed
+    sources = [row["source"] or "" for row in read(output)]
+    assert sources == ["", "photo0.png", "photo0.png", "photo1.png"]
+
+
 def test_two_runs_do_not_write_one_file(album, output):
     lock = Path(f".{output.name}.lock")
 
