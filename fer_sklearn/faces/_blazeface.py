@@ -18,7 +18,7 @@ from .._utils.litert import LiteRTNetwork
 from .._utils.typing import BoolArray, FloatArray, IntArray, PixelArray
 from ..exceptions import MissingExtraError
 from ._crop import Placement, sample
-from ._faces import KEYPOINTS, Faces, ParametersMixin
+from ._faces import KEYPOINTS, BaseDetector, Faces
 
 __all__ = ["BlazeFaceDetector"]
 
@@ -97,7 +97,7 @@ class Detections(NamedTuple):
         return np.all(np.abs(self.points[:, 0] - point) < self.points[:, 1] / 2, axis=1)
 
 
-class BlazeFaceDetector(ParametersMixin):
+class BlazeFaceDetector(BaseDetector):
     """Detect faces, and six key points of each, with MediaPipe's BlazeFace.
 
     The short-range network of Bazarevsky et al. 2019 ("BlazeFace: Sub-millisecond neural face
@@ -149,17 +149,7 @@ class BlazeFaceDetector(ParametersMixin):
         self.max_views = max_views
 
     def __call__(self, image: PixelArray) -> Faces:
-        """Detect the faces in one photo.
-
-        Parameters
-        ----------
-        image : ndarray of shape (h, w) or (h, w, 3), uint8
-            Grey or RGB.
-
-        Returns
-        -------
-        Faces
-            With `scores` in [0, 1]; the most certain faces of each size come first.
+        """Detect the faces in one photo: `scores` in [0, 1], the most certain of each size first.
 
         Raises
         ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, wraps
@@ -16,8 +17,8 @@ from ..images import resize, subsample, to_gray
 
 __all__ = [
     "KEYPOINTS",
+    "BaseDetector",
     "Faces",
-    "ParametersMixin",
     "WorkingImage",
     "as_faces",
     "find_near",
@@ -272,8 +273,26 @@ def _check_boxes(boxes, source):
         )
 
 
-class ParametersMixin:
-    """Shows, compares and hashes an object by the parameters that `__init__` assigned."""
+class BaseDetector:
+    """Base class of detectors: callables from photos to faces.
+
+    Detectors are shown, compared and hashed by the parameters that `__init__` assigned.
+    """
+
+    @abstractmethod
+    def __call__(self, image: PixelArray) -> Faces:
+        """Detect the faces in one photo.
+
+        Parameters
+        ----------
+        image : ndarray of shape (h, w) or (h, w, 3), uint8
+            Grey or RGB.
+
+        Returns
+        -------
+        Faces
+            In pixels of the photo.
+        """
 
     def __repr__(self) -> str:
         parameters = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())

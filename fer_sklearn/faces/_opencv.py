@@ -20,8 +20,8 @@ from ..exceptions import MissingExtraError
 from ..images import resize, to_gray
 from ._crop import Placement, warp
 from ._faces import (
+    BaseDetector,
     Faces,
-    ParametersMixin,
     WorkingImage,
     find_near,
     joined,
@@ -86,7 +86,7 @@ class _View:
     min_score: float
 
 
-class HaarDetector(ParametersMixin):
+class HaarDetector(BaseDetector):
     """Detect frontal faces with OpenCV's Haar cascade ``frontalface_alt2``.
 
     The boosted cascade of Viola & Jones 2001, trained by Lienhart 2002. Large photos are
@@ -163,16 +163,8 @@ class HaarDetector(ParametersMixin):
     def __call__(self, image: PixelArray) -> Faces:
         """Detect the faces in one photo.
 
-        Parameters
-        ----------
-        image : ndarray of shape (h, w) or (h, w, 3), uint8
-            Grey or RGB.
-
-        Returns
-        -------
-        Faces
-            In pixels of the photo. The scores are sums of the cascade's last stage, about 54
-            to 58. Tilted faces have upright boxes.
+        The scores are sums of the cascade's last stage, about 54 to 58. Tilted faces have upright
+        boxes.
 
         Raises
         ------
@@ -347,7 +339,7 @@ def _rotated_back(boxes, back):
     return np.column_stack([centres - half, boxes[:, 2:]])
 
 
-class YuNetDetector(ParametersMixin):
+class YuNetDetector(BaseDetector):
     """Detect faces with OpenCV's ``FaceDetectorYN`` and a YuNet model file.
 
     YuNet is a network of 75 thousand parameters by Wu, Peng & Yu 2023 ("YuNet: A tiny
@@ -392,16 +384,7 @@ class YuNetDetector(ParametersMixin):
         self.max_side = max_side
 
     def __call__(self, image: PixelArray) -> Faces:
-        """Detect the faces in one photo.
-
-        Parameters
-        ----------
-        image : ndarray of shape (h, w) or (h, w, 3), uint8
-            Grey or RGB.
-
-        Returns
-        -------
-        Faces
+        """Detect the faces in one photo: `scores` in [0, 1].
 
         Raises
         ------
