@@ -21,6 +21,7 @@ from sklearn.base import clone
 import fer_sklearn.cli
 from fer_sklearn import EMOTIONS, FaceReader, HOGSVMClassifier, datasets, faces, features, plotting
 from fer_sklearn._utils.estimators import ImageDescriptor
+from fer_sklearn.cli._output import Command
 from fer_sklearn.plotting._base import Display
 
 
@@ -196,10 +197,10 @@ def test_display_draws_into_given_axes_from_an_estimator_or_its_predictions(
 # -- commands ---------------------------------------------------------------------------
 
 COMMANDS = sorted(
-    found[1] or module.name.removeprefix("_")
+    found.name
     for module in pkgutil.iter_modules(fer_sklearn.cli.__path__)
-    for name in vars(import_module(f"fer_sklearn.cli.{module.name}"))
-    if (found := re.fullmatch(r"add_(?:(\w+)_)?parser", name))
+    for found in vars(import_module(f"fer_sklearn.cli.{module.name}")).values()
+    if isinstance(found, Command)
 )
 
 

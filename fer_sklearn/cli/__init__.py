@@ -1,28 +1,23 @@
 """The command line: ``fer-sklearn predict | video | webcam | train | evaluate | …``.
 
-Each file has ``add_parser``, which describes the options of its command, and ``run``; a second
-command of the same kind has ``add_NAME_parser`` and ``run_NAME`` beside them. Results go to stdout,
-everything else to stderr. The files import nothing heavy before their command runs, so that
-``--help`` is fast.
+Each file describes its command by a :class:`~fer_sklearn.cli._output.Command`, perhaps with a
+second one of the same kind. Results go to stdout, everything else to stderr. The files import
+nothing heavy before their command runs, so that ``--help`` is fast.
 """
 
 import argparse
 import os
-import shutil
 import sys
-import textwrap
 from collections.abc import Sequence
 
 from .. import __version__
-from . import (
-    _evaluate,
-    _export,
-    _info,
-    _predict,
-    _train,
-    _video,
-)
+from ._evaluate import BENCHMARK, EVALUATE
+from ._export import EXPORT, SERVE
+from ._info import INFO
 from ._output import CommandError, one_line, quiet_start_up, safe_streams, warnings_as_lines
+from ._predict import PREDICT
+from ._train import TRAIN, TUNE
+from ._video import VIDEO, WEBCAM
 
 __all__ = ["main"]
 
@@ -45,6 +40,12 @@ first steps:
 
 "fer-sklearn COMMAND --help" explains the options of a command.
 """
+
+# In the order of the list that the program prints.
+_COMMANDS = (
+    *(PREDICT, VIDEO, WEBCAM, TRAIN, EVALUATE, EXPORT),
+    *(TUNE, BENCHMARK, INFO, SERVE),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,27 +109,7 @@ def _make_parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", "-V", action="version", version=f"fer-sklearn {__version__}")
-    width = shutil.get_terminal_size().columns - 2
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
-    add_parsers = (
-        _predict.add_parser,
-        _video.add_parser,
-        _video.add_webcam_parser,
-        _train.add_parser,
-        _evaluate.add_parser,
-        _export.add_parser,
-        _train.add_tune_parser,
-        _evaluate.add_benchmark_parser,
-        _info.add_parser,
-        _export.add_serve_parser,
-    )
-    for add_parser in add_parsers:
-        command = add_parser(commands)
-        # Examples are printed as they are, so descriptions have to be wrapped here.
-        command.formatter_class = argparse.RawDescriptionHelpFormatter
-        command.description = textwrap.fill(command.description or "", width)
-        command.add_argument(
-            "--debug", action="store_true", help="show the traceback of an error, and all logs"
-        )
-        command.set_defaults(parser=command)
+    for command in _COMMANDS:
+        command.add_to(commands)
     return parser

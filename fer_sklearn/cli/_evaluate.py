@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._data import SUBSET_HELP, TEST_SUBSETS, Labelled, load_labelled, load_split
 from ._models import (
@@ -20,6 +20,7 @@ from ._models import (
     positive_int,
 )
 from ._output import (
+    Command,
     CommandError,
     add_format,
     check_output,
@@ -35,15 +36,22 @@ if TYPE_CHECKING:
     from ..evaluation import EvaluationReport
 
 __all__ = [
-    "add_benchmark_parser",
-    "add_parser",
+    "BENCHMARK",
+    "EVALUATE",
     "render_report",
     "run",
     "run_benchmark",
     "save_confusion",
 ]
 
-_EXAMPLES = """\
+_EVALUATE_HELP = """\
+evaluate a saved model on labelled images
+
+Evaluate a saved model on labelled images that it was not trained on: accuracy,
+Cohen's kappa, precision, recall and F1 with 95 % intervals, the confusion
+matrix and, if the model estimates probabilities, top-2 accuracy, log loss and
+calibration error.
+
 examples:
   fer-sklearn evaluate default fer2013.zip
   fer-sklearn evaluate default fer2013.zip --votes ferplus.csv
@@ -53,7 +61,14 @@ examples:
 
 Model files contain no code: you can load one that a stranger made.
 """
-_BENCHMARK_EXAMPLES = """\
+_BENCHMARK_HELP = """\
+compare HOG-SVM and CNN on the same images, also without data
+
+Train HOG-SVM and CNN on the same images and compare scores (with 95 %
+intervals), times and sizes. Without --data, this uses synthetic faces and
+takes a minute or two; on FER2013, with its training images and PublicTest,
+about an hour.
+
 examples:
   fer-sklearn benchmark                  synthetic faces, no data needed
   fer-sklearn benchmark --data fer2013.zip --output results/
@@ -67,17 +82,7 @@ _SYNTHETIC = (
 )
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Describe ``evaluate``."""
-    parser = commands.add_parser(
-        "evaluate",
-        help="evaluate a saved model on labelled images",
-        description="Evaluate a saved model on labelled images that it was not trained on: "
-        "accuracy, Cohen's kappa, precision, recall and F1 with 95 % intervals, the confusion "
-        "matrix and, if the model estimates probabilities, top-2 accuracy, log loss and "
-        "calibration error.",
-        epilog=_EXAMPLES,
-    )
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
         "data", metavar="DATA", help="FER2013, or a folder or zip of label folders, as for train"
@@ -99,8 +104,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--confusion", metavar="FILE", help="also plot the confusion matrix (.png, .pdf or .svg)"
     )
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -156,16 +159,7 @@ def save_confusion(report: EvaluationReport, path: PathLike, *, title: str | Non
         figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=120)
 
 
-def add_benchmark_parser(commands: Any) -> argparse.ArgumentParser:
-    """Describe ``benchmark``."""
-    parser = commands.add_parser(
-        "benchmark",
-        help="compare HOG-SVM and CNN on the same images, also without data",
-        description="Train HOG-SVM and CNN on the same images and compare scores (with 95 % "
-        "intervals), times and sizes. Without --data, this uses synthetic faces and takes a minute "
-        "or two; on FER2013, with its training images and PublicTest, about an hour.",
-        epilog=_BENCHMARK_EXAMPLES,
-    )
+def _add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DATA", help="FER2013, or label folders, as for train")
     parser.add_argument(
         "--limit", type=positive_int, metavar="N", help="use only N images of DATA for training"
@@ -195,8 +189,6 @@ def add_benchmark_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--force", action="store_true", help="replace an earlier result in that folder"
     )
-    parser.set_defaults(run=run_benchmark)
-    return parser
 
 
 def run_benchmark(args: argparse.Namespace) -> int:
@@ -284,3 +276,8 @@ def _write_benchmark(benchmark, folder, synthetic):
     for name, entry in benchmark.items():
         path = folder / f"confusion_{name.lower().replace('-', '_')}.png"
         save_confusion(entry.report, path, title=f"{name}, synthetic" if synthetic else name)
+
+
+EVALUATE = Command("evaluate", _EVALUATE_HELP, _add_options, run)
+
+BENCHMARK = Command("benchmark", _BENCHMARK_HELP, _add_benchmark_options, run_benchmark)

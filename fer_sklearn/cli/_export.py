@@ -7,12 +7,12 @@ import ipaddress
 import json
 import shlex
 from pathlib import Path
-from typing import Any
 
 from ._data import load_labelled
 from ._models import (
     MODEL_HELP,
     add_labels_option,
+    add_reader_options,
     fraction,
     load_model,
     load_reader,
@@ -20,9 +20,9 @@ from ._models import (
     positive_seconds,
     reject_options,
 )
-from ._output import CommandError, check_output, emit, note, render
+from ._output import Command, CommandError, check_output, emit, note, render
 
-__all__ = ["FORMATS", "PRECISIONS", "add_parser", "add_serve_parser", "run", "run_serve"]
+__all__ = ["EXPORT", "FORMATS", "PRECISIONS", "SERVE", "run", "run_serve"]
 
 # Copies: importing the modules that define them would slow down --help.
 #: Suffix of the file of each format; None for a folder.
@@ -47,7 +47,12 @@ _NEXT = {
     "web": "python -m http.server --directory {folder}, and open http://localhost:8000. Any static "
     "server works; the camera needs https or localhost.",
 }
-_EXAMPLES = """\
+_EXPORT_HELP = """\
+export a network for phones, browsers and servers
+
+Export a network to a format for phones, browsers and servers, and verify that
+its predictions are unchanged.
+
 examples:
   fer-sklearn export page/ --format web
   fer-sklearn export emotions.tflite
@@ -60,7 +65,11 @@ with the model before it is kept.
 
 Model files contain no code: you can load one that a stranger made.
 """
-_SERVE_EXAMPLES = """\
+_SERVE_HELP = """\
+serve predictions for faces in photos over HTTP
+
+Serve predictions for the faces in photos over HTTP.
+
 examples:
   fer-sklearn serve
   fer-sklearn serve --model tiny --port 8080
@@ -76,16 +85,7 @@ Model files contain no code: you can load one that a stranger made.
 """
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "export",
-        help="export a network for phones, browsers and servers",
-        description="Export a network to a format for phones, browsers and servers, and verify "
-        "that its predictions are unchanged.",
-        usage="fer-sklearn export PATH [--format NAME] [--model MODEL] [options]",
-        epilog=_EXAMPLES,
-    )
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path",
         metavar="PATH",
@@ -139,8 +139,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="let browsers load TensorFlow.js from a public CDN, instead of copying it into the "
         "folder with npm, so that the page works offline",
     )
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -270,14 +268,7 @@ def _summary(path, described):
     }
 
 
-def add_serve_parser(commands: Any) -> argparse.ArgumentParser:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "serve",
-        help="serve predictions for faces in photos over HTTP",
-        description="Serve predictions for the faces in photos over HTTP.",
-        epilog=_SERVE_EXAMPLES,
-    )
+def _add_serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         metavar="ADDRESS",
@@ -287,15 +278,7 @@ def add_serve_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", type=_port, default=8000, metavar="N", help="0 picks a free one (default: 8000)"
     )
-    parser.add_argument(
-        "--model", "-m", metavar="MODEL", default="default", help=f"{MODEL_HELP} (default: default)"
-    )
-    add_labels_option(parser)
-    parser.add_argument(
-        "--detector",
-        choices=("blazeface", "haar", "yunet"),
-        help="face detector (default: that of the model file, or blazeface)",
-    )
+    add_reader_options(parser)
     parser.add_argument(
         "--token-file",
         metavar="FILE",
@@ -322,8 +305,6 @@ def add_serve_parser(commands: Any) -> argparse.ArgumentParser:
         metavar="S",
         help="time limit for a body to arrive, and for the response, in seconds (default: 30)",
     )
-    parser.set_defaults(run=run_serve)
-    return parser
 
 
 def run_serve(args: argparse.Namespace) -> int:
@@ -376,3 +357,14 @@ def _is_loopback(host):
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+EXPORT = Command(
+    "export",
+    _EXPORT_HELP,
+    _add_options,
+    run,
+    usage="fer-sklearn export PATH [--format NAME] [--model MODEL] [options]",
+)
+
+SERVE = Command("serve", _SERVE_HELP, _add_serve_options, run_serve)

@@ -10,15 +10,19 @@ import os
 import platform
 import re
 from pathlib import Path
-from typing import Any
 
 from ._models import LABEL_SETS, MODEL_HELP, SHIPPED, add_labels_option, load_model, load_reader
-from ._output import emit, note, one_line, printable, render
+from ._output import Command, emit, note, one_line, printable, render
 
-__all__ = ["add_parser", "run"]
+__all__ = ["INFO", "run"]
 
 _DISTRIBUTION = "fer_sklearn"
-_EXAMPLES = """\
+_HELP = """\
+show installed versions, or a model file and its model card
+
+Show the versions of the packages, the Keras backend, OpenCV's face detectors
+and the optional extras; or the contents of a model file and its model card.
+
 examples:
   fer-sklearn info                installed versions
   fer-sklearn info default        a bundled model
@@ -30,15 +34,7 @@ examples:
 """
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "info",
-        help="show installed versions, or a model file and its model card",
-        description="Show the versions of the packages, the Keras backend, OpenCV's face "
-        "detectors and the optional extras; or the contents of a model file and its model card.",
-        epilog=_EXAMPLES,
-    )
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", nargs="?", help=MODEL_HELP)
     add_labels_option(parser)
     parser.add_argument(
@@ -52,8 +48,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="download YuNet's file, 0.2 MB, which --detector yunet needs",
     )
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -235,3 +229,6 @@ def _lines_of_card(card):
 
     for name, value in card_lines(card):
         yield f"card: {name}", one_line(value)
+
+
+INFO = Command("info", _HELP, _add_options, run)

@@ -24,6 +24,7 @@ __all__ = [
     "SHIPPED",
     "add_labels_option",
     "add_model_options",
+    "add_reader_options",
     "build_model",
     "check_model_options",
     "epoch_progress",
@@ -120,6 +121,19 @@ def add_labels_option(parser: argparse.ArgumentParser, *, default: str = "people
         help="what a bundled model predicts: the seven emotions as most people see them, the "
         "eight of FER+ with contempt, or the labels of the FER2013 data set (default: "
         f"{default})",
+    )
+
+
+def add_reader_options(parser: argparse.ArgumentParser) -> None:
+    """Add what :func:`load_reader` takes: ``--model``, ``--labels`` and ``--detector``."""
+    parser.add_argument(
+        "--model", "-m", metavar="MODEL", default="default", help=f"{MODEL_HELP} (default: default)"
+    )
+    add_labels_option(parser)
+    parser.add_argument(
+        "--detector",
+        choices=("blazeface", "haar", "yunet"),
+        help="face detector (default: that of the model file, or blazeface)",
     )
 
 

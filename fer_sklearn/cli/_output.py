@@ -1,4 +1,7 @@
-"""Output of the commands: results on stdout; notes, warnings and progress on stderr."""
+"""What all commands share: how they are described, and their output.
+
+Results go to stdout; notes, warnings and progress to stderr.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._utils.compat import hidden_lines
 from .._utils.files import is_terminal
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "PRINTERS",
+    "Command",
     "CommandError",
     "add_format",
     "check_output",
@@ -58,6 +63,48 @@ _SHOWN = {
 }
 # Paths are not cut below this many characters.
 _SHORTEST_PATH = 16
+
+
+class Command(NamedTuple):
+    """A command, as its file describes it.
+
+    Attributes
+    ----------
+    name : str
+    help : str
+        Three parts with an empty line after each: the line in the list of commands, a description,
+        which is wrapped, and examples and notes, which are printed as they are.
+    add_options : callable
+        Adds the options to a parser.
+    run : callable
+        Runs the command with the parsed arguments; returns the exit code.
+    usage : str or None, default=None
+        If None, argparse lists the options.
+    """
+
+    name: str
+    help: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    usage: str | None = None
+
+    def add_to(self, commands: Any) -> None:
+        """Add the command to the subparsers of a program."""
+        summary, description, examples = self.help.split("\n\n", 2)
+        width = shutil.get_terminal_size().columns - 2
+        parser = commands.add_parser(
+            self.name,
+            help=summary,
+            description=textwrap.fill(description, width),
+            usage=self.usage,
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.add_options(parser)
+        parser.add_argument(
+            "--debug", action="store_true", help="show the traceback of an error, and all logs"
+        )
+        parser.set_defaults(run=self.run, parser=parser)
 
 
 class CommandError(Exception):

@@ -7,15 +7,18 @@ import io
 import sys
 import time
 from itertools import islice
-from typing import Any
 
 from .._utils.files import is_terminal
-from ._models import MODEL_HELP, add_labels_option, load_reader
-from ._output import PRINTERS, CommandError, note, one_line, printable
+from ._models import add_reader_options, load_reader
+from ._output import PRINTERS, Command, CommandError, note, one_line, printable
 
-__all__ = ["add_parser", "run"]
+__all__ = ["PREDICT", "run"]
 
-_EXAMPLES = """\
+_HELP = """\
+recognise the emotion of every face in photos
+
+Recognise the emotion of every face in photos, with one row per face.
+
 examples:
   fer-sklearn predict                        run on the bundled sample photo
   fer-sklearn predict holiday.jpg --annotate faces/
@@ -31,14 +34,7 @@ Model files contain no code: you can load one that a stranger made.
 _N_MEASURED = 2000
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "predict",
-        help="recognise the emotion of every face in photos",
-        description="Recognise the emotion of every face in photos, with one row per face.",
-        epilog=_EXAMPLES,
-    )
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths",
         metavar="PATH",
@@ -46,20 +42,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="a photo; a folder, including its subfolders; or a pattern in quotes (default: a "
         "sample photo, scikit-image's astronaut)",
     )
-    parser.add_argument(
-        "--model", "-m", metavar="MODEL", default="default", help=f"{MODEL_HELP} (default: default)"
-    )
-    add_labels_option(parser)
+    add_reader_options(parser)
     parser.add_argument(
         "--crop-faces",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="whether to find faces; --no-crop-faces treats each photo as one face",
-    )
-    parser.add_argument(
-        "--detector",
-        choices=("blazeface", "haar", "yunet"),
-        help="face detector (default: that of the model file, or blazeface)",
     )
     parser.add_argument(
         "--format",
@@ -86,8 +74,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--force", action="store_true", help="start over if the file of --output exists"
     )
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -185,3 +171,6 @@ def _warn(photo):
             f"fer-sklearn: warning: {printable(one_line(photo.source.name))}: {printable(reason)}"
         )
         tqdm.write(message, file=sys.stderr)
+
+
+PREDICT = Command("predict", _HELP, _add_options, run)

@@ -27,13 +27,13 @@ from ._models import (
     positive_int,
     proper_fraction,
 )
-from ._output import add_format, check_output, emit, note, progress, render
+from ._output import Command, add_format, check_output, emit, note, progress, render
 
 if TYPE_CHECKING:
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import Pipeline
 
-__all__ = ["SCORES", "add_parser", "add_tune_parser", "parse_grid", "run", "run_tune", "search"]
+__all__ = ["SCORES", "TRAIN", "TUNE", "parse_grid", "run", "run_tune", "search"]
 
 # What `--from` searches by default: a head, or more of the network.
 _HEAD_GRID = {
@@ -46,7 +46,12 @@ SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 
 _PICTURES = (".png", ".pdf", ".svg")
 
-_EXAMPLES = """\
+_TRAIN_HELP = """\
+train a model on labelled images and save it to a file
+
+Train a model on labelled images, score it on those that are held out, and save
+it to a file.
+
 examples:
   fer-sklearn train my_photos/ --from default --output mine.fer
                     (my_photos/bored/*.jpg, my_photos/curious/*.jpg, ...)
@@ -57,7 +62,11 @@ examples:
 A tenth of the images, without copies of the others, is held out to score the
 model, overall and for each label, with intervals and a confusion matrix.
 """
-_TUNE_EXAMPLES = """\
+_TUNE_HELP = """\
+find the best hyperparameters of a model by cross-validation
+
+Find the best hyperparameters of a model by cross-validation, and rank all.
+
 examples:
   fer-sklearn tune my_photos/ --from default --output mine.fer
   fer-sklearn tune fer2013.zip --model hog-svm --limit 3000 --n-jobs 2
@@ -79,16 +88,7 @@ class _Outputs(NamedTuple):
     confusion: Path | None
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Describe ``train``."""
-    parser = commands.add_parser(
-        "train",
-        help="train a model on labelled images and save it to a file",
-        description="Train a model on labelled images, score it on those that are held out, and "
-        "save it to a file.",
-        usage="fer-sklearn train DATA {--from MODEL, --model {hog-svm,cnn}} [options]",
-        epilog=_EXAMPLES,
-    )
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data",
         metavar="DATA",
@@ -103,8 +103,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     _add_data_options(parser)
     add_model_options(parser)
-    parser.set_defaults(run=run)
-    return parser
 
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -243,15 +241,7 @@ def _last_epoch(model):
     return {"epochs": str(len(scores)), "validation accuracy": f"{kept:.1%}"}
 
 
-def add_tune_parser(commands: Any) -> argparse.ArgumentParser:
-    """Describe ``tune``."""
-    parser = commands.add_parser(
-        "tune",
-        help="find the best hyperparameters of a model by cross-validation",
-        description="Find the best hyperparameters of a model by cross-validation, and rank all.",
-        usage="fer-sklearn tune DATA {--from MODEL, --model {hog-svm,cnn}} [options]",
-        epilog=_TUNE_EXAMPLES,
-    )
+def _add_tune_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="as for train")
     parser.add_argument(
         "--grid",
@@ -288,8 +278,6 @@ def add_tune_parser(commands: Any) -> argparse.ArgumentParser:
     )
     _add_data_options(parser)
     add_model_options(parser)
-    parser.set_defaults(run=run_tune)
-    return parser
 
 
 def run_tune(args: argparse.Namespace) -> int:
@@ -480,3 +468,20 @@ def _progress_search_class():
                     bar.update(len(chosen))
 
     return ProgressGridSearchCV
+
+
+TRAIN = Command(
+    "train",
+    _TRAIN_HELP,
+    _add_options,
+    run,
+    usage="fer-sklearn train DATA {--from MODEL, --model {hog-svm,cnn}} [options]",
+)
+
+TUNE = Command(
+    "tune",
+    _TUNE_HELP,
+    _add_tune_options,
+    run_tune,
+    usage="fer-sklearn tune DATA {--from MODEL, --model {hog-svm,cnn}} [options]",
+)

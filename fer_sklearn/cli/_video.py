@@ -7,24 +7,26 @@ import os
 import signal
 import threading
 from dataclasses import replace
-from typing import Any
 
 from ._models import (
-    MODEL_HELP,
-    add_labels_option,
+    add_reader_options,
     load_reader,
     positive_int,
     positive_int_or_auto,
     positive_seconds,
     seconds,
 )
-from ._output import CommandError, add_format, check_output, emit, note, progress, render
+from ._output import Command, CommandError, add_format, check_output, emit, note, progress, render
 
-__all__ = ["StopSignals", "add_parser", "add_webcam_parser", "run", "run_webcam"]
+__all__ = ["VIDEO", "WEBCAM", "StopSignals", "run", "run_webcam"]
 
 _FORMATS = ("table", "csv", "json")
 _QUIET = "-8"
-_VIDEO_EXAMPLES = """\
+_VIDEO_HELP = """\
+recognise the emotions in a video
+
+Recognise the emotions in a video, frame by frame, and summarise them.
+
 examples:
   fer-sklearn video holiday.mp4
   fer-sklearn video holiday.mp4 --output holiday.csv --plot holiday.png
@@ -37,7 +39,11 @@ mean probabilities; --faces writes it to a file.
 Press Ctrl-C to stop early; results so far are kept and summarised (exit code
 130). A truncated video gives exit code 1.
 """
-_WEBCAM_EXAMPLES = """\
+_WEBCAM_HELP = """\
+show live emotions from your webcam in the browser
+
+Recognise emotions in the images of a camera or stream, until you stop it.
+
 examples:
   fer-sklearn webcam
   fer-sklearn webcam 1
@@ -52,30 +58,14 @@ does not come back, the exit code is 1.
 """
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "video",
-        help="recognise the emotions in a video",
-        description="Recognise the emotions in a video, frame by frame, and summarise them.",
-        epilog=_VIDEO_EXAMPLES,
-    )
+def _add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "video", metavar="FILE", help="a video that OpenCV can read: MP4, MOV, AVI, MKV, WebM, …"
     )
     _add_options(parser, show="headless")
-    parser.set_defaults(run=run)
-    return parser
 
 
-def add_webcam_parser(commands: Any) -> argparse.ArgumentParser:
-    """Describe the command for cameras."""
-    parser = commands.add_parser(
-        "webcam",
-        help="show live emotions from your webcam in the browser",
-        description="Recognise emotions in the images of a camera or stream, until you stop it.",
-        epilog=_WEBCAM_EXAMPLES,
-    )
+def _add_webcam_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "camera",
         metavar="CAMERA",
@@ -91,8 +81,6 @@ def add_webcam_parser(commands: Any) -> argparse.ArgumentParser:
         metavar="S",
         help="try for S seconds to reconnect to a camera that is lost (default: 60)",
     )
-    parser.set_defaults(run=run_webcam)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -172,15 +160,7 @@ def _add_options(parser: argparse.ArgumentParser, *, show: str) -> None:
     parser.add_argument(
         "--duration", type=positive_seconds, metavar="S", help="stop after S seconds of video"
     )
-    parser.add_argument(
-        "--model", "-m", metavar="MODEL", default="default", help=f"{MODEL_HELP} (default: default)"
-    )
-    add_labels_option(parser)
-    parser.add_argument(
-        "--detector",
-        choices=("blazeface", "haar", "yunet"),
-        help="face detector (default: that of the model file, or blazeface)",
-    )
+    add_reader_options(parser)
     group = parser.add_mutually_exclusive_group()
     for name, text in (
         ("browser", "show the annotated frames on a web page that only this computer can open"),
@@ -327,3 +307,8 @@ def _print_summary(args, summary):
             note(f"Written to {path}")
     if not rows:
         note("No face was found" + ("" if args.plot is None else "; there is nothing to plot"))
+
+
+VIDEO = Command("video", _VIDEO_HELP, _add_video_options, run)
+
+WEBCAM = Command("webcam", _WEBCAM_HELP, _add_webcam_options, run_webcam)
