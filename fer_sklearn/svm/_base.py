@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -23,7 +23,7 @@ from .._utils.validation import (
     check_soft_targets,
 )
 
-__all__ = ["BaseSVM", "are_images", "gaussian_kernel"]
+__all__ = ["BaseSVM", "TrainingData", "are_images", "gaussian_kernel"]
 
 
 def _has_probability(classifier: BaseSVM) -> bool:
@@ -36,11 +36,31 @@ def _has_probability(classifier: BaseSVM) -> bool:
     )
 
 
+class TrainingData(NamedTuple):
+    """What an SVM learns from, checked.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n_samples, n_features), float32 or float64
+    codes : ndarray of shape (n_samples,), int
+        Positions of the labels in the classes.
+    weight : ndarray of shape (n_samples,), or None
+        Weights of the samples; None if all are 1.
+    soft : ndarray of shape (n_samples, n_classes), or None
+        Probabilities to learn instead of the labels.
+    """
+
+    features: FloatArray
+    codes: IntArray
+    weight: FloatArray | None
+    soft: FloatArray | None
+
+
 class BaseSVM(ClassifierMixin, BaseEstimator):
     """Parameters, checks and public methods of both SVM classifiers.
 
-    A subclass has the parameters of ``_parameter_constraints``; ``_fit``, which learns from what
-    ``_check_training_data`` returns; ``_best(X)`` and ``_decide(X)``, from checked features to
+    A subclass has the parameters of ``_parameter_constraints``; ``_fit(data)``, which learns
+    from :class:`TrainingData`; ``_best(X)`` and ``_decide(X)``, from checked features to
     positions of labels and to decision values; ``_is_calibrated``, whether `fit` learned
     probabilities; and ``_calibrated_probabilities(X)``, from checked features to an array of shape
     (n_samples, n_classes).
@@ -94,8 +114,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
             probabilities of the sorted labels, or if the parameters do not suit the data; the
             message says how.
         """
-        features, codes, weight, soft = self._check_training_data(X, y, sample_weight, soft_targets)
-        self._fit(features, codes, weight, soft)
+        self._fit(self._check_training_data(X, y, sample_weight, soft_targets))
         return self
 
     def predict(self, X: ArrayLike) -> LabelArray:
@@ -161,11 +180,8 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         y: ArrayLike,
         sample_weight: ArrayLike | None,
         soft_targets: ArrayLike | None,
-    ) -> tuple[FloatArray, IntArray, FloatArray | None, FloatArray | None]:
-        """Set `classes_`; return features, positions of labels in it, weights and soft targets.
-
-        Samples without weight are left out.
-        """
+    ) -> TrainingData:
+        """Check what `fit` received, and set `classes_`. Samples without weight are left out."""
         check_complete_labels(y)
         features, labels = validate_data(
             self, self._to_features(X, reset=True), y, dtype=[np.float32, np.float64]
@@ -188,7 +204,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         targets = None
         if soft_targets is not None:
             targets = check_soft_targets(soft_targets, len(counted), self.classes_)[counted]
-        return features, codes, weight, targets
+        return TrainingData(features, codes, weight, targets)
 
     def _has_weight(self, labels: LabelArray, weight: FloatArray | None) -> NDArray[np.bool_]:
         """Return which samples have a weight above 0, in `weight` and in `class_weight`."""
@@ -229,13 +245,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         return X
 
     @abstractmethod
-    def _fit(
-        self,
-        X: FloatArray,
-        codes: IntArray,
-        weight: FloatArray | None,
-        soft: FloatArray | None,
-    ) -> None: ...
+    def _fit(self, data: TrainingData) -> None: ...
 
     @abstractmethod
     def _best(self, X: FloatArray) -> IntArray: ...

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._utils.compat import Interval, StrOptions, ovr_decision_function
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, RandomState
 from ..features import HOGExtractor, make_pca
-from ._base import BaseSVM, are_images, gaussian_kernel
+from ._base import BaseSVM, TrainingData, are_images, gaussian_kernel
 
 __all__ = ["HOGSVMClassifier"]
 
@@ -180,14 +180,9 @@ class HOGSVMClassifier(BaseSVM):
         self.max_iter = max_iter
         self.random_state = random_state
 
-    def _fit(
-        self,
-        X: FloatArray,
-        codes: IntArray,
-        weight: FloatArray | None,
-        soft: FloatArray | None,
-    ) -> None:
+    def _fit(self, data: TrainingData) -> None:
         # The SVM gets positions of labels, which CalibratedClassifierCV passes on unchanged.
+        X, codes, weight, soft = data
         if soft is not None:
             _check_each_class_has_weight(soft, self.classes_)
         if self.probability:

@@ -13,7 +13,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from .._utils.typing import FloatArray, IntArray, RandomState
 from ..features import make_pca
-from ._base import BaseSVM, gaussian_kernel
+from ._base import BaseSVM, TrainingData, gaussian_kernel
 
 __all__ = ["Cholesky", "LSSVMClassifier"]
 
@@ -130,13 +130,8 @@ class LSSVMClassifier(BaseSVM):
         self.probability = probability
         self.random_state = random_state
 
-    def _fit(
-        self,
-        X: FloatArray,
-        codes: IntArray,
-        weight: FloatArray | None,
-        soft: FloatArray | None,
-    ) -> None:
+    def _fit(self, data: TrainingData) -> None:
+        X, codes, weight, soft = data
         weight = np.ones(len(X), X.dtype) if weight is None else weight
         sides = self._fit_sides(X)
         self.gamma_ = self._kernel_coefficient(np.vstack(sides), np.tile(weight, len(sides)))
