@@ -10,7 +10,6 @@ initialises all weights from its `random_state`.
 
 from ._backbones import efficientnet_b0, mobilenet_v3_small
 from ._build import (
-    ARCHITECTURES,
     architecture_key,
     build_model,
     freeze_stages,
@@ -19,6 +18,7 @@ from ._build import (
     split_stages,
 )
 from ._named import (
+    ARCHITECTURES,
     conv3,
     conv4_dense3,
     conv4_wide,

@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from ..._utils.typing import PathLike
-from ._named import Meta, channels_last, classifier, drop
+from ._named import Meta, classifier, drop, named
 
 # What Keras raises if a file is not HDF5, or belongs to another network.
 _UNFIT = (ValueError, OSError, KeyError, TypeError, AttributeError, IndexError)
@@ -21,7 +21,7 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
-@channels_last()
+@named
 def mobilenet_v3_small(
     meta: Meta, dropout: float = 0.2, weights: PathLike | None = None, size: int = 96
 ) -> keras.Model:
@@ -77,7 +77,7 @@ def mobilenet_v3_small(
     return _network(meta, dropout, backbone, layers.Rescaling(2.0, -1.0, dtype="float32"))
 
 
-@channels_last()
+@named
 def efficientnet_b0(
     meta: Meta, dropout: float = 0.2, weights: PathLike | None = None, size: int = 96
 ) -> keras.Model:
@@ -89,28 +89,15 @@ def efficientnet_b0(
 
     Parameters
     ----------
-    meta : mapping
-        ``"input_shape"`` and ``"n_classes"``.
+    meta, weights, size
+        As in :func:`mobilenet_v3_small`, which raises the same errors too.
     dropout : float, default=0.2
         Rate before the output. In addition, whole residual branches are dropped at the
         published rates, up to 0.19.
-    weights : None, str or path-like, default=None
-        As in :func:`mobilenet_v3_small`.
-    size : int, default=96
-        Height and width, at least 32, to which images are resized.
 
     Returns
     -------
     keras.Model
-
-    Raises
-    ------
-    ValueError
-        If the size is below 32 pixels, or the file belongs to another network.
-    FileNotFoundError
-        If the file does not exist.
-    OSError
-        If the download fails.
     """
     _check_size("efficientnet_b0", size)
     application = keras.applications.EfficientNetB0(

@@ -16,21 +16,8 @@ import numpy as np
 from ..._utils.compat import get_global_attribute, seed_generator, set_global_attribute
 from ..._utils.typing import PathLike
 from ..._utils.validation import check_choice, suggestion
-from ._backbones import check_path, efficientnet_b0, load_file, mobilenet_v3_small
-from ._named import (
-    Meta,
-    channels_last,
-    conv3,
-    conv4_dense3,
-    conv4_wide,
-    mini_xception,
-    resnet_se,
-    resnet_se_tiny,
-    resnet_se_v2,
-    resnet_se_v2_tiny,
-    resnet_se_wide,
-    vgg_elu,
-)
+from ._backbones import check_path, load_file
+from ._named import ARCHITECTURES, Meta, channels_last
 
 #: What :func:`freeze_stages` may leave trainable.
 TRAINABLE = ("head", "last_stage", "all")
@@ -45,25 +32,6 @@ KERAS_GENERATOR = "global_seed_generator"
 
 # Whether one thread has isolated itself, and in which process Keras was used.
 _isolation: dict[str, int] = {"is_on": False, "process": 0}
-
-#: The named architectures: their builders by name.
-ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
-    builder.__name__: builder
-    for builder in (
-        conv3,
-        conv4_dense3,
-        conv4_wide,
-        vgg_elu,
-        mini_xception,
-        resnet_se,
-        resnet_se_tiny,
-        resnet_se_v2,
-        resnet_se_v2_tiny,
-        resnet_se_wide,
-        mobilenet_v3_small,
-        efficientnet_b0,
-    )
-}
 
 
 def build_model(

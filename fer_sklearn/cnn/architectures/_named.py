@@ -9,13 +9,18 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import keras
 from keras import layers
 
 #: What builders take: ``"input_shape"`` (height, width, 1 | 3) and ``"n_classes"``.
 Meta: TypeAlias = Mapping[str, Any]
+
+_Builder = TypeVar("_Builder", bound=Callable[..., keras.Model])
+
+#: The named architectures: their builders by name.
+ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {}
 
 # Held while global settings are others than the user's.
 _settings_lock = threading.RLock()
@@ -37,6 +42,23 @@ def channels_last() -> Iterator[None]:
             yield
         finally:
             keras.config.set_image_data_format(before)
+
+
+def named(builder: _Builder) -> _Builder:
+    """Make a network available under the name of its builder, in :data:`ARCHITECTURES`.
+
+    Parameters
+    ----------
+    builder : callable
+        A function ``(meta, dropout=…)`` that returns an uncompiled ``keras.Model``.
+
+    Returns
+    -------
+    callable
+        The builder, whose layers put channels last.
+    """
+    ARCHITECTURES[builder.__name__] = built = channels_last()(builder)
+    return built
 
 
 def drop(x: keras.KerasTensor, rate: float) -> keras.KerasTensor:
@@ -70,7 +92,7 @@ def classifier(
     return keras.Model(inputs, outputs)
 
 
-@channels_last()
+@named
 def conv3(meta: Meta, dropout: float = 0.25) -> keras.Model:
     """Build three convolutions of 32, 64 and 128 filters and one dense layer.
 
@@ -99,7 +121,7 @@ def conv3(meta: Meta, dropout: float = 0.25) -> keras.Model:
     return classifier(inputs, x, meta)
 
 
-@channels_last()
+@named
 def conv4_dense3(meta: Meta, dropout: float = 0.25) -> keras.Model:
     """Build four conv-BN-pool-dropout blocks and three dense layers, for 28×28 images.
 
@@ -132,7 +154,7 @@ def conv4_dense3(meta: Meta, dropout: float = 0.25) -> keras.Model:
     return classifier(inputs, x, meta)
 
 
-@channels_last()
+@named
 def conv4_wide(meta: Meta, dropout: float = 0.4) -> keras.Model:
     """Build convolutions of 128, 256, 512 and 512 filters and dense layers of 512 and 256.
 
@@ -176,7 +198,7 @@ def conv4_wide(meta: Meta, dropout: float = 0.4) -> keras.Model:
     return classifier(inputs, x, meta)
 
 
-@channels_last()
+@named
 def vgg_elu(meta: Meta, dropout: float = 0.2) -> keras.Model:
     """Build VGG-like pairs of 32, 64, 128 and 256 filters with ELU, then dense 64 and 64.
 
@@ -214,7 +236,7 @@ def vgg_elu(meta: Meta, dropout: float = 0.2) -> keras.Model:
     return classifier(inputs, x, meta)
 
 
-@channels_last()
+@named
 def mini_xception(meta: Meta, dropout: float | None = None) -> keras.Model:
     """Build mini-Xception: separable convolutions with residual shortcuts, no dense layer.
 
@@ -252,7 +274,7 @@ def mini_xception(meta: Meta, dropout: float | None = None) -> keras.Model:
     return keras.Model(inputs, outputs)
 
 
-@channels_last()
+@named
 def resnet_se(meta: Meta, dropout: float = 0.2) -> keras.Model:
     """Build a small residual network with squeeze-and-excitation attention.
 
@@ -275,28 +297,7 @@ def resnet_se(meta: Meta, dropout: float = 0.2) -> keras.Model:
     return _residual_network(meta, dropout, stem=16, widths=(32, 64, 128), blocks=(2, 2, 2))
 
 
-@channels_last()
-def resnet_se_wide(meta: Meta, dropout: float = 0.3) -> keras.Model:
-    """Build :func:`resnet_se` with wider second and third stages.
-
-    A stem of 16 filters and stages of 32, 96 and 192 filters. About 1.5 million parameters at any
-    image size.
-
-    Parameters
-    ----------
-    meta : mapping
-        ``"input_shape"`` and ``"n_classes"``.
-    dropout : float, default=0.3
-        Rate before the output.
-
-    Returns
-    -------
-    keras.Model
-    """
-    return _residual_network(meta, dropout, stem=16, widths=(32, 96, 192), blocks=(2, 2, 2))
-
-
-@channels_last()
+@named
 def resnet_se_tiny(meta: Meta, dropout: float = 0.1) -> keras.Model:
     """Build :func:`resnet_se` with under 100 thousand parameters.
 
@@ -304,10 +305,8 @@ def resnet_se_tiny(meta: Meta, dropout: float = 0.1) -> keras.Model:
 
     Parameters
     ----------
-    meta : mapping
-        ``"input_shape"`` and ``"n_classes"``.
-    dropout : float, default=0.1
-        Rate before the output.
+    meta, dropout
+        As in :func:`resnet_se`.
 
     Returns
     -------
@@ -316,7 +315,7 @@ def resnet_se_tiny(meta: Meta, dropout: float = 0.1) -> keras.Model:
     return _residual_network(meta, dropout, stem=16, widths=(16, 32, 56), blocks=(3, 2, 1))
 
 
-@channels_last()
+@named
 def resnet_se_v2(meta: Meta, dropout: float = 0.0) -> keras.Model:
     """Build the deeper residual network of the ``"default"`` pretrained model.
 
@@ -327,10 +326,8 @@ def resnet_se_v2(meta: Meta, dropout: float = 0.0) -> keras.Model:
 
     Parameters
     ----------
-    meta : mapping
-        ``"input_shape"`` and ``"n_classes"``.
-    dropout : float, default=0.0
-        Rate before the output.
+    meta, dropout
+        As in :func:`resnet_se`.
 
     Returns
     -------
@@ -341,7 +338,7 @@ def resnet_se_v2(meta: Meta, dropout: float = 0.0) -> keras.Model:
     )
 
 
-@channels_last()
+@named
 def resnet_se_v2_tiny(meta: Meta, dropout: float = 0.0) -> keras.Model:
     """Build :func:`resnet_se_v2` with under 100 thousand parameters.
 
@@ -350,10 +347,8 @@ def resnet_se_v2_tiny(meta: Meta, dropout: float = 0.0) -> keras.Model:
 
     Parameters
     ----------
-    meta : mapping
-        ``"input_shape"`` and ``"n_classes"``.
-    dropout : float, default=0.0
-        Rate before the output.
+    meta, dropout
+        As in :func:`resnet_se`.
 
     Returns
     -------
@@ -362,6 +357,25 @@ def resnet_se_v2_tiny(meta: Meta, dropout: float = 0.0) -> keras.Model:
     return _residual_network(
         meta, dropout, stem=16, widths=(16, 32, 48), blocks=(3, 2, 1), head=128, style=_V2
     )
+
+
+@named
+def resnet_se_wide(meta: Meta, dropout: float = 0.3) -> keras.Model:
+    """Build :func:`resnet_se` with wider second and third stages.
+
+    A stem of 16 filters and stages of 32, 96 and 192 filters. About 1.5 million parameters at any
+    image size.
+
+    Parameters
+    ----------
+    meta, dropout
+        As in :func:`resnet_se`.
+
+    Returns
+    -------
+    keras.Model
+    """
+    return _residual_network(meta, dropout, stem=16, widths=(32, 96, 192), blocks=(2, 2, 2))
 
 
 class _Style(NamedTuple):
@@ -389,10 +403,8 @@ def _residual_network(
 
     Parameters
     ----------
-    meta : mapping
-        ``"input_shape"`` and ``"n_classes"``.
-    dropout : float
-        Rate before the output.
+    meta, dropout
+        As in :func:`resnet_se`.
     stem : int
         Filters of the first convolution.
     widths : sequence of int
