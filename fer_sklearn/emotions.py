@@ -86,7 +86,7 @@ FERPLUS_COLUMNS = (
     "not_a_face",
 )
 
-#: How many of these are emotions; the last two, "unknown" and "not a face", are not.
+#: The number of these that are emotions; the last two, "unknown" and "not a face", are not.
 N_VOTED_EMOTIONS = 8
 
 # For other labels, such as "contempt"; distinct from the colours above.
@@ -193,7 +193,7 @@ def sorted_votes(votes: Any) -> Any:
 
 
 def label_colors(labels: Iterable[str]) -> dict[str, str]:
-    """Give each label a colour.
+    """Assign a colour to each label.
 
     Parameters
     ----------

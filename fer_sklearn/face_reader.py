@@ -1,4 +1,4 @@
-"""Photos in, faces with probabilities out: the detector, cropper and classifier of a pipeline."""
+"""Detect, crop and classify the faces in photos with the steps of a pipeline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .weights import LABEL_SETS, WeightsNetwork, split_name
 
 __all__ = ["FaceReader", "ReadsFaces", "as_face_reader"]
 
-# Faces are cropped to this side if the estimator does not say to what size it scales them.
+# Faces are cropped to this side if the estimator does not scale them to a size of its own.
 _SIDE = 48
 
 
@@ -44,7 +44,7 @@ class ReadsFaces(Protocol):
         """Crop faces from the photo in which they were detected."""
 
     def predict(self, crops: Sequence[PixelArray]) -> tuple[LabelArray, FloatArray]:
-        """Predict the emotion of each crop, and the probabilities of all."""
+        """Predict the emotion of each crop, and the probability of every label."""
 
 
 class FaceReader:
@@ -132,7 +132,7 @@ class FaceReader:
         Returns
         -------
         list of ndarray of shape (height, width) or (height, width, 3), uint8
-            With the size to which the estimator scales faces.
+            Each of the size to which the estimator scales faces.
         """
         return crop_faces(image, faces, self._cropping.size, self._cropping.framing)
 
@@ -186,7 +186,7 @@ class FaceReader:
         return np.array(self.classes)[y_proba.argmax(axis=1)], y_proba
 
     def provenance(self) -> dict[str, str]:
-        """Return what makes the results: enough to make the same ones again.
+        """Return what is needed to reproduce the results of this reader.
 
         Returns
         -------
@@ -271,7 +271,7 @@ def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:
 
 
 def provenance_of(reader: Any, *, crop_faces: bool = True) -> dict[str, str]:
-    """Return what makes the results of a reader.
+    """Return what is needed to reproduce the results of a reader.
 
     Parameters
     ----------
@@ -282,7 +282,7 @@ def provenance_of(reader: Any, *, crop_faces: bool = True) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        As :meth:`FaceReader.provenance`; of an object without that method, its ``repr``.
+        As in :meth:`FaceReader.provenance`; for an object without that method, its ``repr``.
     """
     if hasattr(reader, "provenance"):
         known = dict(reader.provenance())
@@ -305,7 +305,7 @@ class _Cropping(NamedTuple):
 class _BundledClassifier:
     """The bundled network on LiteRT, as plain functions from faces to probabilities.
 
-    It predicts as ``load_pretrained(runtime="litert")`` does, and needs no scikit-learn.
+    It makes the same predictions as ``load_pretrained(runtime="litert")``, without scikit-learn.
     """
 
     def __init__(self, name: str) -> None:
@@ -316,7 +316,7 @@ class _BundledClassifier:
         self.image_shape_ = (height, width)
 
     def provenance(self) -> dict[str, str]:
-        """Return which network this is."""
+        """Return the network's name, checksum and label set."""
         description = self._network.description
         return {
             "model": str(self._name),

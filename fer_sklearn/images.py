@@ -38,14 +38,14 @@ IMAGE_SUFFIXES = (
     *(".pgm", ".ppm", ".pbm", ".pnm"),
 )
 
-# Suffixes of photos in formats that are not read, to say so where they are found.
+# Suffixes of photos in unsupported formats, which are reported rather than skipped.
 OTHER_SUFFIXES = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw"),
     *(".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srf", ".srw", ".x3f"),
     *(".jxl", ".jxr", ".psd", ".tga"),
 )
 
-#: Larger images are rejected before they are decoded: they are hardly photos, and may be an attack.
+#: Larger images are rejected before they are decoded: they are rarely photos, and may be an attack.
 MAX_PIXELS = image_files.MAX_PIXELS
 
 # Suffixes that can be written, and Pillow's names of their formats.

@@ -33,7 +33,7 @@ __all__ = [
 
 #: The name of the metadata file, which is JSON, in a folder that was exported.
 METADATA_FILENAME = "fer_sklearn.json"
-#: Grows when entries of the metadata file change their meaning.
+#: Incremented when the meaning of an entry in the metadata file changes.
 METADATA_VERSION = 1
 
 
@@ -95,8 +95,8 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
     Usually made by :func:`~fer_sklearn.load_pretrained` with ``runtime="litert"``, or by
     :func:`load_exported`. It takes less time per image than the
     :class:`~fer_sklearn.FERCNNClassifier` that it came from. Its probabilities differ by up to a
-    few hundredths if the network computes in integers, as the bundled ones do, and otherwise by
-    rounding only. Several threads may predict at once.
+    few hundredths if the network uses integer arithmetic, as the bundled ones do, and otherwise
+    only by rounding. Several threads may predict at once.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
         self.n_threads = n_threads
 
     def load(self) -> InferenceClassifier:
-        """Read the network, which makes the classifier fitted.
+        """Read the network. The classifier is fitted afterwards.
 
         Returns
         -------
@@ -202,7 +202,7 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
         )
 
     def fit(self, X: Any, y: Any = None) -> InferenceClassifier:
-        """Learn nothing: the network stays as it is.
+        """Do nothing: the network stays as it is.
 
         This lets you use it in searches, pipelines and ``cross_val_predict``.
 

@@ -97,7 +97,7 @@ def make_hog_svm_pipeline(
         Whether to detect and crop the face first. FER2013's images are cropped already.
     memory : None, str or joblib.Memory, default=None
         Where to cache the fitted transformers, so that a search over the classifier's parameters
-        extracts and reduces the features once.
+        extracts and reduces the features only once.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def make_descriptor_svm_pipeline(
         Whether to detect and crop the face first. FER2013's images are cropped already.
     memory : None, str or joblib.Memory, default=None
         Where to cache the fitted transformers, so that a search over the classifier's parameters
-        extracts the features once.
+        extracts the features only once.
 
     Returns
     -------
@@ -201,7 +201,7 @@ def make_cnn_pipeline(
     size : int or (int, int), default=48
         Height and width of the images, in pixels.
     color : bool, default=False
-        Whether the network gets RGB images; otherwise they are converted to grey.
+        Whether the network takes RGB images; otherwise they are converted to grey.
     normalize : str, default="unit"
         Method of :class:`PixelNormalizer`.
     crop_faces : bool or FaceCropper, default=False

@@ -1,4 +1,4 @@
-"""From photos or faces to images of one size, and from those to normalised pixels.
+"""Resize photos or faces to one size, and normalise their pixels.
 
 Thin classes over :func:`~fer_sklearn.images.resize_gray`, :func:`~fer_sklearn.images.resize_rgb`
 and :func:`~fer_sklearn.preprocessing.normalize_pixels`.
@@ -48,7 +48,7 @@ class _Resizer(ImageOutputMixin, PhotoTransformer):
         Returns
         -------
         ndarray of shape (n, height, width) or, in colour, (n, height, width, 3), uint8
-            Not copied if `X` is that already. A table if `set_output` says so.
+            `X` itself if it is such an array already; a table if `set_output` requests one.
 
         Raises
         ------
@@ -104,8 +104,8 @@ class GrayscaleResizer(_Resizer):
 class RGBResizer(_Resizer):
     """Convert photos or faces of any kind and size to RGB images of one size.
 
-    As :class:`GrayscaleResizer`, but in colour, for networks that are trained on it. Grey images
-    get three equal channels.
+    Like :class:`GrayscaleResizer`, but in colour, for networks that are trained on colour images.
+    Grey images get three equal channels.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class PixelNormalizer(
     TransformerMixin,
     BaseEstimator,
 ):
-    """Normalise the pixels of images of one size, each image on its own.
+    """Normalise the pixels of images of one size, each image separately.
 
     Stateless: `transform` works without `fit`, which only records the image size. The output has
     the shape of the input.

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fastest_runtime", "load_pretrained"]
 
-# How `fit` adapts a bundled network: its head, unless `trainable` is set. Then gently, so that a
-# few new images do not undo what the network learned from 28,709.
+# How `fit` adapts a bundled network: it trains the head only, unless `trainable` is set, and then
+# at a low learning rate, so that a few new images do not undo what the network learned from 28,709.
 _FINE_TUNING: dict[str, Any] = {
     "epochs": 10,
     "batch_size": 32,
@@ -45,21 +45,21 @@ def load_pretrained(
         ``"default"``, the more accurate one; ``"tiny"``, with fewer than 100 thousand
         parameters; or the path of an ``.npz`` file of :mod:`fer_sklearn.weights`.
     labels : {"people", "ferplus", "fer2013"}, default="people"
-        Whose labels to predict: the seven emotions as most people see them; the eight of FER+
-        (Barsoum et al. 2016), contempt included; or the labels of the FER2013 data set, two thirds
-        of which agree with people, for benchmarks. An ``.npz`` file has its own label sets, the
-        first of which is predicted unless you name another; with a single head, it has none.
+        Labels to predict: the seven emotions as most people see them; the eight of FER+ (Barsoum et
+        al. 2016), contempt included; or the labels of the FER2013 data set, two thirds of which
+        agree with people, for benchmarks. An ``.npz`` file has its own label sets, the first of
+        which is predicted unless you name another; with a single head, it has none.
     crop_faces : bool or FaceCropper, default=False
         Whether to detect and crop the face first. Needed for photos that show more than a
         face.
     runtime : {"auto", "keras", "litert"}, default="auto"
-        What runs the network. ``"auto"`` predicts with LiteRT, which is faster and starts without
+        Runtime for the network. ``"auto"`` predicts with LiteRT, which is faster and starts without
         TensorFlow, until something needs Keras: training more than a head, gradients, export, or
         reading ``model_`` of the classifier. From then on, Keras predicts. ``"keras"`` uses Keras
         from the start, until `fit` learns a new head, which LiteRT runs. ``"litert"`` never loads
-        TensorFlow, and cannot be trained. LiteRT computes the bundled networks in integers, so its
-        probabilities differ from Keras's by up to a few hundredths. Where LiteRT is not available,
-        ``"auto"`` is ``"keras"``.
+        TensorFlow, and cannot be trained. LiteRT runs the bundled networks with integer arithmetic,
+        so its probabilities differ from Keras's by up to a few hundredths. Where LiteRT is not
+        available, ``"auto"`` is ``"keras"``.
 
     Returns
     -------
@@ -74,8 +74,7 @@ def load_pretrained(
     Raises
     ------
     ValueError
-        For an unknown name, label set or runtime, or a file that is damaged or of another
-        version.
+        For an unknown name, label set or runtime, or a file that is damaged or has another version.
     FileNotFoundError
         If there is no such file.
 

@@ -1,4 +1,4 @@
-"""Classifiers that abstain from predictions they are not confident of."""
+"""Classifiers that abstain when they are not confident."""
 
 from __future__ import annotations
 
@@ -163,9 +163,9 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If both or neither of `threshold` and `coverage` are given, a parameter is out of
-            range, the uncertain label is a class or of another kind than the classes, or a class
-            is missing from the training part of a fold.
+            If both or neither of `threshold` and `coverage` are given, a parameter is out of range,
+            the uncertain label is one of the classes or of a different type, or a class is missing
+            from the training part of a fold.
         TypeError
             If `estimator` has no `predict_proba`.
         """
@@ -364,7 +364,7 @@ def _threshold_for(coverage, confidence):
 
 
 def _common_dtype(classes, label):
-    """Return the smallest dtype in which the classes and a label stay what they are."""
+    """Return the smallest dtype that can represent the classes and a label."""
     if classes.dtype.kind not in "biuf":
         return np.result_type(classes, np.asarray(label))
     common = np.promote_types(classes.dtype, np.min_scalar_type(label))

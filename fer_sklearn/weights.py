@@ -3,17 +3,17 @@
 A file is a NumPy archive (``.npz``) with these entries:
 
 ``description``
-    Text in JSON: what :func:`write_weights` was given as `description`, and the keys ``format``
-    (2), ``shapes`` (the shape of each array), ``bytes`` and ``sha256`` (the size and the
-    checksum of each of the parts below, by its name).
+    JSON text: the `description` that was passed to :func:`write_weights`, and the keys ``format``
+    (2), ``shapes`` (the shape of each array), ``bytes`` and ``sha256`` (the size and the checksum
+    of each of the parts below, by its name).
 ``weights``
-    The arrays of ``keras.Model.get_weights()``, in its order, as float16, one after another.
+    The arrays of ``keras.Model.get_weights()``, in this order, as float16, one after another.
 ``litert``
     Optional: the same network as a LiteRT model (``.tflite``), which predicts without
     TensorFlow.
 
-Each part is stored as uint8 of shape ``(2, n)``, its even bytes before its odd ones, with a zero
-at the end if their number is odd. A file contains no code, so reading it runs none.
+Each part is stored as uint8 of shape ``(2, n)``, the even bytes before the odd ones, padded with a
+zero if the number of bytes is odd. A file contains no code, so reading it runs none.
 
 A network has one output, or several *heads*: dense layers from one embedding to the logits of
 different classes. Then the description states ``heads`` and ``label_sets``, each of which blends
@@ -203,10 +203,10 @@ def read_weights(name: PathLike) -> NetworkWeights:
 def average_weights(names: Sequence[PathLike]) -> NetworkWeights:
     """Average the weights of several networks, array by array.
 
-    Networks that were trained further from the same weights, each with its own order of images,
-    lie so close together that their average is a network too, and often a better one than each
-    of them (Wortsman et al. 2022, arXiv:2203.05482). Batch normalisation needs new statistics
-    afterwards: see :func:`fer_sklearn.cnn.update_batch_norm`.
+    Networks that were trained further from the same weights, each with its own order of images, are
+    so close to each other that their average is a good network too, often better than each of them
+    (Wortsman et al. 2022, arXiv:2203.05482). Batch normalisation needs new statistics afterwards:
+    see :func:`fer_sklearn.cnn.update_batch_norm`.
 
     Parameters
     ----------
@@ -233,7 +233,8 @@ def average_weights(names: Sequence[PathLike]) -> NetworkWeights:
             if network.description[key] != first[key]:
                 raise ValueError(
                     f"The weights {str(name)!r} have {key}={network.description[key]!r}, but "
-                    f"{str(names[0])!r} have {first[key]!r}. Average networks of one kind only."
+                    f"{str(names[0])!r} have {first[key]!r}. Average only networks "
+                    f"of the same kind."
                 )
     averages = [
         np.mean(arrays, axis=0)
@@ -274,7 +275,7 @@ def read_litert(name: PathLike) -> tuple[bytes, dict[str, Any]]:
     Returns
     -------
     model : bytes
-        As the interpreter of ``ai_edge_litert`` takes it.
+        In the format that the interpreter of ``ai_edge_litert`` takes.
     description : dict
         As in :func:`read_description`.
 
@@ -336,7 +337,7 @@ class WeightsNetwork:
         return _softmax(blend_heads(split_outputs(outputs, self.description), self.description))
 
     def with_head(self, head: Sequence[FloatArray]) -> WeightsNetwork:
-        """Return this network with one head of the caller's in place of its own.
+        """Return this network with the given head in place of its own.
 
         Parameters
         ----------
@@ -346,22 +347,22 @@ class WeightsNetwork:
         Returns
         -------
         WeightsNetwork
-            It looks for the embeddings of images where :meth:`embed` keeps them, so that several
-            heads can be tried on the same images.
+            It uses the cache of :meth:`embed`, so that several heads can be tried on the same
+            images without running the network again.
         """
         network = copy.copy(self)
         network._head = head
         return network
 
     def embed(self, images: FloatArray, *, cache: bool = True) -> FloatArray:
-        """Compute the embeddings of a batch: what the heads are dense layers on.
+        """Compute the embeddings of a batch, which are the input of the heads.
 
         Parameters
         ----------
         images : ndarray of shape (n, h, w, 1), float32
         cache : bool, default=True
-            Whether to keep the embeddings in memory (64 MiB for all networks of this process), and
-            look for those of the same images there.
+            Whether to cache the embeddings in memory (64 MiB for all networks of this process), and
+            reuse those of images that were seen before.
 
         Returns
         -------
@@ -420,7 +421,7 @@ def write_weights(
 ) -> None:
     """Write weights in half precision, for :func:`read_weights`.
 
-    :func:`fer_sklearn.cnn.save_network` does so for a trained classifier.
+    To write the weights of a trained classifier, use :func:`fer_sklearn.cnn.save_network`.
 
     An existing file is replaced once the new one is complete.
 

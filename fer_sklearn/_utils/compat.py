@@ -1,4 +1,4 @@
-"""Other packages: those that are optional, and private names, which only this file may import.
+"""Optional dependencies, and private names of other packages, which only this file may import.
 
 A table lists each private name with the versions in which it exists and the reason why there is no
 public alternative. Names are imported when they are first used, so that a file which imports this
@@ -84,9 +84,9 @@ def import_opencv() -> ModuleType:
 
 @contextmanager
 def hidden_lines(pattern: Pattern[bytes]) -> Iterator[int | None]:
-    """Hide lines that libraries print past Python, to the file descriptor of stderr.
+    """Hide lines that libraries write directly to the file descriptor of stderr.
 
-    All that is printed to it meanwhile is put aside, and the other lines are shown at the end.
+    Everything that is written to it is held back, and the other lines are shown at the end.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ def hidden_lines(pattern: Pattern[bytes]) -> Iterator[int | None]:
     Yields
     ------
     int or None
-        A descriptor of what stderr was. None if it is closed, so that there is nothing to hide, or
-        if no file can be written, as in a container with a read-only file system; then nothing is.
+        A descriptor of the original stderr. None if it is closed, or if no temporary file can be
+        written, as in a container with a read-only file system; nothing is hidden then.
     """
     try:
         terminal = os.dup(2)
@@ -202,9 +202,9 @@ class PrivatePart(NamedTuple):
 
 
 _SKLEARN = "scikit-learn>=1.8,<1.10"
-_KERAS = "tensorflow>=2.18,<3"  # which brings Keras
+_KERAS = "tensorflow>=2.18,<3"  # which installs Keras
 _GENERATOR = "Keras's global generator cannot be saved and restored by public functions"
-_DEFAULT_SEEDS = "no public function says where Keras draws seeds that nobody passes"
+_DEFAULT_SEEDS = "no public function sets the generator from which Keras draws seeds by default"
 _CONSTRAINTS = "the vocabulary of _parameter_constraints has no public name"
 
 # Names to import from here.

@@ -1,6 +1,6 @@
-"""Scores of images that a classifier was not fitted on.
+"""Predictions for images that a classifier was not fitted on.
 
-Out-of-fold probabilities, and digests of training rows, with which these can be recognised later.
+Out-of-fold probabilities, and digests with which training rows can be recognised later.
 """
 
 from __future__ import annotations
@@ -138,10 +138,10 @@ def _fit_and_predict(estimator, X, y, train, test, fit_params):
 # A digest has six bytes per row, and no more rows than fit into 200 kB.
 _BYTES = 6
 _MAX_ROWS = 200_000 // _BYTES
-# Numbers that a row is reduced to, in addition to its length: random projections of its direction.
+# A row is reduced to its length and this many random projections of its direction.
 _N_PROJECTIONS = 4
-# They are rounded to twelve binary digits, coarse enough for the same features from another batch,
-# whose last digits differ. Rows of a few numbers would be too similar then.
+# They are rounded to twelve binary digits, coarse enough for features that were computed in another
+# batch, whose last digits may differ. Rows of only a few numbers would then be too similar.
 _DIGITS, _DIGITS_OF_SHORT_ROWS, _SHORT = 12, 24, 16
 _ROWS_AT_A_TIME = 1024
 
@@ -223,7 +223,7 @@ def count_training_rows(estimator: Any, X: Any) -> int:
         Classifiers of this package keep the digest ``training_rows_``, which is looked up in steps
         of pipelines, in wrappers and in the members of ensembles.
     X : array-like of n_samples
-        What `estimator` predicts.
+        Rows as passed to `predict` of `estimator`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Reading and writing of files, what photos are read from, and the folder of downloads."""
+"""Read and write files, open the sources of photos, and locate the download folder."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ __all__ = [
 ]
 
 #: Larger files are refused before they are read: they are not photos. Eighty megapixels of raw
-#: colours with 16 bits take less.
+#: 16-bit colours take less.
 MAX_BYTES = 2**29
 _BLOCK = 2**20
-# The first bytes show what a file is: this many, which a stream may give in several parts.
+# A file is identified by this many first bytes, which a stream may return in several parts.
 _HEAD = 64
 # And these show that it is text.
 _TEXT_HEAD = 512
-# Beyond what a lock file contains.
+# Beyond the contents of a lock file.
 _FAR = 2**16
-# Of a longer name, error messages show the beginning.
+# Error messages show only the beginning of a longer name.
 _LONGEST_NAME = 200
-# Text that is not a path: the address of a file, and the contents of one. The latter start as each
-# format does in base64, and are longer than most paths.
+# Text that is not a path: the address of a file, or its contents. The latter start with the
+# signature of a format in base64, and are longer than most paths.
 _ADDRESS = re.compile(r"(?!data:)[A-Za-z][A-Za-z0-9+.-]+:/")
 _DATA_URI = re.compile(r"\s*data:(?:(?:image|application)/[^,]*|[^,]*;base64),", re.IGNORECASE)
 _BASE64 = re.compile(
@@ -82,7 +82,7 @@ def read_regular_file(
     max_bytes: int = MAX_BYTES,
     is_wanted: Callable[[bytes], object] | None = None,
 ) -> bytes:
-    """Read a file whole. Neither pipes and devices nor huge files can make this hang.
+    """Read a complete file. Pipes, devices and huge files cannot make this hang.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def read_regular_file(
         Links are followed.
     max_bytes : int, default=MAX_BYTES
     is_wanted : callable or None, default=None
-        Called with the first bytes; unless it returns something true, no more are read.
+        Called with the first bytes; if it returns something false, no more are read.
 
     Returns
     -------
@@ -101,9 +101,9 @@ def read_regular_file(
     NotAFileError
         If it is not a regular file, or has more than `max_bytes`.
     OSError
-        If it does not exist, may not be read, or cannot.
+        If it does not exist or cannot be read.
     """
-    _check_kind(os.stat(path), max_bytes)  # opening some devices has effects
+    _check_kind(os.stat(path), max_bytes)  # opening some devices has side effects
     # A pipe that took the file's place meanwhile is opened without waiting for its writer.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
     with open(descriptor, "rb", buffering=0) as file:
@@ -117,7 +117,7 @@ def read_stream(
     max_bytes: int = MAX_BYTES,
     is_wanted: Callable[[bytes], object] | None = None,
 ) -> bytes:
-    """Read what is left of a stream.
+    """Read the rest of a stream.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def read_stream(
     return b"".join(blocks)
 
 
-# Windows would translate the ends of lines.
+# Windows would translate line endings.
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -179,8 +179,8 @@ def atomic_write(
     encoding : str or None, default=None
         Encoding of a text file. If None, the file is binary.
     sync : bool, default=True
-        Whether to wait until the contents are on the disk, so that they survive a power cut
-        too. It takes milliseconds, which add up over many small files.
+        Whether to wait until the contents are on the disk, so that they also survive a power cut.
+        This takes milliseconds, which add up over many small files.
 
     Yields
     ------
@@ -265,7 +265,7 @@ def file_version(path: str | os.PathLike) -> tuple[str, int, int] | None:
 
 
 def provenance_path(path: str | os.PathLike) -> Path:
-    """Return the path of the provenance of a CSV file, in which most programs read no comments."""
+    """Return the path of a CSV file's provenance; most programs do not expect comments in CSV."""
     path = Path(path)
     return path.with_name(f"{path.name}.provenance.json")
 
@@ -367,9 +367,9 @@ def is_terminal(stream: IO | None) -> bool:
 def locked(path: str | os.PathLike) -> Iterator[None]:
     """Keep other processes and threads from writing the same file.
 
-    The lock is held by the operating system, so that it ends with this process, however that ends.
-    ``.<name>.lock`` next to the file names the process, and is left behind only by one that was
-    killed. Where the file system has no locks, nothing is locked.
+    The operating system releases the lock when this process ends for any reason. ``.<name>.lock``
+    next to the file names the process, and is left behind only by a process that was killed. On
+    file systems without locks, nothing is locked.
 
     Parameters
     ----------
@@ -379,7 +379,7 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
     Raises
     ------
     BlockingIOError
-        If another one holds the lock.
+        If another process or thread holds the lock.
     """
     path = Path(os.path.realpath(path))
     name = path.with_name(f".{path.name}.lock")
@@ -392,7 +392,7 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
                     f"{str(path)!r} is being written by process {owner}. Wait until it ends, or "
                     f"choose another file."
                 )
-            # The owner before may have removed the file after it was opened here.
+            # The previous owner may have removed the file after it was opened here.
             if not os.path.exists(name) or not os.path.samestat(
                 os.fstat(descriptor), os.stat(name)
             ):
@@ -402,7 +402,7 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
             try:
                 yield
             finally:
-                if os.name != "nt":  # where open files cannot be removed
+                if os.name != "nt":  # on systems where open files cannot be removed
                     name.unlink(missing_ok=True)
             return
         finally:
@@ -410,7 +410,7 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
 
 
 def _lock(descriptor):
-    """Lock an open file; return False if another one has."""
+    """Lock an open file; return False if it is locked already."""
     try:
         import fcntl
     except ModuleNotFoundError:
@@ -466,7 +466,7 @@ def decode_text(text: str) -> bytes:
 def read_source(
     source: str | os.PathLike | bytes | Readable, *, is_wanted: Callable[[bytes], object]
 ) -> tuple[bytes, str]:
-    """Return the contents of a photo's file, and what to call it.
+    """Return the contents of a photo's file, and its name for messages.
 
     Parameters
     ----------
@@ -520,7 +520,7 @@ def _read_path(path, name, is_wanted):
 
 
 def _read_file_object(file, name, is_wanted):
-    """Read a file object from its start, wherever it stands."""
+    """Read a file object from its start, regardless of its position."""
     try:
         if hasattr(file, "seek") and getattr(file, "seekable", lambda: True)():
             file.seek(0)

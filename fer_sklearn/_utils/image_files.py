@@ -1,7 +1,7 @@
-"""One photo: a file in one of many formats, its contents, or pixels; and how damage is found.
+"""Read one photo, from a file, its contents or pixels, and detect damage.
 
-Pillow decodes them. It gets the format that the first bytes show, since by itself it starts
-Ghostscript for an EPS file of any name.
+Pillow decodes files. It is told the format, which is determined from the first bytes, because it
+would otherwise run Ghostscript on an EPS file of any name.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
     "to_gray",
 ]
 
-#: Larger images are rejected before they are decoded: they are hardly photos, and may be an attack.
+#: Larger images are rejected before they are decoded: they are rarely photos, and may be an attack.
 MAX_PIXELS = 80_000_000
 # Pillow's name of a format, by the first bytes of a file.
 _SIGNATURES = (
@@ -48,7 +48,7 @@ _SIGNATURES = (
     *((start, "JPEG2000") for start in (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")),
 )
 _PNM = re.compile(rb"P[1-6]\s")
-# The kinds of files in boxes, as MP4 is too: photos of iPhones, and AVIF.
+# The brands of files in boxes (MP4 is of this kind too): HEIC, as from iPhones, and AVIF.
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIF"),
@@ -58,7 +58,7 @@ _PLUGINS = {
     **{name: f"{name.title()}ImagePlugin" for name in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM")},
     **{"WEBP": "WebPImagePlugin", "AVIF": "AvifImagePlugin", "JPEG2000": "Jpeg2KImagePlugin"},
 }
-# What Pillow may have been built without.
+# Formats that Pillow may have been built without.
 _CODECS = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}
 _EXPECTED = "PNG, JPEG, WebP, AVIF, HEIC, TIFF, BMP, GIF, JPEG 2000 or PNM"
 
@@ -80,8 +80,8 @@ _END, _SCAN, _RESTARTS = 0xD9, 0xDA, 0xDD
 _SEQUENTIAL, _OTHER_FRAMES = (0xC0, 0xC1), range(0xC2, 0xD0)
 # Tables come between scans; anything else is not a marker, but damage.
 _BETWEEN_SCANS = (_SCAN, 0xC4, 0xDB, 0xDC, _RESTARTS, *range(0xE0, 0xF0), 0xFE)
-# What follows the data is padding of this length, and is read in small pieces from here on, so
-# that it shows where libjpeg stopped: at most so many bytes before or after the end of intact data.
+# The data is followed by padding of this length, and read in small pieces from shortly before its
+# end, to see where libjpeg stops: at most this many bytes before or after the end of intact data.
 _PADDING, _NEAR, _PIECE, _SLACK = 8192, 512, 4, 12
 
 
@@ -182,13 +182,13 @@ class PixelRangeError(ValueError):
 
 
 def image_to_array(image: Image.Image, *, in_place: bool = False) -> PixelArray:
-    """Convert a Pillow image of any mode to pixels, turned as its EXIF data says.
+    """Convert a Pillow image of any mode to pixels, and rotate it according to its EXIF data.
 
     Parameters
     ----------
     image : PIL.Image.Image
     in_place : bool, default=False
-        Whether it may be turned itself, which takes less memory.
+        Whether `image` itself may be rotated, which takes less memory.
 
     Returns
     -------
@@ -299,7 +299,7 @@ def _upright(image, in_place):
 
 
 def _from_numbers(image):
-    """Convert 16-bit, 32-bit and float images, whose white may be anything."""
+    """Convert 16-bit, 32-bit and float images, in which white has no fixed value."""
     pixels = np.asarray(image)
     if pixels.dtype.kind in "iu" and pixels.min() >= 0 and pixels.max() < 2**16:
         # Pillow reads some 16-bit files into 32 bits.
@@ -319,7 +319,7 @@ def _has_deep_colors(image, data):
 
 
 def _numbers_of_tiff(data, name, max_pixels):
-    """Decode float colours and 64-bit floats, which Pillow does not know; None if damaged."""
+    """Decode float colours and 64-bit floats, which Pillow does not support; None if damaged."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     try:
@@ -350,7 +350,7 @@ def _numbers_of_tiff(data, name, max_pixels):
 
 
 def _tags(image):
-    """Return the tags of a TIFF file; none of others."""
+    """Return the tags of a TIFF file; none for other files."""
     return getattr(image, "tag_v2", {})
 
 
@@ -379,7 +379,7 @@ def _deep_colors(image, pixels, data, name):
 
 
 def _planes(data, name):
-    """Decode the 16-bit colours of a TIFF file that are stored one after the other."""
+    """Decode the 16-bit colours of a TIFF file that are stored in separate planes."""
     image = Image.open(io.BytesIO(data), formats=["TIFF"])
     tags = _tags(image)
     shape = (len(tags[_BITS_PER_SAMPLE]), tags[_HEIGHT], tags[_WIDTH])
@@ -407,8 +407,8 @@ def _colors_on_white(colors):
 class _Scan(io.BytesIO):
     """A JPEG file with one scan, to be read by Pillow, which shows where its decoder stops.
 
-    libjpeg decodes data that was damaged in the middle without a word. But from there on it
-    counts wrongly, and it needs more or less data for the whole image than there is.
+    libjpeg decodes data that was damaged in the middle without an error. But from there on it is
+    out of step, and needs more or less data for the whole image than there is.
     """
 
     def __init__(self, data: bytes, start: int, end: int) -> None:
@@ -429,7 +429,7 @@ class _Scan(io.BytesIO):
         """Return whether the decoder needed about as much data as there is."""
         distance = self._end - self.tell()
         if distance > _SLACK and len(set(self._rest[-min(distance, len(self._rest)) + 1 :])) == 1:
-            return True  # some cameras fill up their files
+            return True  # some cameras pad their files
         return abs(distance) <= _SLACK
 
 
@@ -446,7 +446,7 @@ def _segments(data):
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
-        if marker == 0xFF:  # filling
+        if marker == 0xFF:  # padding
             position += 1
             continue
         start = position + 2
@@ -459,7 +459,8 @@ def _segments(data):
 def _whole_scan(data, name):
     """Return the file if the end of its data can be checked, else None.
 
-    Not so with restarts, where libjpeg counts again, nor if there are several scans.
+    It cannot be checked if there are restart markers, where libjpeg gets back into step, or several
+    scans.
     """
     is_sequential = False
     for marker, start, end in _segments(data):
@@ -556,8 +557,8 @@ def read_image(source: PathLike | bytes | Readable, *, max_pixels: int = MAX_PIX
     Parameters
     ----------
     source : str, path-like, bytes or file object
-        The name of a file, its contents, also as a data URI or as text in base64, or an object
-        whose ``read`` returns them, which is read from its start if it can be.
+        A path; the contents of a file, as bytes, a data URI or base64 text; or a file object, which
+        is read from its start if possible.
     max_pixels : int, default=80_000_000
         Larger images are rejected after reading the header, before anything is decoded.
 
@@ -590,5 +591,5 @@ def read_image(source: PathLike | bytes | Readable, *, max_pixels: int = MAX_PIX
 
 
 def read_contents(source: PathLike | bytes | Readable) -> bytes:
-    """Return the undecoded contents of what :func:`read_image` takes; errors are the same."""
+    """Return the undecoded contents of a photo; takes and raises the same as :func:`read_image`."""
     return read_source(source, is_wanted=image_format)[0]

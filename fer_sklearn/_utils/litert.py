@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 _MAX_THREADS = 4
-# Larger batches take more memory, and more time per image: their maps leave the cache.
+# Larger batches take more memory, and more time per image: their feature maps do not fit the cache.
 _IMAGES_AT_A_TIME = 16
-# What LiteRT prints once, when it makes the first interpreter.
+# LiteRT prints this once, when it creates the first interpreter.
 _START_UP = re.compile(rb"INFO: Created TensorFlow Lite")
-# TensorFlow warns whenever it makes an interpreter, and filters of warnings belong to all threads.
+# TensorFlow warns whenever it creates an interpreter, and all threads share the warning filters.
 _QUIET = threading.Lock()
 _FIRST, _STARTED = threading.Lock(), threading.Event()
 
@@ -87,7 +87,7 @@ class LiteRTNetwork:
         Parameters
         ----------
         images : ndarray of shape (n, h, w, channels), float32
-            In the range of the original model, also if this one is quantised.
+            In the range of the original model, even if this one is quantised.
 
         Returns
         -------
@@ -103,7 +103,7 @@ class LiteRTNetwork:
         return np.concatenate(parts)[: len(images)]
 
     def outputs(self, images: FloatArray) -> list[FloatArray]:
-        """Compute the outputs for images that the model takes at once.
+        """Compute the outputs for one batch of a size that the model takes.
 
         Parameters
         ----------
@@ -128,7 +128,7 @@ class LiteRTNetwork:
         return outputs
 
     def __getstate__(self) -> dict[str, Any]:
-        # Interpreters cannot be copied. They are made when needed.
+        # Interpreters cannot be copied. They are created when needed.
         return {name: value for name, value in vars(self).items() if name != "_idle"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -136,7 +136,7 @@ class LiteRTNetwork:
 
 
 class RowCache:
-    """Outputs of networks, one row per image, so that no image is computed twice.
+    """Cache of the outputs of networks, one row per image.
 
     Folds of a cross-validation have most of their images in common, so images are recognised one
     by one, by their pixels. Several threads may use it at once.
@@ -144,7 +144,7 @@ class RowCache:
     Parameters
     ----------
     max_bytes : int
-        Size of the rows to keep; those that were not used for longest are dropped.
+        Size of the rows to keep; the least recently used ones are dropped.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -155,7 +155,7 @@ class RowCache:
     def compute(
         self, network: bytes, function: Callable[[FloatArray], FloatArray], images: FloatArray
     ) -> FloatArray:
-        """Return ``function(images)``, and call it with the images that are not known yet.
+        """Return ``function(images)``, but call it only with the images that are not cached.
 
         Parameters
         ----------
@@ -200,7 +200,7 @@ class RowCache:
 def average_mirror_images(
     predict_batch: Callable[[FloatArray], FloatArray], images: FloatArray
 ) -> FloatArray:
-    """Average what a network computes for images and for their mirror images.
+    """Average the outputs of a network for images and their mirror images.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ def average_mirror_images(
 
 
 def _make_quietly(content, n_threads):
-    """Make an interpreter, and hide what LiteRT prints when it makes the first one."""
+    """Create an interpreter, and hide what LiteRT prints when it creates the first one."""
     if _STARTED.is_set():
         return _Interpreter(content, n_threads)
     with _FIRST, hidden_lines(_START_UP):
@@ -248,7 +248,7 @@ class _Interpreter:
 
     def _allocate(self, index, shape):
         self._interpreter.allocate_tensors()
-        # Asking for these descriptions takes longer than a small network.
+        # Requesting these descriptions takes longer than running a small network.
         (self._given,) = self._interpreter.get_input_details()
         self._outputs = self._interpreter.get_output_details()
         self._shape = shape

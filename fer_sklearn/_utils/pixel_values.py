@@ -1,6 +1,6 @@
-"""Pixels: what their values mean (8 bits, [0, 1], normalised), and where many of them are kept.
+"""Interpret and normalise pixel values, and store stacks that are too large for memory.
 
-:func:`to_pixels` and :func:`to_uint8` hold the table of dtypes and ranges, and
+:func:`to_pixels` and :func:`to_uint8` implement the table of dtypes and ranges, and
 :func:`check_pixel_range` compares them with those seen in fit.
 """
 
@@ -49,13 +49,13 @@ _WHITES = (255, 1023, 4095, 65535)
 _RANGE_SLACK = 0.1
 # Floats up to the first are [0, 1], overshoot included; from the second on, 0..255. Between them
 # lie x / 127.5 and the like: in 0..255 they would be black.
-_LEAST_PIXELS = 16  # of a picture; numbers that are fewer can be of any range
+_LEAST_PIXELS = 16  # fewer numbers are not a picture, and may have any range
 _UNIT_HIGH, _BYTES_LOW = 1 + _RANGE_SLACK, 2 + _FLOAT_SLACK
-# Floats in 0..255, of which no image is so dark that its brightest pixel is below this.
+# The brightest pixel of an image in 0..255 is not below this.
 _BYTES = 16
 # Contrast limit of CLAHE, and tiles per side: 12 pixels of a 48-pixel face.
 _CLAHE_CLIP, _CLAHE_TILES = 2.0, 4
-# Bytes that are in memory of a stack that is too large for it.
+# A stack that is too large for memory is processed in parts of this many bytes.
 _BYTES_AT_ONCE = 2**24
 _MAX_MEMORY = "FER_SKLEARN_MAX_MEMORY"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
@@ -128,11 +128,11 @@ def to_pixels(array: ArrayLike, *, name: str = "array", is_batch: bool = False) 
 def to_uint8(array: ArrayLike, *, name: str = "array", is_batch: bool = False) -> PixelArray:
     """Convert an image, or a stack of images, of any dtype to 8 bits.
 
-    Integers and bool as in ``to_pixels``. Floats lie in [0, 1] if no value is above 1, and
-    are scaled; otherwise they lie in [0, 255]. What leaves the range by less than a tenth of 1, as
-    after cubic interpolation, is clipped; a highest value from 1.1 to 2 is refused. The range is
-    decided for the whole array: a float stack in 0..255 in which no pixel exceeds 1 is treated as
-    [0, 1].
+    Integers and bool as in ``to_pixels``. Floats lie in [0, 1] if no value is above 1, and are
+    scaled; otherwise they lie in [0, 255]. Values that exceed the range by less than a tenth of 1,
+    as after cubic interpolation, are clipped; a highest value from 1.1 to 2 is rejected. The range
+    is decided for the whole array: a float stack in 0..255 in which no pixel exceeds 1 is treated
+    as [0, 1].
 
     Parameters
     ----------
@@ -287,14 +287,14 @@ def normalize_pixels(images: PixelArray, method: str = "unit") -> PixelArray:
     Returns
     -------
     ndarray of the shape of `images`, float32
-        In [0, 1], except for ``"standard"``. `images` itself if nothing changes. A ``memmap`` if
-        it takes more than 2 GiB, or what ``FER_SKLEARN_MAX_MEMORY`` says.
+        In [0, 1], except for ``"standard"``. `images` itself if nothing changes. A ``memmap`` if it
+        takes more than 2 GiB, or the limit in ``FER_SKLEARN_MAX_MEMORY``.
 
     Raises
     ------
     ValueError
-        If `method` is unknown or takes grey images only, or floats lie outside [0, 1] where they
-        may not.
+        If `method` is unknown, or takes only grey images and these are in colour, or floats lie
+        outside [0, 1] and may not.
 
     Examples
     --------
@@ -310,7 +310,7 @@ def normalize_pixels(images: PixelArray, method: str = "unit") -> PixelArray:
         )
     if 4 * images.size <= max_memory() or (function is _unit and images.dtype != np.uint8):
         return function(images)
-    # Each image is normalised on its own, so that parts of a large stack can be.
+    # Each image is normalised separately, so a large stack can be normalised in parts.
     normalized = empty_pixels(images.shape, np.float32)
     for part in _parts(normalized):
         normalized[part] = function(images[part])
@@ -365,7 +365,7 @@ def _equalize(images):
     darkest = np.take_along_axis(histograms, codes.min(1, keepdims=True), 1)
     rest = codes.shape[1] - darkest
     levels = np.maximum(cumulative - darkest, 0) / np.maximum(rest, 1)
-    # An image of a single level has nothing to spread, and keeps its brightness.
+    # An image with a single level has no histogram to spread, and keeps its brightness.
     levels = np.where(rest > 0, levels, np.arange(256) / 255).astype(np.float32)
     return np.take_along_axis(levels, codes, 1).reshape(images.shape)
 
@@ -483,9 +483,9 @@ def _parts(array):
 
 
 class PixelStack:
-    """Images that come one by one, and end as one array.
+    """Collect images one by one into one array.
 
-    Those of one size that would take more than ``max_memory()`` move to a file as they come.
+    Images of one size that take more than ``max_memory()`` are moved to a file as they are added.
     """
 
     def __init__(self) -> None:

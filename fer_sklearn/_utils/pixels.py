@@ -1,4 +1,4 @@
-"""Batches of images: which axis is which, and the validation of stacks of images.
+"""Identify the axes of batches of images, and validate stacks of images.
 
 :func:`split_batch` accepts photos of any kind, :func:`check_pixels` images of one size, the input
 of estimators. Grey ones are accepted in four equivalent forms, and returned as ``(n, h, w)``:
@@ -48,11 +48,11 @@ __all__ = [
 #: Heights and widths that flattened images may have; None if any.
 KnownShapes: TypeAlias = tuple[tuple[int, int], ...] | None
 
-# Columns of a table of images, perhaps with the prefix that a ColumnTransformer adds.
+# Columns of a table of images, with or without the prefix that a ColumnTransformer adds.
 _PIXEL_NAME = re.compile(r"((?:.*__)?)pixel_(\d+)_(\d+)(_red|_green|_blue)?")
 _COLOURS = ("red", "green", "blue")
-# What a last axis of this length contains; and how high images must be for one 4 pixels wide
-# to be a photo with its channels, not a stack of grey images.
+# A last axis of one of these lengths may contain channels. From this height on, an array whose last
+# axis is that short is a photo with channels, not a stack of narrow grey images.
 _CHANNELS, _LOWEST_PHOTO = (1, 2, 3, 4), 8
 # Rows of fewer pixels are images one pixel high if they are not squares. Rows with labels, which
 # cannot be the rows of one image, may have more, but not as many as a face.
@@ -160,7 +160,7 @@ def check_pixels(
     Parameters
     ----------
     estimator : estimator object
-        Whose `fit` or `predict` received `X`; its class is named in error messages.
+        The estimator whose `fit` or `predict` received `X`; error messages name its class.
     X : array-like of shape (n, h, w), (n, h, w, 1) or (n, h * w), or list of photos
         Pixels of bool or integers as in ``to_pixels``, or finite floats of any range. With
         `color` also (n, h, w, 3). Paths, bytes and Pillow images are read as grey, unless the
@@ -266,7 +266,7 @@ def _wrong_channels(shape, channels, name):
 
 
 def photo_items(X: Any) -> list[Any] | None:
-    """Return the items of a batch of which some are files or Pillow images; None for others.
+    """Return the items of a batch if any of them is a file or a Pillow image, else None.
 
     Parameters
     ----------
@@ -367,11 +367,11 @@ def flat_image_shape(
     shape : (int, int)
         Number of rows and of pixels in each.
     known : tuple of (int, int) or None, default=None
-        Possible heights and widths of the images; if it is empty, rows are refused. None takes
-        squares, and rows of fewer than 16 pixels, or 100 if they are labelled, as images one pixel
+        Possible heights and widths of the images; if it is empty, rows are rejected. If None, rows
+        may be squares, or have fewer than 16 pixels (100 if they are labelled), as images one pixel
         high.
     owner : str
-        The estimator that knows, for error messages.
+        Name of the estimator that knows them, for error messages.
     labelled : bool, default=False
         Whether the rows have labels, so that they are not one image.
     name : str
@@ -427,7 +427,7 @@ def flat_image_shape(
 def check_stack_shape(
     shape: tuple[int, ...], *, known: KnownShapes = None, name: str = "X"
 ) -> None:
-    """Refuse one photo that was passed in place of a stack of images.
+    """Reject one photo that was passed instead of a stack of images.
 
     Parameters
     ----------
@@ -436,7 +436,7 @@ def check_stack_shape(
     known : tuple of (int, int) or None, default=None
         Possible heights and widths of the images.
     name : str
-        What the error message calls the array.
+        Name of the array in error messages.
 
     Raises
     ------
@@ -460,7 +460,7 @@ def split_batch(
     owner: str = "",
     labelled: bool = False,
 ) -> PixelArray | list[Any]:
-    """Return a batch of photos as something whose items are photos, without reading or copying.
+    """Return a batch of photos as an array or a list of photos, without reading or copying.
 
     Parameters
     ----------

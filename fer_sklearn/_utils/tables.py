@@ -1,4 +1,4 @@
-"""Rows and tables: the columns of a face, rounding, and text, Markdown, HTML and JSON.
+"""Columns and rounding of result rows, and tables as text, Markdown, HTML and JSON.
 
 A table is a caption, a header and rows of text; its first column names the row.
 """
@@ -47,7 +47,7 @@ class HasInterval(Protocol):
 
 
 class Column(NamedTuple):
-    """The type of a column of faces, and the digits after the point that are kept."""
+    """The type of a column of faces, and the number of decimals that are kept."""
 
     type: type
     digits: int | None = None
@@ -59,7 +59,7 @@ _FACE = {
     **dict.fromkeys(("score", "quality"), Column(float, 4)),
 }
 _EMOTION = {"emotion": Column(str)}
-#: The columns of a face in a photo, before the probabilities. After them follows ``status``.
+#: The columns of a face in a photo, before the probabilities. ``status`` comes after them.
 PHOTO_COLUMNS = {"source": Column(str), **_FACE, **_EMOTION}
 #: The columns of a face in a video, before the probabilities.
 VIDEO_COLUMNS = {"frame": Column(int), "seconds": Column(float, 3), **_FACE, **_EMOTION}
@@ -247,7 +247,7 @@ def shaded_table(
     ----------
     caption : str
     header : sequence of str
-        Of all columns, including that of the names.
+        Names of all columns, including that of the row names.
     names : sequence of str
         The name of each row.
     counts : ndarray of shape (n_rows, n_columns), int

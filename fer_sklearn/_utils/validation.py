@@ -1,4 +1,4 @@
-"""Checks of choices, labels and probabilities. Nothing here imports scikit-learn."""
+"""Check choices, labels and probabilities, without importing scikit-learn."""
 
 import difflib
 import warnings
@@ -104,7 +104,7 @@ def encode_labels(
     name, labels_name : str
         The names of `y` and `labels` in error messages.
     remedy : str
-        What the error message for labels that are not in the list recommends.
+        Advice at the end of the error message for labels that are not in the list.
 
     Returns
     -------
@@ -223,7 +223,7 @@ def _positions(y, labels, name, labels_name, remedy):
 
 
 def check_complete_labels(y: ArrayLike) -> None:
-    """Refuse training labels of which some are missing, or which mix text and numbers.
+    """Reject training labels if some are missing, or if they mix text and numbers.
 
     NumPy cannot sort such labels, or turns them into text: NaN in a list would be the class "nan".
 
@@ -240,8 +240,8 @@ def check_complete_labels(y: ArrayLike) -> None:
     y = np.asarray(y, dtype=object) if isinstance(y, (list, tuple)) else np.asarray(y)
     if y.dtype.kind == "T":
         raise ValueError(
-            f"y has dtype {y.dtype}, which scikit-learn does not take for labels; expected text of "
-            f"fixed width, objects or numbers. Pass y.astype(str)."
+            f"y has dtype {y.dtype}, which scikit-learn does not accept as labels; expected text "
+            f"of fixed width, objects or numbers. Pass y.astype(str)."
         )
     if y.dtype.kind not in ("f", "O") or y.ndim not in (1, 2) or y.shape[1:] not in ((), (1,)):
         return
@@ -372,7 +372,7 @@ def check_class_weight(class_weight: Mapping, classes: np.ndarray) -> np.ndarray
 
 
 def check_class_totals(codes: np.ndarray, classes: np.ndarray, weights: np.ndarray) -> None:
-    """Check that the images of all classes together have weight, and warn of a class without.
+    """Check that not all weights are zero, and warn about a class without any weight.
 
     Parameters
     ----------
@@ -427,7 +427,7 @@ def check_soft_targets(
     name : str, default="soft_targets"
         Its name in error messages.
     allow_unknown : bool, default=False
-        Whether rows of zeros, of which nothing is known, may be among them; not all of them.
+        Whether some rows, but not all, may be zeros: nothing is known about these images.
 
     Returns
     -------
@@ -479,7 +479,7 @@ def columns_by_class(targets: Any, classes: np.ndarray, name: str) -> Any:
     columns = list(getattr(targets, "columns", ()))
     labels = classes.tolist()
     named = set(columns) & set(labels)
-    # Columns that have no names are numbered, which is not a statement about integer labels.
+    # Columns without names are numbered; the numbers are not integer labels.
     if not named or columns == labels or not all(isinstance(label, str) for label in labels):
         return targets
     if len(columns) != len(labels) or named != set(labels):

@@ -35,8 +35,8 @@ from ._report import AuditReport
 
 __all__ = ["LabelErrors", "audit_dataset", "likely_label_errors"]
 
-# Side of the images whose contrast is measured, which the default estimator takes, and which
-# the report shows.
+# Side of the images that the contrast is measured on, the default estimator takes and the report
+# shows.
 _SIDE = 48
 # Principal components of the HOG features.
 _COMPONENTS = 250
@@ -131,8 +131,8 @@ def audit_dataset(
 
     See Also
     --------
-    duplicate_report : Also counts copies between the subsets of a data set.
-    likely_label_errors : The method alone.
+    duplicate_report : Also counts copies between the subsets of a data set. likely_label_errors :
+    Only the method.
 
     References
     ----------
@@ -201,7 +201,7 @@ def _check_several(labels):
 
 
 class _Data(NamedTuple):
-    """Data kept from the photos.
+    """Data derived from the photos.
 
     Attributes
     ----------
@@ -210,7 +210,7 @@ class _Data(NamedTuple):
     read : ndarray of int
         Positions of the photos that could be read.
     reasons : list of str
-        Why the others could not.
+        Why the others could not be read.
     groups : ndarray of int
         Groups of copies among those that could be read.
     X : batch of images

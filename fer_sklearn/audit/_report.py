@@ -115,9 +115,9 @@ class AuditReport(TabularReport):
         Parameters
         ----------
         exclude : sequence of str
-            Problems; see :meth:`indices`. By default likely label errors are kept, because a
-            classifier also suspects good images, rare ones above all. The first of several
-            copies is kept, unless their labels conflict.
+            Problems; see :meth:`indices`. By default, likely label errors are kept, because a
+            classifier also doubts good images, especially rare ones. The first of several copies is
+            kept, unless their labels conflict.
 
         Returns
         -------
