@@ -1,4 +1,4 @@
-"""Faces to vectors: the embeddings of the bundled networks, without TensorFlow."""
+"""Embed faces with the bundled networks, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _IMAGES_AT_A_TIME = 256
 
 
 class FaceEmbedder(PhotoTransformer):
-    """Describe faces by what a bundled network has learned: its embedding.
+    """Turn faces into the embeddings of a bundled network.
 
     The embedding is the last layer before the labels. Faces with similar expressions have similar
     embeddings, so simple models can learn your own labels from a few dozen faces. It is computed
@@ -42,9 +42,9 @@ class FaceEmbedder(PhotoTransformer):
         Whether to average the embeddings of each image and its mirror image, which takes twice as
         long.
     cache : bool, default=True
-        Whether to keep embeddings in memory, so that a cross-validation or a search computes that
-        of each image once per process. All transformers and classifiers share 64 MiB, enough for
-        32,768 faces and their mirror images; those not used for longest are dropped.
+        Whether to cache embeddings in memory, so that a cross-validation or a search embeds each
+        image only once per process. All transformers and classifiers share 64 MiB, enough for
+        32,768 faces and their mirror images; the least recently used embeddings are dropped.
     n_threads : int or None, default=None
         Threads per batch. If None, one per processor, at most four.
 
@@ -55,7 +55,7 @@ class FaceEmbedder(PhotoTransformer):
 
     See Also
     --------
-    fer_sklearn.load_pretrained : The same network as a classifier, which `fit` gives new labels.
+    fer_sklearn.load_pretrained : The same network as a classifier, whose `fit` learns new labels.
 
     Notes
     -----
@@ -119,7 +119,7 @@ class FaceEmbedder(PhotoTransformer):
             If there is no such file of weights.
         ValueError
             If an item is not a photo, or the weights are unknown, damaged, return no embeddings,
-            or are not as in `fit`.
+            or have changed since `fit`.
         """
         self._validate_params()
         check_column_order(self, X, reset=False)

@@ -191,8 +191,8 @@ class FaceReader:
         Returns
         -------
         dict of str to str
-            The versions of this package and of those that compute; the network and whose labels it
-            predicts, or the type of the estimator and its labels, each with a checksum; the
+            The versions of this package and of the packages that it computes with; the network with
+            its label set, or the type of the estimator and its labels, each with a checksum; the
             detector, with the checksum of its network, if it has one; and how faces are framed.
         """
         from . import __version__
@@ -231,7 +231,7 @@ def _version(package):
 
 
 def _of_estimator(estimator, classes):
-    """Return which estimator this is, and whose labels it predicts."""
+    """Return the types in an estimator, its checksum and its labels."""
     import pickle
 
     import joblib
@@ -239,10 +239,10 @@ def _of_estimator(estimator, classes):
     steps = getattr(estimator, "steps", [("classifier", estimator)])
     known = {"model": ", ".join(type(step).__name__ for _, step in steps)}
     try:
-        # A copy has the same checksum, whichever of its texts are one object.
+        # The checksum depends on which strings are one object; those of a copy are always the same.
         copy = pickle.loads(pickle.dumps(estimator))
         known["model_checksum"] = joblib.hash(copy)
-    except Exception:  # whatever its objects raise, most often for a function without a name
+    except Exception:  # its objects may raise anything, usually because of a lambda function
         known["model_checksum"] = "unknown: the estimator cannot be pickled"
     return known | {"labels": ", ".join(classes)}
 

@@ -1,4 +1,4 @@
-"""What estimators on images share: their output, their predictions, and how to open them.
+"""Shared parts of estimators on images: output, prediction, and unwrapping.
 
 Mixins and base classes come first: tags, tables of pixels, transformers of photos, descriptors of
 grey images, and the batch loop of all networks. Functions that unwrap estimators follow.
@@ -51,8 +51,8 @@ class ImageOutputMixin:
     """`set_output` of a transformer whose output is images.
 
     A table has one row per image and one column per pixel, named by :func:`pixel_names`.
-    ``split_batch`` and ``check_pixels`` recognise these names, so that the next step gets
-    images of any shape back. A subclass returns from `transform` what :meth:`_as_output` does.
+    ``split_batch`` and ``check_pixels`` recognise these names, so that the next step gets images of
+    any shape back. `transform` of a subclass returns the result of :meth:`_as_output`.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -74,7 +74,7 @@ class ImageOutputMixin:
         self
         """
         if transform is not None:
-            # Where scikit-learn looks, and what clone copies.
+            # The attribute that scikit-learn reads and clone copies.
             self._sklearn_output_config = {"transform": transform}
         return self
 
@@ -434,7 +434,7 @@ def unwrap(estimator: Any) -> Any | None:
 def split_pipeline(
     estimator: Any, types: type | tuple[type, ...] | None = None
 ) -> tuple[list, Any]:
-    """Split an estimator into transformers and what predicts after them.
+    """Split an estimator into its transformers and its final predictor.
 
     Parameters
     ----------

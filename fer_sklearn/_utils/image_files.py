@@ -333,7 +333,7 @@ def _numbers_of_tiff(data, name, max_pixels):
     _check_size((width, height), name, max_pixels)
     if tags.get(_SAMPLE_FORMAT, (1,))[0] != _FLOATS or tags.get(_PLANAR) == _ONE_BY_ONE:
         raise ImageReadError(
-            f"{name}: the image is a TIFF file of a rare kind: {tags.get(_BITS_PER_SAMPLE)} bits "
+            f"{name}: this kind of TIFF file is not supported: {tags.get(_BITS_PER_SAMPLE)} bits "
             f"per colour, or colours in separate planes. Save it with 8 or 16 bits."
         )
     cv2 = import_opencv()

@@ -118,8 +118,8 @@ def _load(path, subset):
 def hold_out(data: Labelled, fraction: float, random_state: int) -> tuple[Labelled, Labelled]:
     """Split images at random into those to train on and those to score.
 
-    Each label gives that fraction of its images, at least one and never all. Copies of an image
-    stay together, so that no score shows what was memorised.
+    This fraction of each label's images is held out, at least one image and never all. Copies of an
+    image stay together, so that memorised images do not inflate a score.
 
     Parameters
     ----------

@@ -223,7 +223,7 @@ def _load_images(path):
 
 
 def _images_in(folder):
-    """Return the images in a folder; none if it has subfolders, which are those of labels."""
+    """Return the images in a folder; none if it has subfolders, which stand for labels."""
     from ..images import is_image_file
 
     found = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -239,7 +239,7 @@ def _export(model, path, **options):
 
     try:
         return export(model, path, **options)
-    # Expected errors: another kind of model, and an export that predicts differently.
+    # Expected errors: an unsupported model, and an export whose predictions differ.
     except (TypeError, ExportError) as error:
         raise CommandError(str(error)) from error
 

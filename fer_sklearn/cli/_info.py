@@ -155,7 +155,7 @@ def _model(name, labels):
     except (ModelFileError, ImportError, AttributeError) as error:
         if card is None:
             raise
-        # The card of a file that contains code of others can be read all the same.
+        # The card can be read even if the file contains code of others.
         return {"file": name, "not loaded": str(error), "classes": card["labels"], "card": card}
     path = shipped_path(name) if name in SHIPPED else name
     last = model[-1] if hasattr(model, "steps") else model
@@ -184,7 +184,7 @@ def _model(name, labels):
 
 
 def _of_photos(name, labels, model):
-    """Return what else determines the predictions for a photo."""
+    """Return the other settings that determine the predictions for a photo."""
     from ..face_reader import FaceReader
 
     reader = load_reader(name, labels) if name in SHIPPED else FaceReader(model)
@@ -224,7 +224,7 @@ def _lines(facts):
 
 
 def _lines_of_card(card):
-    """Yield what a model card says besides what the model itself shows."""
+    """Yield the entries of a model card that the model itself does not show."""
     from ..persistence import card_lines
 
     for name, value in card_lines(card):

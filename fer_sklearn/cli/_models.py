@@ -1,4 +1,4 @@
-"""The kinds of model: their options, and the pipelines that these describe."""
+"""Options for each kind of model, and the pipelines that they describe."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def load_model(name: str, labels: str | None = None, *, runtime: str | None = No
 
 
 def load_reader(name: str, labels: str | None = None, *, detector: str | None = None) -> FaceReader:
-    """Load what reads the faces in photos and videos, which for a bundled model takes little time.
+    """Load the reader of faces in photos and videos, which starts fast for a bundled model.
 
     Parameters
     ----------
@@ -381,7 +381,7 @@ def build_model(args: argparse.Namespace, *, memory: str | None = None) -> Pipel
 
 
 def model_name(args: argparse.Namespace) -> str:
-    """Return what is trained, for a sentence about it."""
+    """Return the name of what is trained, for messages."""
     if args.base is None:
         return args.model
     parts = {"last_stage": "the last stage", "all": "all"}

@@ -206,7 +206,7 @@ def check_output(
 
 
 class _Printer:
-    """Print rows of faces to stdout as they come.
+    """Print rows of faces to stdout as they are computed.
 
     Parameters
     ----------
@@ -363,10 +363,10 @@ def warnings_as_lines() -> Iterator[None]:
 
 @contextmanager
 def safe_streams() -> Iterator[None]:
-    """Keep what is printed from ending a command, whatever stdout and stderr are.
+    """Make printing never end a command, regardless of the state of stdout and stderr.
 
     Without a console, or if the shell closed them, they are None and what is printed is dropped.
-    A character that the encoding of a terminal or file lacks is escaped.
+    Characters that the encoding of a terminal or file cannot represent are escaped.
     """
     with ExitStack() as stack:
         for name, redirect in (("stdout", redirect_stdout), ("stderr", redirect_stderr)):
@@ -402,7 +402,7 @@ def quiet_start_up(*, enabled: bool) -> Iterator[None]:
 
 
 def _reopened(descriptor):
-    """Return a stream on a descriptor that encodes like stderr, and escapes what it cannot."""
+    """Return a stream on a descriptor that encodes like stderr, and escapes other characters."""
     encoding = getattr(sys.stderr, "encoding", None)
     how: dict[str, Any] = {"encoding": encoding, "errors": "backslashreplace"}
     return open(descriptor, "w", buffering=1, closefd=False, **how)

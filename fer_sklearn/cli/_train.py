@@ -303,7 +303,7 @@ def run_tune(args: argparse.Namespace) -> int:
     if outputs is not None:
         best = fitted.best_estimator_.set_params(memory=None)
         chosen = ", ".join(f"{name}={value}" for name, value in fitted.best_params_.items())
-        show = emit if form in ("table", "markdown") else note  # nothing between machine and JSON
+        show = emit if form in ("table", "markdown") else note  # keep stdout machine-readable
         show("")
         _save_scored(best, parts, outputs, {"hyperparameters": chosen}, args, show=show)
     return 0

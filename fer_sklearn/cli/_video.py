@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_webcam(args: argparse.Namespace) -> int:
-    """Watch a camera until it is stopped, which is the normal way to end it."""
+    """Watch a camera until a signal or the page stops it, which is the normal way to end."""
     source = int(args.camera) if args.camera.isdecimal() else args.camera
     with StopSignals() as should_stop:
         _analyze(

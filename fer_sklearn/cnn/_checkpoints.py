@@ -81,7 +81,7 @@ def open_checkpoint(
     ------
     ValueError
         If `random_state` is not an integer, or something that determines the outcome cannot be
-        described, so that nobody could tell which fit a checkpoint belongs to.
+        described, so that a checkpoint could not be matched to its fit.
     NotADirectoryError
         If `checkpoint_dir` is a file.
     """
@@ -121,7 +121,7 @@ def open_checkpoint(
 
 
 def _describe_built(spec, seed, folder):
-    """Describe a network, and return the weights with which its frozen layers stay."""
+    """Describe a network, and return the weights that its frozen layers keep."""
     if is_named(spec.architecture):
         return describe(spec.architecture), []
     model = spec.build_for_training(seed)
@@ -280,7 +280,7 @@ def save_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> list[dict[s
     Raises
     ------
     ValueError
-        If an attribute is something else than numbers, text, arrays and containers of these.
+        If an attribute is anything other than numbers, text, arrays and containers of these.
     """
     states = []
     for i, callback in enumerate(callbacks):
@@ -295,7 +295,7 @@ def save_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> list[dict[s
 def restore_callbacks(
     callbacks: Sequence[keras.callbacks.Callback], states: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Give callbacks the attributes that they had.
+    """Restore the attributes of callbacks.
 
     Parameters
     ----------
@@ -333,9 +333,8 @@ def fingerprint(settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray | N
 class CheckpointEachEpoch(keras.callbacks.Callback):
     """Write a checkpoint after every epoch but the last. Must come after all other callbacks.
 
-    What follows the last epoch, such as returning to the best weights, belongs to it. So its
-    checkpoint is written when training has ended, and an epoch that was not written is trained
-    again.
+    Anything that follows the last epoch, such as restoring the best weights, is part of it, so its
+    checkpoint is written when training has ended. An epoch without a checkpoint is trained again.
 
     Parameters
     ----------
@@ -392,7 +391,7 @@ class ReseedEachEpoch(keras.callbacks.Callback):
     ----------
     seed : int
     generator : keras.random.SeedGenerator or None, default=None
-        What random functions draw from that get no seed.
+        The generator that random functions without a seed draw from.
     """
 
     def __init__(self, seed: int, generator: keras.random.SeedGenerator | None = None):
@@ -476,7 +475,7 @@ class EpochBar(keras.callbacks.Callback):
         self._bar.close()
 
 
-# These watch training and leave it alone.
+# These only watch training, and do not affect it.
 _WATCHING = (
     EpochBar,
     EpochLines,

@@ -25,8 +25,8 @@ from ._data import (
 from ._network import KerasOptimizer, NetworkMixin, load_keras
 from ._own_labels import has_embedding, learns_head_alone
 
-# Methods that need Keras import it, and the files that do: a network from a weights file predicts
-# on LiteRT, without waiting for TensorFlow.
+# Keras, and the files that need it, are imported in the methods that use them: a network from a
+# weights file predicts on LiteRT, without waiting for TensorFlow.
 if TYPE_CHECKING:
     import keras
 
@@ -89,17 +89,17 @@ class FERCNNClassifier(
         Factor on the cross-entropy of the second label set, if `fit` gets `auxiliary_targets`.
     initial_weights : None, str or Path, default=None
         Weights to start `fit` from. If None, they are drawn. ``"default"`` and ``"tiny"`` are
-        bundled, and an ``.npz`` file of :mod:`fer_sklearn.weights` is used like them. Their body
-        is kept for any labels: if the file knows all those in `y`, training starts from its head
-        too, otherwise from one that is learned as with ``trainable="head"``. ``"imagenet"``
-        downloads the weights of a backbone through Keras. A ``.weights.h5`` file is one that
-        Keras wrote.
+        bundled, and an ``.npz`` file of :mod:`fer_sklearn.weights` is used like them. Training
+        starts from their body for any labels, and also from their head if the file contains all
+        labels in `y`; otherwise from a head that is learned as with ``trainable="head"``.
+        ``"imagenet"`` downloads the weights of a backbone through Keras. A ``.weights.h5`` file
+        contains weights that Keras saved.
     trainable : {"head", "last_stage", "all"}, default="all"
         The layers that `fit` trains:
 
         ``"head"``: only the last layer. It is learned as a logistic regression on its input, the
         embedding, which takes seconds and no epochs. With a bundled network, neither TensorFlow nor
-        Keras is needed, then and in prediction.
+        Keras is needed to train it or to predict.
 
         ``"last_stage"``: also the last of the stages, a stage being a run of layers at one
         resolution. ``"all"``: the whole network.
@@ -110,12 +110,12 @@ class FERCNNClassifier(
         Number of epochs after which frozen stages are trained too, with a fresh optimizer and
         schedule. If None, they stay frozen. With it, a head is trained by epochs as well.
     callbacks : list of keras.callbacks.Callback or None, default=None
-        Each fit uses copies of them, which it leaves in ``callbacks_``.
+        Each fit uses copies of them, which are stored in ``callbacks_``.
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the previous fit.
     dtype_policy : {"float32", "mixed_bfloat16"}, default="float32"
-        Data type in which layers compute. ``"mixed_bfloat16"`` needs less memory, and is
-        faster on recent GPUs; most CPUs take longer with it.
+        Data type in which layers compute. ``"mixed_bfloat16"`` needs less memory, and is faster on
+        recent GPUs but slower on most CPUs.
     save_optimizer : bool, default=False
         Whether to keep the optimizer state, including in pickles, so that `partial_fit` can
         resume in another process. Roughly triples the file size. Discarded after a `fit` with
@@ -144,7 +144,7 @@ class FERCNNClassifier(
         The labels of the second label set, sorted; None without one. See
         :meth:`auxiliary_classifier`.
     model_ : keras.Model
-        The trained network, uncompiled: from ``(n, h, w, 1)`` or ``(n, h, w, 3)`` float32 to
+        The trained network, uncompiled. It maps ``(n, h, w, 1)`` or ``(n, h, w, 3)`` float32 to
         probabilities. If the classifier predicts on LiteRT, reading this attribute loads Keras, on
         which it predicts from then on.
     history_ : dict of str to list of float
@@ -176,16 +176,17 @@ class FERCNNClassifier(
     ``(n, h, w, 3)``. It may also be a list or Series of paths or Pillow images of one size, which
     are converted to grey, or to RGB for a network that was fitted on arrays in colour. Integer
     pixels must be in 0..255 and are scaled to [0, 1]. Float pixels are used as they are; `predict`
-    refuses pixels in another range than those seen in `fit`.
+    rejects pixels in a different range from those seen in `fit`.
 
     A head that is learned alone (``trainable="head"`` without `unfreeze_after`) depends on
     `class_weight`, `head_C` and the arguments of `fit`, and not on the other parameters of
     training. Mirror images are learned too if `augmentation` flips images or
-    `test_time_augmentation` is set. If a weights file knows all labels, the head stays close to
+    `test_time_augmentation` is set. If a weights file contains all labels, the head stays close to
     that of the file, so that a few images adapt it rather than replace it. Embeddings are kept in
     memory, as by :class:`~fer_sklearn.FaceEmbedder`, so that a search over the head runs the body
-    once. If the weights have no LiteRT model, or LiteRT is not installed, Keras computes the
-    embedding; the heads differ by rounding, since LiteRT runs the bundled networks in integers.
+    only once per image. If the weights have no LiteRT model, or LiteRT is not installed, Keras
+    computes the embedding; the heads differ by rounding, since LiteRT runs the bundled networks
+    with integer arithmetic.
 
     Examples
     --------
@@ -313,9 +314,9 @@ class FERCNNClassifier(
             a teacher (Hinton et al. 2015, arXiv:1503.02531), or of several annotators. `y` then
             only provides the classes, and the strata of validation images.
         auxiliary_targets : array-like of shape (n, n_auxiliary), DataFrame or None
-            Probabilities of a second label set, which a second head on the same network learns:
-            what people voted, for example. The columns of a DataFrame name the labels, which
-            otherwise are numbered. Rows of zeros stand for images without targets.
+            Probabilities of a second label set, such as people's votes, which a second head on the
+            same network learns. The columns of a DataFrame name the labels; otherwise they are
+            numbered. Rows of zeros stand for images without targets.
 
         Returns
         -------
@@ -336,7 +337,7 @@ class FERCNNClassifier(
             reset=not is_resuming,
         )
         if learns_head:
-            self._seed = -1  # drawn where training goes on: a head is not random
+            self._seed = -1  # drawn if training continues: learning a head is not random
             return self._learn_head(data, on_litert=on_litert, is_resuming=is_resuming)
         self._seed = draw_seed(self.random_state)
         from ._checkpoints import open_checkpoint
@@ -433,7 +434,7 @@ class FERCNNClassifier(
         weights = read_weights(name)
         network = WeightsNetwork(name) if runtime == "litert" else None
         apply_weights_metadata(self, weights.description)
-        self._seed = -1  # drawn where training goes on: loading is not random
+        self._seed = -1  # drawn if training continues: loading is not random
         return self._set_weights(weights.arrays, network, {"loss": [], "accuracy": []})
 
     def auxiliary_classifier(self) -> Self:

@@ -228,7 +228,7 @@ def describe_optimizer(
 
 
 def optimizer_classes(optimizer: str | keras.optimizers.Optimizer) -> tuple:
-    """Return the classes that Keras has to know to build an optimizer again.
+    """Return the classes that Keras needs to rebuild an optimizer.
 
     Parameters
     ----------
@@ -310,7 +310,7 @@ class _CompiledModel:
 
     @contextmanager
     def batches_dataset(self, batches, *, weighted):
-        """Turn a generator of batches into what `model.fit` can read without leaking memory.
+        """Turn a generator of batches into a dataset that `model.fit` reads without leaking memory.
 
         TensorFlow never frees a dataset that was made from a generator, over 1 MB each, so all
         fits share one, which reads from the current generator.
@@ -378,7 +378,7 @@ def _is_cloned(model):
 
 
 def _reseeded(layer, seeds):
-    """Return a copy of a layer; initialisers with a seed of their own get another one."""
+    """Return a copy of a layer; initialisers that have a seed get a new one."""
     return type(layer).from_config(_with_seeds(layer.get_config(), seeds))
 
 
@@ -447,7 +447,7 @@ def acquire_model(
     built = None if is_named(spec.architecture) else spec.build_for_training(seed)
     try:
         key = spec.key(built)
-    except TypeError:  # nobody can tell whether the next network is the same one
+    except TypeError:  # the next network cannot be compared with this one
         key = None
     with _idle_lock:
         compiled = _idle[key].pop() if _idle.get(key) else None
@@ -481,10 +481,10 @@ def derive_seeds(seed: int, stream: int, count: int) -> np.ndarray:
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation that trains with TensorFlow's fused operation.
 
-    Keras normalises a training batch in some ten passes over it, which on a CPU take longer than
-    the convolutions of a small network. TensorFlow has one operation for all of them. The
-    results are equal up to rounding, and the variables are the same in the same order, so that
-    weights can be copied between both kinds of layers.
+    Keras normalises a training batch in about ten passes over it, which on a CPU take longer than
+    the convolutions of a small network. TensorFlow has one operation for all of them. The results
+    are equal up to rounding, and the variables are the same in the same order, so that weights can
+    be copied between both kinds of layers.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

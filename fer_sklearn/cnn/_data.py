@@ -1,4 +1,4 @@
-"""Training data: checked, bundled and split."""
+"""Check, bundle and split training data."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def check_training_data(
 
 
 def _check_same_classes(labels, classes, fitted, *, is_partial):
-    """Refuse to train on with other classes than those of the first fit."""
+    """Refuse to continue training with classes other than those of the first fit."""
     if classes is not None and not np.array_equal(np.unique(classes), fitted):
         raise ValueError(
             f"classes={np.unique(classes).tolist()} differ from those of the first call, "
@@ -163,7 +163,7 @@ def _check_same_classes(labels, classes, fitted, *, is_partial):
     if lacking and not is_partial and set(labels.tolist()) < set(fitted.tolist()):
         raise ValueError(
             f"y lacks the label(s) {', '.join(map(repr, lacking))} of the first fit, but "
-            f"warm_start=True goes on with the same classes. Pass images of all of them, call "
+            f"warm_start=True continues with the same classes. Pass images of all of them, call "
             f"partial_fit, which needs only some, or set warm_start=False."
         )
 
@@ -208,8 +208,8 @@ def _check_auxiliary_targets(
     Raises
     ------
     ValueError
-        If rows are neither probabilities nor zeros, all are zeros, there is one column, columns
-        have no names of their own, or the second label set is not that of the first fit.
+        If rows are neither probabilities nor zeros, all are zeros, there is one column, columns do
+        not have distinct names, or the second label set is not that of the first fit.
     """
     fitted = None if reset else estimator.auxiliary_classes_
     if targets is None:

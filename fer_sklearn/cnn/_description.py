@@ -1,8 +1,8 @@
-"""Networks, functions and callbacks as plain data, to compare them and to keep them.
+"""Describe networks, functions and callbacks as plain data, to compare and to store them.
 
-Keras's own description of a network, in JSON, contains neither the code of custom layers and
-functions nor names that are the same in two builds. Here both are mended, so that descriptions are
-equal if, and only if, what they describe computes the same.
+Keras's own description of a network, in JSON, does not contain the code of custom layers and
+functions, and its names differ between two builds. Here both are corrected, so that descriptions
+are equal if and only if the described objects compute the same.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 # what it does.
 _LIBRARIES = {"fer_sklearn", *sys.stdlib_module_names}
 _INSTALLED = {"dist-packages", "site-packages"}
-# What may differ between two networks of one architecture.
+# Settings that may differ between two networks of one architecture.
 _SETTINGS = {"dtype", "dropout", "name", "rate", "recurrent_dropout", "seed", "trainable"}
 _NOT_CODE = {
     *("__annotations__", "__dict__", "__doc__", "__firstlineno__", "__module__", "__qualname__"),
@@ -51,7 +51,7 @@ _NOT_CODE = {
 
 
 def describe(value: Any) -> Any:
-    """Describe a value by what is in it.
+    """Describe a value by its contents.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def describe(value: Any) -> Any:
     Raises
     ------
     TypeError
-        If a value has nothing to compare it by, such as an open file.
+        If a value cannot be compared, such as an open file.
     """
     return _Describer().describe(value)
 
@@ -206,7 +206,7 @@ class _Describer:
             return [kind, self.describe(vars(value))]
         try:
             return [kind, joblib.hash(value)]
-        except Exception as error:  # whatever pickling raises
+        except Exception as error:  # pickling may raise anything
             raise TypeError(
                 f"a {type(value).__name__}, which cannot be compared with another one"
             ) from error
@@ -258,7 +258,7 @@ def describe_network(model: keras.Model) -> str:
     Raises
     ------
     TypeError
-        If a layer does not say what it was made of.
+        If a layer does not describe its configuration.
     """
     shapes = [[list(weight.shape), weight.dtype] for weight in model.weights]
     code = [describe(part) for part in _custom_parts(model)]
@@ -307,7 +307,7 @@ def _network_json(model):
 
 
 def _as_unregistered(config: Any) -> Any:
-    """Undo in a description that copying a Keras model with scikeras registers its class."""
+    """Remove the registered name that a class gets when scikeras copies a Keras model."""
     if isinstance(config, list):
         return [_as_unregistered(item) for item in config]
     if not isinstance(config, dict):
@@ -320,7 +320,7 @@ def _as_unregistered(config: Any) -> Any:
 
 
 def _without_names(config: Any, names: dict[str, str]) -> Any:
-    """Number the names of layers, which Keras numbers through all that a process builds."""
+    """Renumber the names of layers, which Keras numbers across all networks of a process."""
     if isinstance(config, list):
         if _is_reference(config):
             return [names.setdefault(config[0], f"#{len(names)}"), *config[1:]]
@@ -372,7 +372,7 @@ def _custom_parts(model: keras.Model) -> Iterator[Any]:
 
 
 def _plain_attributes(layer):
-    """Return what a custom layer keeps besides what Keras knows of: numbers, text and arrays."""
+    """Return the numbers, text and arrays that a custom layer keeps without Keras knowing."""
     if is_library(type(layer)):
         return None
     known = vars(keras.layers.Layer())
@@ -384,7 +384,7 @@ def _plain_attributes(layer):
 
 
 def custom_objects(model: keras.Model) -> dict[str, Callable[..., Any]]:
-    """Return the classes and functions that Keras has to know to build a network again.
+    """Return the classes and functions that Keras needs to rebuild a network.
 
     Parameters
     ----------
@@ -413,7 +413,7 @@ def network_to_state(model: keras.Model) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``config``, text, or None for a network that does not say what it was made of;
+        ``config``, text, or None for a network that does not describe its configuration;
         ``objects``, its custom classes and functions; and ``weights``, arrays.
     """
     try:
@@ -469,7 +469,7 @@ def _is_plain(model):
 def computes_the_same(first: keras.Model, second: keras.Model) -> bool:
     """Return whether two networks have the same outputs for a few random images.
 
-    A custom layer whose ``get_config`` leaves something out is not built again as it was.
+    A custom layer whose ``get_config`` leaves something out cannot be rebuilt as it was.
 
     Parameters
     ----------

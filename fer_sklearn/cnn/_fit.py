@@ -125,8 +125,8 @@ def initial_state(
 ) -> TrainingState | None:
     """Return `initial_weights` as the state to start from; None if weights are to be drawn.
 
-    They are those of one head; a second one is drawn from `seed`. If a weights file does not know
-    the labels, its head is replaced by one that is learned from `data`, or drawn without.
+    They include one head; a second one is drawn from `seed`. If a weights file does not contain the
+    labels, its head is replaced by one that is learned from `data`, or drawn without data.
 
     Raises
     ------
@@ -154,10 +154,10 @@ def initial_state(
 def _weights_for_labels(estimator, data, seed):
     """Return the weights of a file, with a head for the labels of an estimator.
 
-    If the file knows all labels, the head is its own, reduced to these. Otherwise it is learned
-    on the embedding of `data`, so that training further starts from what is known about the
-    labels, and does not damage the body while the head is still random (Kumar et al. 2022,
-    arXiv:2202.10054). Without data, it is drawn from `seed`.
+    If the file contains all labels, its own head is used, reduced to these. Otherwise it is learned
+    on the embedding of `data`, so that further training does not start from a random head, which
+    would damage the body (Kumar et al. 2022, arXiv:2202.10054). Without data, it is drawn from
+    `seed`.
     """
     source = estimator.initial_weights
     weights = read_weights(source)
@@ -171,7 +171,7 @@ def _weights_for_labels(estimator, data, seed):
 
 
 def _embedding(estimator, weights):
-    """Return a function from images to the embedding of a network, in Keras only if need be."""
+    """Return a function from images to the embedding of a network; uses Keras only if necessary."""
     if has_embedding(estimator.initial_weights):
         return WeightsNetwork(estimator.initial_weights).embed
     model = network_spec(estimator)[0].build()
@@ -185,7 +185,7 @@ def initial_network(estimator: Estimator) -> keras.Model:
     Parameters
     ----------
     estimator : FERCNNClassifier
-        With ``warm_start``, if it is to go on from its network.
+        With ``warm_start``, to continue from its network.
 
     Returns
     -------
@@ -310,7 +310,7 @@ def train_all_epochs(
 
 
 def _loaded(spec, state):
-    """Return the network of a training that had finished."""
+    """Return the network of a finished training run."""
     weights, head = state.weights, None
     if spec.n_auxiliary:
         weights, head = weights[:-2], weights[-2:]
@@ -478,7 +478,7 @@ def train(
 
 
 def _check_converged(trained, learning_rate):
-    """Refuse weights that are not finite, with which a network always predicts the same."""
+    """Reject weights that are not finite: the network would always predict the same class."""
     if all(np.isfinite(weights).all() for weights in trained.weights()):
         return
     loss = trained.history["loss"]

@@ -1,9 +1,9 @@
-"""What is done to a network besides training: a second head, temperature, batch statistics.
+"""Change a network outside of training: second heads, temperature, batch statistics.
 
-While a second head is trained, the network has one output: the probabilities of both heads side
-by side, and so have its targets. Afterwards it is taken apart: ``model_`` answers the first label
-set as any other network does, and the second head is kept as two arrays, the kernel and the bias
-of a dense layer on the same embedding.
+While a second head is trained, the network has one output, the probabilities of both heads side by
+side, and so do its targets. Afterwards it is split: ``model_`` predicts the first label set like
+any other network, and the second head is stored as two arrays, the kernel and the bias of a dense
+layer on the same embedding.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class JointLoss(keras.losses.Loss):
     Parameters
     ----------
     loss : keras.losses.Loss
-        That of the first head.
+        Loss of the first head.
     n_classes : int
         Number of its outputs; the columns after them are the second head's.
     weight : float
@@ -82,7 +82,7 @@ def _cross_entropy(y_true, y_pred):
 
 
 def softmax_layer(model: keras.Model) -> keras.layers.Dense:
-    """Return the dense layer with a softmax in which a network ends.
+    """Return the dense layer with a softmax at the end of a network.
 
     Raises
     ------
@@ -214,12 +214,12 @@ def save_network(
     path : str or path-like
         Ends in ``.npz``.
     heads : (str, str), default=("labels", "auxiliary")
-        Names of the two heads, and of the label set that each answers. Ignored without a second
+        Names of the two heads, and of the label set that each predicts. Ignored without a second
         head.
     blends : mapping of str to mapping, or None, default=None
         Further label sets, each by its name: the weight of each head, by which its logits are
-        multiplied before they are added. Such a set has the labels that both heads know. The
-        first is what ``load_pretrained(path)`` predicts; without any, the first head's.
+        multiplied before they are added. Such a set has the labels that both heads have in common.
+        The first is what ``load_pretrained(path)`` predicts; without any, the first head's.
 
     Raises
     ------
@@ -280,12 +280,12 @@ def _label_sets(heads, blends):
 
 
 def update_batch_norm(classifier: Estimator, X: ArrayLike, *, batch_size: int = 256) -> None:
-    """Estimate the statistics of batch normalisation again, in place.
+    """Re-estimate the statistics of batch normalisation, in place.
 
     A network whose weights are an average of several networks' (see
-    :func:`fer_sklearn.weights.average_weights`) needs it, since its activations have other means
-    and variances. It can also help after training with strong augmentation, because those
-    statistics describe augmented images.
+    :func:`fer_sklearn.weights.average_weights`) needs this, since the means and variances of its
+    activations are different. It can also help after training with strong augmentation, because
+    those statistics describe augmented images.
 
     Parameters
     ----------
@@ -355,7 +355,7 @@ def fit_temperature(estimator: Estimator, X: ArrayLike, y: ArrayLike) -> float:
     Returns
     -------
     float
-        What logits should be divided by, to minimise the log loss: above 1 for an overconfident
+        The divisor of the logits that minimises the log loss: above 1 for an overconfident
         classifier, below 1 for an underconfident one. Pass it to :func:`scale_logits`.
 
     See Also

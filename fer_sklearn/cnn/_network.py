@@ -57,7 +57,7 @@ def load_keras() -> None:
     try:
         import keras  # noqa: F401
         import scikeras  # noqa: F401
-    except Exception as error:  # a broken TensorFlow raises anything
+    except Exception as error:  # a broken TensorFlow may raise anything
         raise MissingExtraError(
             f"This needs TensorFlow, Keras and scikeras, which cannot be imported here ({error}). "
             f"Type: pip install --upgrade tensorflow scikeras. To predict without them, use "
@@ -87,9 +87,9 @@ class NetworkMixin:
     """The fitted part of :class:`FERCNNClassifier`.
 
     Its network is one of two: ``_model``, a Keras model that belongs to this estimator, or
-    ``_stored``, what :func:`network_to_state` returns, from a file or a pickle. The latter
-    predicts on LiteRT, if ``_litert`` is set, or on a compiled network that it shares with all
-    estimators that have the same weights, so that loading one again and again takes no memory.
+    ``_stored``, what :func:`network_to_state` returns, from a file or a pickle. The latter predicts
+    on LiteRT, if ``_litert`` is set, or on a compiled network that it shares with all estimators
+    that have the same weights, so that loading one repeatedly takes no extra memory.
     """
 
     _stored: dict[str, Any]
@@ -177,7 +177,7 @@ class NetworkMixin:
         return [*self.model_.get_weights(), *(self._auxiliary_head or ())]
 
     def _check_continues(self):
-        """Refuse to go on from the weights of another architecture."""
+        """Refuse to continue from the weights of another architecture."""
         from ._description import describe_layers
 
         if describe_layers(self._spec().build()) != describe_layers(self.model_):
@@ -316,8 +316,8 @@ def shared_prediction(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that predicts a batch, the same one for equal networks.
 
-    TensorFlow never frees a compiled function, so that loading a network again and again would
-    fill the memory.
+    TensorFlow never frees a compiled function, so loading a network repeatedly would fill the
+    memory.
 
     Parameters
     ----------
@@ -336,7 +336,7 @@ def shared_prediction(
 
     check_process()
     if stored["config"] is None and not is_named(spec.architecture):
-        return compile_prediction(build())  # nobody can tell whether it is known already
+        return compile_prediction(build())  # it cannot be compared with known networks
     parts = stored["config"] or [spec.key(), sorted(stored["objects"])]
     digest = hashlib.sha256(repr(parts).encode())
     digest.update(repr([id(part) for part in stored["objects"].values()]).encode())

@@ -1,7 +1,7 @@
-"""Labels of one's own on a trained body: a head that is learned alone, on its embedding.
+"""Learn your own labels on a trained body: a head alone, on its embedding.
 
-The head is a multinomial logistic regression, which has one solution, and takes seconds to find
-it. Keras is not needed where the weights come with a LiteRT model that returns the embedding.
+The head is a multinomial logistic regression, whose unique solution is found in seconds. Keras is
+not needed if the weights come with a LiteRT model that returns the embedding.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _IMAGES_AT_A_TIME = 256
 
 
 class LearnedHeads(NamedTuple):
-    """What :func:`learn_heads` returns.
+    """Result of :func:`learn_heads`.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def draw_head(weights: list[np.ndarray], n_outputs: int, seed: int) -> Head:
     Parameters
     ----------
     weights : list of ndarray
-        Those of the network, which ends in a dense layer.
+        Weights of the network, which ends in a dense layer.
     n_outputs : int
     seed : int
 
@@ -93,7 +93,7 @@ def draw_head(weights: list[np.ndarray], n_outputs: int, seed: int) -> Head:
 
 
 def known_head(weights: NetworkWeights, classes: np.ndarray) -> Head | None:
-    """Return the head of weights, reduced to `classes`; None if they do not know all of them."""
+    """Return the head of weights, reduced to `classes`; None if it lacks any of them."""
     known = list(weights.description["classes"])
     if not set(classes.tolist()) <= set(known):
         return None
@@ -139,7 +139,7 @@ def learn_heads(
     auxiliary = None
     if data.auxiliary_targets is not None:
         targets = targets[:, n_classes:]
-        known = weights * targets.any(axis=1)  # rows of zeros are images of which nothing is known
+        known = weights * targets.any(axis=1)  # nothing is known about rows of zeros
         auxiliary = learn_head(rows, targets, known, C=estimator.head_C)
         history["auxiliary_loss"] = [_scores(rows, targets, known, auxiliary)[0]]
     return LearnedHeads(head, auxiliary, history)

@@ -1,4 +1,4 @@
-"""Folders, archives and compressed tables: how the loaders open what they are given."""
+"""Open folders, archives and compressed tables for the loaders."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
     "table_chunks",
 ]
 
-# What Python's readers of archives and compressed files raise for damaged ones.
+# Errors that Python's readers of archives and compressed files raise for damaged ones.
 _DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, ValueError, RuntimeError, LookupError, OverflowError, MemoryError),
@@ -49,12 +49,12 @@ _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _ARCHIVES = (b"PK\3\4", b"7z\xbc\xaf", b"Rar!")
 # Byte order marks of UTF-16.
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
-# Data that unpack to more than this, and to so many times their own size, are a "zip bomb".
+# Data that unpack to more than this, and to this many times their own size, are a "zip bomb".
 _MOST_UNPACKED, _MOST_TIMES = 64_000_000, 200
 _COPIED_AT_ONCE = 1_000_000
 _ROWS_AT_ONCE = 4096
 _BYTES_OF_HEADER = 65_536
-# Folders and files that systems add; those that begin with a dot are hidden too.
+# Folders and files that operating systems add; those that begin with a dot are hidden too.
 _SYSTEM_NAMES = {
     *("__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found"),
     *("system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),
@@ -140,7 +140,7 @@ class _ArchiveSource:
         self._members: dict[str, Any] = {}
 
     def _add(self, name: str, member: Any, *, is_folder: bool) -> None:
-        """Add what has this name in the archive; refuse names that lead out of it."""
+        """Add the entry with this name; refuse names that lead out of the archive."""
         name = name.replace("\\", "/")
         while name.startswith("./"):
             name = name[2:]
@@ -377,7 +377,7 @@ def _not_an_archive(path):
 
 
 def _check_text(file, path):
-    """Raise for damaged and other archives, and for images, which would be strange tables."""
+    """Raise for archives, damaged or of other kinds, and for images, which are not tables."""
     head = file.read(_BYTES_OF_HEADER)
     file.seek(0)
     is_text = b"\0" not in head or head.startswith(_WIDE)
@@ -445,8 +445,8 @@ def _check_unpacked(path, unpacked, size):
     if unpacked > max(_MOST_UNPACKED, _MOST_TIMES * size):
         raise DatasetFormatError(
             f"{path} of {size:,} bytes contains more than {unpacked:,} bytes; expected at most "
-            f"{_MOST_TIMES} times its size. Do not use it: files like this are made to fill up "
-            f"computers."
+            f"{_MOST_TIMES} times its size. Do not use it: files like this are made to exhaust "
+            f"memory and disks."
         )
 
 
@@ -491,7 +491,7 @@ def table_chunks(file: IO[bytes], name: str, *, keep_case: bool = False) -> Iter
         At its beginning, and able to go back there. Text in UTF-8 or, with a byte order mark,
         UTF-16, separated by commas, semicolons or tabs.
     name : str
-        What error messages call it.
+        Its name in error messages.
     keep_case : bool, default=False
         Whether names of columns stay as they are spelt; otherwise they are in lower case.
 

@@ -18,9 +18,9 @@ __all__ = ["DuplicateReport", "duplicate_groups", "duplicate_report", "number_co
 
 
 def duplicate_groups(images: ImagesLike) -> IntArray:
-    """Give identical images the same group number.
+    """Assign the same group number to identical images.
 
-    Duplicates that fall into both parts of a split make a score too high. Pass these numbers as
+    Duplicates that fall into both parts of a split inflate the score. Pass these numbers as
     ``groups`` to scikit-learn's ``StratifiedGroupKFold`` to keep them in one fold.
 
     Parameters
@@ -46,12 +46,12 @@ def duplicate_groups(images: ImagesLike) -> IntArray:
     array([0, 1, 0, 2, 1])
     """
     if isinstance(images, np.ndarray) and images.dtype.kind in "biuf" and images.ndim == 2:
-        return number_copies(images)  # rows are compared, whatever the shape of the images
+        return number_copies(images)  # rows are compared, regardless of the shape of the images
     return number_copies(as_photo_list(images, name="images"))
 
 
 def number_copies(photos: Iterable[Any]) -> IntArray:
-    """Give identical photos the same group number, reading them one at a time.
+    """Assign the same group number to identical photos, reading them one at a time.
 
     Parameters
     ----------

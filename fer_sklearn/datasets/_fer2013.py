@@ -150,9 +150,8 @@ def load_fer2013(
         If `path` does not exist.
     DatasetFormatError
         If a layout, column, emotion, number of pixels or image size is not FER2013's, or if `path`
-        contains no image of `subset`, is damaged, or could do harm: names that lead out of an
-        archive, or data that unpack to far more than their size. The message names the file and
-        row.
+        contains no image of `subset`, is damaged, or is unsafe: names that lead out of an archive,
+        or data that unpack to far more than their size. The message names the file and row.
     ImageReadError
         If an image is missing, truncated or damaged.
 
@@ -399,8 +398,8 @@ def fetch_fer2013(
 ) -> Bunch | tuple[PixelArray, LabelArray]:
     """Load FER2013 from the data folder, and download it there on the first call.
 
-    The archive of about 60 MB comes from Kaggle, which needs neither an account nor a token for
-    it. It is kept only if all 35,887 images are in it.
+    The archive of about 60 MB comes from Kaggle; you need neither an account nor a token. It is
+    kept only if it contains all 35,887 images.
 
     Parameters
     ----------

@@ -116,8 +116,8 @@ def vote_distributions(
 ) -> FloatArray:
     """Return the fraction of votes for each emotion.
 
-    Single votes are dropped, and those for other emotions than `labels`. Images with most votes
-    for something else, such as "unknown" or "not a face", have no distribution.
+    Single votes are dropped, and so are votes for emotions that are not in `labels`. Images with
+    most votes for something else, such as "unknown" or "not a face", have no distribution.
 
     Parameters
     ----------
@@ -125,7 +125,8 @@ def vote_distributions(
         As :func:`load_ferplus` returns them. The columns of a table are found by their names.
     labels : sequence of str, default=FERPLUS_COLUMNS[:8]
         Emotions to return the fractions of, in this order. Sorted ones, such as
-        ``fer_sklearn.emotions.EMOTIONS``, give the soft targets of a classifier of these labels.
+        ``fer_sklearn.emotions.EMOTIONS``, make the result soft targets for a classifier of these
+        labels.
 
     Returns
     -------

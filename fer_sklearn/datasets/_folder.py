@@ -45,7 +45,7 @@ _SUBSET = re.compile(
 # Label folders are in fewer folders than this.
 _DEEPEST = 50
 _IMAGE_LIKE = (".heic", ".heif", *OTHER_SUFFIXES)
-# Files next to images that need not be read.
+# Files next to images that are ignored.
 _NOT_IMAGES = (".txt", ".csv", ".json", ".xml", ".md", ".html", ".py", ".pdf", ".mat", ".npy")
 
 
@@ -79,11 +79,11 @@ def load_image_folder(
 
     The label of ``anger/S010/1.png`` is the name of the first folder, ``anger``, translated by
     :func:`~fer_sklearn.canonical_emotion` to ``angry``; labels that are not synonyms of an emotion
-    are kept, and listed in `DESCR`; where most labels are emotions, a warning lists the others. If
-    the first folders have names of subsets (``train``, ``val_images``, ``TestSet``, ``fold1``, …),
-    the label is the name of the folder below. A single folder around all others, as archives often
-    have it, is skipped unless it is named like an emotion. Hidden files, and those that systems
-    add, such as ``__MACOSX`` and ``Thumbs.db``, are ignored.
+    are kept, and listed in `DESCR`; if most labels are emotions, a warning lists the others. If the
+    first folders have names of subsets (``train``, ``val_images``, ``TestSet``, ``fold1``, …), the
+    label is the name of the folder below. A single folder around all others, as archives often have
+    it, is skipped unless it is named like an emotion. Hidden files, and those that systems add,
+    such as ``__MACOSX`` and ``Thumbs.db``, are ignored.
 
     Parameters
     ----------
@@ -123,8 +123,8 @@ def load_image_folder(
         If `path` does not exist.
     DatasetFormatError
         If no label folder contains an image; if the first folders are not labels but the ones below
-        are emotions; if subsets and other folders lie next to each other; or if an archive is
-        damaged or could do harm.
+        are emotions; if subsets and other folders are next to each other; or if an archive is
+        damaged or unsafe.
     ImageReadError
         If an image is missing, truncated or damaged; with ``on_error="warn"``, only if no image
         can be read.
@@ -179,7 +179,7 @@ def load_image_folder(
 
 
 def warn_of_stray_labels(target: LabelArray, source: object, remedy: str) -> None:
-    """Warn, from the caller of a loader, of labels that are no emotions where most are."""
+    """Warn, on behalf of a loader, about labels that are not emotions if most are."""
     labels, counts = np.unique(target, return_counts=True)
     others = [
         f"{label!r} ({count} image(s))"
@@ -189,7 +189,7 @@ def warn_of_stray_labels(target: LabelArray, source: object, remedy: str) -> Non
     if 0 < len(others) < len(labels) / 2:
         warnings.warn(
             f"{source}: the label(s) {', '.join(others)} are not emotions, while the other labels "
-            f"are. {remedy} unless they are labels of yours.",
+            f"are. {remedy} unless you want them as labels.",
             UserWarning,
             stacklevel=3,
         )
@@ -230,7 +230,7 @@ class _Labels:
     found : dict of str to (str, str)
         Subset and label of each image in a label folder.
     notes : list of str
-        What users should know.
+        Remarks for the user.
 
     Raises
     ------
@@ -261,7 +261,7 @@ class _Labels:
         self._note_other_files()
 
     def _add(self, names: list[list[str]], depth: int, subset: str) -> None:
-        """Label the images below a folder to which `depth` folders lead."""
+        """Label the images below a folder that is `depth` levels deep."""
         if depth > _DEEPEST:
             raise DatasetFormatError(
                 f"{self._source.path} has no label folders in the first {_DEEPEST} levels of "
@@ -302,7 +302,7 @@ class _Labels:
         is_about_emotions = "emotion" in kinds.values()
         if subsets and not is_about_emotions and all(map(_has_only_emotions, below.values())):
             self.notes.append(
-                f"took {', '.join(map(repr, others))} for a subset like {subsets[0]!r}, since the "
+                f"treated {', '.join(map(repr, others))} as a subset like {subsets[0]!r}, since the "
                 f"folders below are emotions there too"
             )
             return dict.fromkeys(kinds, "subset")
@@ -352,7 +352,7 @@ class _Labels:
             )
 
     def _note_other_files(self) -> None:
-        """Note files that are not read although they are images."""
+        """Note images that are skipped because their format or suffix is not supported."""
         counts: dict[str, int] = {}
         for name in self._source.names:
             suffix = os.path.splitext(name)[1].lower()
@@ -421,7 +421,7 @@ def read_images(
     Parameters
     ----------
     readers : iterable of (key, callable)
-        What identifies each image, and a function that reads it.
+        An identifier of each image, and a function that reads it.
     shape : (int, int) or None
         Height and width that images are resized to.
     on_error : {"raise", "warn"}
@@ -431,7 +431,7 @@ def read_images(
     -------
     images : ndarray of shape (n, h, w) or (n, h, w, 3), uint8, or an object array of shape (n,)
     keys : list
-        Those of the images.
+        The identifiers of the images.
 
     Raises
     ------

@@ -109,8 +109,8 @@ def load_image_table(
         ``"path"``, a Pillow image, pixels of shape (h, w), (h, w, 3) or (h, w, 4), or the pixels
         of a square grey image, as numbers or as text.
     label : str, default="label"
-        The column of labels: names or numbers. The case of letters in column names only matters if
-        several columns differ by nothing else.
+        The column of labels: names or numbers. Case matters only if the names of several columns
+        differ in nothing else.
     subset : str or None, default=None
         The column of the subset of each row, such as ``"split"``. If None, all rows are in the
         subset ``"all"``.
@@ -135,9 +135,9 @@ def load_image_table(
     Returns
     -------
     Bunch
-        - images : ndarray of shape (n, h, w) or (n, h, w, 3), uint8. With ``size=None`` and
-          images of different sizes, an object array of shape (n,) of such images. Above 2 GiB, or
-          what ``FER_SKLEARN_MAX_MEMORY`` says, a ``numpy.memmap`` of a temporary file
+        - images : ndarray of shape (n, h, w) or (n, h, w, 3), uint8. With ``size=None`` and images
+          of different sizes, an object array of shape (n,) of such images. Above 2 GiB, or the
+          limit in ``FER_SKLEARN_MAX_MEMORY``, a ``numpy.memmap`` of a temporary file
         - data : ndarray of shape (n, n_features), uint8; a view of `images`. Absent if the sizes
           differ
         - target : ndarray of shape (n,), str; labels. Integers if all are numbers without names
@@ -145,9 +145,9 @@ def load_image_table(
         - subset : ndarray of shape (n,), str
         - filenames : ndarray of shape (n,), str; paths as in the table, or ``"[3]"`` for the
           fourth row if its image has none
-        - table : the rows of `table` that were loaded, in the order of `images`. A data set stays
-          a data set; of files, a ``LazyFrame`` and an ``IterableDataset``, a DataFrame without the
-          images that are not paths
+        - table : the rows of `table` that were loaded, in the order of `images`. A data set stays a
+          data set; for files, a ``LazyFrame`` or an ``IterableDataset``, this is a DataFrame
+          without the images that are not paths
         - DESCR : str
 
         Rows keep their order.
@@ -172,7 +172,7 @@ def load_image_table(
     Warns
     -----
     UserWarning
-        About labels that are not emotions where most are, and, with ``on_error="warn"``,
+        About labels that are not emotions if most are, and, with ``on_error="warn"``, about
         unreadable images.
 
     Examples
@@ -226,7 +226,7 @@ def load_image_table(
 
 @dataclass(slots=True, eq=False)
 class _Row:
-    """One row: what it says of its image, until that is read."""
+    """One row, with a reference to its image, which is read later."""
 
     index: int
     where: str
@@ -238,7 +238,7 @@ class _Row:
 
 
 def _rows(source: Table, columns: list[str], names: dict[Any, str | None] | None):
-    """Yield the rows of a table, but for those whose label has the name None."""
+    """Yield the rows of a table, except those whose label has the name None."""
     index = -1
     for batch in source.batches(columns):
         for image, label, *subset in zip(*batch, strict=True):
@@ -276,7 +276,7 @@ def _checked_codes(codes: Any) -> dict[Any, str | None]:
 
 
 def _key(code: Any) -> Any:
-    """Return a code as an integer if it is one, in whatever form: 3, 3.0, "3" or "3.0e+00"."""
+    """Return a code as an integer if it is one, in any form: 3, 3.0, "3" or "3.0e+00"."""
     text = str(code).strip()
     try:
         number = float(text)
@@ -441,7 +441,7 @@ def load_dataset(
     FileNotFoundError
         If `path` does not exist.
     DatasetFormatError
-        If `path` has neither layout, or no subset of this name.
+        If `path` has none of these layouts, or no subset of this name.
     ImageReadError
         If an image is missing, truncated or damaged.
     ValueError

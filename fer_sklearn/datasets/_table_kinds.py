@@ -19,7 +19,7 @@ from ._archives import FolderSource, TarSource, ZipSource, check_exists, open_da
 
 __all__ = ["PARQUET", "Table", "column_of", "open_table"]
 
-# Rows that are in memory at a time, with their images still encoded, of a table that is not.
+# Rows in memory at a time, with their images still encoded, if the table itself is not.
 _ROWS_AT_ONCE = 256
 #: Suffixes of Parquet files.
 PARQUET = (".parquet", ".pq")

@@ -1,4 +1,4 @@
-"""Photos with boxes, emotions and probabilities drawn on."""
+"""Draw boxes, emotions and probabilities on photos."""
 
 from ._faces import draw_faces
 

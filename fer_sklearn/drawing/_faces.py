@@ -72,9 +72,9 @@ def draw_faces(
     titles : sequence of n_faces (str or None), default=None
         Text before the emotion, such as ``"face 2"``.
     min_side : int or None, default=None
-        Enlarge an image whose shorter side is below this many pixels, and add a margin at the
-        right for the bars if a single face fills it; 320 suits images to look at. If None, the
-        size is kept, as for frames of a video.
+        Enlarge an image whose shorter side is below this many pixels, and add a margin at the right
+        for the bars if a single face fills it; 320 is suitable for viewing. If None, the size is
+        kept, as for frames of a video.
 
     Returns
     -------
@@ -243,8 +243,8 @@ class Layout:
 def font_size(shape: tuple[int, ...], boxes: FloatArray) -> int:
     """Return the font size, in pixels, that suits an image and its faces.
 
-    It grows with the faces, from what is legible when the whole image is shown (a 40th of its
-    shorter side) to what is not obtrusive (a 20th).
+    It grows with the faces, from a size that is legible when the whole image is shown (a 40th of
+    its shorter side) to one that is not obtrusive (a 20th).
     """
     short = min(shape[:2])
     wanted = 0.1 * float(np.median(boxes[:, 3])) if len(boxes) else 0.0
@@ -332,7 +332,7 @@ def _places(shape, box, size, gap, beside):
         (right - w, bottom + gap),
         (right - w, top - gap - h),
     ]
-    # On the face itself, the chin first: it shows less of the emotion than eyes and mouth.
+    # On the face itself, the chin comes first: it shows less emotion than eyes and mouth.
     on_the_face = [(center, bottom - h - gap), (center, top + gap)]
     outside = (at_the_sides, above_and_below) if beside else (above_and_below, at_the_sides)
     places = np.rint(np.array([*outside[0], *outside[1], *on_the_face], float))

@@ -109,7 +109,7 @@ def test_layouts(tmp_path, names, targets, subsets, zipped):
             ["samples/sad/1.png", "train/sad/1.png", "test/joy/1.png"],
             ["sad", "happy", "sad"],
             ["samples", "test", "train"],
-            "took 'samples' for a subset like 'test'",
+            "treated 'samples' as a subset like 'test'",
         ),
     ],
 )

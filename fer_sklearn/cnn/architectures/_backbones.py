@@ -15,7 +15,7 @@ from keras import layers
 from ..._utils.typing import PathLike
 from ._named import Meta, classifier, drop, named
 
-# What Keras raises if a file is not HDF5, or belongs to another network.
+# Errors that Keras raises if a file is not HDF5, or belongs to another network.
 _UNFIT = (ValueError, OSError, KeyError, TypeError, AttributeError, IndexError)
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -148,7 +148,7 @@ def _load(model, weights, name, application):
 
 
 def _network(meta, dropout, backbone, scaling):
-    """Put the conversion of pixels before a backbone that has its weights, and an output after."""
+    """Add pixel conversion before a backbone that has its weights, and an output after it."""
     for layer in backbone.layers:
         if isinstance(layer, layers.BatchNormalization):
             # As in `batch_norm`; the applications have 0.99 and 0.999. This also applies to
@@ -206,7 +206,7 @@ def load_file(model: keras.Model, weights: PathLike, *, owner: str, expected: st
     model : keras.Model
     weights : str or path-like
     owner, expected : str
-        What the model is, and which files fit it, for the error message.
+        Descriptions of the model and of the files that fit it, for the error message.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Building a network from a name or a function, checking it, and splitting it into stages."""
+"""Build a network from a name or a function, check it, and split it into stages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..._utils.validation import check_choice, suggestion
 from ._backbones import check_path, load_file
 from ._named import ARCHITECTURES, Meta, channels_last
 
-#: What :func:`freeze_stages` may leave trainable.
+#: The parts that :func:`freeze_stages` can leave trainable.
 TRAINABLE = ("head", "last_stage", "all")
 # A stage ends where the resolution falls to this fraction. Unpadded convolutions reduce it less.
 _FALL = 0.6
@@ -108,18 +108,18 @@ def build_model(
 
 @contextmanager
 def isolated(seed: int | None = None) -> Iterator[None]:
-    """Build networks here from random numbers of their own, and with channels last.
+    """Build networks with separate random numbers, and with channels last.
 
-    Keras draws the seeds of initialisers from Python's global generator, on which other threads
-    may draw meanwhile, so it gets one of its own here. Layers and functions of users may draw from
-    the global ones of Python, NumPy or Keras, which get other states here, and theirs back at the
-    end.
+    Keras draws the seeds of initialisers from Python's global generator, which other threads may
+    use at the same time, so it gets a separate one here. Layers and functions of users may draw
+    from the global generators of Python, NumPy or Keras; these get other states here, and their own
+    ones back at the end.
 
     Parameters
     ----------
     seed : int or None, default=None
-        Determines all random numbers. If None, nothing does. Ignored where one isolation is
-        within another.
+        Determines all random numbers. If None, they are unpredictable. Ignored within another
+        isolation.
 
     Yields
     ------
@@ -157,7 +157,7 @@ def isolated(seed: int | None = None) -> Iterator[None]:
 
 
 class _Seeds:
-    """Where Keras draws seeds while one thread builds networks; the others draw as before."""
+    """Source of Keras's seeds while one thread builds networks; other threads draw as before."""
 
     def __init__(self, own, others):
         self._own, self._others, self._thread = own, others, threading.get_ident()
@@ -262,16 +262,16 @@ def is_named(architecture: str | Callable[..., keras.Model]) -> bool:
 def check_probabilities(
     model: keras.Model, n_classes: int, architecture: str | Callable[..., keras.Model]
 ) -> None:
-    """Refuse a network whose outputs are not probabilities.
+    """Reject a network whose outputs are not probabilities.
 
     Parameters
     ----------
     model : keras.Model
-        It computes a few random images, also with other weights, and keeps its own.
+        It predicts a few random images, also with other weights, and gets its own weights back.
     n_classes : int
-        Number of its first outputs, which are to sum to 1.
+        Number of its first outputs, which must sum to 1.
     architecture : str or callable
-        What built it, for the error message.
+        The architecture that built it, for the error message.
 
     Raises
     ------
@@ -357,8 +357,8 @@ def _load_network(model, weights, name, meta):
         weights,
         owner=f"architecture {name!r} for {height}×{width} pixels and {meta['n_classes']} classes",
         expected=(
-            "what model.save_weights('….weights.h5') wrote of the same architecture, image size "
-            "and number of classes"
+            "a file that model.save_weights('….weights.h5') wrote for the same architecture, image "
+            "size and number of classes"
         ),
     )
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import keras
 from keras import layers
 
-#: What builders take: ``"input_shape"`` (height, width, 1 | 3) and ``"n_classes"``.
+#: The mapping that builders take: ``"input_shape"`` (height, width, 1 | 3) and ``"n_classes"``.
 Meta: TypeAlias = Mapping[str, Any]
 
 _Builder = TypeVar("_Builder", bound=Callable[..., keras.Model])
@@ -22,13 +22,13 @@ _Builder = TypeVar("_Builder", bound=Callable[..., keras.Model])
 #: The named architectures: their builders by name.
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {}
 
-# Held while global settings are others than the user's.
+# Held while global settings differ from the user's.
 _settings_lock = threading.RLock()
 
 
 @contextmanager
 def channels_last() -> Iterator[None]:
-    """Let layers that are built here put channels last, whatever the user's Keras settings are.
+    """Build layers with channels last, regardless of the user's Keras settings.
 
     Yields
     ------
