@@ -302,8 +302,8 @@ class _Labels:
         is_about_emotions = "emotion" in kinds.values()
         if subsets and not is_about_emotions and all(map(_has_only_emotions, below.values())):
             self.notes.append(
-                f"treated {', '.join(map(repr, others))} as a subset like {subsets[0]!r}, since the "
-                f"folders below are emotions there too"
+                f"treated {', '.join(map(repr, others))} as a subset like {subsets[0]!r}, since "
+                f"the folders below are emotions there too"
             )
             return dict.fromkeys(kinds, "subset")
         if emotions and not is_about_emotions:

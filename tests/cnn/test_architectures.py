@@ -183,7 +183,7 @@ def test_file_of_another_network(conv3_file, architecture):
     name = getattr(architecture, "__name__", architecture)
     message = (
         rf"initial_weights='.*conv3\.weights\.h5' does not fit architecture '{name}' for 48×48 "
-        r"pixels and 7 classes: .*could not be loaded\. Expected what model\.save_weights"
+        r"pixels and 7 classes: .*could not be loaded\. Expected a file that model\.save_weights"
     )
     with pytest.raises(ValueError, match=message):
         build_model(architecture, META, weights=conv3_file)
