@@ -19,7 +19,7 @@ from .faces import Faces
 from .faces._crop import crop_faces, face_quality
 from .faces._detect import Detector, detect_in_pixels, is_boxes, refind_of, resolve_detector
 from .images import resize, to_gray
-from .weights import LABEL_SETS, WeightsNetwork, split_name
+from .weights import LABEL_SETS, WeightsNetwork, has_litert, split_name
 
 __all__ = ["FaceReader", "ReadsFaces", "as_face_reader"]
 
@@ -93,7 +93,7 @@ class FaceReader:
             estimator = "default"
         if isinstance(estimator, os.PathLike):
             estimator = os.fspath(estimator)
-        if isinstance(estimator, str) and is_litert_installed():
+        if isinstance(estimator, str) and is_litert_installed() and has_litert(estimator):
             self._classifier: Any = _BundledClassifier(estimator)
             self._cropping = _Cropping(self._classifier.image_shape_)
         else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ._utils.litert import is_litert_installed
 from ._utils.typing import PathLike
 from ._utils.validation import check_choice
-from .weights import LABEL_SETS, SHIPPED, is_weights_file, read_description, split_name
+from .weights import LABEL_SETS, SHIPPED, has_litert, is_weights_file, read_description, split_name
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -120,9 +120,9 @@ def _with_labels(name, labels):
     return f"{source}:{labels}"
 
 
-def fastest_runtime() -> str:
-    """Return the fastest runtime on this computer: LiteRT, if it is installed."""
-    return "litert" if is_litert_installed() else "keras"
+def fastest_runtime(name: PathLike = "default") -> str:
+    """Return the fastest runtime of weights on this computer: LiteRT, if it can run them."""
+    return "litert" if is_litert_installed() and has_litert(name) else "keras"
 
 
 def _for_fitting(name, runtime):
@@ -142,8 +142,7 @@ def _for_keras(name):
 
 
 def _for_either(name):
-    has_litert = "litert" in read_description(name)["sha256"]
-    return _for_fitting(name, fastest_runtime() if has_litert else "keras")
+    return _for_fitting(name, fastest_runtime(name))
 
 
 def _for_litert(name):

@@ -47,6 +47,7 @@ __all__ = [
     "average_weights",
     "blend_heads",
     "check_embedding",
+    "has_litert",
     "is_weights_file",
     "read_description",
     "read_litert",
@@ -102,6 +103,11 @@ def is_weights_file(name: PathLike | None) -> bool:
     """
     source = split_name(name)[0]
     return source in SHIPPED or str(source).endswith(".npz")
+
+
+def has_litert(name: PathLike) -> bool:
+    """Return whether weights, named as in :func:`read_weights`, come with a LiteRT model."""
+    return split_name(name)[0] in SHIPPED or "litert" in read_description(name)["sha256"]
 
 
 def split_outputs(outputs: FloatArray, description: Mapping[str, Any]) -> dict[str, FloatArray]:

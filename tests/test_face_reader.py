@@ -18,7 +18,7 @@ from fer_sklearn import (
     load_pretrained,
     make_hog_svm_pipeline,
 )
-from fer_sklearn.weights import shipped_path
+from fer_sklearn.weights import read_weights, shipped_path, write_weights
 
 BOXES = np.array([[4.0, 6.0, 20.0, 20.0], [30.0, 10.0, 24.0, 24.0]])
 
@@ -152,6 +152,20 @@ def test_a_network_may_be_a_path(faces):
     np.testing.assert_array_equal(found, named)
     with pytest.raises(ValueError, match=r"no weights named 'a\.fer'.* what load or load_exported"):
         FaceReader("a.fer")
+
+
+@pytest.mark.slow
+def test_weights_may_come_without_a_litert_model(faces, tmp_path):
+    weights = read_weights("tiny")
+    keys = ("architecture", "image_shape", "classes", "pixel_range", "feature_classes")
+    description = {key: weights.description[key] for key in keys if key in weights.description}
+    write_weights(tmp_path / "own.npz", weights.arrays, description)
+    crops = list(faces[0][:3])
+    (label, y_proba), (_, expected) = (
+        FaceReader(name).predict(crops) for name in (tmp_path / "own.npz", "tiny")
+    )
+    np.testing.assert_allclose(y_proba, expected, atol=0.05)
+    assert len(label) == 3
 
 
 def test_numbered_labels(photo):

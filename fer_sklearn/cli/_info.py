@@ -11,7 +11,7 @@ import platform
 import re
 from pathlib import Path
 
-from ._models import LABEL_SETS, MODEL_HELP, SHIPPED, add_labels_option, load_model, load_reader
+from ._models import MODEL_HELP, SHIPPED, add_labels_option, load_model, load_reader
 from ._output import Command, emit, note, one_line, printable, render
 
 __all__ = ["INFO", "run"]
@@ -82,7 +82,7 @@ def _installation():
     facts |= {name: _version(name) or "not installed" for name in [*needed, "keras"]}
     facts["Keras backend"] = _keras_backend()
     cascades = _cascades()
-    facts["OpenCV cascades"] = f"{len(cascades)}" if cascades else "none: FaceCropper cannot work"
+    facts["OpenCV cascades"] = f"{len(cascades)}" if cascades else "none: detector='haar' cannot work"
     missing = _missing_extras()
     for extra in dict.fromkeys(extra for _, extra in _requirements() if extra):
         absent = missing.get(extra)
@@ -138,18 +138,22 @@ def _cascades():
 
 def _page(name, labels):
     from ..persistence import model_card
+    from ..weights import is_weights_file
 
-    is_named = name in SHIPPED or labels is not None
+    is_named = is_weights_file(name) or labels is not None
     return model_card(load_model(name, labels) if is_named else name).rstrip()
 
 
 def _model(name, labels):
     """Return the contents of a bundled model or a model file."""
     from ..exceptions import ModelFileError
+    from ..face_reader import FaceReader
     from ..persistence import read_card
-    from ..weights import read_description, shipped_path
+    from ..weights import is_weights_file, read_description, shipped_path, split_name
 
-    card = None if name in SHIPPED or labels else read_card(name)
+    is_named = is_weights_file(name)
+    source = str(split_name(name)[0])
+    card = None if is_named or labels else read_card(name)
     try:
         model = load_model(name, labels)
     except (ModelFileError, ImportError, AttributeError) as error:
@@ -157,7 +161,7 @@ def _model(name, labels):
             raise
         # The card can be read even if the file contains code of others.
         return {"file": name, "not loaded": str(error), "classes": card["labels"], "card": card}
-    path = shipped_path(name) if name in SHIPPED else name
+    path = shipped_path(source) if source in SHIPPED else source
     last = model[-1] if hasattr(model, "steps") else model
     facts = {
         "file": str(path),
@@ -169,12 +173,14 @@ def _model(name, labels):
     if hasattr(last, "n_parameters_"):
         facts["weights"] = f"{last.n_parameters_:,}"
         facts["epochs trained"] = last.n_iter_
-    elif name in SHIPPED:
-        facts["labels"] = labels or LABEL_SETS[0]
-        shapes = read_description(name)["shapes"]
+    elif is_named:
+        description = read_description(f"{source}:{labels}" if labels else name)
+        if "labels" in description:
+            facts["labels"] = description["labels"]
+        shapes = description["shapes"]
         facts["weights"] = f"{sum(map(math.prod, shapes)):,}"
     if hasattr(model, "classes_"):
-        facts |= _of_photos(name, labels, model)
+        facts |= _of_photos(load_reader(name, labels) if is_named else FaceReader(model))
     for name, step in getattr(model, "steps", [("model", model)]):
         given = {
             key: value for key, value in step.get_params(deep=False).items() if value is not None
@@ -183,11 +189,8 @@ def _model(name, labels):
     return facts if card is None else facts | {"card": card}
 
 
-def _of_photos(name, labels, model):
+def _of_photos(reader):
     """Return the other settings that determine the predictions for a photo."""
-    from ..face_reader import FaceReader
-
-    reader = load_reader(name, labels) if name in SHIPPED else FaceReader(model)
     made_by = reader.provenance()
     shown = {
         "model_sha256": "network SHA-256",

@@ -58,7 +58,9 @@ ARCHITECTURES = (
 SHIPPED = ("default", "tiny")
 LABEL_SETS = ("people", "ferplus", "fer2013")
 #: Help on the model argument of every command that reads one.
-MODEL_HELP = "a file written by train or tune, or a bundled model: default or tiny"
+MODEL_HELP = (
+    "a file written by train or tune, a bundled model (default or tiny), or an .npz file of weights"
+)
 
 _SVM_OPTIONS = ("C", "kernel", "probability")
 _CNN_OPTIONS = (
@@ -76,20 +78,25 @@ def load_model(name: str, labels: str | None = None, *, runtime: str | None = No
     Parameters
     ----------
     name : str
+        Of weights, bundled or in an ``.npz`` file, optionally with a label set, as in
+        ``"tiny:ferplus"``; or of a file of a model.
     labels : str or None, default=None
-        The label set of a bundled model; None for what people see.
+        The label set of weights; None for that of the name, or the first.
     runtime : str or None, default=None
-        What runs a bundled model; None for what starts fastest.
+        What runs weights; None for what starts fastest.
     """
-    if name in SHIPPED:
+    from ..weights import is_weights_file, split_name
+
+    if is_weights_file(name):
         from ..pretrained import fastest_runtime, load_pretrained
 
-        labels = labels or LABEL_SETS[0]
-        return load_pretrained(name, labels=labels, runtime=runtime or fastest_runtime())
+        source, own = split_name(name)
+        labels = labels or own or LABEL_SETS[0]
+        return load_pretrained(str(source), labels=labels, runtime=runtime or fastest_runtime(name))
     if labels is not None:
         raise CommandError(
-            f"--labels {labels}: only for the bundled models {' and '.join(SHIPPED)}; {name} has "
-            f"the labels that it was trained on"
+            f"--labels {labels}: only for the bundled models {' and '.join(SHIPPED)} and .npz "
+            f"files; {name} has the labels that it was trained on"
         )
     from ..persistence import load
 
@@ -107,9 +114,11 @@ def load_reader(name: str, labels: str | None = None, *, detector: str | None = 
         The face detector; None for that of the model.
     """
     from ..face_reader import FaceReader
+    from ..weights import is_weights_file, split_name
 
-    if name in SHIPPED:
-        return FaceReader(name if labels is None else f"{name}:{labels}", detector=detector)
+    if is_weights_file(name):
+        source = name if labels is None else f"{split_name(name)[0]}:{labels}"
+        return FaceReader(source, detector=detector)
     return FaceReader(load_model(name, labels), detector=detector)
 
 

@@ -245,6 +245,7 @@ class _TablePrinter(_Printer):
             self._widths[0] = min(self._widths[0], max(room, _SHORTEST_PATH))
         self._is_cut = max_width is not None
         self._has_header = False
+        self._made_by = None
 
     def write(self, row):
         """Print one row."""
@@ -260,6 +261,13 @@ class _TablePrinter(_Printer):
             self._print(["-" * width for width in (*self._widths[:-1], len("status"))])
         self._print(cells)
         sys.stdout.flush()
+        self._made_by = row.get("provenance")
+
+    def close(self):
+        """Print below the table what made the rows, which is the same for all."""
+        if self._made_by is not None:
+            made_by = json.loads(self._made_by)
+            sys.stdout.write("\n" + "".join(f"{name}: {made_by[name]}\n" for name in made_by))
 
     def _print(self, cells):
         from .._utils.tables import align

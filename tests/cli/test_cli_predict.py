@@ -5,16 +5,20 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 
 import numpy as np
 import pytest
 from photo_reader import COLUMNS, Reader, photo
 from running import csv_rows, run, usage_error
+from skimage.data import astronaut
 
-from fer_sklearn import __version__, load_pretrained
+from fer_sklearn import FaceReader, __version__, iter_photo_rows, load_pretrained
+from fer_sklearn._utils.tables import rounded
 from fer_sklearn.cli import _predict
 from fer_sklearn.images import read_image, write_image
+from fer_sklearn.weights import shipped_path
 
 SEVEN = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
 
@@ -105,6 +109,36 @@ def test_results_may_say_what_made_them(tmp_path, capsys):
     assert len(made_by["model_sha256"]) == 64
     assert run(*arguments, "--provenance", "-o", tmp_path / "rows.csv") == 0
     assert json.loads((tmp_path / "rows.csv.provenance.json").read_text()) == made_by
+    capsys.readouterr()
+    assert run(*arguments, "--provenance") == 0
+    _, below = capsys.readouterr().out.split("\n\n")
+    assert below == "".join(f"{name}: {value}\n" for name, value in made_by.items())
+
+
+@pytest.mark.parametrize(
+    ("model", "labels", "expected"),
+    [
+        ("own.npz", None, "tiny"),
+        ("own.npz", "ferplus", "tiny:ferplus"),
+        ("own.npz:ferplus", None, "tiny:ferplus"),
+        ("tiny:ferplus", None, "tiny:ferplus"),
+        ("tiny:ferplus", "people", "tiny"),
+    ],
+)
+def test_weights_and_their_labels_are_named(tmp_path, monkeypatch, capsys, model, labels, expected):
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(shipped_path("tiny"), "own.npz")
+    write_image("a.png", astronaut())
+    options = ["--model", model, *([] if labels is None else ["--labels", labels])]
+    assert run("predict", "a.png", *options, "--format", "jsonl") == 0
+    found = json.loads(capsys.readouterr().out)
+    (row,) = iter_photo_rows("a.png", expected)
+    assert found == rounded(row)
+    assert run("info", model, *options[2:], "--format", "json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["labels"] == (labels or model.partition(":")[2] or "people")
+    assert facts["file"] == ("own.npz" if "own" in model else str(shipped_path("tiny")))
+    assert facts["classes"] == FaceReader(expected).classes
 
 
 def test_photos_of_cropped_faces_get_a_hint(album, capsys):
