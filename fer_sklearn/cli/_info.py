@@ -82,7 +82,7 @@ def _installation():
     facts |= {name: _version(name) or "not installed" for name in [*needed, "keras"]}
     facts["Keras backend"] = _keras_backend()
     cascades = _cascades()
-    facts["OpenCV cascades"] = f"{len(cascades)}" if cascades else "none: detector='haar' cannot work"
+    facts["OpenCV cascades"] = str(len(cascades) or "none: detector='haar' cannot work")
     missing = _missing_extras()
     for extra in dict.fromkeys(extra for _, extra in _requirements() if extra):
         absent = missing.get(extra)
