@@ -15,8 +15,8 @@ from PIL import Image
 from ._utils import image_files
 from ._utils.compat import import_opencv
 from ._utils.files import atomic_write, check_writable
-from ._utils.image_files import as_photo, decode_image, is_gray_png, on_white, read_image, to_gray
-from ._utils.pixel_values import empty_pixels, to_uint8
+from ._utils.image_files import as_photo, decode_image, image_format, read_image
+from ._utils.pixel_values import empty_pixels, on_white, to_gray, to_uint8
 from ._utils.pixels import KnownShapes, split_batch
 from ._utils.typing import ArrayLike, ImagesLike, PathLike, PixelArray
 
@@ -54,6 +54,8 @@ _FORMATS = {
     **{".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"},
 }
 _OPAQUE_FORMATS = ("JPEG", "BMP")
+# These two bytes of its first chunk mark an 8-bit grey PNG.
+_GRAY8 = b"\x08\x00"
 
 
 class Photos:
@@ -173,11 +175,20 @@ def decode_gray(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Pixe
     """
     cv2 = import_opencv()
 
-    if is_gray_png(data, max_pixels):
+    if _is_gray_png(data, max_pixels):
         gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
         if gray is not None:
             return gray
     return to_gray(decode_image(data, name, max_pixels))
+
+
+def _is_gray_png(data, max_pixels):
+    """Return whether OpenCV reads a file as decode_image would: 8-bit grey PNG."""
+    if image_format(data) != "PNG" or data[24:26] != _GRAY8:
+        return False
+    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    # Without these chunks there is neither transparency nor an orientation.
+    return width * height <= max_pixels and b"tRNS" not in data and b"eXIf" not in data
 
 
 def decode_color(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> PixelArray:

@@ -10,8 +10,10 @@ import io
 import math
 import os
 import re
+import struct
+import zlib
 from importlib import import_module
-from typing import NamedTuple
+from itertools import islice
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
@@ -19,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 from ..exceptions import ImageReadError
 from .compat import import_opencv
 from .files import read_source
-from .pixel_values import to_uint8
+from .pixel_values import on_white, to_uint8
 from .typing import ArrayLike, ImageLike, PathLike, PixelArray, Readable
 
 __all__ = [
@@ -29,11 +31,8 @@ __all__ = [
     "decode_image",
     "image_format",
     "image_to_array",
-    "is_gray_png",
-    "on_white",
     "read_contents",
     "read_image",
-    "to_gray",
 ]
 
 #: Larger images are rejected before they are decoded: they are rarely photos, and may be an attack.
@@ -71,18 +70,21 @@ _PLANAR, _ONE_BY_ONE, _SAMPLE_FORMAT, _SIGNED, _FLOATS = 284, 2, 339, 2, 3
 # If all bytes of colours are below this, they may be the upper bytes of 10 or 12 bits.
 _DARK = 16
 
-# These two bytes of its first chunk mark an 8-bit grey PNG.
-_GRAY8 = b"\x08\x00"
-
 # The end of the entropy-coded data of a JPEG file: a marker other than stuffing and restarts.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _END, _SCAN, _RESTARTS = 0xD9, 0xDA, 0xDD
-_SEQUENTIAL, _OTHER_FRAMES = (0xC0, 0xC1), range(0xC2, 0xD0)
+_SEQUENTIAL, _FRAMES = (0xC0, 0xC1), {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 # Tables come between scans; anything else is not a marker, but damage.
 _BETWEEN_SCANS = (_SCAN, 0xC4, 0xDB, 0xDC, _RESTARTS, *range(0xE0, 0xF0), 0xFE)
 # The data is followed by padding of this length, and read in small pieces from shortly before its
 # end, to see where libjpeg stops: at most this many bytes before or after the end of intact data.
 _PADDING, _NEAR, _PIECE, _SLACK = 8192, 512, 4, 12
+# A part of a file that was never written is zeros. No scan of details in a JPEG file has so many in
+# a row, and no file of other formats ends in so many, or in one that is such a fraction of it.
+_HOLE = re.compile(rb"\0{512,}")
+_COMPRESSED, _MOST_ZEROS, _ZEROS_OF_FILE = ("WEBP", "AVIF", "HEIF"), 2**14, 10
+_CHANGED = "some of its data was changed, or is missing"
+_PNG_END = bytes.fromhex("0000000049454e44ae426082")
 
 
 def image_format(data: bytes) -> str | None:
@@ -138,11 +140,15 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
             f"{name}: not an image in a known format; its first bytes are {data[:8]!r}. "
             f"Expected {_EXPECTED}."
         )
-    scan = _whole_scan(data, name) if form == "JPEG" else None
     # Decoders raise many kinds of errors for damaged data, MemoryError among them.
     try:
+        scan = _whole_scan(data, name) if form == "JPEG" else None
         image = _open(data if scan is None else scan, form, name)
         _check_size(image.size, name, max_pixels)
+        data = _checked_png(data, name) if form == "PNG" else data
+        n_zeros = len(data) - len(data.rstrip(b"\0")) if form in _COMPRESSED else 0
+        if n_zeros > min(_MOST_ZEROS, len(data) // _ZEROS_OF_FILE):
+            raise _damaged(name, "its end is empty")
         image.load()
         pixels = image_to_array(image, in_place=True)
     except ImageReadError:
@@ -158,19 +164,10 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
     except Exception as error:
         raise _damaged(name, error) from error
     if scan is not None and not scan.ends_well():
-        raise _damaged(name, "some of its data was changed")
+        raise _damaged(name, _CHANGED)
     if pixels.ndim == 3 and _has_deep_colors(image, data):
         return _deep_colors(image, pixels, data, name)
     return pixels
-
-
-def is_gray_png(data: bytes, max_pixels: int) -> bool:
-    """Return whether OpenCV reads this file as :func:`decode_image` would: 8-bit grey PNG."""
-    if image_format(data) != "PNG" or data[24:26] != _GRAY8:
-        return False
-    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    # Without these chunks there is neither transparency nor an orientation.
-    return width * height <= max_pixels and b"tRNS" not in data and b"eXIf" not in data
 
 
 class PixelLimitError(ImageReadError):
@@ -215,39 +212,6 @@ def image_to_array(image: Image.Image, *, in_place: bool = False) -> PixelArray:
             "the image has int8 pixels below 0; expected 0..255. Add 128, or save it as uint8."
         )
     return pixels
-
-
-def on_white(image: Image.Image) -> PixelArray:
-    """Composite an RGBA image on white.
-
-    Parameters
-    ----------
-    image : PIL.Image.Image of mode "RGBA"
-
-    Returns
-    -------
-    ndarray of shape (h, w, 3), uint8
-    """
-    background = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    background.alpha_composite(image)
-    return np.array(background.convert("RGB"))
-
-
-def to_gray(image: PixelArray) -> PixelArray:
-    """Convert RGB to grey with the luma weights of ITU-R BT.601, as JPEG does.
-
-    Parameters
-    ----------
-    image : ndarray of shape (h, w) or (h, w, 3), uint8
-
-    Returns
-    -------
-    ndarray of shape (h, w), uint8
-        `image` itself if it is grey.
-    """
-    cv2 = import_opencv()
-
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
 def _open(data, form, name):
@@ -375,7 +339,11 @@ def _deep_colors(image, pixels, data, name):
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if decoded is None or decoded.ndim != 3:
         return pixels
-    return _colors_on_white(decoded[..., [2, 1, 0, 3][: decoded.shape[2]]])
+    pixels = _colors_on_white(decoded[..., [2, 1, 0, 3][: decoded.shape[2]]])
+    if has_alpha:  # which OpenCV returns unturned
+        original = Image.open(io.BytesIO(data), formats=[image.format])
+        return _turned(pixels, original.getexif().get(_ORIENTATION, 1))
+    return pixels
 
 
 def _planes(data, name):
@@ -390,9 +358,13 @@ def _planes(data, name):
     if len(contents) != 2 * math.prod(shape):
         raise _damaged(name, "its strips do not have the size of the image")
     planes = np.frombuffer(contents, "<u2" if data.startswith(b"I") else ">u2").reshape(shape)
-    decoded = Image.fromarray(_colors_on_white(np.moveaxis(planes, 0, -1)))
-    decoded.getexif()[_ORIENTATION] = tags.get(_ORIENTATION, 1)
-    return np.array(_upright(decoded, in_place=True))
+    return _turned(_colors_on_white(np.moveaxis(planes, 0, -1)), tags.get(_ORIENTATION, 1))
+
+
+def _turned(pixels, orientation):
+    image = Image.fromarray(pixels)
+    image.getexif()[_ORIENTATION] = orientation
+    return np.array(_upright(image, in_place=True))
 
 
 def _colors_on_white(colors):
@@ -412,37 +384,31 @@ class _Scan(io.BytesIO):
     """
 
     def __init__(self, data: bytes, start: int, end: int) -> None:
-        super().__init__(data[:end] + bytes(_PADDING) + bytes((0xFF, _END)))
-        self._pieces_from, self._end = max(start, end - _NEAR), end
-        self._rest = data[end - _NEAR : end]
+        # If the file has no end, Pillow notices by itself that data is missing.
+        ending = bytes(_PADDING) + bytes((0xFF, _END)) if end < len(data) else b""
+        super().__init__(data[:end] + ending)
+        # Some cameras pad their files, and what was never written is padding, too.
+        filled = len(data[:end].rstrip(data[end - 1 : end]))
+        self._start, self._stops = start, (max(start, filled), end)
 
     def read(self, size: int | None = -1, /) -> bytes:
         position = self.tell()
-        if position < self._pieces_from:
-            left = self._pieces_from - position
-            size = left if size is None or size < 0 else min(size, left)
-        elif position < self._end + _NEAR:
-            size = _PIECE
+        stop = next((stop for stop in self._stops if position < stop + _NEAR), None)
+        if stop is not None:
+            left = max(self._start, stop - _NEAR) - position
+            if left <= 0:
+                size = _PIECE
+            elif size is None or not 0 <= size < left:
+                size = left
         return super().read(size)
 
     def ends_well(self) -> bool:
         """Return whether the decoder needed about as much data as there is."""
-        distance = self._end - self.tell()
-        if distance > _SLACK and len(set(self._rest[-min(distance, len(self._rest)) + 1 :])) == 1:
-            return True  # some cameras pad their files
-        return abs(distance) <= _SLACK
-
-
-class _Segment(NamedTuple):
-    """A part of a JPEG file: its marker, and where its contents start and end."""
-
-    marker: int
-    start: int
-    end: int
+        return any(abs(stop - self.tell()) <= _SLACK for stop in self._stops)
 
 
 def _segments(data):
-    """Yield the segments of a JPEG file up to its first scan."""
+    """Yield marker, start and end of the segments of a JPEG file, up to its first scan."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
@@ -451,34 +417,70 @@ def _segments(data):
             continue
         start = position + 2
         position = start + int.from_bytes(data[start : start + 2], "big")
-        yield _Segment(marker, start + 2, position)
+        yield marker, start + 2, position
         if marker == _SCAN:
             return
 
 
 def _whole_scan(data, name):
-    """Return the file if the end of its data can be checked, else None.
-
-    It cannot be checked if there are restart markers, where libjpeg gets back into step, or several
-    scans.
-    """
-    is_sequential = False
+    """Return a JPEG file if the end of its data can be checked; None if it has several scans."""
+    frame, interval, is_sequential = b"", 0, False
     for marker, start, end in _segments(data):
-        if marker == _RESTARTS and any(data[start : start + 2]):
-            return None
-        if marker in _SEQUENTIAL:
-            is_sequential = True
-        elif marker in _OTHER_FRAMES and marker not in (0xC4, 0xC8, 0xCC):
-            return None
+        if marker == _RESTARTS:
+            interval = int.from_bytes(data[start : start + 2], "big")
+        elif marker in _FRAMES:
+            frame, is_sequential = data[start:end], marker in _SEQUENTIAL
         elif marker == _SCAN:
-            found = _MARKER.search(data, end) if is_sequential else None
-            if found is None:
-                return None  # Pillow says that it is truncated
-            following = data[found.start() + 1]
-            if following not in (_END, *_BETWEEN_SCANS):
-                raise _damaged(name, "some of its data was changed")
-            return _Scan(data, end, found.start()) if following == _END else None
+            found = _MARKER.search(data, end)
+            stop = len(data) if found is None else found.start()
+            following = _END if found is None else data[stop + 1]
+            is_single = is_sequential and following == _END
+            if (
+                (not is_sequential and _has_hole(data, start))
+                or (is_sequential and following not in (_END, *_BETWEEN_SCANS))
+                or (is_single and interval and not _has_restarts(data[end:stop], frame, interval))
+            ):
+                raise _damaged(name, _CHANGED)
+            return _Scan(data, end, stop) if is_single else None
     return None
+
+
+def _has_hole(data, start):
+    """Return whether a part of a scan of details, in a progressive JPEG file, is empty."""
+    for hole in _HOLE.finditer(data, start, max(start, data.find(bytes((0xFF, _END)), start))):
+        scan = data.rfind(bytes((0xFF, _SCAN)), 0, hole.start())
+        if data[scan + 5 + 2 * data[scan + 4]]:  # not the mean colours
+            return True
+    return False
+
+
+def _has_restarts(scan, frame, interval):
+    """Return whether the marks are there at which the decoder of a JPEG file counts again."""
+    height, width, n_colors = *struct.unpack_from(">HH", frame, 1), frame[5]
+    factors = [(side >> 4, side & 15) for side in frame[7 : 7 + 3 * n_colors : 3]]
+    across, down = map(max, zip(*factors, strict=True)) if n_colors > 1 else (1, 1)
+    n_blocks = -(-width // (8 * across)) * -(-height // (8 * down))
+    n_marks = (n_blocks - 1) // interval
+    marks = [mark.group()[1] for mark in islice(re.finditer(rb"\xff[\xd0-\xd7]", scan), n_marks)]
+    return marks == [0xD0 + i % 8 for i in range(n_marks)]
+
+
+def _checked_png(data, name):
+    """Return a PNG file with its end, once its pixels have the checksum that Pillow ignores."""
+    start = 8
+    while (content := start + 8) + 4 <= len(data):
+        end = content + int.from_bytes(data[start : start + 4], "big")
+        kind = data[start + 4 : content]
+        if kind == b"IEND":
+            return data
+        if kind == b"IDAT" and zlib.crc32(data[start + 4 : end]) != int.from_bytes(
+            data[end : end + 4], "big"
+        ):
+            raise _damaged(name, _CHANGED)
+        if end + 4 > len(data):
+            break
+        start = end + 4
+    return data[:start] + _PNG_END
 
 
 # -- one photo, in any form ---------------------------------------------------------------

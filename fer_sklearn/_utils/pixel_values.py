@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from .compat import import_opencv
 from .typing import ArrayLike, NDArray, PixelArray
@@ -31,7 +32,9 @@ __all__ = [
     "empty_pixels",
     "max_memory",
     "normalize_pixels",
+    "on_white",
     "take_rows",
+    "to_gray",
     "to_pixels",
     "to_uint8",
     "to_unit_floats",
@@ -211,6 +214,39 @@ def unit_range(pixels: PixelArray) -> tuple[float, float]:
     """Return the lowest and highest pixel, with integers divided by 255."""
     scale = 255.0 if pixels.dtype == np.uint8 else 1.0
     return float(pixels.min()) / scale, float(pixels.max()) / scale
+
+
+def on_white(image: Image.Image) -> PixelArray:
+    """Composite an RGBA image on white.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image of mode "RGBA"
+
+    Returns
+    -------
+    ndarray of shape (h, w, 3), uint8
+    """
+    background = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    background.alpha_composite(image)
+    return np.array(background.convert("RGB"))
+
+
+def to_gray(image: PixelArray) -> PixelArray:
+    """Convert RGB to grey with the luma weights of ITU-R BT.601, as JPEG does.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w) or (h, w, 3), uint8
+
+    Returns
+    -------
+    ndarray of shape (h, w), uint8
+        `image` itself if it is grey.
+    """
+    cv2 = import_opencv()
+
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
 def to_unit_floats(pixels: PixelArray) -> PixelArray:

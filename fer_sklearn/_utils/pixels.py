@@ -30,8 +30,8 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 from PIL.Image import Image
 
-from .image_files import as_photo, to_gray
-from .pixel_values import PixelStack, check_finite, contains_items, to_pixels
+from .image_files import as_photo
+from .pixel_values import PixelStack, check_finite, contains_items, to_gray, to_pixels
 from .typing import ArrayLike, ImagesLike, PixelArray
 
 __all__ = [

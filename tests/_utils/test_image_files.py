@@ -122,19 +122,21 @@ def test_white_may_be_zero():
     np.testing.assert_array_equal(read_image(data)[1:], 255 - SMOOTH[2:])
 
 
-def png_16(colours):
+def png_16(colours, orientation=1):
     """Write colours of 16 bits, which Pillow cannot."""
-    height, width, _ = colours.shape
+    height, width, n_channels = colours.shape
 
     def chunk(kind, data):
         sum_ = zlib.crc32(kind + data)
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", sum_)
 
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colours)
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2 if n_channels == 3 else 6, 0, 0, 0)
+    turned = b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0" + bytes([orientation]) + bytes(6)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
+        + chunk(b"eXIf", turned)
         + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
     )
@@ -144,6 +146,15 @@ def png_16(colours):
 def test_colours_of_16_bits_of_which_few_are_used(white):
     deep = (COLOURS.astype(np.float64) / 255 * white).round().astype(np.uint16)
     np.testing.assert_allclose(read_image(png_16(deep)).astype(int), COLOURS, atol=1)
+
+
+@pytest.mark.parametrize("n_channels", [3, 4])
+@pytest.mark.parametrize("white", [1023, 4095, 65535])
+def test_colours_of_16_bits_are_turned_upright(white, n_channels):
+    deep = (COLOURS.astype(np.float64) / 255 * white).round().astype(np.uint16)
+    opaque = np.full((*deep.shape[:2], n_channels - 3), 65535, np.uint16)
+    data = png_16(np.concatenate([deep, opaque], axis=2), orientation=6)
+    np.testing.assert_allclose(read_image(data).astype(int), np.rot90(COLOURS, -1), atol=1)
 
 
 def tiff_of_planes(deep, order, orientation=1):
@@ -288,6 +299,69 @@ def test_bytes_around_the_data_of_a_jpeg_are_no_damage():
     filled = data[:-2] + b"\0" * 300 + data[-2:]
     for changed in (data + b"more", data + data, filled, b"\xff\xd8\xff\xff" + data[3:]):
         np.testing.assert_array_equal(read_image(changed), expected)
+
+
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        *(("PNG", {"compress_level": 0}), ("WEBP", {}), ("WEBP", {"lossless": True})),
+        *(("AVIF", {}), ("JPEG", {}), ("JPEG", {"restart_marker_rows": 1})),
+        *(("JPEG", {"progressive": True}), ("MPO", {"save_all": True}), ("GIF", {})),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.85])
+def test_what_was_never_written_is_missed(format, options, part):
+    """A copy that was interrupted may have its full length, and zeros in place of the rest."""
+    pixels = np.kron(noise(25, 40, 3), np.ones((8, 8, 1), np.uint8))
+    more = {"append_images": [Image.fromarray(pixels)]} if format == "MPO" else {}
+    data = encoded(pixels, format, **options, **more)
+    length = len(data) // 2 if more else len(data)
+    start = round(part * length)
+    with pytest.raises(ImageReadError, match="truncated or damaged"):
+        read_image(data[:start] + bytes(len(data) - start))
+    if format in ("JPEG", "PNG"):  # and so it is if the very end is there
+        with pytest.raises(ImageReadError, match="truncated or damaged"):
+            read_image(data[:start] + bytes(len(data) - start - 12) + data[-12:])
+
+
+@pytest.mark.parametrize("value", [0, 255])
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        *(("WEBP", {}), ("WEBP", {"quality": 1}), ("WEBP", {"lossless": True}), ("AVIF", {})),
+        *(("JPEG", {"progressive": True}), ("JPEG", {"restart_marker_blocks": 1})),
+    ],
+    ids=str,
+)
+def test_zeros_of_an_empty_picture_are_no_damage(format, options, value):
+    pixels = np.full((1500, 2000, 3), value, np.uint8)
+    assert abs(int(read_image(encoded(pixels, format, **options)).mean()) - value) <= 1
+
+
+def test_restarts_of_a_jpeg_that_are_missing_are_damage():
+    data = encoded(noise(200, 300), "JPEG", restart_marker_rows=1)
+    assert read_image(data).shape == (200, 300)
+    start = data.index(b"\xff\xd3")
+    for changed in (data[:start] + data[start + 2 :], data.replace(b"\xff\xd3", b"\xff\xd4")):
+        with pytest.raises(ImageReadError, match="some of its data was changed, or is missing"):
+            read_image(changed)
+
+
+@pytest.mark.parametrize("options", [{}, {"compress_level": 0}], ids=str)
+@pytest.mark.parametrize("pixels", [SMOOTH, COLOURS], ids=["grey", "colours"])
+def test_one_changed_bit_of_a_png_is_found(options, pixels):
+    data = bytearray(encoded(pixels, **options))
+    data[len(data) // 2] ^= 16
+    with pytest.raises(ImageReadError, match="some of its data was changed, or is missing"):
+        read_image(bytes(data))
+
+
+@pytest.mark.parametrize("n_cut", [1, 8, 12])
+@pytest.mark.parametrize("white", [255, 4095, 65535])
+def test_a_png_may_lack_its_last_chunk(white, n_cut):
+    deep = (COLOURS.astype(np.float64) / 255 * white).round().astype(np.uint16)
+    np.testing.assert_array_equal(read_image(png_16(deep)[:-n_cut]), read_image(png_16(deep)))
 
 
 def test_a_jpeg_without_its_end_is_truncated():
