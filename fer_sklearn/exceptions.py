@@ -22,7 +22,7 @@ class VideoReadError(ValueError):
 
 
 class CameraWarning(UserWarning):
-    """A camera or stream was lost, or is back."""
+    """A camera or stream was lost, or is available again."""
 
 
 class DatasetFormatError(ValueError):
@@ -46,4 +46,4 @@ class ExportError(RuntimeError):
 
 
 class ModelFileError(ValueError):
-    """A model file is damaged, of another format, or contains types that are not trusted."""
+    """A model file is damaged, has another format, or contains types that are not trusted."""

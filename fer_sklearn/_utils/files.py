@@ -245,7 +245,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def file_version(path: str | os.PathLike) -> tuple[str, int, int] | None:
-    """Return what changes if a file is replaced, as a key of what was read from it.
+    """Return a cache key for the contents of a file, which changes if the file is replaced.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What all commands share: how they are described, and their output.
+"""Shared by all commands: their description, and their output.
 
 Results go to stdout; notes, warnings and progress to stderr.
 """

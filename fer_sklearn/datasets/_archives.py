@@ -386,7 +386,7 @@ def _check_text(file, path):
 
 
 def _opened(path, opener, kind):
-    """Return what `opener` returns; raise a DatasetFormatError for a damaged archive."""
+    """Return the result of `opener`; raise a DatasetFormatError for a damaged archive."""
     try:
         return opener()
     except (NotImplementedError, *_DAMAGE) as error:

@@ -370,7 +370,7 @@ class _Labels:
 
 
 def _kind(folder: str) -> str:
-    """Return what a folder is named after: "emotion", "subset" or "other"."""
+    """Return the kind of a folder's name: "emotion", "subset" or "other"."""
     if is_emotion(canonical_emotion(folder)):
         return "emotion"
     return "subset" if subset_role(folder) else "other"

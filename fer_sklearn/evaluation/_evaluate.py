@@ -1,4 +1,4 @@
-"""Evaluation of fitted classifiers, and of predictions that have already been made."""
+"""Evaluate fitted classifiers, and predictions that have already been made."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def evaluate(
         warnings.warn(
             f"{n_seen} of the {n_images} images were in the training data of "
             f"{type(estimator).__name__}, or are exact copies of images that were. Scores on them "
-            f"show what was memorised, and are too high for new images: evaluate without them.",
+            f"are inflated by memorisation. Evaluate without them.",
             UserWarning,
             stacklevel=3,
         )

@@ -107,7 +107,7 @@ def mean_fraction(fractions: FloatArray, confidence_level: float) -> Estimate:
     Returns
     -------
     Estimate
-        With a normal interval that allows for a 0 and a 1 that were not seen.
+        With a normal interval that allows for a 0 and a 1 that were not observed.
     """
     if not len(fractions):
         return UNDEFINED
@@ -200,7 +200,7 @@ def _interval_of_mean(values, ends, correlation):
 
 def _f1_correlation(confusion):
     """Return the correlation of the F1s of the labels, of shape (k, k), by the delta method."""
-    # Half an image more, spread over all cells, so that there is an error of every kind.
+    # Add half an image, spread over all cells, so that there is an error of every kind.
     smoothed = confusion + 0.5 / confusion.size
     slopes = _slopes(CLASS_METRICS["f1"], smoothed).reshape(-1, len(confusion))
     covariance = slopes.T @ (slopes * smoothed.reshape(-1, 1))
@@ -237,12 +237,13 @@ def calibration_interval(
     absolute value is noise alone and too high on average, so percentiles of resamples miss the true
     error. But it is too high by at most the sum of the absolute noise, whose quantiles give the
     lower end; and with the true signs in place of absolute values, which cannot make it higher, it
-    would be a mean, whose standard error gives the upper end. Both ends are rather too far apart.
+    would be a mean, whose standard error gives the upper end. The interval is therefore slightly
+    too wide.
     """
     n = len(confidence)
     bins = bin_positions(confidence)
     gaps = confidence - correct
-    # What the variance is if the confidence is right, in case that too few errors were seen.
+    # The variance if the confidence is correct, in case too few errors were observed.
     expected = confidence * (1 - confidence)
     sums = [np.bincount(bins, each, minlength=N_BINS) for each in (gaps, gaps**2, expected)]
     variance = np.maximum(sums[1] / n - (sums[0] / n) ** 2, sums[2] / n) / n
@@ -366,13 +367,13 @@ def mean_interval(
 
 
 def _resampled_t(values, mean, error, n_resamples, rng):
-    """Return by how many of its own standard errors the mean of each resample is off."""
+    """Return the error of each resample's mean, in units of its own standard error."""
     resampled = np.empty(n_resamples)
     for start in range(0, n_resamples, _RESAMPLES_AT_A_TIME):
         part = resampled[start : start + _RESAMPLES_AT_A_TIME]
         drawn = values[rng.randint(len(values), size=(len(part), len(values)))]
         apart, errors = drawn.mean(axis=1) - mean, _standard_error(drawn)
-        # A resample of equal values is infinitely far off. Rounding must not hide that.
+        # The error of a resample of equal values is infinite. Rounding must not hide that.
         spreads = errors > 1e-9 * error
         part[:] = np.where(spreads, 1, np.inf) * np.sign(apart)
         np.divide(apart, errors, out=part, where=spreads)
@@ -380,7 +381,7 @@ def _resampled_t(values, mean, error, n_resamples, rng):
 
 
 def _smoothed_error(values, mean, unseen):
-    """Return the standard error of a mean if further values are possible that were not seen."""
+    """Return the standard error of a mean if values that were not observed are possible too."""
     squares = ((values - mean) ** 2).sum() + ((np.asarray(unseen) - mean) ** 2).sum()
     return float(np.sqrt(squares) / len(values))
 

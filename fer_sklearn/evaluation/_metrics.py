@@ -112,7 +112,7 @@ def _mean_of_defined(values):
     return values.sum(axis=-1, where=defined) / defined.sum(axis=-1)
 
 
-# Stack (..., k, k) -> (...). Another metric of the confusion matrix is one more line here.
+# Stack (..., k, k) -> (...). To add a metric of the confusion matrix, add a line here.
 CONFUSION_METRICS: dict[str, Callable[[Any], Any]] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
@@ -259,7 +259,7 @@ def image_scores(y_proba: FloatArray, true_column: IntArray, *, epsilon: float) 
     columns = np.arange(y_proba.shape[1])
     own = true_column[:, np.newaxis]
     probability = np.where(own >= 0, np.take_along_axis(y_proba, own, axis=1), 0)
-    # Of equal probabilities scikit-learn's top_k_accuracy_score ranks the last column first.
+    # Among equal probabilities, scikit-learn's top_k_accuracy_score ranks the last column first.
     ahead = (y_proba > probability) | ((y_proba == probability) & (columns > own))
     clipped = y_proba.clip(epsilon, 1 - epsilon)
     others = clipped * (columns != own)
@@ -273,7 +273,7 @@ def image_scores(y_proba: FloatArray, true_column: IntArray, *, epsilon: float) 
     )
 
 
-# Another metric of probabilities is one more line here, and its interval in _evaluate.py.
+# To add a metric of probabilities, add a line here, and its interval in _evaluate.py.
 PROBABILITY_METRICS: dict[str, Callable[[ImageScores], float]] = {
     "top_2_accuracy": lambda scores: float(scores.top_2.mean()),
     "log_loss": lambda scores: float(scores.log_loss.mean()),

@@ -1,4 +1,4 @@
-"""Agreement of predictions with what several people saw in each image."""
+"""Agreement of predictions with the votes of several people on each image."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class PeopleAgreement:
-    """What people voted for, compared with predictions, labels and each other.
+    """Agreement of people's votes with predictions, labels and each other.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class PeopleAgreement:
     human_accuracy_all : Estimate
         The same on all images that have at least two votes.
     majority : Estimate
-        Fraction of the images with votes on which people agree: those with a majority.
+        Fraction of the images with votes that have a majority.
     n_images : int
         Number of images with a majority.
     n_without_majority, n_without_votes : int

@@ -1,4 +1,4 @@
-"""The report of an evaluation: metrics with their intervals, and how they are shown."""
+"""The report of an evaluation: metrics with their intervals, as text and tables."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class EvaluationReport(TabularReport):
     Notes
     -----
     Undefined metrics are NaN, not 0: the recall of a label without support, the precision of a
-    label that was never predicted, and the F1 of a label that is both. Means over labels ignore
-    NaN, and their intervals are of the mean over the labels that occur. Kappa is NaN if all
+    label that was never predicted, and the F1 of a label for which both apply. Means over labels
+    ignore NaN, and their intervals are of the mean over the labels that occur. Kappa is NaN if all
     images have one label and it is predicted for all. The metrics of each label equal
     scikit-learn's with ``zero_division=nan``; the overall ones equal its defaults.
 
@@ -106,9 +106,9 @@ class EvaluationReport(TabularReport):
         Returns
         -------
         pandas.DataFrame
-            One row per metric and label; columns ``metric``, ``emotion`` (``"all"`` for the
-            overall ones), ``value``, ``low`` and ``high``. The support has NaN as its interval.
-            Names of what was compared with people's votes begin with ``people_``.
+            One row per metric and label; columns ``metric``, ``emotion`` (``"all"`` for the overall
+            ones), ``value``, ``low`` and ``high``. The support has NaN as its interval. The names
+            of metrics that compare with people's votes begin with ``people_``.
         """
         import pandas as pd
 

@@ -44,7 +44,7 @@ class HOGWeights(NamedTuple):
 def hog_image(
     X: ImagesLike, *, hog: HOGExtractor | Estimator | None = None, scale: int = 8
 ) -> FloatArray:
-    """Draw the HOG features of faces as strokes: what a classifier of HOG features sees.
+    """Draw the HOG features of faces as strokes, to show what a classifier of HOG features sees.
 
     Each cell contains a star of strokes along its edges. The brightness of a stroke is the value
     of its feature, averaged over the blocks that contain the cell.
@@ -148,7 +148,7 @@ def feature_weights(estimator: Any) -> tuple[HOGExtractor, FloatArray]:
 
 
 def _take_apart(estimator):
-    """Return the transformers of an estimator in order, and the classifier after them."""
+    """Return the transformers of an estimator, in order, and its classifier."""
     steps, classifier = split_pipeline(estimator)
     if isinstance(classifier, HOGSVMClassifier):
         check_is_fitted(classifier)
@@ -281,12 +281,12 @@ def draw_strokes(
 
 
 def _spread_cells(values, image_shape, cell):
-    """Give each pixel the value of its cell: ``(n, rows, columns)`` to ``(n, height, width)``."""
+    """Expand cells to pixels: ``(n, rows, columns)`` to ``(n, height, width)``."""
     return _pad(values.repeat(cell[0], axis=1).repeat(cell[1], axis=2), image_shape)
 
 
 def _pad(images, shape):
-    """Add the pixels at the right and the bottom that are too few for a cell, as zeros."""
+    """Pad with zeros at the right and the bottom, for pixels that do not fill a cell."""
     rest = [(0, side - have) for side, have in zip(shape, images.shape[1:], strict=True)]
     return np.pad(images, [(0, 0), *rest])
 

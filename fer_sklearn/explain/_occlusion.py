@@ -1,4 +1,4 @@
-"""Occlusion maps, and hiding the most relevant pixels."""
+"""Compute occlusion maps, and hide the most relevant pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._explanation import Explanation, make_images, target_positions
 
 __all__ = ["make_baseline", "mask_pixels", "occlusion_map", "top_pixels"]
 
-# Changed images that are in memory at once: 10 MB of 48×48 pixels in float32.
+# Number of changed images in memory at once: 10 MB of 48×48 pixels in float32.
 _BATCH_SIZE = 1024
 # Standard deviation of the blur, as a fraction of the longer side: facial features disappear.
 _BLUR = 0.1
@@ -55,8 +55,8 @@ def occlusion_map(
         map finer and takes four times as long. If it divides `window`, every pixel is hidden
         equally often, including those at the border, because windows extend beyond it.
     fill : {"blur", "mean"} or float, default="blur"
-        What the window shows: the image blurred until no facial feature is left, the mean of the
-        image, or a grey level on the scale of the images.
+        Content of the window: the image, blurred until no facial feature is left; the mean of the
+        image; or a grey level on the scale of the images.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def _drops(batch, windows, baseline, before, positions):
 
 
 def make_baseline(images: PixelArray, fill: str | float) -> PixelArray:
-    """Return what hidden pixels show, in the shape and dtype of the images.
+    """Return the content of hidden pixels, in the shape and dtype of the images.
 
     `fill` is as in :func:`mask_pixels`, and is checked here.
     """
@@ -215,8 +215,8 @@ def mask_pixels(
     masks : ndarray of shape (n, h, w) or (h, w), bool
         True where a pixel is hidden.
     fill : {"blur", "mean"} or float, default="blur"
-        What hidden pixels show: the image blurred until no facial feature is left, the mean of
-        the image, or a grey level.
+        Content of hidden pixels: the image, blurred until no facial feature is left; the mean of
+        the image; or a grey level.
 
     Returns
     -------

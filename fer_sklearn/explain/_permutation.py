@@ -319,7 +319,7 @@ def face_regions(shape: tuple[int, int] = (48, 48)) -> dict[str, BoolArray]:
 
 
 def _region_masks(regions, shape):
-    """Return regions, masks or boxes, as masks of a shape; raise ValueError for other ones."""
+    """Return regions, given as masks or boxes, as masks of a shape; raise ValueError for others."""
     if not hasattr(regions, "items") or not regions:
         raise ValueError(
             f"regions={regions!r} must be a mapping of names to masks or boxes, with at least one "

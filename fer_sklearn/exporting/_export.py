@@ -1,4 +1,4 @@
-"""Export: write a network in another format, run the result, and keep it if it agrees."""
+"""Write a network in another format, run it, and keep the file if the predictions agree."""
 
 from __future__ import annotations
 

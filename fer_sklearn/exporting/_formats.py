@@ -1,4 +1,4 @@
-"""The formats that networks are exported to: how each is written, and which runtime runs it."""
+"""Write networks in each export format, and run the files with the runtime of the format."""
 
 from __future__ import annotations
 

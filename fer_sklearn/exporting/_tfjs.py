@@ -394,7 +394,7 @@ def _without_constant_parts(traced: Any) -> FrozenGraph:
 
 
 def _ancestors(operation: Any) -> set[Any]:
-    """Return an operation and all whose output it uses, without mere control dependencies."""
+    """Return an operation and all operations whose output it uses, without control dependencies."""
     found: set[Any] = set()
     pending = [operation]
     while pending:

@@ -69,7 +69,7 @@ This folder contains, or the page loads, unmodified files of others:
 The text of that licence is in APACHE-2.0.txt.
 """
 
-# What npm installs, and how.
+# The file of the packages that npm installs, and its options.
 _PINNED = ("package.json", "package-lock.json")
 _OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 _INSTALL_TIME_LIMIT = 600  # seconds, to download 100 MB
@@ -330,7 +330,7 @@ def _runtime(entry: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _write_notice(folder: Path) -> None:
-    """Write whose files the page runs, and under which licence."""
+    """Write the authors and licences of the third-party files that the page runs."""
     versions = sorted({key.rsplit("/dist/", 1)[0] for key in read_hashes()})
     packages = "\n".join(f"  https://www.npmjs.com/package/{_page_of(key)}" for key in versions)
     notice = _NOTICE.format(packages=packages, detector=f"detector/{FILE}")
@@ -338,7 +338,7 @@ def _write_notice(folder: Path) -> None:
 
 
 def _page_of(package: str) -> str:
-    """Return where npm describes a package with its version, ``@scope/name@1.0.0``."""
+    """Return the address of npm's page on a package with its version, ``@scope/name@1.0.0``."""
     name, version = package.rsplit("@", 1)
     return f"{name}/v/{version}"
 

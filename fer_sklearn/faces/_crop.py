@@ -25,12 +25,12 @@ __all__ = [
     "warp",
 ]
 
-#: What `framing` parameters take.
+#: The values of `framing` parameters.
 FRAMINGS = ("keypoints", "box")
 
-# Where key points are in FER2013's images: medians over the training images, in shares of the
+# Positions of key points in FER2013's images: medians over the training images, as fractions of the
 # image. A crop is placed by the eyes and the mouth; the nose moves as the head turns. Tighter and
-# wider crops are recognised no better (benchmarks/framing.py).
+# wider crops do not improve recognition (benchmarks/framing.py).
 _IN_CROP = {
     "right_eye": (15.1 / 48, 18.9 / 48),
     "left_eye": (32.9 / 48, 18.7 / 48),
@@ -39,19 +39,20 @@ _IN_CROP = {
 _USED = [KEYPOINTS.index(name) for name in _IN_CROP]
 _EYES = [KEYPOINTS.index(name) for name in ("right_eye", "left_eye")]
 _NOSE = KEYPOINTS.index("nose")
-# Key points are not believed if they make a face this many times as large as its box does.
+# Key points are ignored if they imply a face this many times as large as its box does.
 _MISPLACED = 1.8
 # A pixel of a crop is the mean of at most this many samples in each direction.
 _MOST_SAMPLES = 16
-# OpenCV warps only images of less than 32,768 pixels a side.
+# OpenCV only warps images with sides of less than 32,768 pixels.
 _LONGEST_SIDE = 16_384
-# What makes a face as good as can be: its side in pixels, and its contrast between neighbouring
-# pixels of a crop of 48, in grey levels. A fourth of FER2013's training images have less.
+# Values at which a face has the best quality: its side in pixels, and the contrast between
+# neighbouring pixels of a crop of 48, in grey levels. A quarter of FER2013's training images have
+# less contrast.
 _FULL_SIDE, _FULL_CONTRAST = 48, 9.0
 
 
 class Placement(NamedTuple):
-    """Where a crop lies in its photo."""
+    """The position of a crop in its photo."""
 
     x: float  # of its centre, in pixels of the photo
     y: float
@@ -82,15 +83,15 @@ def crop_face(
         Height and width of the result. If they differ, more of the photo is shown along the
         longer side; nothing is distorted.
     keypoints : array-like of shape (6, 2) or None, default=None
-        As in :class:`Faces`; NaN where unknown. If an eye is, or they contradict the box, the box
-        is used.
+        As in :class:`Faces`; NaN where unknown. If an eye is unknown, or the key points contradict
+        the box, the box is used.
     box_in_crop : sequence of 4 float, default=(0.02, 0.01, 0.95, 0.95)
         As in :class:`Faces`; ``(0, 0, 1, 1)`` crops the box itself.
 
     Returns
     -------
     ndarray of shape (height, width) or (height, width, 3), uint8
-        Where it extends beyond the photo, the photo's border is continued.
+        Where it extends beyond the photo, the border pixels are repeated.
 
     Examples
     --------
@@ -113,7 +114,8 @@ def crop_faces(
     size : (int, int)
         Height and width of the crops.
     framing : {"keypoints", "box"}, default="keypoints"
-        What places the crops. Faces without key points are always placed by their boxes.
+        Whether key points or boxes place the crops. Faces without key points are always placed by
+        their boxes.
 
     Returns
     -------
@@ -195,7 +197,7 @@ def place(
     """
     left, top, width, height = (float(number) for number in box[:4])
     in_left, in_top, in_width, in_height = box_in_crop
-    # The smallest crop of this shape in which the box takes up no more than its share.
+    # The smallest crop of this shape in which the box takes up no more than its fraction.
     unit = max(width / (in_width * size[1]), height / (in_height * size[0]))
     if keypoints is not None:
         placed = _by_keypoints(np.asarray(keypoints, np.float64), size)
@@ -275,7 +277,7 @@ def sample(
     size : (int, int)
         Height and width of the crop.
     how, beyond : int
-        OpenCV's interpolation, and what it sees beyond the photo.
+        OpenCV's interpolation, and its mode for pixels beyond the photo.
 
     Returns
     -------
@@ -295,7 +297,7 @@ def sample(
     part = image[rows, columns]
     matrix = np.array([[cosine, -sine, left - columns.start], [sine, cosine, top - rows.start]])
     if max(part.shape[:2]) > _LONGEST_SIDE:
-        # So long a part has hundreds of pixels for each of the crop's: shrink it first.
+        # A part this long has hundreds of pixels for each of the crop's: shrink it first.
         sides = np.array(part.shape[1::-1])
         shrunken = np.maximum(sides * _LONGEST_SIDE // sides.max(), 1)
         part = cv2.resize(part, shrunken.tolist(), interpolation=cv2.INTER_AREA)
@@ -333,8 +335,8 @@ def _contrast(crop):
 
 
 def _inside(shape, placement, size):
-    """Return which fraction of a crop is inside the photo."""
-    # Most crops are, even if they are turned.
+    """Return the fraction of a crop that is inside the photo."""
+    # Most crops are entirely inside, even if they are rotated.
     reach = placement.unit * math.hypot(*size) / 2
     if reach <= min(placement.x, placement.y, shape[1] - placement.x, shape[0] - placement.y):
         return 1.0

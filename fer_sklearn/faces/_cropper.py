@@ -89,8 +89,8 @@ class FaceCropper(ImageOutputMixin, PhotoTransformer):
         Returns
         -------
         ndarray of shape (n, height, width, 3), uint8
-            RGB, or (n, height, width) if all photos are grey. A table, always RGB, if
-            `set_output` says so.
+            RGB, or (n, height, width) if all photos are grey. A table, always RGB, if `set_output`
+            requests one.
 
         Raises
         ------

@@ -35,7 +35,7 @@ __all__ = [
 #: own: in an upright photo, the right eye is further left. `ear` is the tragion, in front of it.
 KEYPOINTS = ("right_eye", "left_eye", "nose", "mouth", "right_ear", "left_ear")
 
-# A known face is searched for in a square of so many of its sides, and may have grown this much.
+# A known face is searched for in a square of this many of its sides, and may have grown this much.
 _NEAR, _GROWN = 2.2, 1.5
 _EXPECTED = (
     "expected a list of (left, top, width, height) and optionally a score, finite, width and "
@@ -60,10 +60,10 @@ class Faces:
         middle of the mouth, and the right and the left ear; NaN where unknown. Right and left are
         the person's own.
     box_in_crop : tuple of 4 float, default=(0.02, 0.01, 0.95, 0.95)
-        Where the detector's box of a frontal face lies in an image of FER2013: left, top, width
-        and height in shares of the image, the median over many. Detectors frame faces
-        differently; a crop without key points is placed by this. The default is that of the Haar
-        cascade, whose boxes reach from the brows to the chin.
+        Where the detector's box of a frontal face lies in an image of FER2013: left, top, width and
+        height as fractions of the image, the median over many. Detectors frame faces differently;
+        this places a crop without key points. The default is that of the Haar cascade, whose boxes
+        reach from the brows to the chin.
 
     Examples
     --------
@@ -212,7 +212,7 @@ def find_near(
 
 
 def in_order(faces: Faces) -> Faces:
-    """Order faces as they are numbered.
+    """Sort faces in the order in which they are numbered.
 
     Parameters
     ----------
@@ -306,7 +306,7 @@ class BaseDetector:
 
 
 class WorkingImage(NamedTuple):
-    """A photo as a detector searches it: scaled, and with a border if it may be all face.
+    """A photo as a detector searches it: scaled, and with a border if a face may fill it.
 
     Attributes
     ----------
@@ -333,7 +333,7 @@ class WorkingImage(NamedTuple):
 def working_image(
     photo: PixelArray, scale: float, *, padding: int = 0, gray: bool = False
 ) -> WorkingImage:
-    """Scale a photo for a detector, and continue its border by `padding` pixels.
+    """Scale a photo for a detector, and extend its border by `padding` pixels.
 
     Parameters
     ----------
@@ -362,7 +362,7 @@ def working_image(
 def per_thread(
     load: Callable[..., _Loaded], *, maxsize: int | None = None
 ) -> Callable[..., _Loaded]:
-    """Cache what `load` returns per thread, for objects that one thread at a time may use.
+    """Cache the results of `load` per thread, for objects that are not thread-safe.
 
     Parameters
     ----------

@@ -38,27 +38,27 @@ __all__ = ["HaarDetector", "YuNetDetector", "count_detections", "fetch_yunet"]
 _MIN_FACE = 24
 # Photos whose shorter side is below this are enlarged to it.
 _ENLARGED_SIDE = 256
-# A photo whose shorter side is below this may be all face, too small and too tight for
-# the cascade. It is enlarged to this side and padded by this fraction of it; a face then
-# takes up at least this fraction of it.
+# A face may fill a photo whose shorter side is below this, and be too small and too tightly framed
+# for the cascade. It is enlarged to this side and padded by this fraction of it; a face then takes
+# up at least this fraction of it.
 _TIGHT_SIDE, _TIGHT_PADDING, _TIGHT_MIN_FACE = 150, 0.2, 0.4
 # The cascade finds faces tilted by up to 15 degrees. Rotating by these angles finds the others.
 _TILTS = (-25.0, 25.0)
 # Rotated photos are shrunk to this longer side, and searched in larger steps.
 _ROTATED_SIDE, _ROTATED_SCALE_FACTOR = 256, 1.2
-# False alarms have a low score, and a second cascade agrees in few windows. A face must reach
-# a minimum of the weighted sum of both; the minimum is lower in a tight crop, which is likely to
-# be a face. This keeps one of 43 false alarms in photos of scikit-image and scikit-learn, most of
-# them rotated, and drops three of 279 faces.
+# False positives have a low score, and a second cascade agrees in few windows. The weighted sum of
+# both must reach a minimum, which is lower in a tight crop, since that is likely to be a face. This
+# keeps one of 43 false positives in photos of scikit-image and scikit-learn, most of them rotated,
+# and drops three of 279 faces.
 _SCORE_ORIGIN, _SCORE_WEIGHT = 55.0, 4.0
 _MIN_SCORE, _MIN_SCORE_TIGHT = 5.0, 0.0
 # The second cascade searches a face scaled to this side, with this margin, for faces of these
 # sizes.
 _SECOND_SIDE, _SECOND_MARGIN, _SECOND_SIZES = 72, 0.3, (28, 64)
 
-# A photo whose shorter side is below this may be all face. The network finds more faces if it
-# is enlarged to the second side, with a border of this fraction: 95 instead of 92 of 100 faces
-# of FER2013, 97 instead of 93 of scikit-image's 100 faces of 25 pixels.
+# A face may fill a photo whose shorter side is below this. The network finds more faces if it is
+# enlarged to the second side, with a border of this fraction: 95 instead of 92 of 100 faces of
+# FER2013, 97 instead of 93 of scikit-image's 100 faces of 25 pixels.
 _YUNET_SMALL_SIDE, _YUNET_SIDE, _YUNET_PADDING = 150, 320, 0.2
 # Where the box lies in an image of FER2013: medians.
 _YUNET_BOX_IN_CROP = (0.09, -0.06, 0.82, 1.09)
@@ -113,7 +113,7 @@ class HaarDetector(BaseDetector):
         Step between the sizes that are searched; 1.2 is twice as fast and finds fewer faces.
     min_neighbors : int, default=2
         Overlapping detections that make a face; a lower number finds more faces and more false
-        alarms.
+        positives.
     verify : bool, default=True
         Whether a second cascade must confirm uncertain detections.
     tilted : bool, default=True
@@ -199,7 +199,7 @@ class HaarDetector(BaseDetector):
         enlarged = max(1.0, _ENLARGED_SIDE / short)
         scale = min(enlarged * _MIN_FACE / self.min_size, self.max_side / long)
         views = [_View(working_image(photo, scale, gray=True), _MIN_FACE, _MIN_SCORE)]
-        # Nothing this long and narrow is a tight crop, and enlarged it would be huge.
+        # An image this long and narrow is not a tight crop, and enlarging it would make it huge.
         if long <= 3 * short:
             padding, min_face = (
                 round(part * _TIGHT_SIDE) for part in (_TIGHT_PADDING, _TIGHT_MIN_FACE)
@@ -226,7 +226,7 @@ class HaarDetector(BaseDetector):
         return without_copies(faces.take(np.argsort(-faces.scores, kind="stable")))
 
     def _search(self, gray, min_face, scale_factor):
-        """Return the boxes and scores of what the cascade detects."""
+        """Return the boxes and scores that the cascade detects."""
         boxes, _, scores = _cascade("frontalface_alt2").detectMultiScale3(
             gray,
             scaleFactor=scale_factor,
@@ -333,7 +333,7 @@ def _rotate(gray, angle):
 
 
 def _rotated_back(boxes, back):
-    """Move boxes so that their centres are where they were before a rotation."""
+    """Move boxes so that their centres are at their positions before a rotation."""
     half = boxes[:, 2:] / 2
     centres = (boxes[:, :2] + half) @ back[:, :2].T + back[:, 2]
     return np.column_stack([centres - half, boxes[:, 2:]])
@@ -343,10 +343,10 @@ class YuNetDetector(BaseDetector):
     """Detect faces with OpenCV's ``FaceDetectorYN`` and a YuNet model file.
 
     YuNet is a network of 75 thousand parameters by Wu, Peng & Yu 2023 ("YuNet: A tiny
-    millisecond-level face detector", Machine Intelligence Research 20). It finds small,
-    tilted and half-turned faces that a Haar cascade misses, and their key points but for the
-    ears. The object holds only its parameters, so that it can be pickled; each thread loads the
-    network when it first needs it.
+    millisecond-level face detector", Machine Intelligence Research 20). It finds small, tilted and
+    half-turned faces that a Haar cascade misses, and their key points except for the ears. The
+    object holds only its parameters, so that it can be pickled; each thread loads the network when
+    it first needs it.
 
     Parameters
     ----------
@@ -437,8 +437,8 @@ def fetch_yunet(folder: PathLike | None = None) -> Path:
     Raises
     ------
     ConnectionError
-        If it cannot be downloaded, or another file arrives. The message says how to get it
-        by hand.
+        If it cannot be downloaded, or the file that arrives is a different one. The message says
+        how to get it by hand.
     """
     import pooch
 

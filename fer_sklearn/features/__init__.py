@@ -1,4 +1,4 @@
-"""Descriptors: from grey images to features for classical classifiers."""
+"""Descriptors, which turn grey images into features for classical classifiers."""
 
 from ._codebook import CodebookExtractor
 from ._combine import BalancedPCA, CappedPCA, MirroredFeatures

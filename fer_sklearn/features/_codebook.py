@@ -17,8 +17,8 @@ from .._utils.validation import check_pair
 __all__ = ["CodebookExtractor"]
 
 _N_ITERATIONS = 10
-# Added to variances before dividing by them: the contrast of a patch, as a fraction of the average
-# one, and its components, whose average is 1 at most.
+# Added to variances before dividing by them: to the contrast of a patch, as a fraction of the
+# average contrast, and to its components, whose average is at most 1.
 _CONTRAST_FLOOR = 0.01
 _VARIANCE_FLOOR = 0.02
 # Added to squared norms, so that the rounding errors of a flat patch stay near 0.
@@ -35,7 +35,7 @@ class CodebookExtractor(ImageDescriptor):
     codebooks in addition to HOG and LBP gain three points of accuracy.
 
     Every codeword has its mirror image in the codebook, so the features of a mirrored image are
-    those of the image in another order.
+    those of the image in a different order.
 
     Parameters
     ----------

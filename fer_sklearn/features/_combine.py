@@ -177,7 +177,7 @@ def _both_sides(transformer: Any, images: PixelArray) -> list[FloatArray]:
     Unions and pipelines are taken apart, since a descriptor inside may obtain the features of the
     mirror images from those of the images, which is faster.
     """
-    # A subclass may do more than the steps do, and n_jobs is for the union to obey.
+    # A subclass may do more than its steps, and only the union itself can use n_jobs.
     if type(transformer) is FeatureUnion and transformer.n_jobs is None:
         parts = [
             (part, (transformer.transformer_weights or {}).get(name, 1))
@@ -200,7 +200,7 @@ def _both_sides(transformer: Any, images: PixelArray) -> list[FloatArray]:
 
 
 class LeadingPCA(PCA):
-    """Principal components of thousands of samples, solved for alone.
+    """Principal components of thousands of samples, without computing the others.
 
     The ``"covariance_eigh"`` solver of ``sklearn.decomposition.PCA`` computes all eigenvectors of
     the covariance matrix and drops most of them. Here LAPACK computes the largest ones, which span
@@ -261,10 +261,10 @@ class LeadingPCA(PCA):
 
 
 class ContiguousPCA(PCA):
-    """Principal components that are kept without gaps between them in memory.
+    """Principal components that are stored contiguously in memory.
 
-    scikit-learn keeps a part of the components that it computed. A saved copy has no gaps, so that
-    its products are added up in another order, and its output would differ by rounding.
+    scikit-learn keeps a view of the components that it computed. A saved copy is contiguous, so its
+    products would be summed in a different order, and its output would differ by rounding.
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> ContiguousPCA:
@@ -451,7 +451,7 @@ class BalancedPCA(CappedPCA):
     """Reduce a descriptor to principal components, scaled to a total variance of 1.
 
     Descriptors differ in length and scale, so in a ``FeatureUnion`` the longest would dominate.
-    After this step all have the same influence, unless ``transformer_weights`` say otherwise.
+    After this step, all have the same influence, unless you set ``transformer_weights``.
 
     Parameters
     ----------

@@ -281,7 +281,7 @@ def _looked_up(
     down *= _N_GRADIENTS
     down += across
     magnitudes, bins = _gradient_table(orientations)
-    # Negative positions count from the end of the table, which is arranged for that.
+    # The table is arranged so that negative positions count from its end.
     return magnitudes[down], bins[down]
 
 

@@ -233,7 +233,7 @@ def _uniform_patterns() -> NDArray[np.int64]:
 
 @cache
 def _mirrored_positions(grid: tuple[int, int]) -> NDArray[np.int64]:
-    """Return where each feature of a mirror image is among the features of the image."""
+    """Return the position of each feature of a mirror image among the features of the image."""
     # In the mirror, the point at i eighths of a turn is the one at 4 - i.
     bits = (np.arange(256)[:, np.newaxis] >> np.arange(_N_POINTS)) & 1
     opposite = (_N_POINTS // 2 - np.arange(_N_POINTS)) % _N_POINTS

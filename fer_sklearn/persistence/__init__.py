@@ -29,12 +29,11 @@ def save(
     card: Mapping[str, Any] | None = None,
     compress: int = 1,
 ) -> Path:
-    """Save an estimator, and its model card, to a file that needs no trust.
+    """Save an estimator, and its model card, to a file that is safe to load.
 
     The file, usually with the suffix ``.fer``, is a zip archive of JSON and NumPy arrays, without
     pickle. It ends in a checksum of all its bytes. It is written under another name next to `path`
-    and then renamed, so that `path` always contains the old model or the new one, and never half
-    of one.
+    and then renamed, so that `path` always contains a complete model, the old or the new one.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def save(
     card : mapping or None, default=None
         Additional information for the model card; see :func:`model_card`.
     compress : int, default=1
-        From 0, fast and large, to 9, slow and small.
+        Compression level, from 0 (fast and large) to 9 (slow and small).
 
     Returns
     -------
@@ -72,7 +71,7 @@ def save(
 
     Notes
     -----
-    Folders of this computer are not saved: `memory` of a pipeline, and `checkpoint_dir` of a
+    Folders on this computer are not saved: `memory` of a pipeline, and `checkpoint_dir` of a
     network, are None after loading. Paths become text. The state of the optimizer is saved only
     with ``save_optimizer=True``.
 
@@ -108,7 +107,7 @@ def load(path: PathLike, *, trusted: Iterable[str | type] = ()) -> Any:
 
     The file is checked first: a single flipped bit raises an error. Only types of this package and
     those that skops trusts by default are built: estimators of scikit-learn, except for those with
-    trees, and NumPy's arrays. So a file from a stranger runs no code.
+    trees, and NumPy's arrays. So a file from a stranger cannot run code.
 
     Parameters
     ----------
@@ -116,7 +115,7 @@ def load(path: PathLike, *, trusted: Iterable[str | type] = ()) -> Any:
         The file.
     trusted : iterable of str or type, default=()
         Other types, functions and layers to build, such as ``["my_layers.Attention"]``. Anything
-        else in the file is refused, and named in the error.
+        else in the file is refused, and listed in the error.
 
     Returns
     -------
@@ -127,10 +126,10 @@ def load(path: PathLike, *, trusted: Iterable[str | type] = ()) -> Any:
     FileNotFoundError
         If there is no such file.
     ModelFileError
-        If the file is damaged, truncated, made to do harm, in another format, or contains
-        anything that is not trusted. A ``ValueError``.
+        If the file is damaged, truncated, malicious, in another format, or contains anything that
+        is not trusted. This is a ``ValueError``.
     ImportError, AttributeError
-        If the model uses your own code, and that cannot be imported here.
+        If the model uses your own code, which cannot be imported here.
 
     Warns
     -----

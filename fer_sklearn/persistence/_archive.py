@@ -41,7 +41,7 @@ __all__ = [
     "walk",
 ]
 
-#: Grows when older versions cannot read the file. Format 1 was a pickle.
+#: Incremented when older versions can no longer read the file. Format 1 was a pickle.
 FORMAT = 2
 
 _MANIFEST = "fer_sklearn.json"
@@ -51,17 +51,17 @@ _DIGEST_LENGTH = 64
 _END = len(_LABEL) + _DIGEST_LENGTH
 _PICKLED_FORMAT = b"fer_sklearn model\n"
 _MAX_FILE = 2**35
-# A file may unpack to this multiple of its size, or to this many bytes: enough for every model, and
-# no bomb. `archive_bytes` does not compress what would exceed both.
+# A file may unpack to this multiple of its size, or to this many bytes: enough for any model, but
+# not for a zip bomb. `archive_bytes` does not compress what would exceed both.
 _MAX_RATIO = 20
 _SMALL = 2**28
 # An estimator may name a part more than once, since equal ones are stored once. What is built from
 # all these names may take this multiple of the parts, or this many bytes.
 _MAX_REPEATS = 4
 _SMALL_BUILT = 2**30
-# JSON takes some twenty times its size in memory once it is parsed. That of models has kilobytes.
+# Parsed JSON takes about twenty times its size in memory. That of models has a few kilobytes.
 _MAX_JSON = 2**26
-# Levels of nesting in JSON. Models have some thirty.
+# Levels of nesting in JSON. Models have about thirty.
 _MAX_DEPTH = 150
 # Of zip archives: a fixed date, so that the same model gives the same file; and permissions.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -94,7 +94,7 @@ def archive_bytes(
     parts : dict of str to bytes
         By their names in the archive.
     versions : dict of str to str
-        Of the packages that the model was made with.
+        Versions of the packages that the model was made with.
     compress : int
         Level of compression, from 0 to 9.
 
@@ -131,7 +131,7 @@ def _zipped(parts, compress):
 
 
 def read_archive(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Read a model file, and check all that can be checked without building anything.
+    """Read a model file, and check everything that can be checked without building anything.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def read_archive(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     FileNotFoundError, IsADirectoryError, PermissionError
         If there is no file to read.
     ModelFileError
-        If it is not a model file, has another format, is damaged, or was made to do harm.
+        If it is not a model file, has another format, is damaged, or is malicious.
     """
     said = f"path={str(path)!r}"
     if path.is_dir():
@@ -198,7 +198,7 @@ def _check_digest(content, said):
         )
 
 
-# What follows is only reached with a correct digest: everything wrong there was made on purpose.
+# From here on, the digest is correct: anything wrong was put there on purpose.
 
 
 def _opened(content):
@@ -272,7 +272,7 @@ def parse_json(content: bytes | str, name: str) -> Any:
     ----------
     content : bytes or str
     name : str
-        Of what is parsed, for errors.
+        Name of the part, for errors.
 
     Returns
     -------
@@ -281,7 +281,7 @@ def parse_json(content: bytes | str, name: str) -> Any:
     Raises
     ------
     ModelFileError
-        If it is no JSON, too long, or nested too deeply.
+        If it is not JSON, too long, or nested too deeply.
     """
     if len(content) > _MAX_JSON:
         raise ModelFileError(
@@ -297,7 +297,7 @@ def parse_json(content: bytes | str, name: str) -> Any:
 
 
 def walk(value: Any) -> Iterator[Any]:
-    """Yield a value of JSON and all that is in it, outermost first.
+    """Yield a JSON value and everything in it, outermost first.
 
     Raises
     ------
@@ -327,7 +327,7 @@ def _check_array(content, name):
         }[version]
         shape, _, dtype = read(file)
         n_items = math.prod([int(side) for side in shape])
-    except Exception as error:  # from evaluating a literal that may be anything
+    except Exception as error:  # from evaluating a literal, which may contain anything
         raise ModelFileError(
             f"contains the array {name!r} with an unreadable header ({error})."
         ) from error
@@ -357,7 +357,7 @@ def check_built_size(names: Iterable[str], parts: Mapping[str, bytes]) -> None:
     Parameters
     ----------
     names : iterable of str
-        The part of each array in the estimator, which is built as often as it is named.
+        The part of each array in the estimator; it is built each time it is named.
     parts : dict of str to bytes
 
     Raises

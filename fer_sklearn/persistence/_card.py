@@ -1,4 +1,4 @@
-"""The model card: what a model was made of, how well it does, and what it is for."""
+"""The model card: the data, settings, scores and intended use of a model."""
 
 from __future__ import annotations
 
@@ -70,20 +70,20 @@ def model_card(model: Estimator | PathLike, *, card: Mapping[str, Any] | None = 
         ``name``, ``description``
             Text.
         ``data``
-            What the model was trained on: text, or a mapping such as
+            The training data: text, or a mapping such as
             :func:`~fer_sklearn.persistence.describe_data` returns, with some of ``name``,
             ``subset``, ``digest``, ``n_images``, ``n_per_label``, ``url`` and ``description``.
         ``scores``
-            What :func:`~fer_sklearn.evaluate` returned, or a mapping from names of metrics to a
+            The result of :func:`~fer_sklearn.evaluate`, or a mapping from names of metrics to a
             number or to ``(value, low, high)``, with the ends of the 95 % interval.
         ``evaluated_on``
-            What the scores were measured on, as in ``data``.
+            The test data, as in ``data``.
         ``license``
             An SPDX identifier, such as ``"mit"``.
         ``intended_use``, ``limitations``
             Text to use instead of the default text.
         ``tags``
-            List of text, besides the usual tags.
+            List of text, in addition to the usual tags.
 
     Returns
     -------
@@ -206,7 +206,7 @@ def complete_card(
     card : mapping or None
         As in :func:`model_card`.
     versions : dict of str to str
-        Of the packages here.
+        Versions of the packages here.
 
     Returns
     -------
@@ -227,7 +227,7 @@ def complete_card(
 
 
 def _of_bundled(estimator):
-    """Return what the weights file of a network that was not trained further says of it."""
+    """Return the information in the weights file of a network that was not trained further."""
     last = estimator[-1] if hasattr(estimator, "steps") else estimator
     network = getattr(last, "_litert", None)
     description = getattr(last, "description_", None) or getattr(network, "description", None)
@@ -275,7 +275,7 @@ def _short(text):
     return text if len(text) <= _MAX_REPR else f"{text[: _MAX_REPR - 1]}…"
 
 
-# What a caller or a file says
+# Entries from a caller or a file
 
 
 def _checked(card):
@@ -381,7 +381,7 @@ def _row(name, value, label=None):
 
 
 def _number(value):
-    """Return a number that JSON has, or None."""
+    """Return a number that JSON can represent, or None."""
     value = to_json_value(value)
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 

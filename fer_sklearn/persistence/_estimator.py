@@ -1,8 +1,8 @@
-"""Estimators as JSON and arrays, in the format of skops, and what a file may make of them.
+"""Estimators as JSON and arrays, in the format of skops, and the types that a file may build.
 
 skops builds only the types that it is told to trust. These are the types of this package, and those
-of scikit-learn and NumPy that skops trusts by default. The rules here go further where a type of
-this package, given a malicious state, would do more than store it.
+of scikit-learn and NumPy that skops trusts by default. The rules here are stricter for types of
+this package that would do more with a malicious state than store it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ OWN_TYPES = frozenset(
         "fer_sklearn.svm._least_squares.LSSVMClassifier",
         "fer_sklearn.uncertainty.AbstainingClassifier",
         "fer_sklearn.weights.WeightsNetwork",
-        # Of a HOGSVMClassifier with probabilities, and of calibrated pipelines.
+        # In a HOGSVMClassifier with probabilities, and in calibrated pipelines.
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
         "sklearn.calibration._TemperatureScaling",
@@ -79,7 +79,7 @@ OWN_FUNCTIONS = frozenset(
     }
 )
 _PARTIAL = "functools.partial"
-# How skops describes each of them.
+# Their descriptions by skops.
 _LOADERS = {
     **dict.fromkeys(OWN_TYPES, "ObjectNode"),
     **dict.fromkeys(OWN_FUNCTIONS, "FunctionNode"),
@@ -90,7 +90,7 @@ _CNN = "fer_sklearn.cnn._classifier.FERCNNClassifier"
 # first one.
 _FOLDERS = ("memory", "checkpoint_dir")
 _WITH_FOLDERS = ("fer_sklearn.", "sklearn.")
-# JSON has only text as keys; these become again what they were.
+# JSON keys are always text; these keys get their type back.
 _KEYS = {
     *("builtins.str", "builtins.int", "builtins.float", "numpy.str_", "numpy.float32"),
     *("numpy.float64", *(f"numpy.{sign}int{n}" for sign in ("", "u") for n in (8, 16, 32, 64))),
@@ -98,7 +98,7 @@ _KEYS = {
 _SCHEMA = "schema.json"
 # The first protocol of skops that this format was written with.
 _FIRST_PROTOCOL = 2
-# None, as skops describes it.
+# The description of None by skops.
 _NULL = {
     **{"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode"},
     **{"content": "null", "is_json": True},
@@ -256,13 +256,13 @@ def _check_keys(node, allowed):
         raise TypeError("a dictionary has two keys with the same text")
 
 
-# What to say about the part that is to blame
+# Finding the part to blame, for error messages
 
 
 def _members(value):
-    """Return what an object consists of, as pairs of what to append to its name and a part.
+    """Return the parts of an object, each with the text to append to the object's name.
 
-    What is in an object that is neither an estimator nor a container has no name for the reader.
+    Parts of an object that is neither an estimator nor a container have no name that users know.
     """
     if isinstance(value, Mapping):
         return [(f"[{key!r}]", item) for key, item in value.items()]
@@ -313,7 +313,7 @@ def _is_found_by_name(value):
 def _culprit(value, error, where=""):
     """Return the innermost named part that cannot be saved: where it is, the part, and why."""
     for name, item in _members(value):
-        if not name or len(where) > _MAX_WHERE:  # around in circles
+        if not name or len(where) > _MAX_WHERE:  # objects that refer to each other
             break
         try:
             unpack(_dumped(item), trusted=None)
@@ -334,7 +334,7 @@ def unpack(parts: Mapping[str, bytes], *, trusted: Iterable[str] | None) -> Any:
     parts : dict of str to bytes
     trusted : iterable of str, or None
         Names of types, classes and functions to build besides :data:`OWN_TYPES`. If None, all in
-        the file: for what comes from this process itself.
+        the file: for estimators of this process itself.
 
     Returns
     -------
@@ -343,7 +343,7 @@ def unpack(parts: Mapping[str, bytes], *, trusted: Iterable[str] | None) -> Any:
     Raises
     ------
     ModelFileError
-        If the file contains a type that is not trusted, or what no model contains.
+        If the file contains a type that is not trusted, or anything that no model contains.
     """
     import skops.io
 
@@ -368,7 +368,7 @@ def unpack(parts: Mapping[str, bytes], *, trusted: Iterable[str] | None) -> Any:
 
 
 def _check_schema(schema, parts, trusted):
-    """Check a schema by the rules of this package, on what skops does not look at.
+    """Check a schema by the rules of this package, where skops does not look.
 
     Return the names of the files in it, and those of the types and functions that it may contain.
     """
@@ -494,7 +494,7 @@ def _name(item):
 
 
 def _is_known(item, known):
-    """Whether Keras looks for a part nowhere but in what the file itself contains."""
+    """Whether Keras looks for a part only in the file itself."""
     if str(item.get("module")).partition(".")[0] == "keras":
         return False
     name = item.get("config" if item["class_name"] == "function" else "registered_name")
@@ -515,7 +515,7 @@ def _is_accepted(item):
             and _FUNCTION.fullmatch(inner) is not None
             and registered in (None, "function", inner)
         )
-    # Keras looks for what is registered under this name first.
+    # Keras first looks for objects that are registered under this name.
     if registered not in (None, kind) or not isinstance(module, str):
         return False
     if module in _NUMERIC_MODULES:

@@ -1,4 +1,4 @@
-"""Emotions in many photos: faces are found in threads, classified in batches, returned as rows."""
+"""Recognise emotions in many photos: find faces in threads, and classify them in batches."""
 
 from ._predict import check_photo_outputs, iter_photo_rows, predict_photos
 from ._recognize import PhotoResult, RecognizedFace, RecognizedFaces, recognize

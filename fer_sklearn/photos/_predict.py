@@ -41,9 +41,9 @@ __all__ = ["check_photo_outputs", "iter_photo_rows", "predict_photos"]
 
 # A smaller photo is enlarged to this side, so that its labels are legible.
 _MIN_SIDE = 320
-# Formats in which the annotated photo is written too; few programs show the others.
+# Annotated photos keep these formats; few programs show the others.
 _KEPT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-# Bytes of the name of a photo that fit into the name of its copy, which has a suffix, and another
+# This many bytes of a photo's name fit into the name of its copy, which has a suffix, and another
 # one until it is complete.
 _LONGEST_STEM = 190
 
@@ -333,7 +333,7 @@ class _Run:
             self._more = {"provenance": json.dumps(self.made_by(), ensure_ascii=False)}
 
     def made_by(self):
-        """Return what makes the rows."""
+        """Return how the rows are made."""
         return provenance_of(self._reader, crop_faces=self._options["crop_faces"])
 
     @property
@@ -415,7 +415,7 @@ class _Run:
 
 
 class _NoBar:
-    """What is updated where no progress bar is shown."""
+    """Stand-in for a progress bar that is not shown."""
 
     def update(self, n: int) -> None:
         """Do nothing."""
@@ -572,7 +572,7 @@ class AnnotatedFolder:
 
 def _free_name(path, taken):
     """Return the last part of a path, numbered if it is taken already."""
-    path = Path(os.path.abspath(path))  # no file needs to exist, nor be able to
+    path = Path(os.path.abspath(path))  # the file need not exist, and may not be able to
     name, number = path.name, 1
     while name.lower() in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""From photos to emotions: faces are found in threads ahead and classified in batches."""
+"""Recognise emotions in photos: find faces ahead in threads, and classify them in batches."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _BOX = ("left", "top", "width", "height")
 # A batch that is not full is classified anyway once it holds this many bytes, or has waited this
 # many seconds: photos may be large and slow, and the first results should not wait for all.
 _MAX_BYTES, _MAX_SECONDS = 2**27, 5.0
-# The picture in a notebook is at most this large, and at least so large that labels are legible.
+# The image in a notebook is at most this large, and at least so large that labels are legible.
 _SHOWN_SIDE, _MIN_SIDE = 720, 320
 _NOTHING = "no face was found"
 # Which columns of the printed table are aligned to the right.
@@ -234,7 +234,7 @@ class PhotoResult:
     y_proba : ndarray of shape (n_faces, n_classes), float64
         Class probabilities; NaN if the estimator has none.
     quality : ndarray of shape (n_faces,), float64
-        How well each face can be seen, in [0, 1]; NaN if the reader does not say.
+        How well each face can be seen, in [0, 1]; NaN if the reader does not measure it.
     photo : ndarray of shape (h, w) or (h, w, 3), uint8, or None
         The pixels, if they were kept and could be read.
     """
@@ -301,7 +301,7 @@ def _or_none(number):
 
 
 def _reader(estimator: Any, detector: Any) -> ReadsFaces:
-    """Return what reads faces; named networks are kept until their file changes."""
+    """Return the reader of faces; named networks are cached until their file changes."""
     is_named = isinstance(estimator, (str, os.PathLike, type(None)))
     if is_named and isinstance(detector, (str, type(None))):
         name = "default" if estimator is None else os.fspath(estimator)
@@ -408,7 +408,7 @@ def _map_ahead(function: Callable, items: Iterable, n_threads: int, n_ahead: int
     try:
         for item in items:
             pending.append(pool.submit(function, item))
-            # What is done need not wait for a slow source of items.
+            # Finished results do not wait for a slow source of items.
             while len(pending) >= n_ahead or (pending and pending[0].done()):
                 yield pending.popleft().result()
         while pending:
@@ -431,7 +431,7 @@ def find_faces(
     names = [source.name, *([source.item] if isinstance(source.item, str) else [])]
     try:
         photo = as_photo(source.item, name=source.name)
-    except Exception as error:  # whatever an object of the user's own raises
+    except Exception as error:  # a user's own objects may raise anything
         return unreadable(reason_of(error, *names))
     try:
         faces = _find_faces(photo, reader) if crop_faces else _whole(photo)

@@ -1,4 +1,4 @@
-"""Files of rows that are written photo by photo, and that an interrupted run resumes."""
+"""Files to which rows are written photo by photo, so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ class RowFile:
     overwrite : bool, default=False
         Whether to start over if the file exists.
     made_by : callable or None, default=None
-        Returns what makes the rows, a dictionary of text. It is compared with what a file that is
-        resumed says of its rows.
+        Returns a description of how the rows are made, a dictionary of text. When a file is
+        resumed, it is compared with the description in the file.
     provenance : bool, default=False
         Whether to keep that in or beside the file.
 
@@ -244,7 +244,7 @@ class RowFile:
             self._check_same(self._last_rows, photos[0])
         self._begin()
         self._file.write(b"".join(self._lines.encode(row) for rows in photos for row in rows))
-        # What the operating system has received survives the end of this process.
+        # Data that the operating system has received survives the end of this process.
         self._file.flush()
         for rows in photos:
             self.summary.count(rows)
@@ -321,7 +321,7 @@ class RowFile:
             )
 
     def _check_same(self, before, now):
-        """Raise if another model, or other settings, gave the last photo other rows."""
+        """Raise if the rows of the last photo differ because of another model or other settings."""
         if any(rows[0]["status"].startswith(UNREADABLE) for rows in (before, now)):
             return  # the photo itself may have changed
         same = len(before) <= len(now) and all(
@@ -470,7 +470,7 @@ class JSONLines:
     ----------
     columns : dict of str to Column
     provenance : dict or None, default=None
-        The first line says what made the rows.
+        The first line describes how the rows were made.
     """
 
     def __init__(
@@ -514,7 +514,7 @@ def _json_line(content):
 
 
 def _provenance_line(line):
-    """Return what made the rows of a JSON Lines file, if its first line says so."""
+    """Return how the rows of a JSON Lines file were made, if its first line says so."""
     try:
         content = json.loads(line)
     except ValueError:

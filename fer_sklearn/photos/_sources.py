@@ -1,4 +1,4 @@
-"""The photos that a folder, a pattern, an array or any iterable of photos stands for."""
+"""List the photos in a folder, a pattern, an array or any iterable of photos."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
     "reason_of",
 ]
 
-#: Names of the column of a table that has the paths of photos.
+#: Names of the column with the paths of photos in a table.
 PATH_COLUMNS = ("path", "file", "filename", "image", "photo", "source")
 _EMPTY_FOLDER = "there is no photo in this folder"
 _NO_MATCH = "there is no such file, and no photo matches it as a pattern"
@@ -242,7 +242,7 @@ def _of_item(item, name):
     # Files are read here, since threads would disturb each other if one is passed twice.
     try:
         return [PhotoSource(name, read_contents(item))]
-    except Exception as error:  # of any kind, if the file object is the user's own
+    except Exception as error:  # a user's own file object may raise anything
         return [PhotoSource(name, problem=reason_of(error, getattr(item, "name", name)))]
 
 
@@ -271,7 +271,7 @@ def _of_pattern(pattern):
             elif _is_photo(path):
                 yield _of_file(path, root)
         return
-    # glob would follow links that lead in circles dozens of times.
+    # glob would follow circular links dozens of times.
     n_before = parts.index("**")
     before = os.sep.join(parts[:n_before])
     visited: set[tuple[int, int]] = set()
@@ -301,7 +301,7 @@ def _matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:
 def _walk(folder, root, visited):
     """Yield the photos of a folder and its subfolders; each folder is `visited` once.
 
-    Links may lead in circles, and folders may be nested more deeply than functions can be.
+    Links may be circular, and folders may be nested more deeply than recursion allows.
     """
     pending = [(folder, True)]
     while pending:
@@ -361,6 +361,6 @@ def _printable(path):
     """Return a path as text that every file format can store, even if its bytes are not text."""
     try:
         data = os.fsencode(path)
-    except UnicodeEncodeError:  # half a character, from elsewhere than the file system
+    except UnicodeEncodeError:  # a lone surrogate that does not come from the file system
         data = path.encode("utf-8", "backslashreplace")
     return data.decode("utf-8", "backslashreplace")

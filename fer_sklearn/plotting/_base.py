@@ -1,4 +1,4 @@
-"""Shared by all plots: base classes, the predictions they show, colours, axes and text."""
+"""Base classes of all plots, the predictions they show, colours, axes and text."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ BLUE, VERMILION = "#0072B2", "#D55E00"
 _MODEL_COLORS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#333333", "#E69F00")
 _MODEL_MARKERS = ("o", "s", "^", "D", "v", "P")
 _MODEL_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
-# Identifies the line of a model among the other lines of its axes.
+# Marks the line of a model among the other lines of its axes.
 _MODEL_LINE = "fer_sklearn model"
 
 # Points; smaller text cannot be read.

@@ -85,7 +85,7 @@ class LearningCurvesDisplay:
         Raises
         ------
         TypeError
-            If it is not trained in epochs, and so has no ``history_``.
+            If it has no ``history_``, because it is not trained in epochs.
         sklearn.exceptions.NotFittedError
             If it was not fitted.
         ValueError
@@ -105,8 +105,8 @@ class LearningCurvesDisplay:
         Parameters
         ----------
         history : mapping, or an object whose attribute `history` is one
-            The ``history_`` of a fitted :class:`~fer_sklearn.FERCNNClassifier`, or what
-            ``keras.Model.fit`` returns.
+            The ``history_`` of a fitted :class:`~fer_sklearn.FERCNNClassifier`, or the result of
+            ``keras.Model.fit``.
         axes : array-like of matplotlib.axes.Axes, default=None
             As in :meth:`plot`.
 

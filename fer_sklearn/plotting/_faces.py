@@ -1,4 +1,4 @@
-"""Grids of faces: any faces, samples of each emotion, predictions, and heatmaps over faces."""
+"""Plot grids of faces: any faces, samples of each emotion, predictions, heatmaps over faces."""
 
 from __future__ import annotations
 
@@ -421,7 +421,7 @@ def plot_heatmaps(
 ) -> Figure:
     """Plot faces in grey, each with a heatmap over it.
 
-    Where nothing is relevant the face is visible; the higher the relevance, the more the colour
+    Where nothing is relevant, the face is visible; the higher the relevance, the more the colour
     covers it. All maps share one scale, that of the colour bar.
 
     Parameters

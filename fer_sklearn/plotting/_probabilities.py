@@ -64,7 +64,7 @@ class CoverageAccuracyDisplay(ScoredDisplay):
     line_ : matplotlib.lines.Line2D
         The curve.
     marks_ : dict of float to matplotlib.lines.Line2D
-        The marked thresholds, those that lie within the curve's.
+        The marked thresholds, if they are within the range of the curve.
 
     Examples
     --------
@@ -423,7 +423,7 @@ def _checked_bins(correct, confidence, n_bins):
 
 
 def _prepare(ax):
-    """Draw what all models share; return the axes of the histogram."""
+    """Draw the parts that all models share; return the axes of the histogram."""
     ax.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle=(0, (2, 2)))
     # The histogram is inside, in room made below 0, so that any layout of `ax` keeps it.
     room = _HISTOGRAM_HEIGHT + 0.04

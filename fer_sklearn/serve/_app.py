@@ -41,7 +41,7 @@ from ._operation import Metrics
 
 __all__ = ["TOKEN_VARIABLE", "create_app", "read_token"]
 
-#: The environment variable that has the token, unless one is passed.
+#: The environment variable with the token, unless one is passed.
 TOKEN_VARIABLE = "FER_SKLEARN_TOKEN"
 
 
@@ -61,24 +61,24 @@ def create_app(
     """Return the HTTP service as an ASGI application.
 
     Run it with ``fer-sklearn serve`` or any ASGI server, or mount it in your own application. It
-    keeps photos in memory until it has answered, and neither stores nor logs them.
+    keeps photos in memory until it has responded, and neither stores nor logs them.
 
     Parameters
     ----------
     estimator, detector
         As in :func:`~fer_sklearn.predict_photos`.
     token : str or None, default=None
-        What clients have to send as ``Authorization: Bearer <token>`` to all addresses but
-        ``/healthz``, ``/readyz`` and the documentation. If None, the environment variable
+        The token that clients must send as ``Authorization: Bearer <token>`` to all addresses
+        except ``/healthz``, ``/readyz`` and the documentation. If None, the environment variable
         ``FER_SKLEARN_TOKEN``; if that is not set either, anyone may use the service.
     max_bytes : int, default=32_000_000
         Maximum size of the body of a request. All bodies together may take eight times this.
     max_files : int, default=16
-        Photos per request.
+        Maximum number of photos per request.
     max_pixels : int, default=50_000_000
-        Pixels of a photo; a larger one is refused once its header has been read.
+        Maximum number of pixels per photo; a larger one is refused once its header has been read.
     max_queue : int, default=256
-        Photos of all requests that may be waiting or in progress.
+        Maximum number of photos, of all requests, that are waiting or in progress.
     timeout : float, default=30.0
         Seconds within which a body must arrive, and within which the response must then follow.
     batch_size : int, default=64
@@ -142,7 +142,7 @@ def create_app(
 
 
 def read_token(token: str | None) -> bytes | None:
-    """Return the token that clients need, if any: the one given, or that of the environment.
+    """Return the token that clients need, if any: the given one, or that of the environment.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def read_token(token: str | None) -> bytes | None:
 
 
 class _Service:
-    """What the addresses do."""
+    """The handlers of the addresses."""
 
     def __init__(
         self, recognizer: Recognizer, metrics: Metrics, limits: Limits, token: bytes | None
@@ -183,7 +183,7 @@ class _Service:
             lifespan=self._lifespan,
         )
         app.add_middleware(self._metrics.middleware)
-        # For the description alone; `_check_token` checks it.
+        # Only for the description; `_check_token` checks the token.
         secret = [] if self._token is None else [Depends(HTTPBearer(auto_error=False))]
         classes, limits = self._recognizer.reader.classes, self._limits
         for path, answer, described in (
@@ -197,11 +197,11 @@ class _Service:
             "/readyz",
             summary="Ready",
             **plain,
-            responses={503: {"description": "Not yet, or not any more."}},
+            responses={503: {"description": "Not ready yet, or shutting down."}},
         )(self.readyz)
         app.get("/metrics", summary="Numbers", **plain, dependencies=secret)(self.metrics)
         app.get("/docs", include_in_schema=False)(self.docs)
-        # Load balancers and `wget --spider` ask in this way; the server leaves out the body.
+        # Load balancers and `wget --spider` send HEAD requests; the server leaves out the body.
         head = partial(app.head, include_in_schema=False, response_class=PlainTextResponse)
         head("/healthz")(self.healthz)
         head("/readyz")(self.readyz)
@@ -220,7 +220,7 @@ class _Service:
         return JSONResponse([row for photo in rows for row in photo])
 
     async def healthz(self) -> str:
-        """Answer as long as the process is alive."""
+        """Respond as long as the process is alive."""
         return "ok\n"
 
     async def readyz(self) -> Response:
@@ -255,7 +255,7 @@ class _Service:
         return [[row | more for row in result.rows()] for result in results]
 
     def _provenance(self, crop_faces):
-        """Return what makes the rows, as JSON; nothing of it changes while the service runs."""
+        """Return how rows are made, as JSON; it does not change while the service runs."""
         if crop_faces not in self._made_by:
             made_by = provenance_of(self._recognizer.reader, crop_faces=crop_faces)
             self._made_by[crop_faces] = json.dumps(made_by, ensure_ascii=False)
@@ -266,12 +266,12 @@ class _Service:
             try:
                 queued = self._recognizer.submit(photos, crop_faces=crop_faces)
             except QueueFullError as error:
-                raise _too_busy("Too many photos wait", error.retry_after) from None
+                raise _too_busy("Too many photos are waiting", error.retry_after) from None
             try:
                 results = await _answers(request, queued, self._limits.timeout)
             except TimeoutError:
                 raise _too_busy(
-                    f"There was no answer within {self._limits.timeout:g} seconds", 1
+                    f"There was no response within {self._limits.timeout:g} seconds", 1
                 ) from None
             except PixelLimitError as error:
                 raise refusal(413, str(error)) from None
@@ -282,7 +282,7 @@ class _Service:
         if self._token is None:
             return
         kind, _, given = request.headers.get("authorization", "").partition(" ")
-        # Also if the kind is wrong: the time that a refusal takes says nothing.
+        # Always compare, even for another scheme, so that the time of a refusal reveals nothing.
         is_known = hmac.compare_digest(given.strip().encode("latin-1", "replace"), self._token)
         if kind.lower() != "bearer" or not is_known:
             raise refusal(
@@ -292,15 +292,15 @@ class _Service:
             )
 
     def _check_room(self):
-        """Refuse before the body is read, if there is no room for a single photo."""
+        """Refuse a request before its body is read if there is no room for a single photo."""
         try:
             self._recognizer.check_room()
         except QueueFullError as error:
-            raise _too_busy("Too many photos wait", error.retry_after) from None
+            raise _too_busy("Too many photos are waiting", error.retry_after) from None
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        self._recognizer.is_ready()  # begins to load what is loaded with the first photo
+        self._recognizer.is_ready()  # starts to load everything that the first photo needs
         yield
         await asyncio.to_thread(self._recognizer.close)
 
@@ -314,7 +314,7 @@ _POLICY = (
 
 
 def _says_how(request):
-    """Return whether the rows are to say what made them."""
+    """Return whether the rows should record how they were made."""
     given = request.query_params.get("provenance", "false")
     known = {"true": True, "1": True, "false": False, "0": False}
     if given.lower() not in known:
@@ -327,12 +327,12 @@ def _too_busy(reason, retry_after):
 
 
 async def _answers(request: Request, futures: Sequence[Future], timeout: float) -> list[Any]:
-    """Await all answers of a request, unless its client disconnects: then there is nothing to do.
+    """Wait for all results of a request, unless its client disconnects.
 
     Raises
     ------
     TimeoutError, HTTPException
-        After so many seconds; or with status 499.
+        After the time limit, or with status 499 if the client disconnects.
     """
     answers = asyncio.gather(*map(asyncio.wrap_future, futures))
     cut = asyncio.ensure_future(_disconnect(request))

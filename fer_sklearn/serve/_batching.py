@@ -23,20 +23,19 @@ from ..photos._sources import reason_of
 
 __all__ = ["QueueFullError", "Recognizer"]
 
-# Faces that wait for the network may take this many bytes; whole photos, sent as ready crops, are
-# large.
+# Faces that wait for the network may take this many bytes; photos that are sent as crops are large.
 _MAX_BYTES = 2**27
-# The share of the newest photo in the mean time per photo.
+# The weight of the newest photo in the mean time per photo.
 _NEWEST = 0.1
 
 
 class QueueFullError(Exception):
-    """No more photos can wait.
+    """The queue of photos is full.
 
     Attributes
     ----------
     retry_after : int
-        Seconds after which there is room again, probably.
+        Estimated number of seconds until there is room again.
     """
 
     def __init__(self, retry_after: int) -> None:
@@ -59,23 +58,23 @@ class _Threads(NamedTuple):
 class Recognizer:
     """A bounded queue of photos, threads that find faces, and one that classifies them.
 
-    The network is given all faces that have been found since it was given the last ones. So a
-    photo never waits for others, and the busier the service, the larger the batches. A network's
-    answer for a face does not depend on the others in its batch.
+    Each batch contains all faces that were found since the previous one. So a photo never waits for
+    others, and the busier the service, the larger the batches. The predictions for a face do not
+    depend on the others in its batch.
 
-    Threads start with the first photo, and so in the worker of a server that forks.
+    Threads start with the first photo, and therefore in the worker if a server forks.
 
     Parameters
     ----------
     reader : ReadsFaces
     batch_size : int
-        Faces to classify at once, at most.
+        Maximum number of faces to classify at once.
     n_threads : int
         Threads that read photos and find faces.
     max_queue : int
-        Photos that may wait or be in work.
+        Maximum number of photos that are waiting or in progress.
     max_pixels : int
-        Of one photo.
+        Maximum number of pixels per photo.
     on_batch : callable or None, default=None
         Called with the number of faces of each batch.
     """
@@ -104,7 +103,7 @@ class Recognizer:
 
     @property
     def n_waiting(self) -> int:
-        """Photos that wait or are in work."""
+        """Number of photos that are waiting or in progress."""
         return self._n_waiting
 
     def submit(
@@ -139,12 +138,12 @@ class Recognizer:
         return [job.future for job in jobs]
 
     def check_room(self, n_photos: int = 1) -> None:
-        """Raise :class:`QueueFullError` if so many photos cannot be queued."""
+        """Raise :class:`QueueFullError` if this many photos cannot be queued."""
         if self._n_waiting + n_photos > self._max_queue:
             raise QueueFullError(self._seconds_to_wait())
 
     def is_ready(self) -> bool:
-        """Return whether first photos have been through, which the first call sends."""
+        """Return whether trial photos have been processed; the first call sends them."""
         if self._is_closing:
             return False
         if not self._first:
@@ -156,7 +155,7 @@ class Recognizer:
         return all(future.done() and future.exception() is None for future in self._first)
 
     def close(self) -> None:
-        """Finish the photos that are queued, and stop the threads; the next photo starts others."""
+        """Finish the queued photos, and stop the threads; the next photo starts new ones."""
         self._is_closing = True
         if self._threads is not None:
             self._threads.finders.shutdown()
@@ -213,7 +212,7 @@ class Recognizer:
         return replace(source, item=pixels)
 
     def _classify_found(self):
-        """Classify the faces of all photos that wait for it; most often, others did so already."""
+        """Classify the faces of all waiting photos; usually, another call has done so already."""
         batch: list[tuple[_Job, DetectedPhoto]] = []
         n_faces = 0
         with self._changed:
@@ -230,7 +229,7 @@ class Recognizer:
         try:
             results = classify([found for _, found in batch], self.reader, self._batch_size)
         except Exception:
-            # One face must not cost the other requests their answers.
+            # One face must not make the other requests fail.
             for job, found in batch:
                 self._classify_one(job, found)
             return

@@ -1,4 +1,4 @@
-"""The format of requests and responses: read from a body within limits, and in OpenAPI.
+"""Read request bodies within limits, and describe requests and responses in OpenAPI.
 
 Photos come as multipart forms or JSON and stay in memory.
 """
@@ -34,8 +34,8 @@ __all__ = [
 
 # Bodies of all requests may take this many times the size of the largest one allowed.
 _MAX_BODIES = 8
-# What a client still sends after it was refused is read for this long, and up to this multiple of
-# the largest body: a client that is cut off while it sends may never read the answer.
+# After a refusal, the rest of the body is read for this long, and up to this multiple of the
+# largest body: a client that is cut off while it sends may never read the response.
 _LINGER_SECONDS, _LINGER_BODIES = 2.0, 2
 
 DESCRIPTION = """\
@@ -43,12 +43,12 @@ Send photos, and get a row per face: where it is, its emotion, and the probabili
 rows are those of `fer_sklearn.predict_photos`.
 
 A request has up to {limits.max_files} photos of up to {limits.max_pixels:,} pixels, in up to
-{limits.max_bytes:,} bytes. A photo that cannot be read costs only its own answer, whose `status`
-gives the reason. Photos stay in memory until they are answered; none is stored or logged.
+{limits.max_bytes:,} bytes. A photo that cannot be read does not affect the others; its `status`
+gives the reason. Photos stay in memory only until the response; none is stored or logged.
 """
 TAGS = [
-    {"name": "emotions", "description": "Photos in, rows out."},
-    {"name": "operation", "description": "For those who run the service."},
+    {"name": "emotions", "description": "Send photos, get rows."},
+    {"name": "operation", "description": "For operators of the service."},
 ]
 
 _FACE = {
@@ -61,31 +61,32 @@ _PROVENANCE = {
     "name": "provenance",
     "in": "query",
     "schema": {"type": "boolean", "default": False},
-    "description": "Whether each row has a field `provenance` that says what made it, as JSON: the "
-    "versions of the packages, the network, the detector, and how faces are framed.",
+    "description": "Whether each row has a field `provenance` that records how it was made, as JSON: "
+    "the versions of the packages, the network, the detector, and how faces are framed.",
 }
 _REFUSALS = {
-    400: "The body is no valid form or JSON, or has no photo; or `provenance` is not a boolean.",
-    401: "The token is wrong or missing, where one is needed.",
+    400: "The body is not a valid form or JSON, or has no photo; or `provenance` is not a boolean.",
+    401: "The token is wrong or missing.",
     408: "The body did not arrive within {limits.timeout:g} seconds.",
     413: "More than {limits.max_bytes:,} bytes, {limits.max_files} photos, or "
     "{limits.max_pixels:,} pixels in a photo.",
     415: "The body is neither multipart/form-data nor application/json.",
-    429: "Too many photos wait. Try again after the seconds in the header Retry-After.",
+    429: "Too many photos are waiting. Try again after the number of seconds in the header "
+    "Retry-After.",
 }
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may cost.
+    """Limits for one request.
 
     Attributes
     ----------
     max_bytes : int
-        Of the body.
+        Maximum size of the body.
     max_files : int
     max_pixels : int
-        Of one photo.
+        Maximum number of pixels per photo.
     timeout : float
         Seconds within which the body must arrive, and within which the response must follow.
     """
@@ -97,12 +98,12 @@ class Limits:
 
 
 def refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) -> HTTPException:
-    """Return the error of a request that is refused, after which its connection is closed."""
+    """Return the error for a refused request, after which its connection is closed."""
     return HTTPException(status, reason, {"Connection": "close", **(headers or {})})
 
 
 class Bodies:
-    """The bodies of all requests that are being read or answered.
+    """The bodies of all requests that are being read or processed.
 
     Parameters
     ----------
@@ -151,12 +152,12 @@ class Bodies:
         """Count bytes that have arrived."""
         if self._n_bytes + n_bytes > _MAX_BODIES * self._limits.max_bytes:
             raise refusal(
-                429, "Too many bytes wait to be processed. Try again.", {"Retry-After": "1"}
+                429, "Too many bytes are waiting to be processed. Try again.", {"Retry-After": "1"}
             )
         self._n_bytes += n_bytes
 
     async def discard(self, request: Request) -> None:
-        """Read what a client sends that was refused before its body was looked at."""
+        """Read the body of a request that was refused before its body was read."""
         await _Body(request, self).discard()
 
     async def _read(self, request, body):
@@ -185,7 +186,7 @@ class Bodies:
         )
         try:
             form = await parser.parse()
-        except (MultiPartException, ValueError, LookupError) as error:  # such as a strange charset
+        except (MultiPartException, ValueError, LookupError) as error:  # such as an unknown charset
             reason = getattr(error, "message", str(error))
             if "Too many files" in reason:
                 raise self._too_many() from None
@@ -267,14 +268,14 @@ class _Body:
 
 
 class _InMemoryParser(MultiPartParser):
-    """Keeps files in memory, where others write large ones to the disk."""
+    """Keep files in memory; the base class writes large ones to disk."""
 
     spool_max_size = 0  # no limit
 
 
 def _name(name, position):
-    """Return the name of a file in its rows, as photos without one are named otherwise."""
-    text = (name or "").encode("utf-8", "replace").decode()  # no half characters
+    """Return the name of a file for its rows, or its position if it has none."""
+    text = (name or "").encode("utf-8", "replace").decode()  # no lone surrogates
     return text.replace("\\", "/").rpartition("/")[2] or f"[{position}]"
 
 
@@ -308,7 +309,7 @@ def describe_probabilities(classes: Sequence[str], limits: Limits) -> dict[str, 
 
 
 def add_examples(described: dict[str, Any], classes: Sequence[str]) -> None:
-    """Add answers to the description of the application, from which FastAPI would drop nulls."""
+    """Add example responses to the description, from which FastAPI would drop nulls."""
     found = _FACE | _emotion(classes) | {"status": "ok"}
     nothing = {"source": "sea.jpg", "face": None} | _NONE | {"emotion": None}
     nothing |= dict.fromkeys(classes) | {"status": "no face"}
@@ -371,7 +372,7 @@ def _row(classes):
         "status": {"type": "string"},
     }
     required = list(properties)
-    properties["provenance"] = {"type": "string", "description": "Only if it was asked for."}
+    properties["provenance"] = {"type": "string", "description": "Only if it was requested."}
     return {"type": "object", "properties": properties, "required": required}
 
 

@@ -1,4 +1,4 @@
-"""Operate the service: run it with uvicorn, and count what it does for Prometheus."""
+"""Operate the service: run it with uvicorn, and collect metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Metrics", "run_app"]
 
-# Limits of the bars of histograms.
+# Upper bounds of the buckets of histograms.
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _FACES = (1, 2, 4, 8, 16, 32, 64)
 _METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")
-# A client has so long to send the headers of a request, and an idle connection is kept so long.
+# Seconds that a client has to send the headers of a request, and that an idle connection is kept.
 _HEADER_SECONDS, _IDLE_SECONDS = 10.0, 5
-# After a signal, requests that were begun are given so long.
+# Seconds that requests in progress get after a signal.
 _SHUTDOWN_SECONDS = 30
 _BACKLOG = 2048
 
@@ -46,24 +46,24 @@ def run_app(
 ) -> None:
     """Serve an application on one address, until SIGINT or SIGTERM.
 
-    It then takes no more connections, and ends when the requests that were begun are answered.
+    It then accepts no more connections, and ends when the requests in progress are finished.
 
     Parameters
     ----------
     app : ASGI application
         As :func:`create_app` returns it.
     host : str, default="127.0.0.1"
-        Address to listen on. The default is reached from this computer alone, ``"0.0.0.0"`` from
+        Address to listen on. The default is reachable only from this computer, ``"0.0.0.0"`` from
         all networks.
     port : int, default=8000
         0 picks a free one.
     on_start : callable or None, default=None
-        Called with the address, such as ``"http://127.0.0.1:8000"``, once connections are taken.
+        Called with the address, such as ``"http://127.0.0.1:8000"``, once connections are accepted.
 
     Raises
     ------
     OSError
-        If the address cannot be used, such as by another process that does so.
+        If the address cannot be used, for example because another process uses it.
     MissingExtraError
         Without uvicorn.
 
@@ -73,7 +73,7 @@ def run_app(
     >>> run_app(create_app("tiny"), port=8080)  # doctest: +SKIP
     """
     uvicorn = import_optional("uvicorn", extra="serve", purpose="The service")
-    # It would write a line, with a byte of the body, for each malformed form.
+    # It would log a line, with a byte of the body, for each malformed form.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     listening = _listen(host, port)
     config = uvicorn.Config(
@@ -106,20 +106,21 @@ def _listen(host, port):
 
 
 def _make_protocol() -> type:
-    """Return uvicorn's protocol, with a limit to the time that headers take."""
+    """Return uvicorn's protocol, with a time limit for headers."""
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class ImpatientProtocol(H11Protocol):
-        """Closes connections whose clients begin a request and do not finish its headers.
+        """Close connections whose clients begin a request and do not finish its headers.
 
-        uvicorn limits the time between requests, and the application that of a body.
+        uvicorn limits the time between requests, and the application the time for a body.
         """
 
         _timer: TimerHandle | None = None
 
         def connection_made(self, transport: BaseTransport) -> None:
             super().connection_made(transport)  # type: ignore[arg-type]
-            # asyncio does so only for sockets that it made. An answer would wait 40 ms for its end.
+            # asyncio does this only for sockets that it created. The end of a response would be
+            # 40 ms late.
             connection = transport.get_extra_info("socket")
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._watch()
@@ -163,24 +164,24 @@ class Metrics:
         ProcessCollector(registry=registry)
         self._requests = Counter(
             "fer_sklearn_requests",
-            "Requests that were answered; status 499 if the client went away",
+            "Requests processed; status 499 if the client disconnected",
             ("method", "path", "status"),
             registry=registry,
         )
         self._seconds = Histogram(
             "fer_sklearn_request_seconds",
-            "Time from the headers of a request to the end of its answer",
+            "Time from the headers of a request to the end of its response",
             ("path",),
             buckets=_SECONDS,
             registry=registry,
         )
         self._photos = Counter(
-            "fer_sklearn_photos", "Photos that were answered", ("status",), registry=registry
+            "fer_sklearn_photos", "Photos processed", ("status",), registry=registry
         )
-        self._faces = Counter("fer_sklearn_faces", "Faces that were answered", registry=registry)
+        self._faces = Counter("fer_sklearn_faces", "Faces processed", registry=registry)
         self._batch = Histogram(
             "fer_sklearn_batch_faces",
-            "Faces that were classified together",
+            "Faces classified together",
             buckets=_FACES,
             registry=registry,
         )
@@ -189,7 +190,7 @@ class Metrics:
         )
 
     def watch_queue(self, count: Callable[[], int]) -> None:
-        """Call `count` for the number of photos in the queue."""
+        """Read the number of photos in the queue from `count`."""
         self._queue.set_function(count)
 
     def count_batch(self, n_faces: int) -> None:
@@ -197,7 +198,7 @@ class Metrics:
         self._batch.observe(n_faces)
 
     def count_photos(self, results: Iterable[PhotoResult]) -> None:
-        """Count photos that were answered, and their faces."""
+        """Count processed photos and their faces."""
         for result in results:
             self._photos.labels(result.status.partition(":")[0]).inc()
             self._faces.inc(len(result.boxes))
@@ -207,7 +208,7 @@ class Metrics:
         return generate_latest(self._registry)
 
     def middleware(self, app: ASGIApp) -> ASGIApp:
-        """Return an application that answers as `app` does, and counts that."""
+        """Return an application that responds like `app`, and counts its requests."""
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
@@ -224,7 +225,7 @@ class Metrics:
             try:
                 await app(scope, receive, noted)
             finally:
-                # What clients make up would fill the memory.
+                # Addresses that clients make up would fill the memory.
                 path = getattr(scope.get("route"), "path", "other")
                 method = scope["method"] if scope["method"] in _METHODS else "other"
                 self._requests.labels(method, path, str(status)).inc()

@@ -1,4 +1,4 @@
-"""What the SVMs share: parameters, checks, public methods and the Gaussian kernel."""
+"""Base class of the SVMs: parameters, checks, public methods and the Gaussian kernel."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _has_probability(classifier: BaseSVM) -> bool:
 
 
 class TrainingData(NamedTuple):
-    """What an SVM learns from, checked.
+    """Checked training data of an SVM.
 
     Attributes
     ----------
@@ -111,8 +111,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If `X` has another shape, if `y` has a single class, if `soft_targets` are not
-            probabilities of the sorted labels, or if the parameters do not suit the data; the
-            message says how.
+            probabilities of the sorted labels, or if the parameters do not suit the data.
         """
         self._fit(self._check_training_data(X, y, sample_weight, soft_targets))
         return self
@@ -181,7 +180,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         sample_weight: ArrayLike | None,
         soft_targets: ArrayLike | None,
     ) -> TrainingData:
-        """Check what `fit` received, and set `classes_`. Samples without weight are left out."""
+        """Check the arguments of `fit`, and set `classes_`. Samples without weight are left out."""
         check_complete_labels(y)
         features, labels = validate_data(
             self, self._to_features(X, reset=True), y, dtype=[np.float32, np.float64]
@@ -216,7 +215,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         return total > 0
 
     def _weights_of_classes(self) -> FloatArray:
-        """Return those of the classes that were learned, which `class_weight` names."""
+        """Return the class weights of the learned classes."""
         assert isinstance(self.class_weight, dict)
         learned = set(self.classes_.tolist())
         weights = {label: weight for label, weight in self.class_weight.items() if label in learned}
@@ -229,7 +228,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         return validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
 
     def _to_features(self, X: ArrayLike, *, reset: bool) -> ArrayLike:
-        """Return `X`; refuse images, which a subclass may describe. `reset` is True in `fit`."""
+        """Return `X`; refuse images, unless a subclass supports them. `reset` is True in `fit`."""
         name = type(self).__name__
         if photo_items(X) is not None:
             raise ValueError(
@@ -265,7 +264,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
         return X if self.pca_ is None else self.pca_.transform(X)
 
     def _kernel_coefficient(self, X: FloatArray, sample_weight: FloatArray | None) -> float:
-        """Return the coefficient of the Gaussian kernel that `gamma` stands for on `X`.
+        """Return the coefficient of the Gaussian kernel for `gamma` and the data `X`.
 
         ``"scale"`` is one over the total variance, as in ``sklearn.svm.SVC``; a weight of 2 counts
         as two copies.

@@ -1,4 +1,4 @@
-"""A support vector machine for HOG features, and for images by way of these."""
+"""A support vector machine for HOG features, or for images, from which it extracts them."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ class HOGSVMClassifier(BaseSVM):
     """Classify HOG features with a support vector machine (SVM).
 
     The last step of :func:`make_hog_svm_pipeline`, which extracts the features and reduces them to
-    principal components first. The defaults of `C` and `gamma` were chosen on these. On its own it
-    also takes grey images, of which it extracts the features of a ``HOGExtractor()``. To choose
-    these, or to cache them, use the pipeline.
+    principal components first. The defaults of `C` and `gamma` were chosen for these. On its own,
+    it also takes grey images, and extracts the features of ``HOGExtractor()`` from them. To
+    configure or cache the features, use the pipeline.
 
     Compared with ``sklearn.svm.SVC``, ties are broken by the decision function, probabilities are
     calibrated without changing any label, and the linear kernel uses ``LinearSVC``, whose cost
@@ -217,7 +217,7 @@ class HOGSVMClassifier(BaseSVM):
     def _to_features(self, X: ArrayLike, *, reset: bool) -> ArrayLike:
         if are_images(X):
             if reset:
-                # The user's global output format is not for what stays in here.
+                # Intermediate results must not have the user's global output format.
                 self.hog_ = HOGExtractor().set_output(transform="default").fit(X)
             elif self.hog_ is None:
                 raise ValueError(

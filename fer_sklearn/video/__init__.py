@@ -1,4 +1,4 @@
-"""Emotions in videos and camera streams: frames in, tracked faces out."""
+"""Recognise emotions in videos and camera streams, and track faces from frame to frame."""
 
 from ._analysis import VideoStream, analyze_video, iter_video
 from ._outputs import TIMELINE_COLUMNS, FaceSummary, VideoSummary

@@ -1,4 +1,4 @@
-"""``iter_video``, frame by frame, and ``analyze_video``, from a whole video to files."""
+"""``iter_video``, which yields frames, and ``analyze_video``, which writes files."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ __all__ = ["VideoStream", "analyze_video", "iter_video"]
 
 # A camera that yields no frame for longer than this, in seconds, was lost or paused.
 _LONGEST_GAP = 2.0
-# How often a viewer that is paused is asked, and how often it gets a new table, in seconds; and how
-# many faces that lists.
+# Seconds between two checks of a paused viewer, and between two tables that a viewer gets; and the
+# number of faces in the table.
 _TICK, _TABLE_INTERVAL, _N_LISTED = 0.05, 1.0, 100
 
 
@@ -109,7 +109,7 @@ def iter_video(
     Warns
     -----
     CameraWarning
-        When a camera is lost, and when it is back.
+        When a camera is lost, and when it is available again.
 
     Examples
     --------
@@ -222,7 +222,7 @@ class VideoStream:
 
     @property
     def n_damaged(self) -> int:
-        """How many frames of a file could not be decoded so far, or are missing; see the guide."""
+        """Number of frames of a file that could not be decoded so far, or are missing."""
         return self._source.n_damaged
 
     @property
@@ -231,7 +231,7 @@ class VideoStream:
         return self._source.is_lost
 
     def provenance(self) -> dict[str, str]:
-        """Return what makes the results, as :meth:`FaceReader.provenance` does."""
+        """Return what is needed to reproduce the results, as :meth:`FaceReader.provenance` does."""
         return provenance_of(self._reader)
 
     def pause(self) -> None:
@@ -325,11 +325,11 @@ def analyze_video(
         changed, and for each label the fraction of the time and the mean probability, as in
         :meth:`VideoSummary.rows() <fer_sklearn.video.VideoSummary.rows>`. Written at the end.
     viewer : callable or None, default=None
-        Called without arguments once the source is open; returns a context manager that shows
-        the annotated frames, such as :class:`~fer_sklearn.video.StreamPage`. It needs the
-        methods ``show(frame, arrived=…)`` and ``update(status)`` of that class, and an attribute
-        ``closed``; the analysis stops once that is true. While an attribute ``paused`` is true,
-        it waits, and a camera is released.
+        Called without arguments once the source is open; returns a context manager that shows the
+        annotated frames, such as :class:`~fer_sklearn.video.StreamPage`. It needs the methods
+        ``show(frame, arrived=…)`` and ``update(status)`` of that class, and an attribute
+        ``closed``; the analysis stops once that is true. While an attribute ``paused`` is true, the
+        analysis waits, and a camera is released.
     duration : float or None, default=None
         Stop after this many seconds of video.
     provenance : bool, default=False
@@ -473,7 +473,7 @@ def _check_outputs(source, output, annotated_video, plot_path, faces_path):
 
 
 class _Control:
-    """Ends or pauses an analysis, because the caller or a user of the viewer says so.
+    """Ends or pauses an analysis at the request of the caller or of a user of the viewer.
 
     The source calls it before each frame and while waiting for one.
     """
@@ -535,7 +535,7 @@ def _annotate(frame, classes):
 
 
 def _status(frame, classes, rate):
-    """Return what viewers show next to the image."""
+    """Return the data that viewers show next to the image."""
     return {
         **rounded({"seconds": frame.seconds, "fps": rate}),
         "faces": [

@@ -1,4 +1,4 @@
-"""One capture: how it is opened, what its header says, the times of its frames, and pixels."""
+"""Open a video or camera; read its header, the times of its frames, and pixels."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ VideoSource: TypeAlias = "str | os.PathLike[str] | int | Any"
 # Headers of screen recordings and of some cameras state the resolution of their clock as a rate.
 _PLAUSIBLE_RATE = 240
 _DEFAULT_RATE = 25.0
-# Pixels of real formats are at most about twice as wide as high; more is a damaged header.
+# Pixels of real formats are at most about twice as wide as high; otherwise, the header is damaged.
 _WIDEST_PIXEL = 4.0
-# A video of constant rate has so many regular frames for each gap.
+# A video of constant rate has at least this many regular frames per gap.
 _REGULAR_PER_GAP = 20
 # A clock that goes back by more seconds than this has been set back.
 _RESTART = 1.0
@@ -47,7 +47,7 @@ _ONLY_SOUND = "contains only sound, and no video"
 
 
 class Facts(NamedTuple):
-    """What the header of a video, or a camera, says.
+    """Properties of a video or camera, from its header.
 
     Attributes
     ----------
@@ -60,8 +60,8 @@ class Facts(NamedTuple):
     stretch : tuple of 2 float
         Factors by which width and height grow when pixels become squares.
     mirror : tuple of 4 int or None
-        How a mirrored video is turned upright: the matrix (a, b, c, d) that moves a pixel from
-        (x, y) to (ax + cy, bx + dy). None for others, which OpenCV turns.
+        How to turn a mirrored video upright: the matrix (a, b, c, d) that moves a pixel from (x, y)
+        to (ax + cy, bx + dy). None for other videos, which OpenCV turns.
     """
 
     rate: float = _DEFAULT_RATE
@@ -72,12 +72,12 @@ class Facts(NamedTuple):
 
 
 def read_facts(capture: Any, path: Path | None = None) -> Facts:
-    """Return what an opened capture, and the file that it reads, say of themselves."""
+    """Return the properties of an opened capture and the file that it reads."""
     import cv2
 
     mirror = None if path is None else mirror_matrix(path)
     if mirror is not None:
-        # OpenCV would take it for one that is turned, and turn it the wrong way.
+        # OpenCV would mistake it for a rotated video, and rotate it the wrong way.
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
     rate, n_frames = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     is_rate, is_count = 0 < rate < math.inf, 0 < n_frames < math.inf
@@ -98,7 +98,7 @@ def _stretch(capture, is_turned):
     shape = width / height if width > 0 and height > 0 else 1.0
     if not 1 / _WIDEST_PIXEL <= shape <= _WIDEST_PIXEL:
         return 1.0, 1.0
-    # Enlarged, so that nothing is lost.
+    # Enlarged, so that no detail is lost.
     stretch = max(shape, 1.0), max(1 / shape, 1.0)
     if capture.get(cv2.CAP_PROP_ORIENTATION_AUTO):
         is_turned = capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
@@ -183,7 +183,7 @@ def open_capture(source: Any) -> Any:
 
 
 def _cameras():
-    """Return which cameras exist, if the system shows them."""
+    """Return the cameras that exist, if the system lists them."""
     if sys.platform != "linux":
         return ""
     numbers = sorted(
@@ -226,7 +226,7 @@ def to_rgb(image: PixelArray, facts: Facts = Facts()) -> PixelArray:  # noqa: B0
 
 
 class Clock:
-    """The times of the frames of a file: their own time stamps, if these increase.
+    """The times of the frames of a file: their time stamps, if these increase.
 
     Parameters
     ----------
@@ -243,13 +243,13 @@ class Clock:
 
     @property
     def n_missing(self) -> int:
-        """How many frames a video of constant rate lacks, by its few gaps; 0 for others."""
+        """Number of frames missing from a video of constant rate, by its few gaps; 0 for others."""
         has_few_gaps = self._n_gaps <= self._n_regular / _REGULAR_PER_GAP
         return self._n_missing if self._is_constant and has_few_gaps else 0
 
     @property
     def end(self) -> float:
-        """When the last frame ends."""
+        """Time at which the last frame ends."""
         return self._seconds + self._interval
 
     def time(self, stamp: float) -> float:
@@ -258,7 +258,7 @@ class Clock:
         Parameters
         ----------
         stamp : float
-            Its own, in seconds.
+            Its own time stamp, in seconds.
 
         Returns
         -------
@@ -267,8 +267,8 @@ class Clock:
         """
         before, self._last = self._last, stamp
         if math.isfinite(stamp) and stamp >= -1e-9:
-            # Once two stamps in a row are early, the clock has been set back. A single one is
-            # missing, or two frames are swapped.
+            # If two time stamps in a row are early, the clock has been set back. If it is a single
+            # one, it is missing, or two frames are swapped.
             if before < stamp < self._newest - _RESTART:
                 self._offset, self._newest = self._seconds - before, before
             if stamp > self._newest:

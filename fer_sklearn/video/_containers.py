@@ -1,4 +1,4 @@
-"""What the bytes of a video file say that OpenCV does not: lengths, edits, tracks and losses."""
+"""Read from video files what OpenCV does not report: lengths, edits, tracks and lost frames."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = [
 # The first boxes of MP4 and MOV files, and the first bytes of a Matroska or WebM file.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot")
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-# What a Matroska file consists of: elements that contain others, and those that are read.
+# Elements of Matroska files: those that contain others, and those that are read.
 _CLUSTER, _TRACK = b"\x1f\x43\xb6\x75", b"\xae"
 _PARENTS = (_SEGMENT, _CLUSTER, _TRACK, b"\xa0", b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b")
 _UNIT, _NUMBER, _KIND, _TIME = b"\x2a\xd7\xb1", b"\xd7", b"\x83", b"\xe7"
 _BLOCKS = (b"\xa3", b"\xa1")
-# Streams that were made to be cut anywhere: their lengths are those of what is left.
+# Streams that may be cut anywhere: their lengths are those of the remaining part.
 _STREAMS = (b"\x00\x00\x01\xba", b"\x47")
 _ASF = bytes.fromhex("3026b2758e66cf11")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -48,7 +48,7 @@ _ENTRY = np.dtype([("name", "S4"), ("flags", "<u4"), ("place", "<u4"), ("size", 
 _ENOUGH = 100
 # A file names its tracks within this many bytes, if it names them at its start.
 _HEAD = 65536
-# And a part of an MP4 file is shorter than this.
+# Parts of an MP4 file are shorter than this.
 _LONGEST_PART = 1 << 26
 
 
@@ -62,8 +62,8 @@ def is_complete(path: Path) -> bool | None:
     Returns
     -------
     bool or None
-        None if the container is another one than MP4, MOV, AVI, Matroska, WebM, FLV, Ogg or WMV,
-        or does not say.
+        None if the container is not MP4, MOV, AVI, Matroska, WebM, FLV, Ogg or WMV, or does not
+        state its length.
     """
     size = path.stat().st_size
     with open(path, "rb") as file:
@@ -72,7 +72,7 @@ def is_complete(path: Path) -> bool | None:
 
 
 def _stated_end(file, size):
-    """Return where a file should end, or None if it does not say."""
+    """Return where a file should end, or None if it does not state it."""
     head = file.read(12)
     if head[4:8] in _BOXES:
         return max((end for _, _, end in _boxes(file, 0, size)), default=size)
@@ -95,7 +95,7 @@ def _stated_end(file, size):
 
 
 def _ends_flv(file, size):
-    """Return whether the last bytes are the length of the last tag, as they should."""
+    """Return whether the last bytes are the length of the last tag, as they should be."""
     file.seek(size - 4)
     length = _integer(file.read(4), 0, 4)
     file.seek(max(0, size - 4 - length))
@@ -117,7 +117,7 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, i
         length, name = struct.unpack(">I4s", file.read(8))
         if length == 1:
             (length,) = struct.unpack(">Q", file.read(8).rjust(8, b"\0"))
-        # A length of 0 means: up to the end. What is no box follows the last one.
+        # A length of 0 means "up to the end". Bytes after the last box are ignored.
         if length < 8 or not name.isalnum():
             return
         yield name, start, start + length
@@ -129,7 +129,7 @@ def _chunks(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, 
     while start + 8 <= end:
         file.seek(start)
         name, length = struct.unpack("<4sI", file.read(8))
-        # A recorder that was interrupted has left the length empty.
+        # An interrupted recorder leaves the length empty.
         if not length:
             return
         yield name, start, start + 8 + length
@@ -145,7 +145,7 @@ def _ebml_size(file):
 
 
 def _ebml_number(data, place):
-    """Return a number of variable length, None if it is not known, and the place behind it."""
+    """Return a number of variable length (None if it is unknown) and the position after it."""
     n_more = 8 - data[place].bit_length() if place < len(data) else 8
     end = place + n_more + 1
     value = _integer(data, place, n_more + 1) & ((1 << 7 * (n_more + 1)) - 1)
@@ -153,7 +153,7 @@ def _ebml_number(data, place):
 
 
 def shown_seconds(path: Path, stated: float | None, rate: float) -> float | None:
-    """Return how long the video in a file should be, from where the file says so exactly.
+    """Return how long the video in a file should be, from the place that states it exactly.
 
     The headers of MP4 and MOV files count frames that an edit list hides, as when a phone trims a
     video. The number of frames in the header of an AVI file may be wrong; its index is not. Others
@@ -163,14 +163,14 @@ def shown_seconds(path: Path, stated: float | None, rate: float) -> float | None
     ----------
     path : Path
     stated : float or None
-        What the header says.
+        The length in the header.
     rate : float
         Frames per second.
 
     Returns
     -------
     float or None
-        What the header says, if there is nothing better; None if that is not of the video.
+        The length in the header if there is no better source; None if it is not that of the video.
     """
     size, is_whole = path.stat().st_size, is_complete(path)
     with open(path, "rb") as file:
@@ -191,7 +191,7 @@ def shown_seconds(path: Path, stated: float | None, rate: float) -> float | None
 def _first_and_last(file):
     """Return the times of the first and the last frame of the first video of a Matroska file.
 
-    The last is None if it is behind a damage.
+    The last one is None if it comes after a damaged part.
     """
     unit, number, video, time, first, last = 1_000_000, 0, None, 0, None, None
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -205,7 +205,7 @@ def _first_and_last(file):
             else:
                 end = start if name in _PARENTS else start + length
             if end > len(data):
-                # Damaged: go on with the next cluster, if there is one.
+                # Damaged: continue with the next cluster, if there is one.
                 last, place = None, data.find(_CLUSTER, place + 1)
                 if place < 0:
                     break
@@ -267,7 +267,7 @@ def mirror_matrix(path: Path) -> tuple[int, int, int, int] | None:
 
 
 def _video_tracks(file, size):
-    """Yield the video tracks of an MP4 or MOV file, and their units of time in a second."""
+    """Yield the video tracks of an MP4 or MOV file, and their units of time per second."""
     for name, start, end in _boxes(file, 0, size):
         if name != b"moov":
             continue
@@ -288,7 +288,7 @@ def _integer(content, start, width):
 def n_indexed(path: Path) -> int | None:
     """Return how many frames the index of an AVI file lists, or None if there is none.
 
-    Empty ones, which show the picture before them for longer, are not counted.
+    Empty frames, which show the previous image for longer, are not counted.
 
     Parameters
     ----------
@@ -302,10 +302,10 @@ def n_indexed(path: Path) -> int | None:
 
 
 def frames_in_place(path: Path) -> Iterator[bool]:
-    """Tell of each frame of an AVI file whether it is where the index of the file says.
+    """Yield for each frame of an AVI file whether it is where the index of the file says.
 
-    FFmpeg skips one that is not, because its file is damaged, and counts on: an AVI file contains
-    no times. Nothing is told of other files, nor of empty frames.
+    FFmpeg skips a frame that is not, because its file is damaged, and does not count it, although
+    an AVI file contains no times. Nothing is yielded for other files, nor for empty frames.
 
     Parameters
     ----------
@@ -320,7 +320,7 @@ def frames_in_place(path: Path) -> Iterator[bool]:
         if file.read(4) != b"RIFF":
             return
         chunks = [chunk for chunk in _video_chunks(file, size) if chunk["size"]]
-        # Places are counted from the start of the file, or from the list of chunks.
+        # Positions are counted from the start of the file, or from the list of chunks.
         for base in (0, *_places_of_lists(file, size)):
             if any(_is_chunk(file, base, chunk) for chunk in chunks[:_ENOUGH]):
                 yield from (_is_chunk(file, base, chunk) for chunk in chunks)
@@ -340,7 +340,7 @@ def _is_chunk(file, base, chunk):
 
 
 def _video_chunks(file, size):
-    """Return the frames in the index of an AVI file: their names, places and sizes in bytes."""
+    """Return the frames in the index of an AVI file: their names, positions and sizes in bytes."""
     # Files of several parts have an index in each of them.
     if len(list(_chunks(file, 0, size))) == 1:
         for name, start, end in _chunks(file, 12, size):
@@ -366,7 +366,7 @@ def is_fragmented(path: Path) -> bool:
 
 
 def has_lost_fragments(path: Path) -> bool:
-    """Return whether an MP4 file contains parts behind a damage that hides them."""
+    """Return whether an MP4 file contains parts that are hidden by a damaged one before them."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         boxes = list(_boxes(file, 0, size))
@@ -377,7 +377,7 @@ def has_lost_fragments(path: Path) -> bool:
         return b"moof" in file.read(_LONGEST_PART)
 
 
-# What tells a file of sound, and how its tracks show that they are video or sound.
+# Signatures of audio files, and the marks of video and audio tracks.
 _SOUND_STARTS = (b"fLaC", b"ID3", b"#!AMR", b"\x0b\x77", b"caff")
 _TRACKS = {
     b"RIFF": (re.compile(b"strh.{4}vids", re.DOTALL), re.compile(b"strh.{4}auds", re.DOTALL)),
@@ -392,7 +392,7 @@ _TRACKS = {
 def is_sound(path: Path) -> bool:
     """Return whether a file contains sound and no video.
 
-    FFmpeg takes the cover of an album for a video of one frame.
+    FFmpeg mistakes an album cover for a video of one frame.
 
     Parameters
     ----------

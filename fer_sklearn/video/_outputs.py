@@ -50,7 +50,7 @@ VIDEO_SUFFIXES = tuple(_CODECS)
 _LONGEST_STILL = 10.0
 # A frame counts for at least this many seconds, since two can have the same time.
 _SHORTEST_STILL = 1e-6
-# Points in time that a plot resolves: a figure has hardly more columns of pixels.
+# Points in time that a plot resolves: a figure has few more columns of pixels.
 _N_MOMENTS = 1500
 # Rows of a printed table; hours of street video contain thousands of faces.
 _N_SHOWN = 20
@@ -117,8 +117,8 @@ class TimelineWriter:
 class VideoWriter:
     """Write images to a video that runs at the speed at which they were taken.
 
-    If they come more slowly or irregularly, some are repeated or dropped, so that the video shows
-    each at its time. There is no sound. An odd width or height is reduced by one pixel.
+    If they arrive more slowly or irregularly, some are repeated or dropped, so that the video shows
+    each image at its time. There is no sound. An odd width or height is reduced by one pixel.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class VideoWriter:
     def __init__(self, path: PathLike, rate: float):
         self.path = Path(path)
         check_writable(self.path, suffixes=VIDEO_SUFFIXES)
-        # OpenCV does not say why it cannot write a file; this does.
+        # OpenCV does not say why it cannot write a file; this check does.
         with open(self.path, "wb"):
             pass
         self.rate = rate
@@ -180,7 +180,7 @@ class VideoWriter:
             self._n_written += 1
 
     def _count_due(self, seconds):
-        """Return how often to write an image for the video to catch up with the time."""
+        """Return how often to write an image so that the video catches up with its time."""
         due = round((seconds - self._start) * self.rate) + 1 - self._n_written
         most = max(1, round(_LONGEST_STILL * self.rate))
         if due > most:
@@ -272,13 +272,13 @@ class FaceSummary:
     face : int
         Its number, from 0.
     first, last : float
-        When it was first and last seen, in seconds.
+        Times at which it was first and last seen, in seconds.
     seconds : float
-        For how long it was seen.
+        Time for which it was seen.
     emotion : str
         The emotion that it showed for longest.
     n_changes : int
-        How often its emotion changed.
+        Number of times its emotion changed.
     fractions : dict of str to float
         For each label, the fraction of `seconds` for which it was the most probable one.
     mean_probabilities : dict of str to float
@@ -304,9 +304,9 @@ class VideoSummary:
     source : str
         The video or camera.
     seconds : float, default=0.0
-        Length of what was read.
+        Length of the part that was read.
     n_frames : int, default=0
-        Number of frames that the source had until then.
+        Number of frames in this part.
     n_searched : int, default=0
         Number of these frames that were searched for faces.
     n_damaged : int, default=0
@@ -315,7 +315,7 @@ class VideoSummary:
     faces : list of FaceSummary
         By number.
     problem : str or None, default=None
-        Why the analysis ended early: a truncated file, a camera that went away, a full disk.
+        Why the analysis ended early: a truncated file, a lost camera, a full disk.
     """
 
     source: str
@@ -481,7 +481,7 @@ class Counter:
 
 
 class _Seen:
-    """What one face showed so far."""
+    """The emotions of one face so far."""
 
     def __init__(self, seconds, n_classes):
         self._first = self._last = seconds

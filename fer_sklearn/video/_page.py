@@ -34,7 +34,7 @@ _LONGEST_SIDE = 1920
 # Seconds between two messages about the faces, until an unresponsive client is dropped, and
 # between two heartbeats.
 _STATUS_INTERVAL, _PATIENCE, _HEARTBEAT = 0.1, 10, 5
-# How much a new latency counts in the average that is shown.
+# Weight of a new latency in the average that is shown.
 _LATENCY_WEIGHT = 0.1
 
 
@@ -101,13 +101,13 @@ class StreamPage:
 
     @property
     def paused(self) -> bool:
-        """Whether the page is stopped for the moment."""
+        """Whether the page is paused."""
         return self._state.is_paused
 
     def show(self, frame: PixelArray, *, arrived: float | None = None) -> None:
         """Make a frame the newest one; return at once.
 
-        It is encoded only if someone watches, and dropped when the next one arrives.
+        It is encoded only if someone is watching, and dropped when the next one arrives.
 
         Parameters
         ----------
@@ -130,17 +130,16 @@ class StreamPage:
         self._state.set_frame(frame, arrived)
 
     def update(self, status: Mapping[str, Any]) -> None:
-        """Replace what is shown next to the frame; return at once.
+        """Replace the data shown next to the frame; return at once.
 
         Parameters
         ----------
         status : dict
-            All keys are optional: ``seconds`` and ``fps``, float; ``faces``, a list with one
-            dict per face: ``face``, its number; ``emotion``; ``probability``, in [0, 1]; and
-            ``probabilities``, a dict of label to probability; ``message``, a text, such as that
-            the camera is lost; and ``table``, the rows of
-            :class:`~fer_sklearn.video.VideoSummary`, which stay until they are replaced. NaN and
-            None stand for unknown.
+            All keys are optional: ``seconds`` and ``fps``, float; ``faces``, a list with one dict
+            per face: ``face``, its number; ``emotion``; ``probability``, in [0, 1]; and
+            ``probabilities``, a dict of label to probability; ``message``, a text, for example that
+            the camera is lost; and ``table``, the rows of :class:`~fer_sklearn.video.VideoSummary`,
+            which stay until they are replaced. NaN and None stand for unknown.
         """
         status = dict(status)
         if (table := status.pop("table", None)) is not None:

@@ -53,7 +53,7 @@ _MOST_DAMAGED = 1000
 _PATIENCE, _PAUSE = 2.0, 0.02
 # Seconds until a camera that neither yields a frame nor fails counts as lost.
 _SILENCE = 10.0
-# Seconds until the first attempt to reconnect to a lost camera, and at most until the next one;
+# Seconds until the first attempt to reconnect to a lost camera, and maximum until the next one;
 # they double each time.
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 # How often waiting threads check whether they should stop, in seconds.
@@ -210,7 +210,7 @@ class _Source:
         self.facts = read_facts(self._capture, self._path)
 
     def _release(self):
-        # A capture that the caller opened is for the caller to release.
+        # A capture that the caller opened is released by the caller.
         if self._capture is not None and self._capture is not self._source:
             self._capture.release()
         self._capture = None
@@ -240,8 +240,8 @@ class FileSource(_Source):
     n_frames : int or None
         According to the file; in some files only an estimate.
     n_damaged : int
-        How many frames could not be decoded so far. They are skipped. At the end, those that a
-        video of constant rate lacks are counted too.
+        Number of frames that could not be decoded so far; they are skipped. At the end, frames that
+        are missing from a video of constant rate are counted too.
     """
 
     drops_frames = False
@@ -370,7 +370,7 @@ class FileSource(_Source):
                 return
 
     def _check_end(self, n_read, clock):
-        """Count what is missing, and raise if a file ends before it should."""
+        """Count missing frames, and raise if a file ends before it should."""
         if n_read == 0:
             raise VideoReadError(f"{self.name}: the video contains no decodable frame")
         stated, is_whole, is_growing, is_lost = self.facts.seconds, None, False, False
@@ -379,7 +379,7 @@ class FileSource(_Source):
             is_whole = is_complete(self._path)
             file = self._path.stat()
             is_growing = file.st_size != self._size and time.time() - file.st_mtime < _PATIENCE
-            # Only then is a whole file also a finished one.
+            # Only then is a complete file also a finished one.
             is_growing &= not is_whole or is_fragmented(self._path)
             is_lost = not is_growing and has_lost_fragments(self._path)
             self.n_damaged += max(0, (n_indexed(self._path) or 0) - n_read)
@@ -400,9 +400,9 @@ def _is_short(n_read, n_frames, seconds, stated, is_whole):
     Parameters
     ----------
     n_read, seconds : int, float
-        What was read.
+        The number of frames and the length that were read.
     n_frames, stated : int or None, float or None
-        What there should be.
+        The number of frames and the length that the file should have.
     is_whole : bool or None
         Whether the file is as long as its container says.
     """
@@ -410,7 +410,7 @@ def _is_short(n_read, n_frames, seconds, stated, is_whole):
         return False
     if stated is None:
         return is_whole is False
-    # Many headers only estimate.
+    # Many headers contain only an estimate.
     return seconds < stated - 0.5 - (0 if is_whole is False else 0.05 * stated)
 
 
@@ -464,9 +464,9 @@ class LiveSource(_Source):
         return None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the newest frames, each once; raise VideoReadError if the camera goes away.
+        """Yield the newest frames, each once; raise VideoReadError if the camera is lost for good.
 
-        Warn when it is lost, and when it is back.
+        Warn when it is lost, and when it is available again.
         """
         start = None
         while not self._should_stop():
@@ -507,7 +507,7 @@ class LiveSource(_Source):
         return self._newest is not None or self._is_over.is_set()
 
     def _is_silent(self):
-        """Return whether the camera hangs: it neither yields a frame nor fails."""
+        """Return whether the camera hangs, that is, neither yields a frame nor fails."""
         is_expected = self._lost_since is None and not self._is_paused.is_set()
         patience = _SILENCE + self._reconnect_seconds
         return is_expected and time.monotonic() - self._last_good > patience

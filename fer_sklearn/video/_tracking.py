@@ -1,4 +1,4 @@
-"""Finding and tracking faces from frame to frame, and smoothing of their probabilities."""
+"""Find and track faces from frame to frame, and smooth their probabilities."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ __all__ = ["FaceSearch", "FaceTracker", "TrackedFace", "VideoFrame"]
 _BOX_TIME, _SPEED_TIME, _INERTIA = 0.08, 0.25, 1.0
 # Detectors blink: a face is drawn for this many seconds after it was last seen.
 _LINGER = 0.25
-# How far a face may be from where it was expected, in units of its width: at once, additionally
-# per second, and at most.
+# Maximum distance of a face from its expected position, in units of its width: at once,
+# additionally per second, and in all.
 _REACH, _REACH_PER_SECOND, _REACH_MOST = 0.75, 1.0, 2.0
 # Two boxes whose sides differ by a larger factor are different faces.
 _GROWTH = 2.0
 _FORBIDDEN = 1e6
-# How often frames are searched completely: every so many frames, and after so many seconds.
+# Frames are searched completely after this many frames, and after this many seconds.
 _DETECT_EVERY, _LONGEST_UNSEARCHED = 25, 1.0
 # A cut changes pixels by this many levels on average, and by this many times as much as other
-# frames do. So many rows of pixels are compared.
+# frames do. This many rows of pixels are compared.
 _CUT_LEVELS, _CUT_TIMES, _CUT_ROWS = 15, 4, 36
-# Detections that make a face; what a detector sees only once is often not one.
+# Number of detections that make a face; what a detector sees only once is often not a face.
 _ENOUGH = 2
 
 
@@ -106,8 +106,8 @@ class VideoFrame:
 class FaceSearch:
     """Find the faces in each frame: everywhere from time to time, else near the known ones.
 
-    Known faces are followed in every frame, and a complete search only adds others, so that a
-    face looks the same however often frames are searched completely.
+    Known faces are followed in every frame, and a complete search only adds others, so the position
+    of a face does not depend on how often frames are searched completely.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ class FaceSearch:
 
 
 class _CutDetector:
-    """Tells whether a frame shows another scene than the one before."""
+    """Detect whether a frame shows a different scene from the previous one."""
 
     def __init__(self):
         self._last = None
@@ -293,7 +293,7 @@ class FaceTracker:
             if track.number is None and is_enough:
                 track.number = self._n_faces
                 self._n_faces += 1
-        # What is seen once and not in the next frame was not a face.
+        # A detection that is not confirmed in the next frame was not a face.
         self._tracks = [t for t in self._tracks if t.number is not None or t.seen == seconds]
         return self._faces(lambda track: track.seen == seconds)
 
@@ -341,7 +341,7 @@ class FaceTracker:
         return [(taken.get(i), i) for i in np.argsort(boxes[:, 0], kind="stable").tolist()]
 
     def _votes(self, label, probabilities):
-        """Return what is averaged, and whether these are probabilities rather than labels."""
+        """Return the values to average, and whether these are probabilities rather than labels."""
         if np.isfinite(probabilities).all():
             return probabilities, True
         return np.array([float(label == name) for name in self.classes]), False

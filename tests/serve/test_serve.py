@@ -337,7 +337,7 @@ def test_an_answer_has_to_come_in_time(slow):
     with TestClient(create_app(slow, timeout=0.2, n_jobs=1)) as client:
         answer = client.post("/v1/faces", files=as_form(encoded(photo()), encoded(photo())))
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
-        assert "no answer within 0.2 seconds" in answer.json()["detail"]
+        assert "no response within 0.2 seconds" in answer.json()["detail"]
         slow.may_go_on.set()
         while queued(client):
             pass
