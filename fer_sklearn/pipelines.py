@@ -196,8 +196,8 @@ def make_cnn_pipeline(
     ----------
     classifier : estimator or None, default=None
         Classifier of the pixels. If None, the recipe of the benchmark: a ``resnet_se`` trained
-        for 20 epochs on augmented images, which takes half an hour on FER2013 with two cores.
-        ``FERCNNClassifier()`` is a smaller network.
+        for 20 epochs on augmented images, which takes about twenty minutes on FER2013 with two
+        cores. ``FERCNNClassifier()`` is a smaller network.
     size : int or (int, int), default=48
         Height and width of the images, in pixels.
     color : bool, default=False

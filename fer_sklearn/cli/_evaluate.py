@@ -59,15 +59,15 @@ examples:
   fer-sklearn evaluate hog.fer fer2013.zip --subset private --confusion hog.png
   fer-sklearn evaluate hog.fer my_photos/ --format json --output scores.json
 
-Model files contain no code: you can load one that a stranger made.
+Model files contain no code, so it is safe to load one from a stranger.
 """
 _BENCHMARK_HELP = """\
-compare HOG-SVM and CNN on the same images, also without data
+compare HOG-SVM and CNN on the same images; needs no data set
 
 Train HOG-SVM and CNN on the same images and compare scores (with 95 %
 intervals), times and sizes. Without --data, this uses synthetic faces and
 takes a minute or two; on FER2013, with its training images and PublicTest,
-about an hour.
+about half an hour.
 
 examples:
   fer-sklearn benchmark                  synthetic faces, no data needed

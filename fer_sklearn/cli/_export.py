@@ -63,7 +63,7 @@ Conversion to grey, scaling and normalisation become part of the exported model;
 a JSON file describes its input and output. Every export is run and compared
 with the model before it is kept.
 
-Model files contain no code: you can load one that a stranger made.
+Model files contain no code, so it is safe to load one from a stranger.
 """
 _SERVE_HELP = """\
 serve predictions for faces in photos over HTTP
@@ -78,10 +78,10 @@ examples:
 
 Only this computer can reach the service, unless --host says otherwise. If the
 environment variable FER_SKLEARN_TOKEN is set, or with --token-file, clients
-need to send "Authorization: Bearer TOKEN". The address that is printed, with
-/docs, describes requests and responses. After Ctrl-C or SIGTERM, the service
+must send "Authorization: Bearer TOKEN". Open /docs at the printed address for
+a description of requests and responses. After Ctrl-C or SIGTERM, the service
 finishes the requests in progress and exits.
-Model files contain no code: you can load one that a stranger made.
+Model files contain no code, so it is safe to load one from a stranger.
 """
 
 
@@ -136,8 +136,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--cdn",
         action="store_true",
         default=None,
-        help="let browsers load TensorFlow.js from a public CDN, instead of copying it into the "
-        "folder with npm, so that the page works offline",
+        help="let browsers load TensorFlow.js from a public CDN; by default, npm copies it into "
+        "the folder, so that the page works offline",
     )
 
 
@@ -276,20 +276,24 @@ def _add_serve_options(parser: argparse.ArgumentParser) -> None:
         help="address to listen on; 0.0.0.0 for all networks (default: 127.0.0.1)",
     )
     parser.add_argument(
-        "--port", type=_port, default=8000, metavar="N", help="0 picks a free one (default: 8000)"
+        "--port",
+        type=_port,
+        default=8000,
+        metavar="N",
+        help="port to listen on; 0 picks a free one (default: 8000)",
     )
     add_reader_options(parser)
     parser.add_argument(
         "--token-file",
         metavar="FILE",
-        help="file with the token that clients need to send, instead of FER_SKLEARN_TOKEN",
+        help="file with the token that clients must send, instead of FER_SKLEARN_TOKEN",
     )
     limits = parser.add_argument_group("limits")
     for option, default, what in (
-        ("--max-bytes", 32_000_000, "bytes of the body of a request"),
-        ("--max-files", 16, "photos per request"),
-        ("--max-pixels", 50_000_000, "pixels of a photo"),
-        ("--max-queue", 256, "photos of all requests that may wait"),
+        ("--max-bytes", 32_000_000, "maximum size of a request, in bytes"),
+        ("--max-files", 16, "maximum number of photos per request"),
+        ("--max-pixels", 50_000_000, "maximum number of pixels per photo"),
+        ("--max-queue", 256, "maximum number of photos, of all requests, that may wait"),
     ):
         limits.add_argument(
             option,

@@ -46,7 +46,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fetch-yunet",
         action="store_true",
-        help="download YuNet's file, 0.2 MB, which --detector yunet needs",
+        help="download the file that --detector yunet needs (0.2 MB)",
     )
 
 

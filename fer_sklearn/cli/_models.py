@@ -199,15 +199,15 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="base",
         metavar="MODEL",
-        help="a bundled network, default or tiny, or an .npz file of weights, which learns your "
-        "labels: a few dozen images of each are enough, and training takes seconds by default",
+        help="adapt a bundled network, default or tiny, or an .npz file of weights, to your "
+        "labels: a few dozen images per label are enough, and training takes seconds by default",
     )
     kind.add_argument(
         "--model",
         "-m",
         choices=("hog-svm", "cnn"),
         help="train from scratch. hog-svm: HOG features and a support vector machine, takes "
-        "minutes on FER2013; cnn: a neural network, more accurate, takes about half an hour",
+        "minutes on FER2013; cnn: a neural network, more accurate, takes about twenty minutes",
     )
     base = parser.add_argument_group("options of --from")
     base.add_argument(
@@ -227,7 +227,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--image-size",
         type=positive_int,
         metavar="N",
-        help="side to which faces are scaled, in pixels (default: 48, as in FER2013)",
+        help="side of the scaled faces in pixels (default: 48, as in FER2013)",
     )
     both.add_argument(
         "--crop-faces",

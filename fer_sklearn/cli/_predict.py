@@ -28,7 +28,7 @@ examples:
 
 Repeat a command with --output to resume it where it stopped. A photo that
 cannot be read gets a row that says so; the exit code is then 1.
-Model files contain no code: you can load one that a stranger made.
+Model files contain no code, so it is safe to load one from a stranger.
 """
 # The table is as wide as the longest of this many names.
 _N_MEASURED = 2000

@@ -76,8 +76,8 @@ examples:
       --limit 3000 --grid classifier__learning_rate=0.0003,0.001
 
 Hyperparameters are named STEP__PARAMETER, for example classifier__C. Copies of
-an image are kept in one fold. With --output, a tenth of the images takes no
-part in the search, and the best model is scored on them.
+an image are kept in one fold. With --output, a tenth of the images is held
+out of the search to score the best model.
 """
 
 
@@ -116,7 +116,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         type=proper_fraction,
         default=0.1,
         metavar="X",
-        help="fraction of each label's images to score the saved model on; 0 trains on all "
+        help="fraction of each label's images to hold out and score; 0 trains on all images "
         "(default: 0.1)",
     )
     parser.add_argument(

@@ -50,8 +50,8 @@ examples:
   fer-sklearn webcam rtsp://camera.local/stream --headless --output today.csv
   fer-sklearn webcam --duration 60 --annotate me.mp4 --plot me.png
 
-Open the address that is printed to watch the annotated frames in your browser;
-only this computer can open it. Frames that arrive while one is processed are
+Open the printed address to watch the annotated frames in your browser; only
+this computer can open it. Frames that arrive while one is being processed are
 dropped, so the display never lags. Press Ctrl-C to stop: all files are
 completed and a summary is printed (exit code 0). If the camera is lost and
 does not come back, the exit code is 1.

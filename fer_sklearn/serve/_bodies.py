@@ -61,8 +61,8 @@ _PROVENANCE = {
     "name": "provenance",
     "in": "query",
     "schema": {"type": "boolean", "default": False},
-    "description": "Whether each row has a field `provenance` that records how it was made, as JSON: "
-    "the versions of the packages, the network, the detector, and how faces are framed.",
+    "description": "Whether each row has a field `provenance` that records how it was made, as "
+    "JSON: the versions of the packages, the network, the detector, and how faces are framed.",
 }
 _REFUSALS = {
     400: "The body is not a valid form or JSON, or has no photo; or `provenance` is not a boolean.",

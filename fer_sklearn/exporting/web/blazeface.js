@@ -7,27 +7,27 @@ import { blur, halved, round, sample, toGray } from "./images.js";
 // of each cell of 8 pixels, and six in each cell of 16.
 const SIDE = 128;
 const ANCHORS = anchors([[8, 2], [16, 6]]);
-// Where scores are clipped before the logistic function, and how much boxes overlap that are one
-// face.
+// Scores are clipped to this before the logistic function, and boxes that overlap by more than this
+// are one face.
 const MAX_LOGIT = 100, OVERLAP = 0.3;
 // BlazeFaceDetector's parameters.
 const MIN_SCORE = 0.6, MIN_FACE_SIZE = 24, MAX_VIEWS = 120;
 // The network finds faces that take up this fraction of its view's side, or more.
 const SMALLEST = 20 / SIDE;
-// How many times longer than a photo's shorter side a face may be that is partly in it.
+// A face that is only partly in the photo may be this many times as long as its shorter side.
 const CUT_OFF = 2;
-// Without a face at first, the photo is searched with a border of this size around it.
+// If no face is found at first, the photo is searched again with a border of this relative size.
 const BORDER = 1.7;
 // Photos are searched for small faces if their longer side has this many pixels, or if they show
 // none that is larger than this fraction of that side.
 const LARGE = 640, PORTRAIT = 0.25;
-// The views for small faces: how many times smaller each level's are than those before, how far
-// apart in their sides, and how high a score leads to a second look. Views without contrast, in
-// grey levels, are left out.
+// The views for small faces: each level is this many times smaller than the one before, views are
+// this far apart, in sides, and scores from this value lead to a second look. Views with less
+// contrast than this, in grey levels, are skipped.
 const FINER = 3, STEP = 0.8, MAYBE = 0.4, FLAT = 6;
-// A second look is taken at faces that are smaller in their view than this fraction of its side,
-// have a lower score than this, or are tilted by more degrees: in a view that is this many times as
-// large as the face.
+// Faces get a second look if they are smaller than this fraction of their view's side, have a lower
+// score than this, or are tilted by more than this many degrees. It uses a view that is this many
+// times as large as the face.
 const SMALL = 0.33, CERTAIN = 0.7, TILTED = 30, CLOSE_UP = 1.8;
 // If it is still not certain, it may lie on its side.
 const TURNS = [90, -90];
@@ -91,7 +91,7 @@ export class FaceDetector {
     return { known: known.map((face) => face && asFace(face)), others: others.map(asFace) };
   }
 
-  /** What may be faces in each of several views, in pixels of the photo. */
+  /** Candidate faces in each of several views, in pixels of the photo. */
   look(pyramid, views) {
     const found = [];
     for (let first = 0; first < views.length; first += BATCH_SIZE) {
@@ -203,7 +203,7 @@ class Search {
       .map(({ view }) => view);
   }
 
-  /** Look at one face again, from nearby; return what is seen best, or the face as it was. */
+  /** Look at one face again, close up; return the best detection, or the face as it was. */
   again(face, turns = []) {
     const seen = [this.levelled(face), face];
     if ((seen[0]?.score ?? 0) < CERTAIN && turns.length) {
@@ -213,12 +213,12 @@ class Search {
     return best(seen);
   }
 
-  /** The face that is seen when the view is turned by its tilt, or null. */
+  /** The face that is detected when the view is rotated by its tilt, or null. */
   levelled(face) {
     return this.near(face, tiltOf(face));
   }
 
-  /** The face that is seen from nearby where one was, or null. */
+  /** The face that is detected close up where one was, or null. */
   near(face, angle) {
     const [x, y] = face.points;
     const side = sideOf(face);
@@ -235,7 +235,7 @@ class Search {
   }
 }
 
-/** A photo, and copies of it that are half as large, a quarter, …, made when needed. */
+/** A photo, and copies of half its size, a quarter, and so on, made when needed. */
 class Pyramid {
   constructor(photo) {
     this.levels = [photo];
@@ -283,7 +283,7 @@ class Pyramid {
         promise[i] = Math.min(contrast[i], 10) * Math.max(near[i] - 0.8 * around[i], 0.1);
     }
     for (const { points } of found) {
-      // Faces that are known already count for nothing.
+      // Faces that are known already are ignored.
       const [x, y, w, h] = points.subarray(0, 4).map((value) => value / width);
       const [left, right] = [x - HEAD * w, x + HEAD * w].map((at) => Math.max(0, Math.trunc(at)));
       const [top, bottom] = [y - HEAD * h, y + HEAD * h].map((at) => Math.max(0, Math.trunc(at)));
@@ -396,7 +396,7 @@ function inPhoto({ score, points }, { x, y, unit, angle }) {
   return { score, points: moved };
 }
 
-/** Add another face to those found, if it is another one and is certain enough. */
+/** Add a face to those found, if it is a different one and its score is high enough. */
 function add(found, face, minScore) {
   if (face.score >= minScore && !found.some((other) => contains(other, face))) found.push(face);
 }

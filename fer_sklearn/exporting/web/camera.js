@@ -217,7 +217,7 @@ function findObstacle() {
 
 const INSTEAD = "You can also choose a photo.";
 
-// What getUserMedia may refuse for, by the name of the error.
+// Advice for the errors of getUserMedia, by their names.
 const REFUSALS = {
   NotAllowedError: "Access to the camera was denied. Allow it for this page, with the icon next " +
     "to the address or in the browser's settings, and for the browser in the privacy settings of " +

@@ -6,7 +6,7 @@ import { resize, round, sample, toGray } from "./images.js";
 const IN_CROP = [[15.1 / 48, 18.9 / 48], [32.9 / 48, 18.7 / 48], [24.3 / 48, 37.2 / 48]];
 // Where BlazeFace's box lies in such an image: left, top, width, height.
 const BOX_IN_CROP = [0.074, 0.147, 0.852, 0.852];
-// Key points are not believed if they make a face this many times as large as its box does.
+// Key points are ignored if they imply a face this many times as large as its box does.
 const MISPLACED = 1.8;
 // A pixel of a crop is the mean of at most this many samples in each direction.
 const MOST_SAMPLES = 16;
@@ -30,7 +30,7 @@ export function cropFace(photo, face, size, framing) {
   return { image, quality: quality(photo, face, placement, image, framing) };
 }
 
-/** Where a crop lies in the photo: its centre, the width of its pixels, its angle in degrees. */
+/** The position of a crop in the photo: its centre, the width of its pixels, its angle in degrees. */
 export function place([left, top, width, height], keypoints, [rows, columns]) {
   const [inLeft, inTop, inWidth, inHeight] = BOX_IN_CROP;
   const unit = Math.max(width / (inWidth * columns), height / (inHeight * rows));
@@ -128,7 +128,7 @@ function contrast(image) {
   return Math.sqrt(sum / ((high - low) * (high - low - 1)));
 }
 
-/** Which fraction of a crop is inside the photo. */
+/** The fraction of a crop that is inside the photo. */
 function shareInside(photo, { x, y, unit, angle }, { width, height }) {
   const cosine = unit * Math.cos(angle * Math.PI / 180);
   const sine = unit * Math.sin(angle * Math.PI / 180);

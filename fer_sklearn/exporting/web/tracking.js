@@ -5,7 +5,7 @@ const LOOK_EVERY = 3;
 // All of a frame is searched at once if it shows no known face, or one was lost, but only after
 // this many seconds.
 const SEARCH_INTERVAL = 0.2;
-// Side, in pixels of a frame, of the smallest faces to search for: who looks into a camera is near.
+// Side, in pixels of a frame, of the smallest faces to search for: people are close to their camera.
 const MIN_FACE_SIZE = 48;
 // A face that is not detected stays for this many seconds, since detectors miss single frames.
 const MAX_LOST_SECONDS = 0.3;
@@ -46,7 +46,7 @@ export class FaceTracker {
     this.#faces.forEach((face, index) => {
       if (known[index]) Object.assign(face, known[index], { seen: seconds });
     });
-    // Two that have become one are the older one.
+    // If two faces merge, the older one remains.
     this.#faces = this.#faces.filter((face, index) => {
       return !this.#faces.slice(0, index).some((other) => isSame(other, face));
     });

@@ -7,7 +7,7 @@ import { resize } from "./images.js";
 import { FaceTracker } from "./tracking.js";
 import { loadRuntime } from "./runtime.js";
 
-// Larger images are hardly photos, and may be an attack.
+// Larger images are rarely photos, and may be an attack.
 const MAX_PIXELS = 80_000_000;
 // Images of at most this longer side may contain nothing but a face.
 const SMALL = 150;
