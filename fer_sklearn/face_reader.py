@@ -341,7 +341,7 @@ class _BundledClassifier:
 
 def _split(estimator):
     """Return the part of an estimator that predicts, and how it crops faces."""
-    from ._utils.estimators import split_pipeline
+    from ._utils.estimators import inner_steps, split_pipeline, without_steps
     from .faces import FaceCropper
     from .preprocessing import GrayscaleResizer, RGBResizer
 
@@ -357,7 +357,16 @@ def _split(estimator):
             f"fitted classifier, such as load_pretrained() or a pipeline after fit, or the name of "
             f"a bundled network."
         )
-    resizers, _ = split_pipeline(rest, (GrayscaleResizer, RGBResizer))
+    # In a wrapper or an ensemble, too, faces must not be cropped a second time.
+    inside = inner_steps(rest, FaceCropper)
+    croppers += inside
+    if len({described((each.detector, each.framing)) for each in croppers}) > 1:
+        raise ValueError(
+            f"estimator has {len(croppers)} FaceCropper that differ; expected one detector and one "
+            f"framing for all. Leave them out, and put one FaceCropper in front: "
+            f"make_pipeline(FaceCropper(), estimator)."
+        )
+    resizers = inner_steps(rest, (GrayscaleResizer, RGBResizer))
     size = check_pair("size", resizers[0].size if resizers else _SIDE, "(height, width)")
     cropper = croppers[0] if croppers else FaceCropper()
-    return rest, _Cropping(size, cropper.detector, cropper.framing)
+    return without_steps(rest, inside), _Cropping(size, cropper.detector, cropper.framing)

@@ -5,7 +5,9 @@ import pickle
 import cv2
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -15,9 +17,11 @@ from fer_sklearn import (
     FaceCropper,
     FaceReader,
     GrayscaleResizer,
+    crop_face,
     load_pretrained,
     make_hog_svm_pipeline,
 )
+from fer_sklearn.faces._crop import FRAMINGS
 from fer_sklearn.weights import read_weights, shipped_path, write_weights
 
 BOXES = np.array([[4.0, 6.0, 20.0, 20.0], [30.0, 10.0, 24.0, 24.0]])
@@ -121,6 +125,45 @@ def test_a_model_that_abstains(photo, faces):
     assert np.isfinite(probabilities).all()
     labels, _ = FaceReader(make_pipeline(GrayscaleResizer(), model)).predict(crops)
     assert labels.tolist() == model.predict(crops).tolist()
+
+
+@pytest.mark.parametrize("wrap", ["abstaining", "calibrated", "voting", "pipeline", "transformer"])
+def test_faces_are_not_cropped_twice_inside_a_wrapper(photo, faces, wrap):
+    searched = []
+
+    def finds(photo):
+        searched.append(photo.shape)
+        return [(4, 4, 40, 40)]
+
+    cropper = FaceCropper(size=32, framing="box", detector=finds)
+    pipeline = make_hog_svm_pipeline(size=32, crop_faces=cropper)
+    (_, crop), *rest = pipeline.steps
+    model = {
+        "abstaining": AbstainingClassifier(pipeline.set_params(classifier__probability=True)),
+        "calibrated": CalibratedClassifierCV(pipeline, cv=2),
+        "voting": VotingClassifier([("a", pipeline), ("b", clone(pipeline))]),
+        "pipeline": make_pipeline(pipeline),
+        "transformer": make_pipeline(make_pipeline(crop, rest[0][1]), *(s for _, s in rest[1:])),
+    }[wrap]
+    if wrap == "abstaining":
+        model.set_params(threshold=0.1)
+    model.fit(list(faces[0]), faces[1])
+    reader = FaceReader(model)
+    searched.clear()
+    (crop,) = reader.crop(photo, reader.detect(photo))
+    np.testing.assert_array_equal(crop, crop_face(photo, (4, 4, 40, 40), (32, 32)))
+    labels, _ = reader.predict([crop])
+    assert searched == [photo.shape]
+    # The model itself still crops.
+    assert model.predict([photo]).tolist() == labels.tolist()
+    assert len(searched) > 1
+
+
+def test_croppers_that_differ_are_refused(faces):
+    one, other = (make_hog_svm_pipeline(crop_faces=FaceCropper(framing=f)) for f in FRAMINGS)
+    ensemble = VotingClassifier([("one", one), ("other", other)]).fit(list(faces[0]), faces[1])
+    with pytest.raises(ValueError, match=r"FaceCropper that differ; .*make_pipeline\(FaceCropper"):
+        FaceReader(ensemble)
 
 
 def test_results_say_which_model_made_them(faces):

@@ -6,7 +6,9 @@ grey images, and the batch loop of all networks. Functions that unwrap estimator
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -30,10 +32,12 @@ __all__ = [
     "ImageTagsMixin",
     "PhotoTransformer",
     "PredictionMixin",
+    "inner_steps",
     "predicted_probabilities",
     "set_network_attributes",
     "split_pipeline",
     "unwrap",
+    "without_steps",
 ]
 
 
@@ -466,6 +470,46 @@ def split_pipeline(
         n_split += 1
     split = [step for step in steps[:n_split] if not _is_passthrough(step)]
     return split, estimator[n_split:]
+
+
+def inner_steps(estimator: Any, types: type | tuple[type, ...]) -> list[Any]:
+    """Return the estimators of some types inside another one, at any depth.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        Such as a CalibratedClassifierCV or an ensemble of pipelines.
+    types : type or tuple of type
+
+    Returns
+    -------
+    list of estimator
+    """
+    found: list[Any] = []
+    seen: set[int] = set()
+    pending = deque([estimator])
+    while pending:
+        value = pending.popleft()
+        if isinstance(value, types):
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            pending.extend(value)
+        elif id(value) not in seen and _has_steps(value):
+            seen.add(id(value))
+            pending.extend(vars(value).values())
+    return found
+
+
+def _has_steps(value):
+    # The parts of a CalibratedClassifierCV have predict_proba alone.
+    is_estimator = hasattr(value, "predict") or hasattr(value, "predict_proba")
+    return isinstance(value, Pipeline) or (is_estimator and hasattr(value, "__dict__"))
+
+
+def without_steps(estimator: Any, steps: Iterable[Any]) -> Any:
+    """Return a copy of an estimator in which some steps of its pipelines are passed through."""
+    replaced: dict[int, Any] = {id(step): "passthrough" for step in steps}
+    return copy.deepcopy(estimator, replaced) if replaced else estimator
 
 
 def _open_all(estimator):
