@@ -61,9 +61,9 @@ class FaceReader:
         name of a bundled network, optionally with a label set, as in ``"tiny"`` or
         ``"default:ferplus"``, or an ``.npz`` file of :mod:`fer_sklearn.weights`: these run on
         LiteRT without loading scikit-learn. If None, ``"default"``.
-    detector : None, str, callable or list of boxes, default=None
-        As in :class:`~fer_sklearn.FaceCropper`. If None, that of the estimator's cropper, or
-        ``"blazeface"``.
+    detector : None, str, callable, object or list of boxes, default=None
+        As in :func:`~fer_sklearn.detect_faces`: a list of boxes is the same for all photos. If
+        None, that of the estimator's cropper, or ``"blazeface"``.
 
     Attributes
     ----------
@@ -98,6 +98,11 @@ class FaceReader:
             self._cropping = _Cropping(self._classifier.image_shape_)
         else:
             self._classifier, self._cropping = _split(estimator)
+        if detector is None and is_boxes(self._cropping.detector):
+            raise ValueError(
+                "estimator has a FaceCropper with a list of known faces, those of the photos that "
+                "it was made for. Pass the detector of these photos, such as detector='blazeface'."
+            )
         self._detector = self._cropping.detector if detector is None else detector
         self.classes = [str(label) for label in self._classifier.classes_]
         self.refind = refind_of(self._detector)

@@ -211,6 +211,13 @@ def test_weights_may_come_without_a_litert_model(faces, tmp_path):
     assert len(label) == 3
 
 
+def test_known_faces_of_other_photos_are_refused(photo, model):
+    known = make_pipeline(FaceCropper(detector=[(4, 4, 40, 40)]), *(s for _, s in model.steps[1:]))
+    with pytest.raises(ValueError, match=r"a list of known faces.*detector='blazeface'"):
+        FaceReader(known)
+    assert len(FaceReader(known, detector=find).detect(photo)) == 2
+
+
 def test_numbered_labels(photo):
     class Second(ClassifierMixin, BaseEstimator):
         classes_ = np.array([3, 7])

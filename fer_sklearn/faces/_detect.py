@@ -22,6 +22,7 @@ __all__ = [
     "faces_of_photos",
     "is_boxes",
     "refind_of",
+    "refuse_boxes",
     "resolve_detector",
 ]
 
@@ -93,6 +94,16 @@ def detect_in_pixels(photo: PixelArray, detector: Detector, max_faces: int | Non
 def is_boxes(detector: Detector) -> bool:
     """Return whether boxes were passed instead of a detector."""
     return isinstance(detector, (Faces, list, tuple, np.ndarray))
+
+
+def refuse_boxes(detector: Detector | None) -> None:
+    """Raise a ValueError if known boxes were passed as the detector of several photos."""
+    if detector is not None and is_boxes(detector):
+        raise ValueError(
+            "detector is a list of boxes, which would be used for every photo; expected a name, "
+            "an object or a function that detects faces. Call recognize(photo, detector=boxes) "
+            "for each photo, or pass a function from pixels to boxes."
+        )
 
 
 def resolve_detector(detector: Detector) -> Callable[[PixelArray], Any]:

@@ -21,6 +21,7 @@ from .._utils.tables import Column, row_columns
 from .._utils.typing import Estimator, ImageLike, ImagesLike, PathLike
 from .._utils.validation import check_choice
 from ..face_reader import FaceReader, as_face_reader, provenance_of
+from ..faces._detect import refuse_boxes
 from ._recognize import PhotoResult, iter_photo_batches
 from ._rows import NO_FACE, UNREADABLE, PhotoSummary, RowFile, check_output
 from ._sources import (
@@ -308,6 +309,7 @@ class _Run:
         output=None,
     ):
         check_choice("on_error", on_error, ("row", "raise"))
+        refuse_boxes(detector)
         self.table = as_path_table(images)
         if self.table is not None:
             images = self.table.paths

@@ -24,7 +24,7 @@ from .._utils.image_files import PixelLimitError
 from .._utils.litert import count_processors
 from .._utils.typing import Estimator
 from ..face_reader import FaceReader, as_face_reader, provenance_of
-from ..faces._detect import Detector
+from ..faces._detect import Detector, refuse_boxes
 from ..photos import PhotoResult
 from ._batching import QueueFullError, Recognizer
 from ._bodies import (
@@ -96,7 +96,7 @@ def create_app(
     Raises
     ------
     ValueError
-        If a limit is not a number above 0, or `token` is empty.
+        If a limit is not a number above 0, `token` is empty, or `detector` is a list of boxes.
 
     Examples
     --------
@@ -127,6 +127,7 @@ def create_app(
         )
     if n_jobs == 0 or not isinstance(n_jobs, Integral):
         raise ValueError(f"n_jobs={n_jobs!r}; expected an int above 0, or -1 for all processors.")
+    refuse_boxes(detector)
     metrics = Metrics()
     recognizer = Recognizer(
         as_face_reader(estimator, detector),

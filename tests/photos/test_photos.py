@@ -225,11 +225,12 @@ def test_a_label_must_not_have_the_name_of_a_column():
     ("options", "message"),
     [
         ({"batch_size": 0}, r"batch_size=0; expected an int above 0\."),
+        ({"detector": [(1, 2, 3, 4)]}, r"detector is a list of boxes, .* recognize\(photo, det"),
         ({"batch_size": 2.0}, r"batch_size=2\.0; expected an int above 0\."),
         ({"n_jobs": 0}, r"n_jobs=0; expected an int above 0, or -1 for all processors\."),
     ],
 )
-def test_numbers_are_checked_before_any_work(options, message):
+def test_options_are_checked_before_any_work(options, message):
     with pytest.raises(ValueError, match=message):
         iter_photo_rows([photo()], Reader(), **options)
 

@@ -541,6 +541,7 @@ def test_a_token_is_asked_for(monkeypatch):
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
+        ({"detector": [(1, 2, 3, 4)]}, "detector is a list of boxes, which would be used for"),
         ({"max_bytes": 0}, "max_bytes=0; expected an int above 0"),
         ({"max_files": 2.5}, r"max_files=2\.5; expected an int above 0"),
         ({"timeout": math.inf}, "timeout=inf; expected a number of seconds above 0"),
@@ -548,7 +549,7 @@ def test_a_token_is_asked_for(monkeypatch):
         ({"n_jobs": 0}, "n_jobs=0; expected an int above 0, or -1"),
     ],
 )
-def test_limits_are_checked(limits, message):
+def test_options_are_checked(limits, message):
     with pytest.raises(ValueError, match=message):
         create_app(Reader(), **limits)
 
