@@ -372,6 +372,8 @@ def _split(estimator):
             f"make_pipeline(FaceCropper(), estimator)."
         )
     resizers = inner_steps(rest, (GrayscaleResizer, RGBResizer))
-    size = check_pair("size", resizers[0].size if resizers else _SIDE, "(height, width)")
+    # An exported pipeline scales faces itself, and must not do so a second time.
+    own = getattr(split_pipeline(rest)[1], "image_shape_", None) or _SIDE
+    size = check_pair("size", resizers[0].size if resizers else own, "(height, width)")
     cropper = croppers[0] if croppers else FaceCropper()
     return without_steps(rest, inside), _Cropping(size, cropper.detector, cropper.framing)

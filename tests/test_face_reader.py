@@ -233,6 +233,20 @@ def test_numbered_labels(photo):
     assert labels.tolist() == ["7", "7"]
 
 
+@pytest.mark.parametrize("wrap", [lambda model: model, FrozenEstimator, make_pipeline])
+def test_faces_have_the_size_of_a_network_that_scales_them_itself(photo, wrap):
+    class Exported(ClassifierMixin, BaseEstimator):
+        classes_ = np.array(["happy", "sad"])
+        image_shape_ = (64, 56)
+
+        def predict(self, X):
+            return np.full(len(X), "sad")
+
+    reader = FaceReader(wrap(Exported()), detector=find)
+    crops = reader.crop(photo, reader.detect(photo))
+    np.testing.assert_array_equal(crops[0], crop_face(photo, BOXES[0], (64, 56)))
+
+
 def test_an_object_that_cannot_predict():
     with pytest.raises(
         TypeError, match=r"estimator is a FaceCropper that cannot predict.*load_pre"
