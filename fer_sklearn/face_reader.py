@@ -14,7 +14,7 @@ from ._utils.compat import import_opencv
 from ._utils.litert import average_mirror_images, is_litert_installed
 from ._utils.pixel_values import normalize_pixels
 from ._utils.typing import Estimator, FloatArray, LabelArray, PathLike, PixelArray
-from ._utils.validation import check_pair
+from ._utils.validation import check_pair, check_probabilities
 from .faces import Faces
 from .faces._crop import crop_faces, face_quality
 from .faces._detect import Detector, detect_in_pixels, is_boxes, refind_of, resolve_detector
@@ -178,13 +178,23 @@ class FaceReader:
             :class:`~fer_sklearn.AbstainingClassifier` does.
         y_proba : ndarray of shape (n, n_classes), float64
             NaN if the estimator has no ``predict_proba``.
+
+        Raises
+        ------
+        ValueError
+            If the estimator returns something that is not probabilities, such as NaN.
         """
         unknown = np.full((len(crops), len(self.classes)), np.nan)
         if not len(crops):
             return np.array([], str), unknown
         if not hasattr(self._classifier, "predict_proba"):
-            return self._classifier.predict(crops).astype(str), unknown
-        y_proba = np.asarray(self._classifier.predict_proba(crops), np.float64)
+            return np.asarray(self._classifier.predict(crops)).astype(str), unknown
+        y_proba = check_probabilities(
+            self._classifier.predict_proba(crops),
+            len(crops),
+            classes=np.asarray(self._classifier.classes_),
+            name="estimator.predict_proba(faces)",
+        )
         last = getattr(self._classifier, "steps", [("", self._classifier)])[-1][1]
         if hasattr(last, "predict_from_proba"):
             return last.predict_from_proba(y_proba).astype(str), y_proba

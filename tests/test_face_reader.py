@@ -4,6 +4,7 @@ import pickle
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -231,6 +232,41 @@ def test_numbered_labels(photo):
     reader = FaceReader(Second(), detector=find)
     labels, _ = reader.predict(reader.crop(photo, reader.detect(photo)))
     assert labels.tolist() == ["7", "7"]
+
+
+class Constant(ClassifierMixin, BaseEstimator):
+    """Answers with one row of probabilities."""
+
+    classes_ = np.array(["happy", "sad"])
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def predict_proba(self, X):
+        return self.answer
+
+    def predict(self, X):
+        return ["sad"] * len(X)
+
+
+def test_probabilities_go_by_the_names_of_their_columns(photo):
+    table = pd.DataFrame({"sad": [0.2], "happy": [0.8]})
+    labels, y_proba = FaceReader(Constant(table)).predict([photo])
+    assert (labels.tolist(), y_proba.tolist()) == (["happy"], [[0.8, 0.2]])
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ([[np.nan, 0.3]], r"faces\)\[0\] is \[nan 0\.3\]; expected numbers from 0 to 1"),
+        ([[2.0, 3.0]], r"predict_proba\(faces\)\[0\] is \[2\. 3\.\]; expected numbers from 0"),
+        ([[0.2, 0.3, 0.5]], r"predict_proba\(faces\) has shape \(1, 3\); expected \(1, 2\)"),
+        (np.empty((0, 2)), r"predict_proba\(faces\) has shape \(0, 2\); expected \(1, 2\)"),
+    ],
+)
+def test_what_is_no_probability_gives_no_emotion(photo, answer, message):
+    with pytest.raises(ValueError, match=message):
+        FaceReader(Constant(answer)).predict([photo])
 
 
 @pytest.mark.parametrize("wrap", [lambda model: model, FrozenEstimator, make_pipeline])
