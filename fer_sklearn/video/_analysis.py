@@ -20,11 +20,11 @@ from ..face_reader import FaceReader, as_face_reader, provenance_of
 from ._capture import VideoSource
 from ._outputs import (
     PLOT_SUFFIXES,
-    VIDEO_SUFFIXES,
     Counter,
     TimelineWriter,
     VideoSummary,
     VideoWriter,
+    check_video_path,
     plot_timeline,
     write_faces,
 )
@@ -465,11 +465,13 @@ def _check_outputs(source, output, annotated_video, plot_path, faces_path):
     if len({path.absolute() for path in paths.values()}) < len(paths):
         raise ValueError(f"{', '.join(named)} must be different files.")
     is_path = isinstance(source, (str, os.PathLike)) and os.path.exists(source)
-    suffixes = {"annotated_video": VIDEO_SUFFIXES, "plot_path": PLOT_SUFFIXES}
+    suffixes = {"plot_path": PLOT_SUFFIXES}
     for name, path in paths.items():
         if is_path and path.exists() and path.samefile(source):
             raise ValueError(f"{name}={str(path)!r} is the video itself; choose another file.")
         check_writable(path, suffixes=suffixes.get(name), name=name)
+    if annotated_video is not None:
+        check_video_path(annotated_video, "annotated_video")
 
 
 class _Control:

@@ -20,6 +20,7 @@ __all__ = [
     "Clock",
     "Facts",
     "VideoSource",
+    "can_encode",
     "check_source",
     "is_capture",
     "is_live",
@@ -161,8 +162,8 @@ def open_capture(source: Any) -> Any:
 
     if is_capture(source):
         return source
-    with quiet_opencv():
-        capture = cv2.VideoCapture(int(source) if _is_camera_number(source) else os.fspath(source))
+    with _opencv_name(source) as name, quiet_opencv():
+        capture = cv2.VideoCapture(name)
     if capture.isOpened():
         return capture
     capture.release()
@@ -180,6 +181,36 @@ def open_capture(source: Any) -> Any:
         f"{source}: not a video that OpenCV can read, or a truncated one. Expected MP4, MOV, "
         f"AVI, MKV or WebM; a player that opens it can convert it."
     )
+
+
+@contextmanager
+def _opencv_name(source):
+    """Yield the name by which OpenCV finds a source."""
+    if _is_camera_number(source):
+        yield int(source)
+        return
+    name = os.fspath(source)
+    if can_encode(name):
+        # FFmpeg takes what precedes a colon for a protocol.
+        yield name if is_live(source) else os.path.abspath(name)
+        return
+    # OpenCV would crash, but Linux has another name for an opened file.
+    with open(name if os.path.isfile(name) else os.devnull, "rb") as file:
+        other = f"/proc/self/fd/{file.fileno()}"
+        if not os.path.isfile(other):
+            raise VideoReadError(
+                f"{name!a}: OpenCV cannot open a file whose name is not UTF-8. Rename it."
+            )
+        yield other
+
+
+def can_encode(path: str | os.PathLike) -> bool:
+    """Return whether a path is text in UTF-8; OpenCV crashes for others."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _cameras():
@@ -246,6 +277,10 @@ class Clock:
         """Number of frames missing from a video of constant rate, by its few gaps; 0 for others."""
         has_few_gaps = self._n_gaps <= self._n_regular / _REGULAR_PER_GAP
         return self._n_missing if self._is_constant and has_few_gaps else 0
+
+    def n_missing_at(self, end: float) -> int:
+        """Return how many frames a video of constant rate, which ends then, lacks at its end."""
+        return max(0, round((end - self.end) / self._interval)) if self._is_constant else 0
 
     @property
     def end(self) -> float:

@@ -37,7 +37,12 @@ _BLOCKS = (b"\xa3", b"\xa1")
 _STREAMS = (b"\x00\x00\x01\xba", b"\x47")
 _ASF = bytes.fromhex("3026b2758e66cf11")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-_LONGEST_OGG_PAGE = 65307
+# The header of an Ogg page, and how it tells the first and the last page of a stream.
+_OGG, _OGG_HEADER, _FIRST_PAGE, _LAST_PAGE = b"OggS", 27, 2, 4
+# How an FLV file states its size, if it does.
+_FLV_SIZE = re.compile(rb"\0\x08filesize\0(.{8})", re.DOTALL)
+# No frame or padding has so many zeros.
+_MOST_ZEROS = 2**14
 _SOUND_BRANDS = (b"M4A ", b"M4B ", b"M4P ", b"F4A ")
 _VIDEO_TRACK = re.compile(rb"hdlr.{8}vide", re.DOTALL)
 _SOUND_TRACK = re.compile(rb"hdlr.{8}soun", re.DOTALL)
@@ -68,7 +73,22 @@ def is_complete(path: Path) -> bool | None:
     size = path.stat().st_size
     with open(path, "rb") as file:
         end = _stated_end(file, size)
+        if _ends_in_zeros(file, size):
+            return False
     return None if end is None else end <= size
+
+
+def _ends_in_zeros(file, size):
+    """Return whether the end of a file was never written, as after an interrupted copy.
+
+    MP4 and MOV files, and AVI files with an index, may be padded; they list their frames.
+    """
+    file.seek(0)
+    head = file.read(8)
+    if head[4:] in _BOXES or (head[:4] == b"RIFF" and len(_video_chunks(file, size))):
+        return False
+    file.seek(max(0, size - _MOST_ZEROS))
+    return size > _MOST_ZEROS and not any(file.read())
 
 
 def _stated_end(file, size):
@@ -88,9 +108,12 @@ def _stated_end(file, size):
         start = (head + file.read(_HEAD)).find(_ASF_FILE) + 40
         file.seek(start)
         return int.from_bytes(file.read(8), "little") if start >= 40 else None
-    if head[:3] == b"FLV" or head[:4] == b"OggS":
-        has_end = _ends_flv if head[:3] == b"FLV" else _ends_ogg
-        return size if has_end(file, size) else size + 1
+    if head[:3] == b"FLV":
+        stated = _FLV_SIZE.search(file.read(_HEAD))
+        end = size if _ends_flv(file, size) else size + 1
+        return end if stated is None else max(end, int(struct.unpack(">d", stated.group(1))[0]))
+    if head[:4] == _OGG:
+        return size if _read_ogg(file)[0] else size + 1
     return None
 
 
@@ -102,12 +125,23 @@ def _ends_flv(file, size):
     return _integer(file.read(4), 1, 3) + 11 == length
 
 
-def _ends_ogg(file, size):
-    """Return whether the last page says that it is the last one."""
-    file.seek(max(0, size - _LONGEST_OGG_PAGE))
-    tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
-    return len(page) > 5 and bool(page[5] & 4)
+def _read_ogg(file):
+    """Return whether the last page of each stream is there, and whether all pages are."""
+    streams, place, is_whole = set(), 0, True
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        while place >= 0 and len(header := data[place : place + _OGG_HEADER]) == _OGG_HEADER:
+            flags, stream, n_segments = header[5], header[14:18], header[26]
+            start = place + _OGG_HEADER + n_segments
+            end = start + sum(data[start - n_segments : start])
+            if header.startswith(_OGG) and end <= len(data):
+                if flags & _FIRST_PAGE:
+                    streams.add(stream)
+                if flags & _LAST_PAGE:
+                    streams.discard(stream)
+                place = end
+            else:
+                place, is_whole = data.find(_OGG, place + 1), False
+    return not streams, is_whole
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -184,6 +218,11 @@ def shown_seconds(path: Path, stated: float | None, rate: float) -> float | None
             if last is not None and is_whole is not False:
                 return last - first + 1 / rate
             return None if stated is None else stated - first
+        if head.startswith(_OGG):
+            # FFmpeg takes the time of the last page that is there, of sound or pictures. It gives
+            # up at a larger damage.
+            has_end, has_all = _read_ogg(file)
+            return stated if has_end and not has_all else None
         is_stream = head.startswith(_STREAMS) or head[4:5] == _STREAMS[1]
         return None if is_stream or is_whole else stated
 
@@ -401,7 +440,7 @@ def is_sound(path: Path) -> bool:
     with open(path, "rb") as file:
         head = file.read(_HEAD)
         is_mpeg = head[:1] == b"\xff" and head[1:2] >= b"\xe0"
-        is_ogg = head[:4] == b"OggS" and head[28:35] in (b"OpusHea", b"\x01vorbis")
+        is_ogg = head[:4] == _OGG and head[28:35] in (b"OpusHea", b"\x01vorbis")
         is_m4a = head[4:8] == b"ftyp" and head[8:12] in _SOUND_BRANDS
         is_wave = head[:4] in (b"RIFF", b"FORM") and head[8:12] in (b"WAVE", b"AIFF", b"AIFC")
         if is_mpeg or is_ogg or is_m4a or is_wave or head.startswith(_SOUND_STARTS):

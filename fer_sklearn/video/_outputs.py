@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from .._utils.files import atomic_write, check_writable
 from .._utils.tables import VIDEO_COLUMNS, rounded, row_columns, text_table
 from .._utils.typing import PathLike, PixelArray
 from ..images import resize
-from ._capture import quiet_opencv
+from ._capture import can_encode, quiet_opencv
 from ._tracking import TrackedFace, VideoFrame
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "TimelineWriter",
     "VideoSummary",
     "VideoWriter",
+    "check_video_path",
     "plot_timeline",
     "write_faces",
 ]
@@ -114,6 +117,16 @@ class TimelineWriter:
         }
 
 
+def check_video_path(path: PathLike, name: str = "path") -> Path:
+    """Check that an annotated video can be written; errors are those of :class:`VideoWriter`."""
+    path = check_writable(path, suffixes=VIDEO_SUFFIXES, name=name)
+    if not can_encode(path):
+        raise ValueError(
+            f"{name}={str(path)!a} is not UTF-8, and OpenCV cannot write it. Choose another name."
+        )
+    return path
+
+
 class VideoWriter:
     """Write images to a video that runs at the speed at which they were taken.
 
@@ -131,14 +144,14 @@ class VideoWriter:
     Raises
     ------
     ValueError
-        If the suffix is unknown, or the installed OpenCV cannot write such a file.
+        If the suffix is unknown, or the installed OpenCV cannot write such a file or name.
     OSError
         If the file cannot be written.
     """
 
     def __init__(self, path: PathLike, rate: float):
         self.path = Path(path)
-        check_writable(self.path, suffixes=VIDEO_SUFFIXES)
+        check_video_path(self.path)
         # OpenCV does not say why it cannot write a file; this check does.
         with open(self.path, "wb"):
             pass
@@ -194,7 +207,9 @@ class VideoWriter:
         codec = _CODECS[self.path.suffix.lower()]
         with quiet_opencv():
             code = cv2.VideoWriter_fourcc(*codec)
-            video = cv2.VideoWriter(str(self.path), code, self.rate, (width, height))
+            # FFmpeg takes what precedes a colon for a protocol, unless the path is absolute.
+            path = os.path.abspath(self.path)
+            video = cv2.VideoWriter(path, code, self.rate, (width, height))
         if not video.isOpened():
             video.release()
             raise ValueError(
@@ -446,7 +461,8 @@ class Counter:
         self._interval = interval
         self._max_gap = max_gap
         self._faces: dict[int, _Seen] = {}
-        self._end = self._previous = 0.0
+        self._shown: list[TrackedFace] = []
+        self._end = self._since = 0.0
         self.n_frames = self.n_searched = 0
 
     def add(self, frame: VideoFrame) -> None:
@@ -455,29 +471,36 @@ class Counter:
         self._end = frame.seconds
         if not frame.is_searched:
             return
-        # An emotion is assumed to have lasted since the previous searched frame.
-        elapsed = frame.seconds - self._previous if self.n_searched else self._interval
-        elapsed = min(max(elapsed, _SHORTEST_STILL), self._max_gap)
-        self._previous = frame.seconds
+        for face in self._shown:
+            self._faces[face.number].hold(face, self._elapsed(frame.seconds))
+        self._shown, self._since = frame.faces, frame.seconds
         self.n_searched += 1
         for face in frame.faces:
             if face.number not in self._faces:
                 self._faces[face.number] = _Seen(frame.seconds, len(self._classes))
-            self._faces[face.number].add(face, frame.seconds, elapsed)
+            self._faces[face.number].see(face, frame.seconds)
 
     def summary(
         self, source: str = "", *, n_damaged: int = 0, problem: str | None = None
     ) -> VideoSummary:
         """Return the summary of all frames so far."""
+        end = self._end + self._interval
+        faces = deepcopy(self._faces)
+        for face in self._shown:
+            faces[face.number].hold(face, self._elapsed(end))
         return VideoSummary(
             source=source,
-            seconds=self._end + self._interval if self.n_frames else 0.0,
+            seconds=end if self.n_frames else 0.0,
             n_frames=self.n_frames,
             n_searched=self.n_searched,
             n_damaged=n_damaged,
-            faces=[seen.summary(n, self._classes) for n, seen in sorted(self._faces.items())],
+            faces=[seen.summary(n, self._classes) for n, seen in sorted(faces.items())],
             problem=problem,
         )
+
+    def _elapsed(self, until):
+        """Return for how long the last searched frame counts: it is shown until the next one."""
+        return min(max(until - self._since, _SHORTEST_STILL), self._max_gap)
 
 
 class _Seen:
@@ -490,12 +513,16 @@ class _Seen:
         self._emotion = None
         self._n_changes = 0
 
-    def add(self, face, seconds, elapsed):
+    def see(self, face, seconds):
+        """Count a frame."""
         self._last = seconds
-        self._times[face.emotion] = self._times.get(face.emotion, 0.0) + elapsed
-        self._sums += elapsed * face.probabilities
         self._n_changes += self._emotion not in (None, face.emotion)
         self._emotion = face.emotion
+
+    def hold(self, face, elapsed):
+        """Count the time for which a frame is shown."""
+        self._times[face.emotion] = self._times.get(face.emotion, 0.0) + elapsed
+        self._sums += elapsed * face.probabilities
 
     def summary(self, number, classes):
         seconds = sum(self._times.values())

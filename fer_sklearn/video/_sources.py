@@ -382,10 +382,14 @@ class FileSource(_Source):
             # Only then is a complete file also a finished one.
             is_growing &= not is_whole or is_fragmented(self._path)
             is_lost = not is_growing and has_lost_fragments(self._path)
-            self.n_damaged += max(0, (n_indexed(self._path) or 0) - n_read)
+            n_frames = n_indexed(self._path)
+            self.n_damaged += max(0, (n_frames or 0) - n_read)
             if not lists_frames(self._path):
                 self.n_damaged = max(self.n_damaged, clock.n_missing)
-        is_short = _is_short(n_read, self.n_frames, clock.end, stated, is_whole)
+            elif n_frames is None and stated is not None:
+                n_left = max(0, (self.n_frames or 0) - n_read)
+                self.n_damaged += min(n_left, clock.n_missing_at(stated))
+        is_short = _is_short(n_read, self.n_frames, clock.end, stated, is_whole, 1 / self.rate)
         if not (is_short or is_growing or is_lost):
             return
         what = "is still being written; read" if is_growing else "truncated or damaged after"
@@ -394,7 +398,7 @@ class FileSource(_Source):
         raise VideoReadError(f"{self.name}: {what} {clock.end:.1f}{of}")
 
 
-def _is_short(n_read, n_frames, seconds, stated, is_whole):
+def _is_short(n_read, n_frames, seconds, stated, is_whole, interval):
     """Return whether a file ends before it should.
 
     Parameters
@@ -405,13 +409,16 @@ def _is_short(n_read, n_frames, seconds, stated, is_whole):
         The number of frames and the length that the file should have.
     is_whole : bool or None
         Whether the file is as long as its container says.
+    interval : float
+        Seconds between two frames.
     """
-    if n_frames is not None and n_read >= n_frames:
-        return False
     if stated is None:
         return is_whole is False
+    if n_frames is not None and n_read >= n_frames:
+        return False
     # Many headers contain only an estimate.
-    return seconds < stated - 0.5 - (0 if is_whole is False else 0.05 * stated)
+    most = 1.5 * interval if is_whole is False else 0.5 + 0.05 * stated
+    return seconds < stated - most
 
 
 class LiveSource(_Source):

@@ -4,6 +4,7 @@ import csv
 import gc
 import json
 import math
+import os
 import threading
 import time
 
@@ -220,6 +221,27 @@ def test_time_without_a_camera_is_not_counted(max_gap, expected):
     assert face.last == 60.0
 
 
+def test_a_frame_counts_until_the_next_one():
+    counter = Counter(["happy", "sad"], 0.04)
+    for seconds, emotion in [(0.0, "happy"), (10.0, "sad"), (10.04, "sad")]:
+        counter.add(_frame(seconds, emotion))
+        (face,) = counter.summary().faces  # as a viewer asks for it
+    assert face.seconds == pytest.approx(10.08)
+    assert face.fractions == pytest.approx({"happy": 10 / 10.08, "sad": 0.08 / 10.08})
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", os.fsdecode(b"\xff.mp4")])
+def test_an_annotated_video_may_have_a_colon_but_not_any_bytes(video, tmp_path, name):
+    annotated = tmp_path / name
+    if ":" in name:
+        analyze_video(video, SquareReader(), annotated_video=annotated)
+        assert len(read_video(annotated)) == 50
+    else:
+        with pytest.raises(ValueError, match=r"annotated_video='.*\\udcff.*is not UTF-8"):
+            analyze_video(video, SquareReader(), annotated_video=annotated)
+        assert not annotated.exists()
+
+
 def test_frames_with_the_same_time_are_counted():
     counter = Counter(["happy", "sad"], 0.04)
     for seconds, emotion in [(0.0, "happy"), (0.0, "sad"), (0.0, "happy")]:
@@ -234,7 +256,7 @@ def test_a_stride_of_five_keeps_the_length_and_frame_rate(video, tmp_path):
     summary = analyze_video(video, SquareReader(), annotated_video=annotated, stride=5)
     assert (summary.n_frames, summary.n_searched) == (50, 10)
     assert len(read_video(annotated)) == 50
-    assert all(face.seconds == pytest.approx(1.8 + 0.04) for face in summary.faces)
+    assert all(face.seconds == pytest.approx(2) for face in summary.faces)
 
 
 def test_a_plot_is_made_from_the_timeline(video, tmp_path):

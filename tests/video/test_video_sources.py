@@ -327,7 +327,79 @@ def test_sound_that_lasts_longer_than_the_pictures_is_no_damage(tmp_path, name, 
     assert shown_seconds(video, 9.0, 25) in (None, pytest.approx(3, abs=0.05))
     video.write_bytes(video.read_bytes()[:-1000])
     assert is_complete(video) is False
-    assert shown_seconds(video, 9.0, 25) == 9
+    # An Ogg file states no length, and FFmpeg returns that of what is left.
+    assert shown_seconds(video, 9.0, 25) == (None if name == "a.ogv" else 9)
+
+
+def test_an_ogg_file_that_was_cut_is_truncated(tmp_path):
+    video = write_video(tmp_path / "a.ogv", _noise(25, (120, 160)), codec="VP80")
+    data = video.read_bytes()
+    for end in (0.3, 0.6, 0.97, 1 - 1 / len(data)):
+        video.write_bytes(data[: round(end * len(data))])
+        with pytest.raises(VideoReadError, match=r"truncated or damaged after \d\.\d s$"):
+            _read(video)
+    video.write_bytes(data)
+    assert len(_read(video)) == 25
+
+
+def test_an_ogg_file_that_ffmpeg_gives_up_is_damaged(tmp_path):
+    video = write_video(tmp_path / "a.ogv", _noise(50, (120, 160)), codec="VP80")
+    damage(video, 0.3, 0.7)
+    assert is_complete(video)
+    with pytest.raises(VideoReadError, match=r"truncated or damaged after 0\.\d of 2\.0 s"):
+        _read(video)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        *(("a.avi", "MJPG"), ("a.mkv", "MJPG"), ("a.ogv", "VP80"), ("a.webm", "VP80")),
+        *(("a.flv", "FLV1"), ("a.wmv", "WMV2"), ("a.ts", "MPG2"), ("a.mpg", "MPG1")),
+    ],
+)
+def test_what_was_never_written_is_missed(tmp_path, name, codec):
+    """A copy that was interrupted may have its full length, and zeros in place of the rest."""
+    video = write_video(tmp_path / name, _noise(25, (120, 160)), codec=codec)
+    frames = []
+    for start in (0.8, 0.5):
+        damage(video, start, 1)
+        with (
+            pytest.raises(VideoReadError, match="truncated or damaged after"),
+            open_source(video) as source,
+        ):
+            frames += source
+    assert 0 < len(frames) < 40
+
+
+def test_an_flv_file_that_was_cut_between_frames_is_truncated(tmp_path):
+    video = write_video(tmp_path / "a.flv", _noise(40), codec="FLV1")
+    data, end = video.read_bytes(), 9 + 4
+    while end < 0.7 * len(data):
+        end += 11 + int.from_bytes(data[end + 1 : end + 4], "big") + 4
+    video.write_bytes(data[:end])
+    with pytest.raises(VideoReadError, match=r"truncated or damaged after \d\.\d of 1\.6 s"):
+        _read(video)
+
+
+def test_frames_that_are_missing_at_the_end_are_counted(tmp_path):
+    video = write_video(tmp_path / "a.mp4", _noise(60))
+    end = video.read_bytes().index(b"moov") / video.stat().st_size
+    damage(video, 0.9 * end, end - 0.001)
+    with open_source(video) as source:
+        n_read = len(list(source))
+    assert 50 < n_read < 57
+    assert source.n_damaged == 60 - n_read
+
+
+NAMES = ("12:30.mp4", "cam1:front.mp4", "concat:a|b.mp4", "x\ny.mp4", "f%02d.mp4", "é😀.mp4")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "a" * 251 + ".mp4", os.fsdecode(b"\xff\xfe.mp4")])
+def test_a_video_may_have_any_name(tmp_path, monkeypatch, name):
+    """FFmpeg takes a colon for the end of a protocol, and OpenCV crashes without UTF-8."""
+    monkeypatch.chdir(tmp_path)
+    os.replace(write_video(tmp_path / "a.mp4", moving(3)), name)
+    assert len(_read(name)) == 3
 
 
 def test_the_length_of_a_damaged_mkv_file_is_that_of_its_header(tmp_path):
@@ -421,9 +493,9 @@ def test_other_files_of_sound_are_recognised(tmp_path, name):
     assert is_sound(path) is (path.suffix in (".aiff", ".amr", ".ac3"))
 
 
-def _noise(n_frames):
+def _noise(n_frames, size=(240, 320)):
     random = np.random.default_rng(0)
-    return [random.integers(0, 256, (240, 320, 3), dtype=np.uint8) for _ in range(n_frames)]
+    return [random.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(n_frames)]
 
 
 @pytest.mark.parametrize("is_finished", [True, False])
@@ -525,6 +597,12 @@ def test_errors_distinguish_what_cannot_be_opened(tmp_path):
     ]:
         with pytest.raises(VideoReadError, match=message):
             open_source(tmp_path / name)
+
+
+@pytest.mark.parametrize("source", ["rtsp://\udcff", "\udcff%03d.png"])
+def test_a_name_with_which_opencv_would_crash_is_refused(source):
+    with pytest.raises(VideoReadError, match=r"\\udcff.*: OpenCV cannot open .* not UTF-8"):
+        open_source(source)
 
 
 def test_a_source_of_another_type_is_refused():
