@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ._utils.compat import import_opencv
+from ._utils.compat import cv2
 from ._utils.litert import average_mirror_images, is_litert_installed
 from ._utils.pixel_values import normalize_pixels
 from ._utils.typing import Estimator, FloatArray, LabelArray, PathLike, PixelArray
@@ -232,7 +232,7 @@ class FaceReader:
             if name != "detector"
         )
         known |= {name: _version(name) for name in packages}
-        return known | {"opencv": import_opencv().__version__}
+        return known | {"opencv": cv2.__version__}
 
 
 _MISSING = "not installed"

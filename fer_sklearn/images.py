@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ._utils import image_files
-from ._utils.compat import import_opencv
+from ._utils.compat import cv2
 from ._utils.files import atomic_write, check_writable
 from ._utils.image_files import as_photo, decode_image, image_format, read_image
 from ._utils.pixel_values import empty_pixels, on_white, to_gray, to_uint8
@@ -173,8 +173,6 @@ def decode_gray(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Pixe
     ImageReadError
         As in :func:`read_image`.
     """
-    cv2 = import_opencv()
-
     if _is_gray_png(data, max_pixels):
         gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
         if gray is not None:
@@ -238,8 +236,6 @@ def resize(image: PixelArray, size: tuple[int, int]) -> PixelArray:
     ndarray of shape (height, width) or (height, width, 3), uint8
         `image` itself if it is grey and has that size.
     """
-    cv2 = import_opencv()
-
     height, width = size
     if image.shape == size:
         return image

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from re import Pattern
-from types import ModuleType
+from types import BuiltinFunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..exceptions import MissingExtraError
@@ -50,6 +50,7 @@ __all__ = [
     "StrOptions",
     "check_method_params",
     "check_sample_weight",
+    "cv2",
     "fit_context",
     "get_global_attribute",
     "hidden_lines",
@@ -67,7 +68,7 @@ _OPENCV = threading.Lock()
 
 
 def import_opencv() -> ModuleType:
-    """Import OpenCV, which functions do that need it.
+    """Import OpenCV, from any thread.
 
     Its loader puts another module in its place for a moment, so that a second thread that imports
     it meanwhile would get half of it.
@@ -80,6 +81,20 @@ def import_opencv() -> ModuleType:
     with _OPENCV:
         import cv2
     return cv2
+
+
+class _OpenCV(ModuleType):
+    """OpenCV, which is imported when one of its names is first used."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(import_opencv(), name)
+        # The next use finds these without a call. Classes are not kept: tests replace cameras.
+        if isinstance(value, (BuiltinFunctionType, int)):
+            setattr(self, name, value)
+        return value
+
+
+cv2: Any = _OpenCV("cv2")
 
 
 @contextmanager

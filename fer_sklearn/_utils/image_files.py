@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from ..exceptions import ImageReadError
-from .compat import import_opencv
+from .compat import cv2
 from .files import read_source
 from .pixel_values import on_white, to_uint8
 from .typing import ArrayLike, ImageLike, PathLike, PixelArray, Readable
@@ -300,8 +300,6 @@ def _numbers_of_tiff(data, name, max_pixels):
             f"{name}: this kind of TIFF file is not supported: {tags.get(_BITS_PER_SAMPLE)} bits "
             f"per colour, or colours in separate planes. Save it with 8 or 16 bits."
         )
-    cv2 = import_opencv()
-
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None:
         return None
@@ -332,8 +330,6 @@ def _deep_colors(image, pixels, data, name):
             )
     if not is_dark:
         return pixels
-    cv2 = import_opencv()
-
     has_alpha = image.has_transparency_data
     flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

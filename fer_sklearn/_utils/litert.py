@@ -91,41 +91,26 @@ class LiteRTNetwork:
 
         Returns
         -------
-        ndarray of shape (n, n_outputs), float32
-            Several outputs are concatenated, in the order of the model.
-        """
-        step = self._batch_size or _IMAGES_AT_A_TIME
-        parts = []
-        for start in range(0, len(images), step):
-            batch = _padded(images[start : start + step], self._batch_size or 0)
-            outputs = self.outputs(batch)
-            parts.append(outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1))
-        return np.concatenate(parts)[: len(images)]
-
-    def outputs(self, images: FloatArray) -> list[FloatArray]:
-        """Compute the outputs for one batch of a size that the model takes.
-
-        Parameters
-        ----------
-        images : ndarray of shape (n, h, w, channels), float32
-
-        Returns
-        -------
-        list of ndarray, float32
-            In the order of the model.
+        ndarray of shape (n, …, n_outputs), float32
+            Several outputs are concatenated along their last axis, in the order of the model.
 
         Raises
         ------
         MissingExtraError
             If neither LiteRT nor TensorFlow is installed.
         """
+        missing = -len(images) % self._batch_size if self._batch_size else 0
+        if missing:  # filled up with copies of the last image
+            images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
         try:
             interpreter = self._idle.get_nowait()
         except queue.Empty:
             interpreter = _make_quietly(self._content, self._n_threads)
-        outputs = interpreter.run(images)
+        step = self._batch_size or _IMAGES_AT_A_TIME
+        batches = (images[start : start + step] for start in range(0, len(images), step))
+        outputs = np.concatenate([interpreter.run(batch) for batch in batches])
         self._idle.put(interpreter)
-        return outputs
+        return outputs[: len(outputs) - missing]
 
     def __getstate__(self) -> dict[str, Any]:
         # Interpreters cannot be copied. They are created when needed.
@@ -241,10 +226,11 @@ class _Interpreter:
             self._allocate(self._given["index"], images.shape)
         self._interpreter.set_tensor(self._given["index"], _quantized(images, self._given))
         self._interpreter.invoke()
-        return [
+        outputs = [
             _dequantized(self._interpreter.get_tensor(output["index"]), output)
             for output in self._outputs
         ]
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
 
     def _allocate(self, index, shape):
         self._interpreter.allocate_tensors()
@@ -273,14 +259,6 @@ def _make_tensorflow_interpreter(**options):
     with _QUIET, warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
         return Interpreter(**options)
-
-
-def _padded(images, size):
-    """Return at least `size` images, by adding copies of the last one."""
-    missing = size - len(images)
-    if missing <= 0:
-        return images
-    return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
 
 
 def _quantized(images, tensor):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .compat import import_opencv
+from .compat import cv2
 from .typing import ArrayLike, NDArray, PixelArray
 from .validation import check_choice
 
@@ -244,8 +244,6 @@ def to_gray(image: PixelArray) -> PixelArray:
     ndarray of shape (h, w), uint8
         `image` itself if it is grey.
     """
-    cv2 = import_opencv()
-
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
@@ -407,8 +405,6 @@ def _equalize(images):
 
 
 def _clahe(images):
-    cv2 = import_opencv()
-
     clahe = cv2.createCLAHE(_CLAHE_CLIP, (_CLAHE_TILES, _CLAHE_TILES))
     return np.stack([clahe.apply(image) for image in _as_bytes(images)]) / np.float32(255)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .._utils.compat import import_opencv
+from .._utils.compat import cv2
 from .._utils.typing import FloatArray, PixelArray
 from .._utils.validation import check_known_keys, check_unit_fraction
 
@@ -179,8 +179,6 @@ def _affine_maps(shape, settings, rng):
 
 
 def _warp(images, maps):
-    cv2 = import_opencv()
-
     height, width = images.shape[1:3]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = np.empty_like(images)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from .._utils.compat import cv2
 from .._utils.typing import PixelArray
 from ..emotions import is_dark
 
@@ -120,8 +121,6 @@ def fill(
     opacity : float, default=1.0
         0 is transparent, 1 is opaque.
     """
-    import cv2
-
     left, top, width, height = box
     if width <= 0 or height <= 0:
         return
@@ -148,8 +147,6 @@ def outline(canvas: PixelArray, box: Box, color: Color, *, thickness: int, radiu
     thickness : int
         Line width in pixels.
     """
-    import cv2
-
     polygon = _rounded(box, radius)
     cv2.polylines(canvas, [polygon], True, color, thickness, cv2.LINE_AA, _SHIFT)
 
@@ -170,8 +167,6 @@ def _rounded(box, radius):
 
 def _blend(canvas, mask, x, y, color):
     """Blend a colour into the canvas with a mask, 0..255, whose top left corner is at x, y."""
-    import cv2
-
     height, width = canvas.shape[:2]
     top, left = max(0, -y), max(0, -x)
     mask = mask[top : max(top, height - y), left : max(left, width - x)]

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from numbers import Integral, Real
-from typing import NamedTuple
 
 import numpy as np
 
-from .._utils.compat import import_opencv
+from .._utils.compat import cv2
 from .._utils.litert import LiteRTNetwork
-from .._utils.typing import BoolArray, FloatArray, IntArray, PixelArray
+from .._utils.typing import FloatArray, PixelArray
 from ..exceptions import MissingExtraError
-from ._crop import Placement, sample
+from ._crop import Placement, Pyramid
 from ._faces import KEYPOINTS, BaseDetector, Faces
 
 __all__ = ["BlazeFaceDetector"]
@@ -62,39 +61,18 @@ _TURNS = (90.0, -90.0)
 _KNOWN = 0.1
 # By how much of its side a face may have moved at the second look.
 _MOVED = 0.4
+# Views are computed so many at a time, which takes 3 MB.
+_VIEWS_AT_A_TIME = 16
+
+# A detection has a score in [0, 1], and points: centre and size of its box, and six key points.
+_DETECTION = np.dtype([("score", np.float64), ("points", np.float64, (2 + len(KEYPOINTS), 2))])
+_NONE = np.empty(0, _DETECTION)
 # The points of a detection that are positions; the other one is the size of its box.
 _PLACES = [0, *range(2, 2 + len(KEYPOINTS))]
 # How far a head reaches from the middle of its face, in sides of the face's box.
 _HEAD = 0.75
 # Skin of any tone in Cr and Cb, and the range of brightness in which they are reliable.
 _SKIN = (30, 133, 77), (255, 173, 127)
-
-
-class Detections(NamedTuple):
-    """Scores (n,) in [0, 1], and points (n, 8, 2): centre and size of the box, six key points."""
-
-    scores: FloatArray
-    points: FloatArray
-
-    @classmethod
-    def join(cls, several: Sequence[Detections]) -> Detections:
-        """Concatenate detections."""
-        if not several:
-            return cls(np.empty(0), np.empty((0, 2 + len(KEYPOINTS), 2)))
-        scores, points = zip(*several, strict=True)
-        return cls(np.concatenate(scores), np.concatenate(points))
-
-    def take(self, indices: IntArray | BoolArray) -> Detections:
-        """Return some detections, by indices or a mask."""
-        return Detections(self.scores[indices], self.points[indices])
-
-    def sides(self) -> FloatArray:
-        """Return the longer side of each box."""
-        return self.points[:, 1].max(axis=1)
-
-    def around(self, point: FloatArray) -> BoolArray:
-        """Return which boxes contain a point."""
-        return np.all(np.abs(self.points[:, 0] - point) < self.points[:, 1] / 2, axis=1)
 
 
 class BlazeFaceDetector(BaseDetector):
@@ -193,38 +171,39 @@ class _Search:
         self._n_left = detector.max_views
 
     def run(self):
-        whole = _view(self._width / 2, self._height / 2, self._longer)
+        whole = Placement(self._width / 2, self._height / 2, self._longer / _SIDE, 0.0)
         found = self._first(whole)
         finest = self._min_face / _SMALLEST
-        is_portrait = bool(len(found.scores)) and found.sides().max() > _PORTRAIT * self._longer
+        is_portrait = found["points"][:, 1].max(initial=0) > _PORTRAIT * self._longer
         if self._longer >= _LARGE or (self._longer > finest and not is_portrait):
             found = self._smaller(found, finest)
-        if not len(found.scores):
+        if not len(found):
             found = self._first(whole._replace(unit=_BORDER * whole.unit))
         return _as_faces(found)
 
     def run_near(self, faces):
-        found = Detections.join([])
+        known = np.empty(len(faces), _DETECTION)
+        known["score"] = faces.scores
         sizes = faces.boxes[:, 2:]
         places = np.stack([faces.boxes[:, :2] + sizes / 2, sizes], axis=1)
-        points = np.concatenate([places, faces.keypoints], axis=1)
-        for index in range(len(faces)):
-            known = Detections(faces.scores[[index]], points[[index]])
-            found = self._added(found, self._levelled(known), self._min_score - _KNOWN)
+        known["points"] = np.concatenate([places, faces.keypoints], axis=1)
+        found = _NONE
+        for face in known[:, np.newaxis]:
+            (near,) = self._near(face, [_tilt(face)])
+            found = self._added(found, near, self._min_score - _KNOWN)
         return _as_faces(found)
 
     def _first(self, view):
         """Search a view, and look again at faces that are uncertain, tilted or small in it."""
-        seen = self._look(view)
-        if not len(seen.scores):
+        (seen,) = self._look([view])
+        if not len(seen):
             # A face on its side can be too little like a face.
-            turned = [self._look(view._replace(angle=turn)) for turn in _TURNS]
-            seen = max(turned, key=_best)
+            seen = max(self._look([view._replace(angle=turn) for turn in _TURNS]), key=_best)
         small = _SMALL * _SIDE * view.unit
-        found = Detections.join([])
-        for face in map(seen.take, np.arange(len(seen.scores))[:, np.newaxis]):
+        found = _NONE
+        for face in seen[:, np.newaxis]:
             is_clear = _best(face) >= _CERTAIN and abs(_tilt(face) - view.angle) < _TILTED
-            if not is_clear or face.sides()[0] < small:
+            if not is_clear or face["points"][0, 1].max() < small:
                 face = self._again(face, _TURNS)
             found = self._added(found, face, self._min_score)
         return found
@@ -239,190 +218,138 @@ class _Search:
             # Half of what is left, so that the smallest faces get their share.
             n = self._n_left if level == n_levels else self._n_left // 2
             views = self._promising(side, found)[: max(0, n)]
-            seen = Detections.join([self._look(view) for view in views])
-            for index in np.argsort(-seen.scores, kind="stable"):
-                face = seen.take(index[np.newaxis])
-                if not found.around(face.points[0, 0]).any():
+            seen = np.concatenate([_NONE, *self._look(views)])
+            for index in np.argsort(-seen["score"], kind="stable"):
+                face = seen[[index]]
+                if not _is_known(face, found):
                     face = self._again(face)
                     found = self._added(found, face, max(_CERTAIN, self._min_score))
         return found
 
     def _added(self, found, face, min_score):
         """Add a face to those found, if it is a different one and its score is high enough."""
-        if _best(face) < min_score or found.around(face.points[0, 0]).any():
+        if _best(face) < min_score or _is_known(face, found):
             return found
-        return Detections.join([found, face])
+        return np.concatenate([found, face])
 
     def _promising(self, side, found):
         """Return the views of a side that may show other faces, the most promising ones first."""
         views = [
-            _view(x, y, side)
+            Placement(x, y, side / _SIDE, 0.0)
             for y in _places(self._height, side)
             for x in _places(self._width, side)
         ]
-        contrast, promise = self._photo.promise(views, found)
+        contrast, promise = estimate_promise(self._photo, views, found)
         order = np.argsort(-promise, kind="stable")
         return [views[i] for i in order if contrast[i] >= _FLAT]
 
     def _again(self, face, turns=()):
         """Look at one face again, close up; return the best detection, or the face as it was."""
-        seen = [self._levelled(face), face]
+        seen = [*self._near(face, [_tilt(face)]), face]
         if _best(seen[0]) < _CERTAIN and turns:
-            centre, side = face.points[0, 0], face.sides()[0]
-            turned = max((self._near(centre, side, turn) for turn in turns), key=_best)
+            turned = max(self._near(face, turns), key=_best)
             if _best(turned) > _best(face):
-                seen += [self._levelled(turned), turned]
+                seen += [*self._near(turned, [_tilt(turned)]), turned]
         return max(seen, key=_best)
 
-    def _levelled(self, face):
-        """Return the face that is detected when the view is rotated by its tilt, if any."""
-        return self._near(face.points[0, 0], face.sides()[0], _tilt(face))
+    def _near(self, face, turns):
+        """Return the face that is detected close up where one was, if any, for each rotation."""
+        (x, y), size = face["points"][0, :2]
+        side = size.max()
+        views = [Placement(x, y, _CLOSE_UP * side / _SIDE, turn) for turn in turns]
+        near = []
+        for found in self._look(views):
+            distances = np.abs(found["points"][:, 0] - (x, y)).max(axis=1)
+            closest = np.argsort(distances)[:1]
+            near.append(found[closest[distances[closest] < _MOVED * side]])
+        return near
 
-    def _near(self, centre, side, angle=0.0):
-        """Return the face that is detected close up where one was, if any."""
-        x, y = centre
-        found = self._look(_view(x, y, _CLOSE_UP * side, angle))
-        distances = np.abs(found.points[:, 0] - centre).max(axis=1)
-        return found.take(np.argsort(distances)[:1]).take(np.sort(distances)[:1] < _MOVED * side)
+    def _look(self, views):
+        """Return the candidate faces in each view."""
+        self._n_left -= len(views)
+        seen = []
+        for start in range(0, len(views), _VIEWS_AT_A_TIME):
+            some = views[start : start + _VIEWS_AT_A_TIME]
+            pixels = self._photo.read(some, (_SIDE, _SIDE))
+            outputs = _network()(pixels * np.float32(1 / 127.5) - np.float32(1))
+            for view, output in zip(some, outputs, strict=True):
+                found = suppress(decode(output))
+                points = found["points"]
+                points *= view.unit
+                angle = math.radians(view.angle)
+                cosine, sine = math.cos(angle), math.sin(angle)
+                middle = view.unit * _SIDE / 2
+                turned = (points[:, _PLACES] - middle) @ [[cosine, sine], [-sine, cosine]]
+                points[:, _PLACES] = turned + np.array([view.x, view.y])
+                seen.append(found)
+        return seen
 
-    def _look(self, view):
-        """Return the candidate faces in one view."""
-        self._n_left -= 1
-        outputs = _network().outputs(self._photo.view(view)[np.newaxis])
-        found = suppress(decode(*outputs))
-        points = found.points * view.unit
-        cosine, sine = math.cos(math.radians(view.angle)), math.sin(math.radians(view.angle))
-        turned = (points[:, _PLACES] - view.unit * _SIDE / 2) @ [[cosine, sine], [-sine, cosine]]
-        points[:, _PLACES] = turned + np.array([view.x, view.y])
-        return Detections(found.scores, points)
 
-
-class Pyramid:
-    """A photo, and copies of half its size, a quarter, and so on, made when needed.
+def estimate_promise(
+    photo: Pyramid, views: Sequence[Placement], found: np.ndarray
+) -> tuple[FloatArray, FloatArray]:
+    """Estimate how likely views of one size are to contain small faces.
 
     Parameters
     ----------
-    image : ndarray of shape (h, w) or (h, w, 3), uint8
+    photo : Pyramid
+    views : list of Placement
+    found : ndarray of detections
+        Faces that are known already, which are ignored.
+
+    Returns
+    -------
+    contrast : ndarray of shape (n_views,), float64
+        The largest standard deviation, in grey levels, within a square of a face's size.
+    promise : ndarray of shape (n_views,), float64
+        The same times how much more skin such a square shows than its surroundings do. In
+        grey photos, the contrast alone.
     """
-
-    def __init__(self, image: PixelArray) -> None:
-        self._levels = [image]
-
-    def level(self, unit: float) -> tuple[PixelArray, float]:
-        """Return the smallest copy whose pixels are at most `unit` pixels of the photo wide.
-
-        Parameters
-        ----------
-        unit : float
-
-        Returns
-        -------
-        copy : ndarray of shape (h, w) or (h, w, 3), uint8
-        width : float
-            Of a pixel of the copy, in pixels of the photo.
-        """
-        cv2 = import_opencv()
-
-        index = max(0, math.floor(math.log2(unit)))
-        while len(self._levels) <= index:
-            last = self._levels[-1]
-            if max(last.shape[:2]) < 2:
-                break
-            height, width = max(1, last.shape[0] // 2), max(1, last.shape[1] // 2)
-            # Means of four pixels; an odd last row or column is left out.
-            even = last[: 2 * height, : 2 * width]
-            self._levels.append(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
-        index = min(index, len(self._levels) - 1)
-        return self._levels[index], float(2**index)
-
-    def view(self, view: Placement) -> FloatArray:
-        """Return a view as the network takes it.
-
-        Parameters
-        ----------
-        view : Placement
-            Of 128 by 128 pixels.
-
-        Returns
-        -------
-        ndarray of shape (128, 128, 3), float32
-            RGB in [-1, 1]; black beyond the photo.
-        """
-        cv2 = import_opencv()
-
-        copy, width = self.level(view.unit)
-        scaled = Placement(view.x / width, view.y / width, view.unit / width, view.angle)
-        how, beyond = cv2.INTER_LINEAR, cv2.BORDER_CONSTANT
-        pixels = sample(copy, scaled, (_SIDE, _SIDE), how=how, beyond=beyond)
-        if pixels.ndim == 2:
-            pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-        return pixels * np.float32(1 / 127.5) - np.float32(1)
-
-    def promise(
-        self, views: Sequence[Placement], found: Detections
-    ) -> tuple[FloatArray, FloatArray]:
-        """Estimate how likely views of one size are to contain small faces.
-
-        Parameters
-        ----------
-        views : list of Placement
-        found : Detections
-            Faces that are known already, which are ignored.
-
-        Returns
-        -------
-        contrast : ndarray of shape (n_views,), float64
-            The largest standard deviation, in grey levels, within a square of a face's size.
-        promise : ndarray of shape (n_views,), float64
-            The same times how much more skin such a square shows than its surroundings do. In
-            grey photos, the contrast alone.
-        """
-        cv2 = import_opencv()
-
-        face = 1.2 * _SMALLEST * _SIDE * views[0].unit
-        copy, width = self.level(face / 6)
-        n = max(3, round(face / width))
-        gray = copy if copy.ndim == 2 else cv2.cvtColor(copy, cv2.COLOR_RGB2GRAY)
-        gray = gray.astype(np.float32)
-        contrast = cv2.blur(gray * gray, (n, n)) - cv2.blur(gray, (n, n)) ** 2
-        contrast = np.sqrt(np.maximum(contrast, 0))
-        promise = contrast
-        if copy.ndim == 3:
-            skin = cv2.inRange(cv2.cvtColor(copy, cv2.COLOR_RGB2YCrCb), *_SKIN)
-            skin = skin.astype(np.float32) / 255
-            spots = cv2.blur(skin, (n, n)) - 0.8 * cv2.blur(skin, (2 * n + 1, 2 * n + 1))
-            promise = np.minimum(contrast, 10) * np.maximum(spots, 0.1)
-        for (x, y), (w, h) in found.points[:, :2] / width:
-            rows = slice(max(0, int(y - _HEAD * h)), max(0, int(y + _HEAD * h)))
-            columns = slice(max(0, int(x - _HEAD * w)), max(0, int(x + _HEAD * w)))
-            contrast[rows, columns] = promise[rows, columns] = 0
-        return _maxima(contrast, views, width), _maxima(promise, views, width)
+    face = 1.2 * _SMALLEST * _SIDE * views[0].unit
+    copy, width = photo.level(face / 6)
+    n = max(3, round(face / width))
+    gray = copy if copy.ndim == 2 else cv2.cvtColor(copy, cv2.COLOR_RGB2GRAY)
+    gray = gray.astype(np.float32)
+    contrast = cv2.blur(gray * gray, (n, n)) - cv2.blur(gray, (n, n)) ** 2
+    contrast = np.sqrt(np.maximum(contrast, 0))
+    promise = contrast
+    if copy.ndim == 3:
+        skin = cv2.inRange(cv2.cvtColor(copy, cv2.COLOR_RGB2YCrCb), *_SKIN)
+        skin = skin.astype(np.float32) / 255
+        spots = cv2.blur(skin, (n, n)) - 0.8 * cv2.blur(skin, (2 * n + 1, 2 * n + 1))
+        promise = np.minimum(contrast, 10) * np.maximum(spots, 0.1)
+    for (x, y), (w, h) in found["points"][:, :2] / width:
+        rows = slice(max(0, int(y - _HEAD * h)), max(0, int(y + _HEAD * h)))
+        columns = slice(max(0, int(x - _HEAD * w)), max(0, int(x + _HEAD * w)))
+        contrast[rows, columns] = promise[rows, columns] = 0
+    return _maxima(contrast, views, width), _maxima(promise, views, width)
 
 
-def decode(boxes: FloatArray, logits: FloatArray) -> Detections:
+def decode(outputs: FloatArray) -> np.ndarray:
     """Convert the network's outputs for one view to detections.
 
     Parameters
     ----------
-    boxes : ndarray of shape (1, 896, 16), float32
-        Relative to the anchors: centre, size, and six key points in pixels of the view.
-    logits : ndarray of shape (1, 896, 1), float32
-        Detections with a score below 0.4 are dropped.
+    outputs : ndarray of shape (896, 17), float32
+        For each anchor, a box relative to it (centre, size, and six key points in pixels of the
+        view) and a logit. Detections with a score below 0.4 are dropped.
 
     Returns
     -------
-    Detections
-        In pixels of the view.
+    ndarray of shape (n,)
+        Detections, with a ``score`` in [0, 1] and ``points`` of shape (8, 2) in pixels of the
+        view: centre and size of the box, and the key points.
     """
-    logits = logits[0, :, 0]
-    likely = np.flatnonzero(logits >= math.log(_MAYBE / (1 - _MAYBE)))
-    points = boxes[0, likely].reshape(-1, 2 + len(KEYPOINTS), 2).astype(np.float64)
-    points[:, _PLACES] += _anchors()[likely, np.newaxis]
-    clipped = np.clip(logits[likely].astype(np.float64), -_MAX_LOGIT, _MAX_LOGIT)
-    return Detections(1 / (1 + np.exp(-clipped)), points)
+    likely = np.flatnonzero(outputs[:, -1] >= math.log(_MAYBE / (1 - _MAYBE)))
+    found = np.empty(len(likely), _DETECTION)
+    found["points"] = outputs[likely, :-1].reshape(-1, 2 + len(KEYPOINTS), 2)
+    found["points"][:, _PLACES] += _anchors()[likely, np.newaxis]
+    logits = np.clip(outputs[likely, -1].astype(np.float64), -_MAX_LOGIT, _MAX_LOGIT)
+    found["score"] = 1 / (1 + np.exp(-logits))
+    return found
 
 
-def suppress(found: Detections) -> Detections:
+def suppress(found: np.ndarray) -> np.ndarray:
     """Merge detections that overlap, as MediaPipe does.
 
     Each face is the mean of all boxes and key points that overlap the most certain one, weighted
@@ -430,27 +357,28 @@ def suppress(found: Detections) -> Detections:
 
     Parameters
     ----------
-    found : Detections
+    found : ndarray of detections
 
     Returns
     -------
-    Detections
+    ndarray of detections
         The most certain first.
     """
-    found = found.take(np.argsort(-found.scores, kind="stable"))
-    merged = []
-    while len(found.scores):
-        centres, sizes = found.points[:, 0], found.points[:, 1]
+    found = found[np.argsort(-found["score"], kind="stable")]
+    merged = [_NONE]
+    while len(found):
+        centres, sizes = found["points"][:, 0], found["points"][:, 1]
         low = np.maximum(centres - sizes / 2, centres[0] - sizes[0] / 2)
         high = np.minimum(centres + sizes / 2, centres[0] + sizes[0] / 2)
         common = np.clip(high - low, 0, None).prod(axis=1)
         same = common > _OVERLAP * (sizes.prod(axis=1) + sizes[0].prod() - common)
         same[0] = True
-        weights = found.scores[same] / found.scores[same].sum()
-        points = np.tensordot(weights, found.points[same], 1)
-        merged.append(Detections(found.scores[:1], points[np.newaxis]))
-        found = found.take(~same)
-    return Detections.join(merged)
+        face = found[:1].copy()
+        weights = found["score"][same] / found["score"][same].sum()
+        face["points"] = np.tensordot(weights, found["points"][same], 1)
+        merged.append(face)
+        found = found[~same]
+    return np.concatenate(merged)
 
 
 @cache
@@ -466,7 +394,7 @@ def _anchors():
 @cache
 def _network():
     """Return the network, which several threads may call."""
-    return LiteRTNetwork(read_network(), n_threads=1)
+    return LiteRTNetwork(read_network(), n_threads=1, batch_size=1)
 
 
 def read_network() -> bytes:
@@ -508,18 +436,19 @@ def read_network() -> bytes:
 
 def _best(found):
     """Return the highest score, or 0 if there is none."""
-    return found.scores.max(initial=0)
+    return found["score"].max(initial=0)
 
 
 def _tilt(face):
     """Return by how many degrees the eyes of a face are turned clockwise."""
-    across, down = face.points[0, 3] - face.points[0, 2]
+    across, down = face["points"][0, 3] - face["points"][0, 2]
     return math.degrees(math.atan2(down, across))
 
 
-def _view(x, y, side, angle=0.0):
-    """Return a square of the photo, centre and side, as the network sees it."""
-    return Placement(x, y, side / _SIDE, angle)
+def _is_known(face, found):
+    """Return whether the centre of a face is in the box of one that was found."""
+    offsets = np.abs(found["points"][:, 0] - face["points"][0, 0])
+    return np.all(offsets < found["points"][:, 1] / 2, axis=1).any()
 
 
 def _places(length, side):
@@ -533,18 +462,14 @@ def _places(length, side):
 def _maxima(values, views, width):
     """Return the largest of the values in each view."""
     half = views[0].unit * _SIDE / 2
-
-    def cut(centre, length):
-        return slice(
-            min(max(0, int((centre - half) / width)), length - 1), int((centre + half) / width) + 1
-        )
-
-    return np.array(
-        [values[cut(view.y, values.shape[0]), cut(view.x, values.shape[1])].max() for view in views]
-    )
+    centres = np.array([(view.y, view.x) for view in views])
+    low = np.clip((centres - half) / width, 0, np.array(values.shape) - 1).astype(int)
+    high = ((centres + half) / width).astype(int) + 1
+    corners = zip(*low.T.tolist(), *high.T.tolist(), strict=True)
+    return np.array([values[top:bottom, left:right].max() for top, left, bottom, right in corners])
 
 
 def _as_faces(found):
-    centres, sizes = found.points[:, 0], found.points[:, 1]
+    centres, sizes = found["points"][:, 0], found["points"][:, 1]
     boxes = np.hstack([centres - sizes / 2, sizes])
-    return Faces(boxes, found.scores, found.points[:, 2:], _BOX_IN_CROP)
+    return Faces(boxes, found["score"], found["points"][:, 2:], _BOX_IN_CROP)

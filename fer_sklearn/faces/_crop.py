@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._utils.compat import import_opencv
+from .._utils.compat import cv2
 from .._utils.typing import ArrayLike, FloatArray, PixelArray
 from .._utils.validation import check_choice
 from ..images import to_gray
@@ -17,6 +17,7 @@ from ._faces import KEYPOINTS, Faces
 __all__ = [
     "FRAMINGS",
     "Placement",
+    "Pyramid",
     "crop_face",
     "crop_faces",
     "face_quality",
@@ -58,6 +59,66 @@ class Placement(NamedTuple):
     y: float
     unit: float  # width of a pixel of the crop, in pixels of the photo
     angle: float  # in degrees, by which the face is turned clockwise
+
+
+class Pyramid:
+    """A photo, and copies of half its size, a quarter, and so on, made when needed.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w) or (h, w, 3), uint8
+    """
+
+    def __init__(self, image: PixelArray) -> None:
+        self._levels = [image]
+
+    def level(self, unit: float) -> tuple[PixelArray, float]:
+        """Return the smallest copy whose pixels are at most `unit` pixels of the photo wide.
+
+        Parameters
+        ----------
+        unit : float
+
+        Returns
+        -------
+        copy : ndarray of shape (h, w) or (h, w, 3), uint8
+        width : float
+            Of a pixel of the copy, in pixels of the photo.
+        """
+        index = max(0, math.floor(math.log2(unit)))
+        while len(self._levels) <= index:
+            last = self._levels[-1]
+            if max(last.shape[:2]) < 2:
+                break
+            height, width = max(1, last.shape[0] // 2), max(1, last.shape[1] // 2)
+            # Means of four pixels; an odd last row or column is left out.
+            even = last[: 2 * height, : 2 * width]
+            self._levels.append(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
+        index = min(index, len(self._levels) - 1)
+        return self._levels[index], float(2**index)
+
+    def read(self, placements: Sequence[Placement], size: tuple[int, int]) -> PixelArray:
+        """Interpolate crops, each in the smallest copy that has its pixels.
+
+        Parameters
+        ----------
+        placements : sequence of Placement
+        size : (int, int)
+            Height and width of the crops.
+
+        Returns
+        -------
+        ndarray of shape (n_placements, height, width, 3), uint8
+            RGB; black beyond the photo.
+        """
+        crops = np.empty((len(placements), *size, 3), np.uint8)
+        for crop, (x, y, unit, angle) in zip(crops, placements, strict=True):
+            copy, width = self.level(unit)
+            scaled = Placement(x / width, y / width, unit / width, angle)
+            how, beyond = cv2.INTER_LINEAR, cv2.BORDER_CONSTANT
+            pixels = sample(copy, scaled, size, how=how, beyond=beyond)
+            crop[:] = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+        return crops
 
 
 def crop_face(
@@ -126,6 +187,7 @@ def crop_faces(
     ValueError
         If `framing` is unknown.
     """
+    check_choice("framing", framing, FRAMINGS)
     return [warp(image, placement, size) for placement in _placements(faces, size, framing)]
 
 
@@ -226,7 +288,6 @@ def _by_keypoints(keypoints, size):
 
 
 def _placements(faces, size, framing):
-    check_choice("framing", framing, FRAMINGS)
     points = faces.keypoints if framing == "keypoints" else [None] * len(faces)
     return [
         place(box, size, keypoints, box_in_crop=faces.box_in_crop)
@@ -250,8 +311,6 @@ def warp(image: PixelArray, placement: Placement, size: tuple[int, int]) -> Pixe
         A pixel that shows more than one pixel of the photo is the mean of samples that are a pixel
         of the photo apart, at most 16 by 16; otherwise it is interpolated by cubics.
     """
-    cv2 = import_opencv()
-
     height, width = size
     # Rounding errors must not double the samples.
     n = min(max(1, math.ceil(placement.unit - 1e-6)), _MOST_SAMPLES)
@@ -283,8 +342,6 @@ def sample(
     -------
     ndarray of shape (height, width) or (height, width, 3), uint8
     """
-    cv2 = import_opencv()
-
     x, y, unit, angle = placement
     height, width = size
     cosine, sine = math.cos(math.radians(angle)) * unit, math.sin(math.radians(angle)) * unit
@@ -326,8 +383,6 @@ def _span(start, across, down, length):
 
 def _contrast(crop):
     """Return the root mean square difference of neighbouring pixels, at 48 pixels."""
-    cv2 = import_opencv()
-
     gray = cv2.resize(to_gray(crop), (48, 48), interpolation=cv2.INTER_AREA).astype(np.float64)
     # The corners show hair and background.
     gray = gray[8:40, 8:40]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from .._utils.compat import import_opencv
+from .._utils.compat import cv2
 from .._utils.typing import ArrayLike, FloatArray, IntArray, PixelArray
 from ..images import resize, subsample, to_gray
 
@@ -348,8 +348,6 @@ def working_image(
     -------
     WorkingImage
     """
-    cv2 = import_opencv()
-
     height, width = (max(1, round(side * scale)) for side in photo.shape[:2])
     image = subsample(photo, scale)
     image = resize(to_gray(image) if gray else image, (height, width))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.compat import import_opencv
+from .._utils.compat import cv2
 from .._utils.files import data_home, is_terminal
 from .._utils.typing import FloatArray, PathLike, PixelArray
 from ..exceptions import MissingExtraError
@@ -292,8 +292,6 @@ def _upright(photo, box, side, margin, angle):
 
 def _cascade(name):
     """Return this thread's copy of a cascade, which one thread at a time may use."""
-    cv2 = import_opencv()
-
     if not hasattr(cv2, "CascadeClassifier"):
         raise MissingExtraError(
             f"OpenCV {cv2.__version__} no longer has Haar cascades. "
@@ -305,8 +303,6 @@ def _cascade(name):
 
 @per_thread
 def _load_cascade(name: str) -> Any:
-    cv2 = import_opencv()
-
     folder = cv2.data.haarcascades
     return cv2.CascadeClassifier(f"{folder}haarcascade_{name}.xml")
 
@@ -324,8 +320,6 @@ def _coarser(view):
 
 def _rotate(gray, angle):
     """Rotate an image about its centre, and return the matrix that maps its points back."""
-    cv2 = import_opencv()
-
     height, width = gray.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0)
     rotated = cv2.warpAffine(gray, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
@@ -472,8 +466,6 @@ def _model_path(folder=None):
 
 def _bgr_image(photo, max_side):
     """Return the photo as the network searches it, in BGR."""
-    cv2 = import_opencv()
-
     short, long = sorted(photo.shape[:2])
     is_tight = short < _YUNET_SMALL_SIDE and long <= 3 * short
     scale = _YUNET_SIDE / short if is_tight else min(1.0, max_side / long)
@@ -499,8 +491,6 @@ def _yunet(model):
 
 def _load_yunet_file(path: Path, is_published: bool, *version: int) -> Any:
     """Load a model file into a network; `version` makes the cache notice a changed file."""
-    cv2 = import_opencv()
-
     data = path.read_bytes()
     if is_published:
         _check_published(data, path)

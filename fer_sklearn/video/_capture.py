@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .._utils.compat import cv2
 from .._utils.typing import PixelArray
 from ..exceptions import VideoReadError
 from ._containers import is_sound, mirror_matrix
@@ -74,8 +75,6 @@ class Facts(NamedTuple):
 
 def read_facts(capture: Any, path: Path | None = None) -> Facts:
     """Return the properties of an opened capture and the file that it reads."""
-    import cv2
-
     mirror = None if path is None else mirror_matrix(path)
     if mirror is not None:
         # OpenCV would mistake it for a rotated video, and rotate it the wrong way.
@@ -93,8 +92,6 @@ def read_facts(capture: Any, path: Path | None = None) -> Facts:
 
 
 def _stretch(capture, is_turned):
-    import cv2
-
     width, height = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
     shape = width / height if width > 0 and height > 0 else 1.0
     if not 1 / _WIDEST_PIXEL <= shape <= _WIDEST_PIXEL:
@@ -118,8 +115,6 @@ def is_capture(source: Any) -> bool:
 def is_live(source: Any) -> bool:
     """Return whether a source has no end and does not wait for its frames to be taken."""
     if is_capture(source):
-        import cv2
-
         return not source.get(cv2.CAP_PROP_FRAME_COUNT) > 0
     if _is_camera_number(source):
         return True
@@ -158,8 +153,6 @@ def check_source(source: Any) -> None:
 
 def open_capture(source: Any) -> Any:
     """Open a source with OpenCV; return a capture as it is."""
-    import cv2
-
     if is_capture(source):
         return source
     with _opencv_name(source) as name, quiet_opencv():
@@ -230,8 +223,6 @@ def _cameras():
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Silence OpenCV's own messages about files that cannot be opened."""
-    import cv2
-
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         yield
@@ -241,8 +232,6 @@ def quiet_opencv() -> Iterator[None]:
 
 def to_rgb(image: PixelArray, facts: Facts = Facts()) -> PixelArray:  # noqa: B008 - immutable
     """Convert a frame from OpenCV, in BGR, BGRA or grey, to upright RGB with square pixels."""
-    import cv2
-
     if facts.mirror is not None:
         a, b, c, d = facts.mirror
         if a == 0:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.compat import import_opencv
+from .._utils.compat import cv2
 from .._utils.files import atomic_write, check_writable
 from .._utils.tables import VIDEO_COLUMNS, rounded, row_columns, text_table
 from .._utils.typing import PathLike, PixelArray
@@ -180,8 +180,6 @@ class VideoWriter:
             RGB; scaled to the size of the first one.
         seconds : float
         """
-        cv2 = import_opencv()
-
         if self._video is None:
             self._size, self._start = image.shape[:2], seconds
             self._video = self._open()
@@ -201,8 +199,6 @@ class VideoWriter:
         return min(due, most)
 
     def _open(self):
-        cv2 = import_opencv()
-
         height, width = self._size
         codec = _CODECS[self.path.suffix.lower()]
         with quiet_opencv():

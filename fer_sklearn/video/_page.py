@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from .._utils.compat import import_opencv
+from .._utils.compat import cv2
 from .._utils.tables import to_json_value
 from .._utils.typing import PixelArray
 from ..emotions import label_colors
@@ -377,8 +377,6 @@ def _serve(port, state):
 
 def _encode(frame):
     """Return an RGB frame as JPEG."""
-    cv2 = import_opencv()
-
     height, width = frame.shape[:2]
     scale = _LONGEST_SIDE / max(height, width)
     if scale < 1:

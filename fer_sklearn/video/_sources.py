@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.compat import import_opencv
+from .._utils.compat import cv2
 from .._utils.typing import PixelArray
 from ..exceptions import CameraWarning, VideoReadError
 from ._capture import (
@@ -328,7 +328,6 @@ class FileSource(_Source):
         if not np.array_equal(image, self._first):
             self._first = None
             return
-        cv2 = import_opencv()
         again = open_capture(self._source)
         read_facts(again, self._path)
         is_read, first = again.read()
@@ -349,8 +348,6 @@ class FileSource(_Source):
             )
 
     def _stamp(self):
-        cv2 = import_opencv()
-
         return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
 
     def _put(self, frame):

@@ -16,7 +16,7 @@ from skimage.data import astronaut, lfw_subset
 
 from fer_sklearn.exceptions import MissingExtraError
 from fer_sklearn.faces import BlazeFaceDetector, FaceCropper, _blazeface, crop_face, detect_faces
-from fer_sklearn.faces._crop import Placement, sample
+from fer_sklearn.faces._crop import Placement, Pyramid, sample
 
 # Key points of the astronaut's face, marked by hand: eyes, nose, mouth.
 POINTS = np.array([[201, 101], [247, 103], [226, 128], [226, 152]])
@@ -145,13 +145,18 @@ def test_faces_of_24_pixels_are_found_in_a_group_photo_of_12_megapixels():
     assert found.sum() >= len(sides) - 2
 
 
+def _recorded_looks(monkeypatch):
+    """Return a list to which each view that is looked at is added."""
+    looks, look = [], _blazeface._Search._look
+    monkeypatch.setattr(
+        _blazeface._Search, "_look", lambda self, views: looks.extend(views) or look(self, views)
+    )
+    return looks
+
+
 def test_the_number_of_views_is_limited(monkeypatch):
     photo, centres, sides = _group((1200, 1600), [*[24] * 8, 200])
-    looks = []
-    original = _blazeface._Search._look
-    monkeypatch.setattr(
-        _blazeface._Search, "_look", lambda self, view: looks.append(view) or original(self, view)
-    )
+    looks = _recorded_looks(monkeypatch)
     assert _are_found(detect_faces(photo), centres, sides).sum() >= 8
     n_looks = len(looks)
     looks.clear()
@@ -163,11 +168,7 @@ def test_the_number_of_views_is_limited(monkeypatch):
 
 
 def test_a_portrait_needs_one_look(monkeypatch):
-    looks = []
-    original = _blazeface._Search._look
-    monkeypatch.setattr(
-        _blazeface._Search, "_look", lambda self, view: looks.append(view) or original(self, view)
-    )
+    looks = _recorded_looks(monkeypatch)
     assert len(detect_faces(astronaut()[:300, 80:380])) == 1
     assert len(looks) == 1
 
@@ -232,35 +233,33 @@ def test_a_part_too_long_for_opencv_is_shrunk_first(monkeypatch):
 
 
 def test_detections_are_decoded_and_merged_as_mediapipe_does():
-    boxes = np.zeros((1, 896, 16), np.float32)
-    logits = np.full((1, 896, 1), -200.0, np.float32)
+    outputs = np.zeros((896, 17), np.float32)
+    outputs[:, 16] = -200.0
     # Anchors 0 and 1 stand at (4, 4), anchors 2 and 3 at (12, 4), 512 to 517 at (8, 8).
     for anchor, logit, x in ((0, 2.0, 10), (1, 0.5, 14), (2, 1.0, 40), (512, 400.0, 60)):
-        boxes[0, anchor] = [x, 20, 20, 24, *range(1, 13)]
-        logits[0, anchor] = logit
-    found = _blazeface.decode(boxes, logits)
-    assert_allclose(found.scores, 1 / (1 + np.exp([-2.0, -0.5, -1.0, -100.0])))
-    assert_allclose(found.points[:, 0], [[14, 24], [18, 24], [52, 24], [68, 28]])
-    assert_allclose(found.points[:, 1], [[20, 24]] * 4)
-    assert_allclose(found.points[0, 2:], np.arange(1, 13).reshape(6, 2) + 4)
+        outputs[anchor] = [x, 20, 20, 24, *range(1, 13), logit]
+    found = _blazeface.decode(outputs)
+    assert_allclose(found["score"], 1 / (1 + np.exp([-2.0, -0.5, -1.0, -100.0])))
+    assert_allclose(found["points"][:, 0], [[14, 24], [18, 24], [52, 24], [68, 28]])
+    assert_allclose(found["points"][:, 1], [[20, 24]] * 4)
+    assert_allclose(found["points"][0, 2:], np.arange(1, 13).reshape(6, 2) + 4)
     merged = _blazeface.suppress(found)
-    weights = found.scores[:2]
-    assert_allclose(merged.scores, found.scores[[3, 0, 2]])
-    assert_allclose(merged.points[1, 0], [np.average([14, 18], weights=weights), 24])
+    weights = found["score"][:2]
+    assert_allclose(merged["score"], found["score"][[3, 0, 2]])
+    assert_allclose(merged["points"][1, 0], [np.average([14, 18], weights=weights), 24])
     # The last overlaps the first by less than 0.3.
-    assert len(merged.scores) == 3
+    assert len(merged) == 3
 
 
-def test_a_view_is_the_photo_scaled_with_black_beyond_it():
-    photo = np.full((300, 400, 3), (255, 0, 128), np.uint8)
-    view = _blazeface.Pyramid(photo).view(_blazeface._view(200, 150, 400))
-    assert view.shape == (128, 128, 3)
-    assert view.dtype == np.float32
-    assert_allclose(
-        view[17:111], np.broadcast_to([1, -1, 128 / 127.5 - 1], (94, 128, 3)), atol=1e-6
-    )
-    assert (view[:15] == -1).all()
-    assert (view[113:] == -1).all()
+@pytest.mark.parametrize("color", [(255, 0, 128), 200])
+def test_a_crop_is_the_photo_scaled_with_black_beyond_it(color):
+    photo = np.full((300, 400, *np.shape(color)), color, np.uint8)
+    (crop,) = Pyramid(photo).read([Placement(200, 150, 400 / 128, 0)], (128, 128))
+    assert crop.shape == (128, 128, 3)
+    assert crop.dtype == np.uint8
+    assert (crop[17:111] == color).all()
+    assert (crop[:15] == 0).all()
+    assert (crop[113:] == 0).all()
 
 
 def test_eight_threads_find_what_one_finds():
