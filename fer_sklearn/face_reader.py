@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib import metadata
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ._utils.compat import cv2
+from ._utils.files import file_version
 from ._utils.litert import average_mirror_images, is_litert_installed
 from ._utils.pixel_values import normalize_pixels
 from ._utils.typing import Estimator, FloatArray, LabelArray, PathLike, PixelArray
@@ -19,10 +22,12 @@ from .faces import Faces
 from .faces._crop import crop_faces, face_quality
 from .faces._detect import Detector, detect_in_pixels, is_boxes, refind_of, resolve_detector
 from .images import resize, to_gray
-from .weights import LABEL_SETS, WeightsNetwork, has_litert, split_name
+from .weights import LABEL_SETS, SHIPPED, WeightsNetwork, has_litert, split_name
 
 __all__ = ["FaceReader", "ReadsFaces", "as_face_reader"]
 
+# Two threads must not load one network at the same time.
+_LOADING = threading.Lock()
 # Faces are cropped to this side if the estimator does not scale them to a size of its own.
 _SIDE = 48
 
@@ -270,6 +275,8 @@ def described(something: Any) -> str:
 def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:
     """Return `estimator` if it detects faces itself, else a :class:`FaceReader` around it.
 
+    Those of named networks are cached until the file of the network changes.
+
     Parameters
     ----------
     estimator : estimator, str, FaceReader, object with its methods, or None
@@ -282,7 +289,19 @@ def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:
     """
     if all(hasattr(estimator, name) for name in ("detect", "crop", "predict")):
         return estimator
-    return FaceReader(estimator, detector=detector)
+    if not isinstance(estimator, (str, os.PathLike, type(None))) or not (
+        isinstance(detector, (str, type(None)))
+    ):
+        return FaceReader(estimator, detector=detector)
+    name = "default" if estimator is None else os.fspath(estimator)
+    version = None if name in SHIPPED else file_version(str(split_name(name)[0]))
+    with _LOADING:
+        return _named_reader(name, detector, version)
+
+
+@lru_cache(maxsize=4)
+def _named_reader(name, detector, version):
+    return FaceReader(name, detector=detector)
 
 
 def provenance_of(reader: Any, *, crop_faces: bool = True) -> dict[str, str]:

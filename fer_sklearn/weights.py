@@ -319,6 +319,10 @@ class WeightsNetwork:
     def __init__(self, name: PathLike, *, n_threads: int | None = None) -> None:
         model, self.description = read_litert(name)
         self._head: Sequence[FloatArray] | None = None
+        self._blend: FloatArray | None = None
+        if "heads" in self.description:  # Blending is linear, so that one matrix does it.
+            outputs = np.eye(sum(self.description["outputs"].values()), dtype=np.float32)
+            self._blend = blend_heads(split_outputs(outputs, self.description), self.description)
         self._network = LiteRTNetwork(model, n_threads=n_threads)
         self._digest = bytes.fromhex(self.description["sha256"]["litert"])
 
@@ -338,9 +342,7 @@ class WeightsNetwork:
             kernel, bias = self._head
             return _softmax(self.embed(images) @ kernel + bias)
         outputs = self._network(images)
-        if "heads" not in self.description:
-            return outputs
-        return _softmax(blend_heads(split_outputs(outputs, self.description), self.description))
+        return outputs if self._blend is None else _softmax(outputs @ self._blend)
 
     def with_head(self, head: Sequence[FloatArray]) -> WeightsNetwork:
         """Return this network with the given head in place of its own.

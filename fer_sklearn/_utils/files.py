@@ -501,18 +501,14 @@ def read_source(
             f"{shortened(name)}: this is a URL, and nothing is downloaded. Download the photo "
             f"and pass its path, or its contents: urllib.request.urlopen(url).read()."
         )
-    return _read_path(source, name, is_wanted)
-
-
-def _read_path(path, name, is_wanted):
     try:
-        return read_regular_file(path, is_wanted=is_wanted), name
+        return read_regular_file(source, is_wanted=is_wanted), name
     except FileNotFoundError:
         raise ImageReadError(
             f"{name}: there is no such file. Check the path (the current folder is {os.getcwd()})."
         ) from None
     except NotAFileError as error:
-        remedy = " load_image_folder reads folders." if os.path.isdir(path) else ""
+        remedy = " load_image_folder reads folders." if os.path.isdir(source) else ""
         raise ImageReadError(f"{name}: {error}, not an image file.{remedy}") from None
     except (OSError, ValueError) as error:  # such as a name that is too long, or contains NUL
         reason = error.strerror if isinstance(error, OSError) else error

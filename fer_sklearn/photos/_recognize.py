@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from .._utils.compat import import_opencv
-from .._utils.files import file_version
 from .._utils.tables import html_page, row_columns, text_table
 from .._utils.typing import (
     ArrayLike,
@@ -32,7 +28,6 @@ from ..exceptions import ImageReadError
 from ..face_reader import FaceReader, ReadsFaces, as_face_reader
 from ..faces._detect import Detector
 from ..images import as_photo, resize
-from ..weights import split_name
 from ._rows import NO_FACE, OK, UNREADABLE
 from ._sources import PhotoSource, reason_of
 
@@ -57,8 +52,6 @@ _SHOWN_SIDE, _MIN_SIDE = 720, 320
 _NOTHING = "no face was found"
 # Which columns of the printed table are aligned to the right.
 _NUMERIC = (True, False, *[True] * 6)
-# Two threads must not load one network at the same time.
-_LOADING = threading.Lock()
 
 
 def recognize(
@@ -109,7 +102,7 @@ def recognize(
     ('happy', True, 7)
     """
     photo = as_photo(image, name="image")
-    reader = _reader(estimator, detector)
+    reader = as_face_reader(estimator, detector)
     source = PhotoSource("image", photo)
     (results,) = iter_photo_batches([source], reader, crop_faces=crop_faces, keep_photos=True)
     return RecognizedFaces(results[0])
@@ -298,21 +291,6 @@ def _faces(result):
 
 def _or_none(number):
     return None if np.isnan(number) else float(number)
-
-
-def _reader(estimator: Any, detector: Any) -> ReadsFaces:
-    """Return the reader of faces; named networks are cached until their file changes."""
-    is_named = isinstance(estimator, (str, os.PathLike, type(None)))
-    if is_named and isinstance(detector, (str, type(None))):
-        name = "default" if estimator is None else os.fspath(estimator)
-        with _LOADING:
-            return _named_reader(name, detector, file_version(str(split_name(name)[0])))
-    return as_face_reader(estimator, detector)
-
-
-@lru_cache(maxsize=4)
-def _named_reader(name, detector, version):
-    return FaceReader(name, detector=detector)
 
 
 class DetectedPhoto(NamedTuple):
