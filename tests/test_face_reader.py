@@ -47,6 +47,10 @@ class Finder:
     def detect(self, photo):
         return BOXES
 
+    def refind(self, photo, faces):
+        photo[:] = 0
+        return faces.boxes.tolist()
+
 
 def test_the_pretrained_model_is_the_default():
     from skimage.data import astronaut
@@ -210,6 +214,15 @@ def test_weights_may_come_without_a_litert_model(faces, tmp_path):
     )
     np.testing.assert_allclose(y_proba, expected, atol=0.05)
     assert len(label) == 3
+
+
+def test_an_own_detector_may_follow_faces(photo):
+    reader = pickle.loads(pickle.dumps(FaceReader("tiny", detector=Finder())))
+    before = photo.copy()
+    found = reader.refind(photo, reader.detect(photo))
+    assert found.boxes.tolist() == BOXES.tolist()
+    assert np.isnan(found.keypoints).all()
+    np.testing.assert_array_equal(photo, before)
 
 
 def test_known_faces_of_other_photos_are_refused(photo, model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Integral
 from typing import Any, TypeAlias
 
@@ -143,7 +144,15 @@ def refind_of(detector: Detector) -> Callable[[PixelArray, Faces], Faces] | None
     if is_boxes(detector):
         return None
     function = resolve_detector(detector)
-    return getattr(getattr(function, "__self__", function), "refind", None)
+    refind = getattr(getattr(function, "__self__", function), "refind", None)
+    if refind is None or isinstance(function, tuple(_DETECTORS.values())):
+        return refind
+    return partial(_refind, refind)
+
+
+def _refind(refind, image, faces):
+    """Call the method of a detector of the user's own, as `detect_in_pixels` calls those."""
+    return as_faces(refind(image.copy(), faces), "refind of detector returned")
 
 
 def faces_of_photos(known: Sequence[Any], n_photos: int) -> list[Faces]:
