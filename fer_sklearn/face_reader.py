@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -20,7 +19,14 @@ from ._utils.typing import Estimator, FloatArray, LabelArray, PathLike, PixelArr
 from ._utils.validation import check_pair, check_probabilities
 from .faces import Faces
 from .faces._crop import crop_faces, face_quality
-from .faces._detect import Detector, detect_in_pixels, is_boxes, refind_of, resolve_detector
+from .faces._detect import (
+    Detector,
+    described,
+    detect_in_pixels,
+    is_boxes,
+    refind_of,
+    resolve_detector,
+)
 from .images import resize, to_gray
 from .weights import LABEL_SETS, SHIPPED, WeightsNetwork, has_litert, split_name
 
@@ -265,11 +271,6 @@ def _of_estimator(estimator, classes):
     except Exception:  # its objects may raise anything, usually because of a lambda function
         known["model_checksum"] = "unknown: the estimator cannot be pickled"
     return known | {"labels": ", ".join(classes)}
-
-
-def described(something: Any) -> str:
-    """Return the ``repr`` of an object without its address, which changes in each process."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(something))
 
 
 def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:

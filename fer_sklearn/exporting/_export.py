@@ -131,6 +131,12 @@ def export(
         If parameters do not fit together, if the format does not support a layer or an operation,
         or if the network returns NaN.
 
+    Warns
+    -----
+    UserWarning
+        If the pipeline finds faces with another detector than the page of ``"web"``, which has
+        BlazeFace with its defaults.
+
     See Also
     --------
     load_exported : Load ``"tflite"`` and ``"onnx"`` files as classifiers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,7 +18,8 @@ from .. import __version__
 from .._utils.typing import Estimator, FloatArray
 from ..cnn import FERCNNClassifier
 from ..cnn.architectures import leaf_layers
-from ..faces import FaceCropper
+from ..faces import BlazeFaceDetector, FaceCropper
+from ..faces._detect import described
 from ..inference import METADATA_VERSION, InferenceClassifier
 from ..preprocessing import GrayscaleResizer, PixelNormalizer, RGBResizer
 from ..weights import SHIPPED, read_description, split_name
@@ -302,10 +304,19 @@ def _crop(parts: PipelineParts, format: str) -> dict[str, Any] | None:
     if not parts.takes_faces:
         return None
     cropper = parts.cropper or FaceCropper()
-    detector = cropper.detector if isinstance(cropper.detector, str) else "a custom function"
-    if format == "web":
-        detector = "blazeface"  # the page's own
-    return {"detector": detector, "framing": cropper.framing}
+    detector = cropper.detector
+    if isinstance(detector, str):
+        name = detector
+    else:
+        name = "blazeface" if detector == BlazeFaceDetector() else described(detector)
+    if format == "web" and name != "blazeface":
+        warnings.warn(
+            f"The page finds faces with BlazeFace and its defaults, not with detector={name} of "
+            f"the model: it may find other faces, and frame them in another way.",
+            stacklevel=4,
+        )
+        name = "blazeface"
+    return {"detector": name, "framing": cropper.framing}
 
 
 @keras.saving.register_keras_serializable("fer_sklearn")

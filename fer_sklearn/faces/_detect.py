@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral
@@ -18,6 +19,7 @@ from ._opencv import HaarDetector, YuNetDetector
 
 __all__ = [
     "Detector",
+    "described",
     "detect_faces",
     "detect_in_pixels",
     "faces_of_photos",
@@ -95,6 +97,11 @@ def detect_in_pixels(photo: PixelArray, detector: Detector, max_faces: int | Non
 def is_boxes(detector: Detector) -> bool:
     """Return whether boxes were passed instead of a detector."""
     return isinstance(detector, (Faces, list, tuple, np.ndarray))
+
+
+def described(something: Any) -> str:
+    """Return the ``repr`` of an object without its address, which changes in each process."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(something))
 
 
 def refuse_boxes(detector: Detector | None) -> None:

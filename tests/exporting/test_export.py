@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -12,6 +13,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from fer_sklearn import (
+    BlazeFaceDetector,
+    FaceCropper,
     FERCNNClassifier,
     PixelNormalizer,
     export,
@@ -22,7 +25,7 @@ from fer_sklearn import (
 )
 from fer_sklearn.exceptions import ExportError, MissingExtraError
 from fer_sklearn.exporting import _formats
-from fer_sklearn.exporting._graph import serving_model, take_apart
+from fer_sklearn.exporting._graph import _crop, serving_model, take_apart
 from fer_sklearn.images import resize
 
 FOLDERS = ("saved_model", "tfjs")
@@ -80,6 +83,28 @@ def test_graph_standardises_and_averages_like_the_pipeline(small_faces, flip):
 
 
 # Every format.
+
+
+@pytest.mark.parametrize(
+    ("detector", "name"),
+    [
+        ("blazeface", "blazeface"),
+        (BlazeFaceDetector(), "blazeface"),
+        (BlazeFaceDetector(min_score=0.9), "BlazeFaceDetector(min_score=0.9, min_face_size=24"),
+        ("haar", "haar"),
+        (len, "<built-in function len>"),
+    ],
+)
+def test_the_detector_is_named_and_a_page_warns_of_another_one(tiny, detector, name):
+    model = make_pipeline(FaceCropper(detector=detector), *(step for _, step in tiny.steps[1:]))
+    parts = take_apart(model)
+    assert _crop(parts, "tflite")["detector"].startswith(name)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert _crop(parts, "web")["detector"] == "blazeface"
+    expected = [] if name == "blazeface" else [f"not with detector={name}"]
+    assert len(caught) == len(expected)
+    assert all(text in str(one.message) for text, one in zip(expected, caught, strict=True))
 
 
 @pytest.mark.parametrize(
