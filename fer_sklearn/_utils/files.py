@@ -34,6 +34,7 @@ __all__ = [
     "is_terminal",
     "is_text_contents",
     "locked",
+    "printable",
     "provenance_path",
     "read_regular_file",
     "read_source",
@@ -242,6 +243,11 @@ def write_json(path: Path, content: Any) -> None:
     """Write an indented JSON file."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def printable(text: str) -> str:
+    """Return text without line breaks and other characters that move what follows."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def file_version(path: str | os.PathLike) -> tuple[str, int, int] | None:

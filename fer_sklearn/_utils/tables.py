@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from .files import printable
+
 __all__ = [
     "PHOTO_COLUMNS",
     "VIDEO_COLUMNS",
@@ -200,6 +202,8 @@ def text_table(
         Without a line break at the end.
     """
     numeric = [i > 0 for i in range(len(header))] if numeric is None else numeric
+    # Labels come from files, and must neither break lines nor control a terminal.
+    header, *rows = [list(map(printable, line)) for line in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     if max_width is not None:
         room = max_width - sum(width + 2 for width in widths[1:])

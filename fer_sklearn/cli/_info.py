@@ -11,8 +11,9 @@ import platform
 import re
 from pathlib import Path
 
+from .._utils.files import printable
 from ._models import MODEL_HELP, SHIPPED, add_labels_option, load_model, load_reader
-from ._output import Command, emit, note, one_line, printable, render
+from ._output import Command, emit, note, one_line, render
 
 __all__ = ["INFO", "run"]
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._utils.compat import hidden_lines
-from .._utils.files import is_terminal
+from .._utils.files import is_terminal, printable
 
 if TYPE_CHECKING:
     from .._utils.typing import PathLike
@@ -37,7 +37,6 @@ __all__ = [
     "emit",
     "note",
     "one_line",
-    "printable",
     "progress",
     "quiet_start_up",
     "render",
@@ -161,11 +160,6 @@ def _cell(value):
     if value is None:
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def printable(text: str) -> str:
-    """Return text without line breaks and other characters that move what follows."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _max_width():

@@ -8,9 +8,9 @@ import sys
 import time
 from itertools import islice
 
-from .._utils.files import is_terminal
+from .._utils.files import is_terminal, printable
 from ._models import add_reader_options, load_reader
-from ._output import PRINTERS, Command, CommandError, note, one_line, printable
+from ._output import PRINTERS, Command, CommandError, note, one_line
 
 __all__ = ["PREDICT", "run"]
 

@@ -119,6 +119,20 @@ def test_a_terminal_shows_a_table():
     assert repr(recognize(photo(0), Reader())) == "no face was found"
 
 
+def test_a_label_cannot_break_the_table():
+    reader = Reader()
+    reader.classes = ["a\nb\x1b[2J", "<b>"]
+    reader.predict = lambda crops: (
+        np.full(len(crops), reader.classes[0]),
+        np.tile([0.8, 0.2], (1, 1)),
+    )
+    faces = recognize(photo(), reader)
+    assert repr(faces).splitlines()[1].split()[1] == r"a\nb\x1b[2J"
+    assert faces[0].emotion == reader.classes[0]
+    reader.classes.reverse()
+    assert "<td>&lt;b&gt;</td>" in recognize(photo(), reader)._repr_html_()
+
+
 def test_a_notebook_shows_the_photo():
     faces = recognize(astronaut())
     html = faces._repr_html_()
