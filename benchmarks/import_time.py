@@ -1,4 +1,4 @@
-"""How long does it take to import the package, and until a new process has its first answer?
+"""How long does it take to import the package, and to make the first prediction in a new process?
 
     python benchmarks/import_time.py
 
@@ -8,8 +8,8 @@ both equally; the medians are compared.
 - `import fer_sklearn` takes almost no time, since names are loaded when they are first used. With
   the HOG-SVM pipeline it takes as long as scikit-learn, with which both are compared.
 - The emotions in one photo, by the command and from Python, without TensorFlow and scikit-learn;
-  compared with `import tensorflow`, which other packages begin with. The floor is what cannot be
-  left out: Python, NumPy, OpenCV, Pillow and LiteRT.
+  compared with `import tensorflow`, which other packages begin with. The floor is the time of the
+  parts that are always needed: Python, NumPy, OpenCV, Pillow and LiteRT.
 
 Writes benchmarks/results/import_time.json and a Markdown table next to it.
 """

@@ -5,8 +5,8 @@
 Draws samples of images from populations whose metrics are known, evaluates each, and counts how
 often an interval contains the true value. Two populations are the predictions of the bundled
 networks for PublicTest, scored on FER2013's labels and on people's majority; two are simulated:
-models that are nearly always right, and models that are perfectly calibrated. Means over labels are
-compared with the true mean over the labels that occur in the sample.
+models that are nearly always correct, and models that are perfectly calibrated. Means over labels
+are compared with the true mean over the labels that occur in the sample.
 
 Writes benchmarks/results/intervals.json, and intervals.md with the lowest coverage over populations
 and labels. About half an hour of CPU time.
@@ -129,7 +129,7 @@ def simulated_populations(rng):
 
 
 def sharp_probabilities(codes, accuracy, rng):
-    """Return confident probabilities, of which a fraction is for the right label."""
+    """Return confident probabilities, a fraction of which favour the correct label."""
     right = rng.random(len(codes)) < accuracy
     predicted = np.where(right, codes, (codes + rng.integers(1, 7, len(codes))) % 7)
     confidence = rng.uniform(0.9, 1, len(codes))

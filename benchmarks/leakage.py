@@ -143,7 +143,7 @@ def augmented_copies(X, rng):
 
 
 def selecting(train, public, args):
-    """Labels are random: an accuracy above one in seven is due to a leak."""
+    """Score random labels: an accuracy above one in seven is due to a leak."""
     rng = np.random.default_rng(args.seed)
     chosen = rng.choice(len(train[1]), 350, replace=False)
     features = HOGExtractor().fit_transform(train[0][chosen])

@@ -1,4 +1,4 @@
-"""How many images do labels of your own need, and how much of the bundled network should change?
+"""How many images do your own labels need, and how much of the bundled network should change?
 
     python benchmarks/own_labels.py --data fer2013.zip --votes ferplus.csv
 
@@ -8,9 +8,9 @@ for scoring, in the proportions of the labels, and training images are drawn fro
 smaller draws from the larger ones. The head alone, the last stage and the whole network are those
 of ``load_pretrained("default").fit``, against ``make_hog_svm_pipeline``.
 
-Then any three of the seven emotions get names of your own, and a head learns them from 70 training
-images of each. The score on all of PublicTest's is compared with that of the bundled network,
-which learned these emotions from all 28,709 training images.
+Then any three of the seven emotions are renamed, and a head learns them from 70 training images of
+each. The score on all of PublicTest's is compared with that of the bundled network, which learned
+these emotions from all 28,709 training images.
 
 About 25 minutes on two cores; if interrupted, run the same command again to resume. Writes
 benchmarks/results/own_labels.json and two Markdown tables next to it.

@@ -3,8 +3,8 @@
     python benchmarks/page.py
 
 The page runs in headless Chromium, whose camera is a video of a moving face. Writes
-benchmarks/results/page.json. Times are the best of several, as of timeit: other programs only make
-them longer. Needs Chromium, npm and playwright.
+benchmarks/results/page.json. Times are the best of several, as with timeit: other programs can only
+make them longer. Needs Chromium, npm and playwright.
 """
 
 import functools
@@ -71,7 +71,7 @@ def write_video(path):
 
 
 def sizes(folder):
-    """Return how large the page is on a server, and how much of it is compressed on the way."""
+    """Return the size of the page on a server, and its compressed size for transfer."""
     contents = [file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()]
     return {
         "megabytes": sum(map(len, contents)) / 1e6,

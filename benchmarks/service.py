@@ -7,7 +7,7 @@ that it keeps. Each number of clients is timed alternately with a loop that call
 with one photo after the other, with the model loaded before. The clients need processors too, which
 the loop does not, so the CPU time that both spend on a photo is compared as well.
 
-Afterwards, the memory of the process that serves is read while 10,000 requests are answered.
+Afterwards, the memory of the service's process is read while it handles 10,000 requests.
 
 Writes benchmarks/results/service.json and a Markdown table next to it.
 """
@@ -128,7 +128,7 @@ def compare(process, port, data, side):
 
 
 def memory(process, port):
-    """Return resident megabytes after so many requests."""
+    """Return resident megabytes after each number of requests."""
     found, n_sent = {}, 0
     for n_requests in MEMORY_AT:
         from_elsewhere(port, 8, n_requests - n_sent, 96)

@@ -11,10 +11,10 @@ Two teachers learn from FER2013's labels and from FER+'s votes. The students, "d
 the teachers' mean predicts for the very same augmented and blended image, plus a fraction of
 labels and votes. All have two heads on one body: FER2013's seven labels and FER+'s eight emotions.
 
-Two shorter stages follow. "vary" trains a second `default`, from the first one, on faces as bad
-light, compression and low resolution show them. "mirror" trains both students on what these two
-predict for a face and its mirror image on average. The weights that it ends with make up a third of
-the final ones, and those that it began with two thirds (Wortsman et al. 2022, arXiv:2109.01903).
+Two shorter stages follow. "vary" trains a second `default`, from the first one, on faces in bad
+light, compressed or at low resolution. "mirror" trains both students on the average of what these
+two predict for a face and its mirror image. Its final weights make up a third of the result, and
+its initial weights two thirds (Wortsman et al. 2022, arXiv:2109.01903).
 
 Kernels in front of batch normalisation are trained with Muon (Jordan 2024): each update is made
 orthogonal, and the norm of the kernel stays constant. On an H200, the teachers took 290 seconds,
@@ -67,7 +67,7 @@ TEACHERS = {
     },
 }
 RECIPES = {
-    # Two optimizers and two fractions of votes, so that the teachers err differently.
+    # Two optimizers and two fractions of votes, so that the teachers make different errors.
     "teacher-0": {"optimizer": "muon", "rate": 0.15, "decay": 1e-3, "epochs": 119, "votes": 0.5},
     "teacher-1": {"optimizer": "sgd", "rate": 0.1, "decay": 5e-4, "epochs": 117, "votes": 0.35},
     "default": {"optimizer": "muon", "rate": 0.15, "decay": 1e-3, "epochs": 302},
@@ -85,7 +85,7 @@ VARY_MILD = STUDENT_MILD | {"photo": 0.4}
 MIRROR_EPOCHS, MIRROR_RATE, MIRROR_MILD_FROM = 33, 0.02, 0.6
 MIRROR_BULK = {"mixup": 0.2, "erasing": 0.0, "blur": 0.2, "own": 0.0, "strength": 0.9, "photo": 0.0}
 MIRROR_MILD = MIRROR_BULK | {"mixup": 0.0, "strength": 0.8}
-PAIRS = 192  # the batch size where each image stands beside its mirror image
+PAIRS = 192  # the batch size if each image is paired with its mirror image
 # The networks that each stage writes. A stage whose files exist is skipped.
 MADE_BY = {
     "teachers": list(TEACHERS),
@@ -159,7 +159,7 @@ def train_students(args, data):
 
 
 def vary(args, data):
-    """Train a second `default` from the first, on faces as photos of all kinds show them."""
+    """Train a second `default` from the first, on faces as in photos of all kinds."""
     teachers = load_networks(args, data, TEACHERS)
     torch.manual_seed(1)
     learner = Learner(STUDENTS["default"], RECIPES["default"], data, average=0.999)
@@ -205,8 +205,8 @@ def distillation_step(
 ):
     """Return the step in which the learners learn what the teachers predict for the same images.
 
-    In pairs, each image stands beside its mirror image, and both have the mean of what the teachers
-    predict for the two as target.
+    In pairs, each image is followed by its mirror image, and the target of both is the mean of what
+    the teachers predict for the two.
     """
     mixer = Mixer(phase.mixup, alpha=1.0, device=data.device)
     labels, has_votes = data.label_targets(0.5), data.votes.sum(1, keepdim=True)

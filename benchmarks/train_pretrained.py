@@ -47,7 +47,7 @@ HEADS = {
     "ferplus": ["neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"],
 }
 NAMES_IN_TRAINING = {"fer2013": "seven", "ferplus": "eight"}
-MIRROR_LOSS = 0.002  # the most that predictions without mirror images may lose
+MIRROR_LOSS = 0.002  # maximum loss of predictions without mirror images
 BLENDS = np.round(np.arange(0, 0.55, 0.05), 2)  # weights of the head of labels
 
 

@@ -33,7 +33,7 @@ _REPEATS = 20
 
 
 class Recorded(ClassifierMixin, BaseEstimator):
-    """A fitted classifier of precomputed probabilities: an image is a row of them."""
+    """A fitted classifier that returns precomputed probabilities: an image is a row of them."""
 
     def __init__(self, proba, classes):
         self.proba = proba

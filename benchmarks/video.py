@@ -2,11 +2,11 @@
 
     python benchmarks/video.py
 
-Films with cuts, and with people who enter and leave, are made from public photos: the astronaut
-and lfw_subset of scikit-image, and Grace Hopper of matplotlib, before photos without people. Each
-is analysed with `detect_every="auto"`, and with a full search of each frame; rows are compared
-face by face. Times are CPU seconds of the whole process on one core, from the file to the
-timeline. Writes benchmarks/results/video.json and a Markdown table next to it. About ten minutes.
+Videos with cuts, and with people who enter and leave, are made from public photos: the astronaut
+and lfw_subset of scikit-image, and Grace Hopper of matplotlib, in front of photos without people.
+Each is analysed with `detect_every="auto"`, and with a full search of each frame; rows are compared
+face by face. Times are CPU seconds of the whole process on one core, from the file to the timeline.
+Writes benchmarks/results/video.json and a Markdown table next to it. About ten minutes.
 """
 
 import csv
@@ -75,8 +75,8 @@ def portraits():
     return [*heads(), *(cv2.cvtColor(face, cv2.COLOR_GRAY2RGB) for face in wide)]
 
 
-def draw_film(size, scenes=SCENES):
-    """Yield the frames of a film, and who is where in each: (person, x, y, side)."""
+def draw_clip(size, scenes=SCENES):
+    """Yield the frames of a video, and who is where in each: (person, x, y, side)."""
     width, height = size
     people = portraits()
     for number, scene in enumerate(scenes):
@@ -143,21 +143,21 @@ class EachFrame(FaceReader):
         self.refind = None
 
 
-def write_film(path, size):
-    """Write the film, and return the places of the faces in each frame."""
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), RATE, size)
+def write_clip(path, size):
+    """Write the video, and return the positions of the faces in each frame."""
+    clip = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), RATE, size)
     truth = []
-    for image, places in draw_film(size):
-        film.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    for image, places in draw_clip(size):
+        clip.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         truth.append(places)
-    film.release()
+    clip.release()
     return truth
 
 
-def analysed(film, folder, reader, **options):
-    """Return the rows of a film as frame -> [(face, box, probabilities)]."""
+def analysed(clip, folder, reader, **options):
+    """Return the rows of a video as frame -> [(face, box, probabilities)]."""
     path = folder / "timeline.csv"
-    analyze_video(film, reader, output=path, **options)
+    analyze_video(clip, reader, output=path, **options)
     rows = defaultdict(list)
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -178,10 +178,10 @@ def overlap(box, other):
 
 
 def agreement(reference, rows, latest, truth):
-    """Return which share of rows has its box in the other rows, and of probabilities agrees.
+    """Return the fractions of rows whose box is in the other rows, and of probabilities that agree.
 
-    The other rows need not have a face yet that is new, or was lost in the frame before, and only
-    then: such rows are left out. What was found where nobody is, is counted apart.
+    Only faces that are new, or were lost in the previous frame, may be missing from the other rows;
+    such rows are left out. Detections where there is no one are counted separately.
     """
     starts, lasts, n_late, missing, differences, n_nobody = {}, {}, 0, 0, [], 0
     for frame in sorted(reference):
@@ -226,11 +226,11 @@ def is_at(box, place):
 
 def measure(size, folder):
     """Return the results for one size."""
-    film = folder / "film.mp4"
-    truth = write_film(film, size)
+    clip = folder / "clip.mp4"
+    truth = write_clip(clip, size)
     reader = FaceReader()
-    auto, every = (analysed(film, folder, reader, detect_every=k) for k in ("auto", 1))
-    photos = analysed(film, folder, EachFrame())
+    auto, every = (analysed(clip, folder, reader, detect_every=k) for k in ("auto", 1))
+    photos = analysed(clip, folder, EachFrame())
     late = {
         person: first_seen(auto, truth)[person] - frame
         for person, frame in first_seen(every, truth).items()
@@ -239,7 +239,7 @@ def measure(size, folder):
     def stopwatch(**options):
         def run():
             start = time.process_time()
-            analyze_video(film, reader, output=folder / "timeline.csv", **options)
+            analyze_video(clip, reader, output=folder / "timeline.csv", **options)
             return time.process_time() - start
 
         return run
@@ -272,14 +272,14 @@ def main():
     write_result("video", {"films": results}, args.output)
     rows = [
         (
-            "×".join(map(str, film["size"])),
-            f"{film['frames_per_second']:.0f}",
-            f"{film['frames_per_second_each_frame']:.0f}",
-            f"{100 * film['against_each_frame']['boxes']:.1f} %",
-            f"{100 * film['against_each_frame']['probabilities']:.2f} %",
-            film["frames_late"],
+            "×".join(map(str, clip["size"])),
+            f"{clip['frames_per_second']:.0f}",
+            f"{clip['frames_per_second_each_frame']:.0f}",
+            f"{100 * clip['against_each_frame']['boxes']:.1f} %",
+            f"{100 * clip['against_each_frame']['probabilities']:.2f} %",
+            clip["frames_late"],
         )
-        for film in results
+        for clip in results
     ]
     header = [
         *("video", "frames/s", "searching each frame", "same boxes", "same probabilities"),
@@ -287,11 +287,11 @@ def main():
     ]
     write_table("video", markdown_table(header, rows), args.output)
     is_reached = all(
-        film["frames_per_second"] >= GOALS[film["size"]]
-        and film["against_each_frame"]["boxes"] >= 0.99
-        and film["against_each_frame"]["probabilities"] >= 0.99
-        and film["frames_late"] <= LATEST
-        for film in results
+        clip["frames_per_second"] >= GOALS[clip["size"]]
+        and clip["against_each_frame"]["boxes"] >= 0.99
+        and clip["against_each_frame"]["probabilities"] >= 0.99
+        and clip["frames_late"] <= LATEST
+        for clip in results
     )
     sys.exit(not is_reached)
 

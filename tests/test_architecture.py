@@ -15,9 +15,9 @@ import fer_sklearn
 PACKAGE = Path(fer_sklearn.__file__).parent
 CONTRIBUTING = PACKAGE.parent / "docs" / "contributing.md"
 
-# The floor of every room, a room being a file or a folder at the package's root, and what the room
-# holds. A file imports from rooms on lower floors and from its own room. The contributing page
-# shows this table: `python tests/test_architecture.py` writes it there.
+# The floor of every room, a room being a file or a folder at the package's root, and its contents.
+# A file imports from rooms on lower floors and from its own room. The contributing page shows this
+# table: `python tests/test_architecture.py` writes it there.
 ROOMS = {
     "exceptions": (0, "errors and warnings that callers may catch"),
     "emotions": (0, "the names of the emotions, their codes in data sets, their colours"),
@@ -456,11 +456,11 @@ def _slow_imports(tree):
 
 
 @pytest.mark.parametrize("name", ROAD)
-def test_the_road_from_a_photo_to_its_rows_imports_nothing_slow(name):
+def test_the_path_from_a_photo_to_its_rows_imports_nothing_slow(name):
     assert list(_slow_imports(ast.parse((PACKAGE / name).read_text(encoding="utf-8")))) == []
 
 
-def test_the_road_from_a_photo_to_its_rows_loads_nothing_slow():
+def test_the_path_from_a_photo_to_its_rows_loads_nothing_slow():
     modules = [name.removesuffix(".py").replace("/", ".") for name in ROAD]
     modules += ["face_reader", "photos", "video"]
     code = "".join(f"import fer_sklearn.{name}\n" for name in modules)

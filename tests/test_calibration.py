@@ -28,7 +28,7 @@ METHODS = ["temperature", "isotonic"]
 
 
 class TooSure(ClassifierMixin, BaseEstimator):
-    """Squares the probabilities of a fitted classifier, which makes it overconfident."""
+    """Square the probabilities of a fitted classifier, which makes it overconfident."""
 
     def __init__(self, fitted):
         self.fitted = fitted

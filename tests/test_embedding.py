@@ -1,4 +1,4 @@
-"""FaceEmbedder: faces to vectors that any scikit-learn estimator takes."""
+"""FaceEmbedder: vectors of faces for any scikit-learn estimator."""
 
 import pickle
 import subprocess
@@ -127,7 +127,7 @@ def test_threads_share_the_cache(faces):
         np.testing.assert_array_equal(embedded, expected)
 
 
-def test_the_cache_drops_what_was_not_used_for_longest():
+def test_the_cache_drops_the_least_recently_used_rows():
     def double(images):
         computed.append(images.ravel().tolist())
         return 2 * images.reshape(len(images), 1)
@@ -162,7 +162,7 @@ def test_weights_without_embeddings_are_refused(tmp_path):
         FaceEmbedder("tini").transform(np.zeros((2, 48, 48)))
 
 
-def test_it_needs_no_tensorflow():
+def test_it_does_not_need_tensorflow():
     code = """
 import sys
 sys.modules |= dict.fromkeys(["tensorflow", "keras", "scikeras"])  # importing them raises

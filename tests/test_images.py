@@ -158,7 +158,7 @@ def test_truncated_grey_png_is_not_half_an_image():
 
 
 @pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "DATA:;base64,"])
-def test_text_may_hold_a_photo(prefix):
+def test_text_can_contain_a_photo(prefix):
     text = base64.b64encode(encoded(np.resize(RGB, (9, 9, 3)))).decode()
     expected = np.resize(RGB, (9, 9, 3))
     broken = f"{text[:30]}\n{text[30:]}"
@@ -181,7 +181,7 @@ def test_a_data_uri_may_be_percent_encoded():
     np.testing.assert_array_equal(read_image(f"data:image/png,{quote(data)}"), read_image(data))
 
 
-def test_damaged_text_is_said_in_a_few_words():
+def test_errors_about_damaged_text_are_short():
     with pytest.raises(ImageReadError, match=r"the text 'data:image/png;base64,iVBOR.*base64") as e:
         read_image("data:image/png;base64,iVBOR" + "ä" * 10_000)
     assert len(str(e.value)) < 200

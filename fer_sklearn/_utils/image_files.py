@@ -79,8 +79,8 @@ _BETWEEN_SCANS = (_SCAN, 0xC4, 0xDB, 0xDC, _RESTARTS, *range(0xE0, 0xF0), 0xFE)
 # The data is followed by padding of this length, and read in small pieces from shortly before its
 # end, to see where libjpeg stops: at most this many bytes before or after the end of intact data.
 _PADDING, _NEAR, _PIECE, _SLACK = 8192, 512, 4, 12
-# A part of a file that was never written is zeros. No scan of details in a JPEG file has so many in
-# a row, and no file of other formats ends in so many, or in one that is such a fraction of it.
+# A part of a file that was never written is zeros. No scan of details in a JPEG file has this many
+# in a row, and no file of another format ends in this many, or in such a large fraction of zeros.
 _HOLE = re.compile(rb"\0{512,}")
 _COMPRESSED, _MOST_ZEROS, _ZEROS_OF_FILE = ("WEBP", "AVIF", "HEIF"), 2**14, 10
 _CHANGED = "some of its data was changed, or is missing"
@@ -130,7 +130,7 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
     Raises
     ------
     ImageReadError
-        Whatever a decoder raises.
+        If a decoder raises any error.
     """
     form = image_format(data)
     if form is None:

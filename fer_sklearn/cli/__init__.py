@@ -1,6 +1,6 @@
 """The command line: ``fer-sklearn predict | video | webcam | train | evaluate | …``.
 
-Each file describes its command by a :class:`~fer_sklearn.cli._output.Command`, perhaps with a
+Each file describes its command by a :class:`~fer_sklearn.cli._output.Command`, some together with a
 second one of the same kind. Results go to stdout, everything else to stderr. The files import
 nothing heavy before their command runs, so that ``--help`` is fast.
 """

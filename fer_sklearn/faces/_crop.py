@@ -212,7 +212,7 @@ def face_quality(
     Parameters
     ----------
     shape : tuple of int
-        Of the photo: height and width first.
+        Shape of the photo: height and width first.
     faces : Faces
     crops : list of ndarray of shape (height, width) or (height, width, 3), uint8
         What :func:`crop_faces` returned.

@@ -123,7 +123,7 @@ class RowFile:
         Returns a description of how the rows are made, a dictionary of text. When a file is
         resumed, it is compared with the description in the file.
     provenance : bool, default=False
-        Whether to keep that in or beside the file.
+        Whether to store the description in the file or next to it.
 
     Attributes
     ----------

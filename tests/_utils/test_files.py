@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and checked before the work that fills them."""
+"""Files are written completely or not at all, and checked before the work that fills them."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Image files of every format, damaged ones, and paths that are no files."""
+"""Image files of every format, damaged files, and paths that are not files."""
 
 import io
 import os
@@ -58,8 +58,8 @@ def test_only_the_first_page_is_read():
     np.testing.assert_array_equal(read_image(pages), SMOOTH)
 
 
-def test_no_other_program_is_started(tmp_path, monkeypatch):
-    """Pillow runs Ghostscript for EPS, whatever a file is called."""
+def test_no_external_program_is_run(tmp_path, monkeypatch):
+    """Pillow runs Ghostscript for EPS, regardless of the name of a file."""
     mark = tmp_path / "was started"
     program = tmp_path / "gs"
     program.write_text(f"#!/bin/sh\ntouch '{mark}'\n")
@@ -93,7 +93,7 @@ def test_heic_is_read():
     assert np.abs(read_image(file.getvalue()).astype(int) - COLOURS).mean() < 6
 
 
-def test_avif_that_says_what_it_is_based_on():
+def test_avif_that_states_its_base_brands():
     assert image_format(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf") == "AVIF"
     assert image_format(b"\0\0\0\x1cftypisom\0\0\0\0isomavc1mp41") is None  # a video
 
@@ -108,7 +108,7 @@ def test_files_of_folders_are_chosen_by_their_names():
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32])
 @pytest.mark.parametrize("white", [255, 1023, 4095, 65535])
-def test_grey_of_any_depth_is_as_bright_as_it_is_meant(dtype, white):
+def test_grey_of_any_depth_has_the_intended_brightness(dtype, white):
     deep = (SMOOTH.astype(np.float64) / 255 * white).round().astype(dtype)
     deep[0, 0] = white
     seen = read_image(encoded(deep, "TIFF"))
@@ -123,7 +123,7 @@ def test_white_may_be_zero():
 
 
 def png_16(colours, orientation=1):
-    """Write colours of 16 bits, which Pillow cannot."""
+    """Write 16-bit colours, which Pillow cannot."""
     height, width, n_channels = colours.shape
 
     def chunk(kind, data):
@@ -143,14 +143,14 @@ def png_16(colours, orientation=1):
 
 
 @pytest.mark.parametrize("white", [1023, 4095, 65535])
-def test_colours_of_16_bits_of_which_few_are_used(white):
+def test_16_bit_colours_that_use_few_bits(white):
     deep = (COLOURS.astype(np.float64) / 255 * white).round().astype(np.uint16)
     np.testing.assert_allclose(read_image(png_16(deep)).astype(int), COLOURS, atol=1)
 
 
 @pytest.mark.parametrize("n_channels", [3, 4])
 @pytest.mark.parametrize("white", [1023, 4095, 65535])
-def test_colours_of_16_bits_are_turned_upright(white, n_channels):
+def test_16_bit_colours_are_rotated_upright(white, n_channels):
     deep = (COLOURS.astype(np.float64) / 255 * white).round().astype(np.uint16)
     opaque = np.full((*deep.shape[:2], n_channels - 3), 65535, np.uint16)
     data = png_16(np.concatenate([deep, opaque], axis=2), orientation=6)
@@ -158,7 +158,7 @@ def test_colours_of_16_bits_are_turned_upright(white, n_channels):
 
 
 def tiff_of_planes(deep, order, orientation=1):
-    """Write colours of 16 bits one after the other, which Pillow cannot."""
+    """Write planar 16-bit colours, which Pillow cannot."""
     height, width, n_planes = deep.shape
     contents = np.moveaxis(deep, -1, 0).astype(np.dtype(np.uint16).newbyteorder(order)).tobytes()
     size, extra = height * width * 2, 8 + 2 + 10 * 12 + 4
@@ -188,7 +188,7 @@ def tiff_of_planes(deep, order, orientation=1):
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("white", [4095, 65535])
-def test_16_bit_colours_in_planes(order, white):
+def test_planar_16_bit_colours(order, white):
     deep = (COLOURS.astype(np.float64) / 255 * white).round().astype(np.uint16)
     given = read_image(tiff_of_planes(deep, order))
     np.testing.assert_allclose(given.astype(int), COLOURS, atol=1)
@@ -243,7 +243,7 @@ def test_damaged_exif_data_does_not_hide_the_photo(value):
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("step", ["open", "convert"])
-def test_whatever_a_decoder_raises_is_a_damaged_image(error, step, monkeypatch):
+def test_any_error_of_a_decoder_means_a_damaged_image(error, step, monkeypatch):
     def fail(*args, **kwargs):
         raise error
 
@@ -293,7 +293,7 @@ def test_every_intact_jpeg_is_read(shape, options):
         assert read_image(encoded(pixels, "JPEG", **options)).shape == shape
 
 
-def test_bytes_around_the_data_of_a_jpeg_are_no_damage():
+def test_extra_bytes_around_the_data_of_a_jpeg_are_not_damage():
     data = encoded(SMOOTH, "JPEG")
     expected = read_image(data)
     filled = data[:-2] + b"\0" * 300 + data[-2:]
@@ -311,7 +311,7 @@ def test_bytes_around_the_data_of_a_jpeg_are_no_damage():
     ids=str,
 )
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.85])
-def test_what_was_never_written_is_missed(format, options, part):
+def test_data_that_was_never_written_is_noticed(format, options, part):
     """A copy that was interrupted may have its full length, and zeros in place of the rest."""
     pixels = np.kron(noise(25, 40, 3), np.ones((8, 8, 1), np.uint8))
     more = {"append_images": [Image.fromarray(pixels)]} if format == "MPO" else {}
@@ -334,7 +334,7 @@ def test_what_was_never_written_is_missed(format, options, part):
     ],
     ids=str,
 )
-def test_zeros_of_an_empty_picture_are_no_damage(format, options, value):
+def test_zeros_of_an_empty_image_are_not_damage(format, options, value):
     pixels = np.full((1500, 2000, 3), value, np.uint8)
     assert abs(int(read_image(encoded(pixels, format, **options)).mean()) - value) <= 1
 
@@ -369,12 +369,12 @@ def test_a_jpeg_without_its_end_is_truncated():
         read_image(encoded(SMOOTH, "JPEG")[:-60])
 
 
-# What is no file
+# Paths that are not files
 
 
 @pytest.fixture
 def few_resources():
-    """Let a test fail, rather than the machine, that reads too much or waits for ever."""
+    """Make a test that reads too much or waits forever fail, and not the machine."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30, before[1]))
     yield
@@ -404,7 +404,7 @@ def test_pipes_devices_and_huge_files_are_refused(tmp_path, few_resources):
         read_image(file)
 
 
-def test_a_file_that_is_no_image_is_not_read_to_its_end(tmp_path):
+def test_a_file_that_is_not_an_image_is_not_read_to_its_end(tmp_path):
     path = tmp_path / "zeros.png"
     with open(path, "wb") as file:
         file.truncate(1 << 28)

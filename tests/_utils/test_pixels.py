@@ -1,4 +1,4 @@
-"""What arrays of pixels mean: the same in every step, or an error with a remedy."""
+"""Arrays of pixels mean the same in every step, or raise an error with a remedy."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ ids = [repr(transformer) for transformer in TRANSFORMERS]
 
 @pytest.fixture(scope="module")
 def images():
-    """Five seeded images, uint8 (5, 48, 48), that reach from 0 to 255."""
+    """Five seeded images, uint8 (5, 48, 48), with values from 0 to 255."""
     images = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
     images[:, 0, :2] = 0, 255
     return images
@@ -130,7 +130,7 @@ def test_photos_with_nan_are_refused_by_row(images):
         predict_photos(floats, progress=False)
 
 
-def test_floats_that_went_beyond_their_range_are_clipped(images):
+def test_floats_slightly_beyond_their_range_are_clipped(images):
     floats = images / 255
     beyond = floats.copy()
     beyond[0, 0, :2] = -0.05, 1.05

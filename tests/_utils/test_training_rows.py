@@ -1,4 +1,4 @@
-"""The digest of the rows that a classifier was fitted on, and scores that say so."""
+"""Digests of the rows that a classifier was fitted on, and scores that mention such rows."""
 
 import warnings
 
@@ -66,7 +66,7 @@ def test_black_images_are_found_again():
     assert count_training_rows(Fitted(digest), black) == 3
 
 
-def test_a_digest_is_small_and_then_a_sample():
+def test_a_large_digest_is_a_sample():
     X = np.random.default_rng(0).normal(size=(60_000, 16))
     digest = digest_rows(X)
     assert digest.nbytes <= 200_000
@@ -142,7 +142,7 @@ def test_a_wrapped_pipeline_is_opened(pipeline, faces):
     assert count_training_rows(FrozenEstimator(pipeline), faces[0]) == 140
 
 
-def test_other_classifiers_are_not_asked():
+def test_other_classifiers_have_no_digest():
     X = np.zeros((4, 2))
     assert count_training_rows(GaussianNB().fit(X, [0, 1, 0, 1]), X) == 0
 

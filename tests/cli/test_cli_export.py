@@ -141,7 +141,7 @@ def test_exporting_a_page_says_how_to_open_it(cnn, no_node, tmp_path, capsys):
 
 
 def hint(capsys):
-    """Return the last line of stderr, which says what to do next."""
+    """Return the last line of stderr, which suggests the next command."""
     return capsys.readouterr().err.splitlines()[-1].removeprefix("Next: ")
 
 

@@ -51,7 +51,7 @@ def test_info_shows_a_model(cnn, capsys):
     assert facts["classes"][:2] == ["angry", "disgust"]
 
 
-def test_what_decides_the_answer_for_a_photo(model, capsys):
+def test_settings_that_determine_predictions_are_shown(model, capsys):
     assert run("info", "tiny", "--format", "json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert len(facts["network SHA-256"]) == 64

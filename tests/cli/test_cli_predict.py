@@ -99,7 +99,7 @@ def test_names_with_line_breaks_keep_to_their_row(album, capsys):
     assert row["source"] == "b\r\n\t.png"
 
 
-def test_results_may_say_what_made_them(tmp_path, capsys):
+def test_results_can_include_provenance(tmp_path, capsys):
     write_image(tmp_path / "a.png", np.zeros((48, 48), np.uint8))
     arguments = ["predict", tmp_path / "a.png", "--model", "tiny", "--no-crop-faces"]
     assert run(*arguments, "--provenance", "--format", "jsonl") == 0

@@ -54,7 +54,7 @@ def test_the_hint_names_the_file_and_nothing_else(photos, tmp_path, capsys, monk
 
 @pytest.fixture(scope="module")
 def moods(tmp_path_factory):
-    """A folder of 60 faces with labels that no model knows, and copies of three of them."""
+    """A folder of 60 faces with labels that no bundled model has, and copies of three of them."""
     folder = tmp_path_factory.mktemp("moods")
     X, y = make_faces(105, random_state=3, return_X_y=True)
     rows = np.flatnonzero(np.isin(y, ["happy", "surprise", "sad", "fear"]))
@@ -67,7 +67,7 @@ def moods(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def from_tiny(moods, tmp_path_factory):
-    """What `train --from tiny` prints, and its model."""
+    """The output of `train --from tiny`, and its model."""
     path = tmp_path_factory.mktemp("models") / "my moods.fer"
     output = io.StringIO(), io.StringIO()
     with redirect_stdout(output[0]), redirect_stderr(output[1]):
@@ -189,7 +189,7 @@ def test_more_of_the_network(moods, tmp_path, capsys):
         ),
     ],
 )
-def test_train_checks_what_goes_together(options, message, moods, capsys):
+def test_train_rejects_contradictory_options(options, message, moods, capsys):
     assert message in usage_error(capsys, "train", moods, *options)
 
 

@@ -139,7 +139,7 @@ def test_a_missing_camera_is_reported_in_one_line(capfd):
 
 
 @pytest.mark.usefixtures("camera")
-def test_a_camera_that_goes_away_is_summarised(tmp_path, capsys):
+def test_a_camera_that_disconnects_is_summarised(tmp_path, capsys):
     timeline = tmp_path / "a.csv"
     assert run("webcam", "--headless", "--output", timeline, "--reconnect", 0) == 1
     out, err = capsys.readouterr()

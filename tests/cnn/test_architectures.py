@@ -113,7 +113,7 @@ def test_function_of_a_model_without_shapes():
         build_model(subclassed, META)
 
 
-def test_a_network_is_no_architecture():
+def test_a_network_is_not_an_architecture():
     with pytest.raises(TypeError, match="is a Sequential; expected a name, or a function that"):
         build_model(tiny(META), META)
 

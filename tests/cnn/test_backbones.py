@@ -163,7 +163,7 @@ def test_size_too_small(name):
 @pytest.mark.slow
 @every_backbone
 @pytest.mark.filterwarnings("ignore:`input_shape` is undefined:UserWarning")
-def test_imagenet_weights_see_what_they_were_trained_on(name, requests):
+def test_imagenet_weights_get_the_pixels_they_were_trained_on(name, requests):
     """The first features equal those of Keras's own network for pixels in 0..255."""
     meta = META | {"input_shape": (32, 32, 1)}
     ours = build_model(partial(BUILDERS[name], size=32), meta, weights="imagenet")

@@ -34,11 +34,11 @@ PARAMETERS = {
 
 
 class KilledError(BaseException):
-    """What `kill -9` is to a process."""
+    """Stands in for `kill -9`."""
 
 
 def killed_after(monkeypatch, n_steps):
-    """Let training end at a step of the checkpoint's sequence; return the steps that it took.
+    """End training at a step of the checkpoint's sequence; return the steps that it took.
 
     Each state that is written is two steps: its contents are on the disk, and they take the place
     of the previous ones.
@@ -298,7 +298,7 @@ def test_written_weights_are_read_back(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["name.npz"]
 
 
-def test_a_damaged_file_says_so(tmp_path):
+def test_a_damaged_file_is_reported(tmp_path):
     checkpoint = Checkpoint(tmp_path, "name")
     checkpoint.write(STATE)
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:-100])
@@ -455,14 +455,14 @@ def test_callbacks_that_only_watch_do_not_matter(data, tmp_path):
 
 
 class Draws(keras.callbacks.Callback):
-    """Its numbers would start over after an interruption."""
+    """A callback whose random numbers would start over after an interruption."""
 
     def on_train_begin(self, logs=None):
         self.rng = np.random.default_rng(0)
 
 
 class Locked(keras.callbacks.Callback):
-    """It has nothing to compare it by."""
+    """A callback that cannot be compared."""
 
     def __init__(self):
         super().__init__()

@@ -41,7 +41,7 @@ class Doubled(keras.layers.Layer):
 
 
 class Forgetful(Doubled):
-    """One whose description leaves its parameter out, and that is not registered."""
+    """A custom layer whose description omits its parameter, and which is not registered."""
 
     def get_config(self):
         return keras.layers.Layer.get_config(self)
@@ -121,7 +121,7 @@ def _errors(connection, calls):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning")
-def test_a_forked_process_raises_instead_of_waiting_for_ever(small_faces):
+def test_a_forked_process_raises_instead_of_waiting_forever(small_faces):
     X, y = small_faces
     fitted = quick().fit(X, y)
     pickled = pickle.dumps(fitted)
@@ -171,7 +171,7 @@ def test_few_compiled_functions_are_kept(small_faces, monkeypatch):
 
 
 @pytest.mark.slow
-def test_loading_a_pretrained_network_again_takes_no_memory(faces):
+def test_loading_a_pretrained_network_again_takes_no_extra_memory(faces):
     psutil = pytest.importorskip("psutil")
 
     def load_and_predict(n):

@@ -1,4 +1,4 @@
-"""Labels of one's own on the bundled body: a head that is learned alone, without TensorFlow."""
+"""Your own labels on the bundled body: a head is learned alone, without TensorFlow."""
 
 import pickle
 import subprocess
@@ -33,7 +33,7 @@ MOODS = {
 
 @pytest.fixture(scope="module")
 def moods():
-    """Faces with labels of one's own, to learn from and to test on."""
+    """Faces with custom labels, for training and testing."""
     X, y = make_faces(280, random_state=0, return_X_y=True)
     y = np.array([MOODS[label] for label in y])
     return X[:140], y[:140], X[140:], y[140:]
@@ -176,7 +176,7 @@ def test_weights_without_a_litert_model(moods, tmp_path):
 
 
 def test_known_labels_are_adapted_not_replaced():
-    """Two faces per emotion change little, although a head of its own needs more."""
+    """Two faces per emotion change little, although a new head needs more."""
     X, y = make_faces(14, random_state=0, return_X_y=True)
     bundled = load_pretrained("tiny", runtime="litert")
     adapted = load_pretrained("tiny").set_params(classifier__head_C=1e-6).fit(X, y)

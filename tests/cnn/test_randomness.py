@@ -17,7 +17,7 @@ from fer_sklearn.cnn.architectures import build_model
 
 
 class Own(layers.Layer):
-    """Weights that no attribute names the initialiser of."""
+    """Weights whose initialiser is not an attribute."""
 
     def build(self, shape):
         self.matrix = self.add_weight(shape=(shape[-1], 8), initializer="glorot_uniform")

@@ -196,7 +196,7 @@ def test_two_epochs_and_two_more_are_four():
     assert_equal(rest_optimizer, whole_optimizer)
 
 
-def test_every_image_comes_once_a_pass(monkeypatch):
+def test_every_image_occurs_once_per_epoch(monkeypatch):
     seen = []
 
     def remember(images, settings, rng):

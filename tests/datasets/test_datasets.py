@@ -145,7 +145,7 @@ def test_labels_that_are_not_emotions_are_listed(tmp_path):
     assert "not emotions" not in load_image_folder(put(tmp_path / "x", ["sad/1.png"])).DESCR
 
 
-def test_a_stray_folder_beside_emotions_is_named_once(tmp_path):
+def test_a_stray_folder_next_to_emotions_is_named_once(tmp_path):
     put(tmp_path, ["train/happy/1.png", "train/sad/1.png", "train/raw/1.png", "test/raw/1.png"])
     with pytest.warns(UserWarning, match=r"'raw' \(2 image\(s\)\) are not emotions") as warned:
         load_image_folder(tmp_path)

@@ -32,7 +32,7 @@ def test_votes_come_in_the_order_of_the_images(tmp_path):
     assert votes[:, :3].tolist() == [[0, 9, 1], [0, 0, 0], [10, 0, 0]]
 
 
-def test_columns_may_stand_in_any_order(tmp_path):
+def test_columns_may_be_in_any_order(tmp_path):
     header = (
         "not_a_face,file,happiness,neutral,surprise,sadness,anger,disgust,fear,contempt,unknown"
     )

@@ -1,4 +1,4 @@
-"""Tables and archives as people have them: in many dialects, compressed, damaged or hostile."""
+"""Real-world tables and archives: in many dialects, compressed, damaged or hostile."""
 
 import bz2
 import gzip

@@ -282,7 +282,7 @@ def test_an_unreadable_image_is_named_and_can_be_left_out(folder):
 @pytest.mark.parametrize(
     "bad", [None, float("nan"), "", "https://x.org/a.png", b"", 3, [[1, 2], [3]]]
 )
-def test_what_is_no_image(bad):
+def test_items_that_are_not_images(bad):
     table = pd.DataFrame({"path": pd.Series([FACES.images[0], bad]), "label": ["a", "b"]})
     with pytest.raises(ImageReadError, match=r"table\.iloc\[1\]: "):
         load_image_table(table)

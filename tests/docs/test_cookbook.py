@@ -1,4 +1,4 @@
-"""Every recipe of the cookbook does what it says, typed into a shell and into Python."""
+"""Every recipe of the cookbook works as described, in a shell and in Python."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def folder(tmp_path_factory):
 
 
 def _run_blocks(section, address):
-    """Run the blocks of a section in their order, asking the service at an address."""
+    """Run the blocks of a section in order, with the service at an address."""
     python = [(line, code, True) for line, code in code_blocks(section, "python")]
     shell = [(line, code, False) for line, code in code_blocks(section, "bash")]
     namespace = {"__name__": "__main__"}

@@ -219,7 +219,7 @@ def _shows_something(path):
 
 
 def _is_stand_in(path):
-    """Whether a thumbnail is the picture that sphinx-gallery has for examples without a figure."""
+    """Whether a thumbnail is sphinx-gallery's placeholder for examples without a figure."""
     sphinx_gallery = pytest.importorskip("sphinx_gallery")
     stand_in = read_image(Path(sphinx_gallery.__file__).parent / "_static" / "no_image.png")
     small = resize_rgb([read_image(path), stand_in], (30, 40))

@@ -1,4 +1,4 @@
-"""The notebook that rebuilds five published ones runs, and is stored with what it shows."""
+"""The notebook that rebuilds five published ones runs, and is stored with its outputs."""
 
 import shutil
 import sys
@@ -27,11 +27,11 @@ def _outputs(notebook):
 
 
 def _kinds(cell):
-    """Return what a cell shows, such as "image/png", "text/html" or the name of a stream."""
+    """Return the types of a cell's outputs: "image/png", "text/html" or the name of a stream."""
     return [sorted(output.get("data", [output.get("name")])) for output in cell.outputs]
 
 
-def test_it_is_stored_as_one_run_left_it(notebook):
+def test_it_is_stored_as_a_run_left_it(notebook):
     counts = [cell.execution_count for cell in _code(notebook)]
     assert counts == list(range(1, len(counts) + 1))
     for output in _outputs(notebook):
@@ -57,7 +57,7 @@ def test_it_runs_and_shows_what_is_stored(notebook, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(DOCS / "_extensions")
     from notebooks import run
 
-    # What the run changes is put back.
+    # Changes made by the run are undone.
     for variable in ("FER2013_PATH", "MPLBACKEND", "TMPDIR"):
         monkeypatch.setenv(variable, "")
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -1,4 +1,4 @@
-"""Evaluation against people's votes: the majority, and what one person reaches."""
+"""Evaluation against people's votes: the majority, and human accuracy."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ def test_predictions_and_labels_are_compared_with_the_majority():
     assert people.missing_labels == {"contempt": 1}
 
 
-def test_a_model_of_eight_emotions_can_say_contempt():
+def test_a_model_of_eight_emotions_can_predict_contempt():
     labels = sorted([*EMOTIONS, "contempt"])
     predicted = ["happy", "sad", "contempt", "neutral", "sad"]
     people = evaluate_predictions(TRUE, predicted, votes=VOTES, labels=labels).people

@@ -137,7 +137,7 @@ def _photos():
     }
 
 
-def test_page_finds_and_cuts_faces_as_python_does(opened, server, pretrained):
+def test_page_detects_and_crops_faces_as_python_does(opened, server, pretrained):
     photos = _photos()
     page = opened(server.url)
     shown = read(page, as_files(photos.values()))

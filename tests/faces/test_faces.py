@@ -203,7 +203,7 @@ def test_faces_are_rgb_and_of_one_size():
     faces = FaceCropper(size=(60, 50)).fit_transform([astronaut(), astronaut()[:300, 50:400]])
     assert faces.shape == (2, 60, 50, 3)
     assert faces.dtype == np.uint8
-    # Skin has more red than blue. In BGR it would be the other way round.
+    # Skin contains more red than blue; in BGR it would be the opposite.
     red, _, blue = faces[0, 20:40, 15:35].reshape(-1, 3).mean(0)
     assert red > blue + 20
 
@@ -247,7 +247,7 @@ def test_most_confident_needs_confidences():
 EXACTLY = (0, 0, 1, 1)
 
 
-def test_crop_takes_exactly_the_box_or_its_share():
+def test_crop_takes_exactly_the_box_or_a_fraction_of_it():
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     box = (10, 5, 20, 20)
     crop = crop_face(photo, box, (20, 20), box_in_crop=EXACTLY)
@@ -316,7 +316,7 @@ def test_eyes_and_mouth_come_to_where_fer2013_has_them(angle, scale):
     [
         None,
         np.full((6, 2), np.nan),
-        # One eye is not enough, and points that contradict the box are not believed.
+        # One eye is not enough, and points that contradict the box are ignored.
         [(50, 45), *[(np.nan, np.nan)] * 5],
         [(50, 45), (51, 45), (50, 46), (50, 47), (48, 45), (53, 45)],
         np.full((6, 2), 50.0),
@@ -359,7 +359,7 @@ def test_crop_keeps_proportions():
     photo = np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8)
     crop = crop_face(photo, (20, 10, 10, 20), (20, 20), box_in_crop=EXACTLY)
     assert_array_equal(crop, photo[10:30, 15:35])
-    # A wide crop shows more beside the face.
+    # A wide crop shows more to the sides of the face.
     crop = crop_face(photo, (20, 10, 10, 10), (10, 30), box_in_crop=EXACTLY)
     assert_array_equal(crop, photo[10:20, 10:40])
 

@@ -114,7 +114,7 @@ def test_tilted_faces_and_those_on_their_side_become_upright(angle):
     assert len(faces) == 1
     points = (POINTS - (25, 0)) @ matrix[:, :2].T + matrix[:, 2]
     assert np.abs(faces.keypoints[0, :4] - points).max() < 10
-    # The same as if the photo had been turned back first.
+    # The same as if the photo had been rotated back first.
     crops = FaceCropper().fit_transform([photo, _turned(photo, -angle)[0]])
     assert np.corrcoef(*(crop[8:44, 8:40].ravel() for crop in crops))[0, 1] > 0.75
 
@@ -235,7 +235,7 @@ def test_a_part_too_long_for_opencv_is_shrunk_first(monkeypatch):
 def test_detections_are_decoded_and_merged_as_mediapipe_does():
     outputs = np.zeros((896, 17), np.float32)
     outputs[:, 16] = -200.0
-    # Anchors 0 and 1 stand at (4, 4), anchors 2 and 3 at (12, 4), 512 to 517 at (8, 8).
+    # Anchors 0 and 1 are at (4, 4), anchors 2 and 3 at (12, 4), 512 to 517 at (8, 8).
     for anchor, logit, x in ((0, 2.0, 10), (1, 0.5, 14), (2, 1.0, 40), (512, 400.0, 60)):
         outputs[anchor] = [x, 20, 20, 24, *range(1, 13), logit]
     found = _blazeface.decode(outputs)

@@ -103,7 +103,7 @@ def test_features_of_an_image_do_not_depend_on_others(codebook, images):
     assert_array_equal(codebook.transform(images[7:8])[0], together[7])
 
 
-def test_the_seed_decides(images):
+def test_the_seed_determines_the_codebook(images):
     settings = {"patch_size": 4, "n_codewords": 6, "grid": 2, "n_patches": 200}
     first, again, other = (
         CodebookExtractor(random_state=seed, **settings).fit(images).codewords_

@@ -128,7 +128,7 @@ def test_names_have_the_row_and_column_of_the_cell_the_bin_and_the_block():
     ]
 
 
-def test_names_of_blocks_of_one_cell_do_without_the_block():
+def test_names_of_blocks_of_one_cell_omit_the_block():
     extractor = HOGExtractor(pixels_per_cell=16, cells_per_block=1).fit(_images("uint8"))
     names = extractor.get_feature_names_out().tolist()
     assert names[0] == "hog_r0c0_o0"

@@ -1,4 +1,4 @@
-"""Model files made by hand, with checksums that are right, whatever else is wrong."""
+"""Model files made by hand, with valid checksums, whatever else is wrong with them."""
 
 import hashlib
 import io

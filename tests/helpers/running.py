@@ -26,7 +26,7 @@ def usage_error(capsys, *arguments):
 
 @contextmanager
 def started_service(*options, env=None):
-    """Start ``fer-sklearn serve`` on a free port; give its process and the port."""
+    """Start ``fer-sklearn serve`` on a free port; yield its process and the port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "fer_sklearn", "serve", "--port", "0", *options],
         stderr=subprocess.PIPE,

@@ -54,7 +54,7 @@ def turn_by_quarter(path):
 
 
 def set_matrix(path, a, b, c, d):
-    """Let an MP4 file say that pixels move from (x, y) to (ax + cy, bx + dy) for display."""
+    """Make an MP4 file state that pixels move from (x, y) to (ax + cy, bx + dy) for display."""
     data = bytearray(path.read_bytes())
     # In `tkhd` of version 0, the matrix comes 40 bytes after version and flags.
     start = data.index(b"tkhd") + 4 + 40
@@ -82,7 +82,7 @@ def slow_down(path, n_fast, factor):
 
 
 def trim(path, *, first=0, n_frames):
-    """Let the edit list of an MP4 file show only some frames, as when a phone trims a video."""
+    """Make the edit list of an MP4 file show only some frames, as when a phone trims a video."""
     data = bytearray(path.read_bytes())
     shown = data.index(b"elst") + 12
     (duration,) = struct.unpack(">I", data[shown : shown + 4])
@@ -94,7 +94,7 @@ def trim(path, *, first=0, n_frames):
 
 
 def set_pixel_shape(path, width, height):
-    """Let an MP4 file say that its pixels are not squares (``pasp``)."""
+    """Make an MP4 file state that its pixels are not square (``pasp``)."""
     data = bytearray(path.read_bytes())
     # The box belongs at the end of the sample entry, the last of the names here.
     names = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4v")
@@ -109,7 +109,7 @@ def set_pixel_shape(path, width, height):
 
 
 def state_n_frames(path, n_frames):
-    """Let the header of an AVI file state another number of frames."""
+    """Make the header of an AVI file state a different number of frames."""
     data = bytearray(path.read_bytes())
     for start in (data.index(b"avih") + 24, data.index(b"strh") + 40):
         data[start : start + 4] = struct.pack("<I", n_frames)
@@ -117,7 +117,7 @@ def state_n_frames(path, n_frames):
 
 
 def state_milliseconds(path):
-    """Let an MKV file of 25 frames per second state a rate of 1,000, as screen recorders do."""
+    """Make an MKV file of 25 frames per second state a rate of 1,000, as screen recorders do."""
     before, after = (struct.pack(">I", nanoseconds) for nanoseconds in (40_000_000, 1_000_000))
     data = path.read_bytes()
     assert data.count(before) == 1
@@ -125,13 +125,13 @@ def state_milliseconds(path):
 
 
 def state_interlaced(path):
-    """Let the pictures of an MPEG-2 file, of a height that is a multiple of 32, be interlaced."""
+    """Mark the frames of an MPEG-2 file, whose height is a multiple of 32, as interlaced."""
     data = bytearray(path.read_bytes())
     for match in re.finditer(rb"\x00\x00\x01\xb5", bytes(data)):
         start = match.end()
         if data[start] >> 4 == 1:  # the sequence
             data[start + 1] &= ~0x08
-        elif data[start] >> 4 == 8:  # a picture
+        elif data[start] >> 4 == 8:  # a frame
             data[start + 4] &= ~0x80
     path.write_bytes(data)
 
@@ -148,14 +148,14 @@ def drop_frames(path, start, stop):
 
 
 def repeat_frames(path, start, stop):
-    """Replace frames of an AVI file by empty ones, which repeat the picture before them."""
+    """Replace frames of an AVI file with empty ones, which repeat the previous frame."""
     data = bytearray(path.read_bytes())
     first = data.index(b"movi")
     entry = data.rindex(b"idx1") + 8 + 16 * start
     for place in range(entry, entry + 16 * (stop - start), 16):
         offset, size = struct.unpack("<II", data[place + 8 : place + 16])
         data[place + 12 : place + 16] = bytes(4)
-        # The picture becomes padding.
+        # The frame becomes padding.
         chunks = struct.pack("<4sI4sI", b"00dc", 0, b"JUNK", size - 8)
         data[first + offset : first + offset + 16] = chunks
     path.write_bytes(data)

@@ -1,4 +1,4 @@
-"""A file from anyone is loaded or refused: none runs code, and no flipped bit goes unnoticed."""
+"""Any file is loaded or refused: none runs code, and no flipped bit goes unnoticed."""
 
 import contextlib
 import copy
@@ -292,7 +292,7 @@ def test_an_archive_in_an_archive(tmp_path, monkeypatch):
 
 
 def test_arrays_that_are_built_again_and_again(tmp_path, monkeypatch):
-    """A file of 100 kB that names its array of 100 MB often would fill any memory."""
+    """A file of 100 kB that refers to its array of 100 MB many times would fill any memory."""
     monkeypatch.setattr(_archive, "_SMALL_BUILT", 2**20)
     array = node("NdArrayNode", "numpy.ndarray", type="numpy", file="arrays/0.npy")
     schema = an_object("sklearn.dummy.DummyClassifier", constant=listed(*[array] * 20))
@@ -413,7 +413,7 @@ def test_deep_json(parts, tmp_path, name, depth):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1, 2", b"nonsense"])
-def test_json_that_is_none(parts, tmp_path, content):
+def test_text_that_is_not_json(parts, tmp_path, content):
     with pytest.raises(ModelFileError, match="cannot be read"):
         load(write(tmp_path / "a.fer", parts | {"estimator.json": content}))
 
@@ -428,13 +428,13 @@ def test_descriptions_of_nothing(parts, tmp_path, schema):
     ("protocol", "match"),
     [(0, "claims"), (1, "claims"), (99, "protocol 99"), (True, "not in the format")],
 )
-def test_protocols_of_other_times(tmp_path, protocol, match):
+def test_unknown_protocols(tmp_path, protocol, match):
     schema = an_object("sklearn.dummy.DummyClassifier") | {"protocol": protocol}
     refused(tmp_path, schema, match)
 
 
 def test_references_that_multiply(tmp_path):
-    # Each list contains the one before twice, so that looking at all takes 2 ** 40 steps.
+    # Each list contains the previous one twice, so that visiting all takes 2 ** 40 steps.
     inner = listed(text(1)) | {"__id__": 1}
     for level in range(2, 42):
         inner = listed(inner, {"__id__": level - 1}) | {"__id__": level}
@@ -699,7 +699,7 @@ def test_layers_that_could_run_code(network, tmp_path, never, kind):
 
 
 def test_a_layer_does_not_hide_behind_a_name_in_the_file(network, tmp_path):
-    # Keras would look for `Lambda` in its own layers, whatever the file says of this name.
+    # Keras would look for `Lambda` in its own layers, regardless of what the file defines.
     layer = HOSTILE_LAYERS["Lambda"]
     path = tmp_path / "a.fer"
     for name in ("Lambda", "keras.layers>Lambda", "__lambda__"):
@@ -717,7 +717,7 @@ def test_ordinary_layers_are_accepted(network, tmp_path):
 
 
 @pytest.mark.parametrize("config", ["nonsense", "[" * 100_000])
-def test_networks_that_are_no_json(network, tmp_path, config):
+def test_networks_that_are_not_json(network, tmp_path, config):
     with pytest.raises(ModelFileError, match="cannot be read"):
         load(write(tmp_path / "a.fer", with_network(network, config)))
 
@@ -779,7 +779,7 @@ def test_the_limits_are_those_that_are_documented():
 
 
 def test_a_dummy_of_the_files_above_loads(tmp_path):
-    """What is refused above is refused for what is hostile in it."""
+    """The files above are refused only because of their hostile parts."""
     array = node("NdArrayNode", "numpy.ndarray", type="numpy", file="arrays/0.npy")
     buffer = io.BytesIO()
     np.save(buffer, np.array([3]))

@@ -1,4 +1,4 @@
-"""Model cards: what they say, what a file keeps of them, and what a hub reads."""
+"""Model cards: their contents, in files too, and their front matter for the hub."""
 
 import json
 import re

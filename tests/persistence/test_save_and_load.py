@@ -1,4 +1,4 @@
-"""`save` and `load`: models survive, whatever they are made of, and need no trust."""
+"""`save` and `load`: models of any kind survive, and are safe to load."""
 
 import copy
 import importlib
@@ -78,8 +78,8 @@ def hog_svm(**parameters):
     )
 
 
-# Every public estimator, by a name: what makes it, and whether it is fitted on pixels, features or
-# not at all.
+# Every public estimator, by a name: how to make it, and whether it is fitted on pixels, on features
+# or not at all.
 ESTIMATORS = {
     "AbstainingClassifier": (
         lambda: AbstainingClassifier(hog_svm(probability=True), coverage=0.8),
@@ -144,7 +144,7 @@ def outputs(estimator, X):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in ESTIMATORS]
 )
-def test_what_is_loaded_predicts_the_same_to_the_bit(name, faces, tmp_path):
+def test_loaded_models_make_bit_identical_predictions(name, faces, tmp_path):
     estimator, X = fitted(name, faces)
     restored = load(save(estimator, tmp_path / "model.fer"))
     assert type(restored) is type(estimator)
@@ -213,7 +213,7 @@ def test_architectures_with_other_settings_are_restored(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["auto", "keras"])
-def test_networks_go_on_training_after_loading(runtime, tmp_path, faces):
+def test_networks_continue_training_after_loading(runtime, tmp_path, faces):
     X, y = faces
     model = load_pretrained("tiny", runtime=runtime)
     restored = load(save(model, tmp_path / "model.fer"))
@@ -407,7 +407,7 @@ class Slotted:
     ],
     ids=["lambda", "nested", "partial", "file", "bool keys", "tuple keys", "same keys"],
 )
-def test_what_needs_pickle_is_named_before_anything_is_written(value, shown, tmp_path):
+def test_parts_that_need_pickle_are_named_before_anything_is_written(value, shown, tmp_path):
     model = make_pipeline(StandardScaler(), FunctionTransformer())
     model.steps[1][1].func = value
     with pytest.raises(TypeError) as caught:
@@ -442,7 +442,7 @@ def test_saving_again_replaces_the_file_and_leaves_no_other(model, saved):
     assert [path.name for path in saved.parent.iterdir()] == ["model.fer"]
 
 
-def test_saving_through_a_link_writes_to_what_it_names(model, saved):
+def test_saving_through_a_link_writes_to_its_target(model, saved):
     link = saved.parent / "link"
     link.symlink_to(saved)
     save(DummyClassifier(), link)
@@ -555,7 +555,7 @@ def test_code_missing_in_this_process_is_named(saved, monkeypatch, tmp_path):
         load(saved, trusted=["own_code.Own"])
 
 
-def test_an_object_that_is_no_estimator(saved):
+def test_an_object_that_is_not_an_estimator(saved):
     parts = parts_of(saved)
     schema = {**_estimator._NULL, "content": '"text"', "protocol": 2, "_skops_version": "0"}
     write(saved, {"card.json": parts["card.json"], "estimator.json": schema})

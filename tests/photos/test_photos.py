@@ -284,7 +284,7 @@ def test_an_unreadable_photo_may_end_the_call(tmp_path, n_jobs):
 
 
 class Hostile:
-    """An object that raises whatever is asked of it."""
+    """An object that raises an error on any access."""
 
     name = "hostile.jpg"
 
@@ -292,7 +292,7 @@ class Hostile:
         raise RuntimeError("no.")
 
 
-def test_what_objects_of_the_user_raise_costs_them_one_row():
+def test_errors_of_user_objects_cost_one_row():
     class Item:
         def __array__(self, dtype=None, copy=None):
             raise RecursionError
@@ -364,7 +364,7 @@ def test_folders_may_be_nested_deeply(album, name, depth, problem):
 
 
 @pytest.mark.timeout(60)
-def test_what_is_no_file_in_a_folder_gets_its_row(album):
+def test_entries_of_a_folder_that_are_not_files_get_a_row(album):
     os.mkfifo("album/a/pipe.jpg")
     os.mkfifo("album/a/pipe")
     os.symlink("/dev/zero", "album/a/zero.png")
@@ -486,7 +486,7 @@ def test_a_name_that_no_file_can_have():
         assert reason in row["status"]
 
 
-def test_text_that_is_no_path_is_named_by_its_position(album):
+def test_text_that_is_not_a_path_is_named_by_its_position(album):
     rows = rows_of(["x" * 200_000, "album/b.png"])
     assert [row["source"] for row in rows] == ["[0]", "album/b.png"]
     assert rows[0]["status"] == (
@@ -549,7 +549,7 @@ def test_columns_of_one_name_are_joined_once(album):
     assert joined.iloc[0, -2:].tolist() == [1, 2]
 
 
-def test_a_table_says_what_made_its_rows(album):
+def test_a_table_can_include_provenance(album):
     table = pd.DataFrame({"path": ["album/b.png"], "x": [1]})
     joined = predict_photos(table, Reader(), provenance=True)
     assert list(joined.columns) == [*COLUMNS, "provenance", "x"]

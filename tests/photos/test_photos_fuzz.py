@@ -20,7 +20,7 @@ MODES = {
     "GIF": ("L", "P"),
     "PPM": ("L", "RGB", "1"),
 }
-# What a limit, an offset or a count may be set to.
+# Values for a limit, an offset or a count.
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 

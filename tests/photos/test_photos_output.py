@@ -55,7 +55,7 @@ def read(path):
 
 @pytest.fixture
 def album(tmp_path, monkeypatch):
-    """Paths of nine photos with two, one and no faces in turn; one file is not a photo."""
+    """Paths of nine photos, which alternate between two, one and no faces; one is not a photo."""
     monkeypatch.chdir(tmp_path)
     paths = []
     for i in range(9):
@@ -85,7 +85,7 @@ def partial_of(path):
     return path.with_name(path.name + ".partial") if path.suffix == ".parquet" else path
 
 
-def test_the_file_holds_the_rows(album, output):
+def test_the_file_contains_the_rows(album, output):
     summary = predict_photos(album, Reader(), output=output)
     assert found_rows(output) == expected_rows(album)
     assert [list(row) for row in read(output)] == [COLUMNS] * 12
@@ -443,7 +443,7 @@ predict_photos(photos(), Reader(), output="rows.csv", n_jobs=1, batch_size=1)
 
 
 class Named(Reader):
-    """Says what it is."""
+    """A reader with provenance."""
 
     def __init__(self, version="1"):
         super().__init__()
@@ -453,7 +453,7 @@ class Named(Reader):
         return {"model": "named", "version": self.version}
 
 
-def test_files_say_what_made_them(album, output):
+def test_files_can_include_provenance(album, output):
     predict_photos(album, Named(), output=output, provenance=True)
     made_by = {"model": "named", "version": "1"}
     if output.suffix == ".csv":
@@ -494,7 +494,7 @@ def test_rows_without_provenance_are_not_given_one(album, output):
         predict_photos(album, Named(), output=output, provenance=True)
 
 
-def test_tables_say_what_made_them(album):
+def test_tables_can_include_provenance(album):
     table = predict_photos(album, Named(), provenance=True)
     made_by = {"model": "named", "version": "1"}
     assert table.attrs["provenance"] == made_by

@@ -43,7 +43,7 @@ def test_the_faces_are_those_of_predict_photos():
 
 
 @pytest.mark.parametrize("n_jobs", [1, 4])
-def test_nothing_is_printed_but_the_answer(n_jobs):
+def test_nothing_is_printed_except_the_result(n_jobs):
     code = f"""if True:
         import os, threading
         from skimage.data import astronaut
@@ -71,7 +71,7 @@ def test_a_photo_comes_in_every_form(tmp_path):
     assert [face.emotion for face in recognize(photo(2, 0).tolist(), Reader())] == ["sad", "sad"]
 
 
-def test_what_is_no_photo(tmp_path):
+def test_inputs_that_are_not_photos(tmp_path):
     with pytest.raises(ImageReadError, match=r"no\.jpg: there is no such file"):
         recognize("no.jpg", Reader())
     with pytest.raises(ImageReadError, match="this is a folder"):

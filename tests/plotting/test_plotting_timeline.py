@@ -96,7 +96,7 @@ def test_rows_without_a_face_are_gaps():
         EmotionTimelineDisplay.from_rows(empty)
 
 
-def test_irregular_times_of_a_camera_are_no_gaps():
+def test_irregular_times_of_a_camera_are_not_gaps():
     times = np.cumsum(np.random.default_rng(0).uniform(0.03, 0.2, 100))
     times[50:] += 3
     x = EmotionTimelineDisplay.from_rows(_rows(times)).axes_[0].lines[0].get_xdata()

@@ -1,4 +1,4 @@
-"""The service in this process: what it answers, and what it refuses."""
+"""The service in this process: its responses, and the requests that it refuses."""
 
 import asyncio
 import base64
@@ -53,7 +53,7 @@ def nameless(row):
 
 
 class SlowReader(Reader):
-    """Finds faces once it is told to."""
+    """Waits for a signal before it finds faces."""
 
     def __init__(self):
         super().__init__()
@@ -90,7 +90,7 @@ def ten_threads():
         yield pool
 
 
-# -- answers ----------------------------------------------------------------------------
+# -- responses --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def photos():
     ]
 
 
-def test_answers_are_those_of_predict_photos(real, photos):
+def test_responses_are_those_of_predict_photos(real, photos):
     expected = table_rows(photos)
     answer = real.post("/v1/faces", files=as_form(*photos))
     assert answer.status_code == 200
@@ -117,7 +117,7 @@ def test_answers_are_those_of_predict_photos(real, photos):
     assert [row for faces in in_json.json() for row in faces] == table_rows(photos[:4])
 
 
-def test_answers_do_not_depend_on_the_requests_beside_them(real, photos, ten_threads):
+def test_responses_do_not_depend_on_concurrent_requests(real, photos, ten_threads):
     chosen = [photos[i % 6] for i in range(30)]
     answers = list(
         ten_threads.map(lambda data: real.post("/v1/faces", files=as_form(data)).json(), chosen)
@@ -127,14 +127,14 @@ def test_answers_do_not_depend_on_the_requests_beside_them(real, photos, ten_thr
         assert list(map(nameless, faces)) == list(map(nameless, expected[i % 6]))
 
 
-def test_probabilities_of_ready_crops(real):
+def test_probabilities_of_cropped_faces(real):
     crops = [encoded(astronaut()[30:220, 120:310]), encoded(to_gray(astronaut())), b"no photo"]
     rows = real.post("/v1/probabilities", files=as_form(*crops)).json()
     expected = table_rows(crops, crop_faces=False)
     assert list(map(nameless, rows)) == list(map(nameless, expected))
 
 
-def test_rows_may_say_what_made_them(real, photos):
+def test_rows_can_include_provenance(real, photos):
     sent = {"files": as_form(photos[0], photos[-1])}
     for path, crop_faces in (("faces", True), ("probabilities", False)):
         options = {"provenance": True, "crop_faces": crop_faces}
@@ -251,7 +251,7 @@ def test_a_malformed_body_is_refused(stub, content, kind, status):
 
 
 async def ask(app, messages, path="/v1/faces"):
-    """Send a request as a server does; `messages` awaits each part of it. Return the answer."""
+    """Send a request as a server does; `messages` awaits each part of it. Return the response."""
     sent = []
     scope = {
         **{"type": "http", "method": "POST", "path": path, "raw_path": path.encode()},
@@ -333,7 +333,7 @@ def test_all_bodies_together_are_limited():
     assert {status for status, _ in others} == {499}
 
 
-def test_an_answer_has_to_come_in_time(slow):
+def test_a_response_must_come_in_time(slow):
     with TestClient(create_app(slow, timeout=0.2, n_jobs=1)) as client:
         answer = client.post("/v1/faces", files=as_form(encoded(photo()), encoded(photo())))
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
@@ -343,7 +343,7 @@ def test_an_answer_has_to_come_in_time(slow):
             pass
 
 
-def test_a_client_that_goes_away_leaves_the_queue(slow):
+def test_a_client_that_disconnects_leaves_the_queue(slow):
     async def go_away(app):
         request = b'{"images": ["' + base64.b64encode(encoded(photo())) + b'"]}'
         messages = [
@@ -382,7 +382,7 @@ def metrics(client, **headers):
 
 
 class SlowNetwork(Reader):
-    """Takes its time for the first batch, as long as which others are found."""
+    """Is slow for the first batch, during which other faces are found."""
 
     def __init__(self):
         super().__init__()
@@ -411,7 +411,7 @@ def test_faces_of_several_requests_are_classified_together(ten_threads):
     assert max(reader.batches) == 5
 
 
-def test_one_bad_face_does_not_cost_the_others_their_answers(ten_threads):
+def test_one_bad_face_does_not_affect_the_others(ten_threads):
     class Fragile(SlowNetwork):
         def predict(self, crops):
             labels = super().predict(crops)
@@ -496,7 +496,7 @@ def test_health_readiness_and_metrics(slow):
     assert "process_resident_memory_bytes" in said
 
 
-def test_load_balancers_may_ask_for_headers_alone(stub):
+def test_load_balancers_can_send_head_requests(stub):
     while stub.get("/readyz").status_code == 503:  # or it becomes ready between two questions
         time.sleep(0.01)
     for path in ("/healthz", "/readyz", "/metrics", "/docs"):
@@ -507,7 +507,7 @@ def test_load_balancers_may_ask_for_headers_alone(stub):
     assert not any("head" in methods for methods in stub.app.openapi()["paths"].values())
 
 
-def test_a_token_is_asked_for(monkeypatch):
+def test_a_token_is_required(monkeypatch):
     monkeypatch.setenv("FER_SKLEARN_TOKEN", "s3cret ü")
     with TestClient(create_app(Reader())) as client:
         for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
@@ -568,7 +568,7 @@ def test_it_can_be_mounted_and_started_again():
             assert client.post("/v1/faces", files=as_form(encoded(photo()))).status_code == 200
 
 
-def test_the_description_says_what_is_taken_and_answered(stub):
+def test_the_description_covers_requests_and_responses(stub):
     described = stub.get("/openapi.json").json()
     assert set(described["paths"]) == {
         *("/v1/faces", "/v1/probabilities", "/healthz", "/readyz", "/metrics"),

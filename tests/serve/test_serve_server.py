@@ -1,4 +1,4 @@
-"""``fer-sklearn serve`` as a process: signals, slow clients, and what else a network brings."""
+"""``fer-sklearn serve`` as a process: signals, slow clients, and other network problems."""
 
 import base64
 import http.client
@@ -48,7 +48,7 @@ class Service:
         self.process, self.port = process, port
 
     def ask(self, path, body=None, kind=FORM, timeout=30, **headers):
-        """Return status and body of the answer, on a connection of its own."""
+        """Return the status and body of the response, on a new connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             headers = headers if body is None else {"Content-Type": kind, **headers}
@@ -93,7 +93,7 @@ def test_wrong_usage(capsys, tmp_path):
 
 
 @pytest.mark.slow
-def test_it_answers_as_predict_photos_does(service):
+def test_it_returns_what_predict_photos_returns(service):
     data = jpeg()
     status, body = service.ask("/v1/faces", form(data))
     assert status == 200
@@ -104,7 +104,7 @@ def test_it_answers_as_predict_photos_does(service):
 
 
 @pytest.mark.slow
-def test_a_client_that_does_not_go_on_is_cut_off(service):
+def test_a_client_that_stalls_is_cut_off(service):
     with service.connect() as connection:
         connection.sendall(
             b"POST /v1/faces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -131,7 +131,7 @@ def test_a_client_reads_why_its_large_body_is_refused(service):
 
 
 @pytest.mark.slow
-def test_the_signal_that_ends_it_lets_it_answer_first():
+def test_requests_in_progress_are_finished_after_a_signal():
     with serving() as service, ThreadPoolExecutor(4) as pool:
         assert service.ask("/v1/faces", b"secret")[0] == 400
         answers = [
@@ -151,7 +151,7 @@ def test_the_signal_that_ends_it_lets_it_answer_first():
 
 
 def misbehave(service, rng, data):
-    """Do one of the things that clients do; return the status, or None if none was awaited."""
+    """Misbehave as clients do; return the status, or None if it was not awaited."""
     good = form(data)
     choice = rng.randrange(8)
     if choice == 0:

@@ -64,7 +64,7 @@ def test_images_are_described_by_hog_first(faces, features, output):
     assert described.fit(*features).hog_ is None
 
 
-def test_what_was_fitted_on_images_does_not_take_features(faces, features):
+def test_a_classifier_fitted_on_images_rejects_features(faces, features):
     X, y = faces
     on_images = HOGSVMClassifier().fit(X, y)
     for rows in (features[0], X.reshape(70, -1), X[0], X[0].tolist()):
@@ -312,7 +312,7 @@ def test_a_class_without_a_vote_is_refused(votes):
 def test_pipelines_pass_soft_targets_on(faces, make):
     X, y = faces
     names = sorted(set(y))
-    # What was labelled as the first emotion, people see as the second.
+    # People see the second emotion in images that are labelled as the first.
     seen = np.where(y == names[0], names[1], y)
     soft = (seen[:, np.newaxis] == names) * 0.9 + (y[:, np.newaxis] == names) * 0.1
     pipeline = make().fit(X, y, classifier__soft_targets=soft)

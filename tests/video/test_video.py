@@ -299,7 +299,7 @@ def test_each_frame_has_a_row_and_each_face_its_quality(tmp_path):
     assert [row["frame"] for row in _rows(timeline)] == [str(i) for i in range(0, 120, 4)]
 
 
-def test_a_timeline_says_what_made_it(video, tmp_path):
+def test_a_timeline_can_include_provenance(video, tmp_path):
     timeline = tmp_path / "a.csv"
     analyze_video(video, SquareReader(), output=timeline, provenance=True, duration=0.2)
     beside = json.loads((tmp_path / "a.csv.provenance.json").read_text(encoding="utf-8"))
@@ -334,7 +334,7 @@ def test_the_results_of_a_truncated_video_are_kept(tmp_path):
     assert len(_rows(timeline)) == len(read_video(annotated)) == summary.n_frames > 30
 
 
-def test_a_camera_that_goes_away_leaves_complete_files(tmp_path, monkeypatch):
+def test_a_camera_that_disconnects_leaves_complete_files(tmp_path, monkeypatch):
     monkeypatch.setattr("fer_sklearn.video._sources._PATIENCE", 0.2)
     camera = Camera(rate=50, n_frames=60, draw=lambda i: squares((100 + i, 60, "happy")))
     timeline, annotated = tmp_path / "a.csv", tmp_path / "a.mp4"

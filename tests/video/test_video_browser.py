@@ -90,7 +90,7 @@ def test_the_page_shows_frames_faces_and_latency(page):
     assert page.locator("#faces strong").all_text_contents() == ["happy", "sad"]
     # Below two seconds, once the average no longer contains those in which the browser started.
     _expect(page, "#numbers").to_contain_text(re.compile(r"latency 1?\d{1,3} ms"))
-    # The picture moves.
+    # The image moves.
     pixels = """() => {
       const image = document.querySelector("#stream");
       const canvas = new OffscreenCanvas(320, 240).getContext("2d");

@@ -1,4 +1,4 @@
-"""Frames from cameras: the newest one, also after the camera was lost."""
+"""Frames from cameras: the newest one, even after the camera was lost."""
 
 import itertools
 import os
@@ -51,7 +51,7 @@ def test_a_camera_yields_the_newest_frame():
     assert not camera.released  # it is the caller's
 
 
-def test_a_camera_that_loses_frames_is_read_on(monkeypatch):
+def test_reading_continues_when_a_camera_drops_frames(monkeypatch):
     monkeypatch.setattr(_sources, "_PATIENCE", 2)
     camera = Camera(rate=200, n_frames=40, bad=range(10, 20))
     frames = []
@@ -105,7 +105,7 @@ def test_a_lost_camera_reconnects_and_says_so(monkeypatch):
     assert cameras.n_opened == 4
     indices = [frame.index for frame in frames]
     assert indices == sorted(set(indices))
-    # By the clock: two attempts, each after a pause, and the patience with two cameras.
+    # By the clock: two attempts, each after a pause, and the time limit for two cameras.
     assert np.diff([frame.seconds for frame in frames]).max() > 0.3
     lost, back = [str(warning.message) for warning in warned]
     assert lost.startswith("camera 0 returns no more frames: it was unplugged, or the stream has")

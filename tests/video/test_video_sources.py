@@ -1,4 +1,4 @@
-"""Frames from video files, in order, at their times, and whole or not."""
+"""Frames from video files: in order, at their times, even if the file is damaged."""
 
 import os
 import threading
@@ -129,12 +129,12 @@ class _Unconverted(VideoFile):
     [
         ([_Unconverted(7, 7), _Unconverted(9, 9)], True),
         ([_Unconverted(0), _Unconverted(0)], True),
-        # A still, and a film that starts black.
+        # A still image, and a video that starts black.
         ([_Unconverted(7, 7), _Unconverted(7, 7)], False),
         ([_Unconverted(0, 50), _Unconverted(0, 50)], False),
     ],
 )
-def test_memory_that_is_no_picture_is_refused(tmp_path, monkeypatch, captures, is_error):
+def test_memory_that_is_not_an_image_is_refused(tmp_path, monkeypatch, captures, is_error):
     (tmp_path / "a.ts").write_bytes(b"G" * 188)
     opened = iter(captures)
     monkeypatch.setattr("cv2.VideoCapture", lambda source: next(opened))
@@ -177,7 +177,7 @@ def test_a_missing_time_does_not_shift_later_ones():
     )
 
 
-def test_a_clock_that_is_set_back_goes_on():
+def test_times_continue_after_a_clock_is_set_back():
     clock = Clock(25)
     stamps = [0.0, 3.0, 6.0, 0.0, 0.1, 0.2]
     assert [clock.time(stamp) for stamp in stamps] == pytest.approx([0, 3, 6, 6.04, 6.14, 6.24])
@@ -195,7 +195,7 @@ def test_a_trimmed_video_is_not_truncated(tmp_path, first):
 
 
 @pytest.mark.parametrize("stated", [5000, 5, 0])
-def test_a_wrong_number_of_frames_is_no_error(tmp_path, stated):
+def test_a_wrong_number_of_frames_is_not_an_error(tmp_path, stated):
     video = write_video(tmp_path / "a.avi", moving(50), codec="MJPG")
     state_n_frames(video, stated)
     with open_source(video) as source:
@@ -282,7 +282,7 @@ def test_gaps_count_only_at_a_constant_rate(steps, n_missing):
 
 
 @pytest.mark.parametrize("is_part", [True, False])
-def test_parts_behind_a_damage_are_missed(tmp_path, is_part):
+def test_parts_after_damage_are_counted_as_missing(tmp_path, is_part):
     video = write_video(tmp_path / "a.mp4", moving(10))
     name = b"moof" if is_part else b"trash"
     with open(video, "ab") as file:
@@ -320,7 +320,7 @@ def test_the_time_before_the_first_frame_is_not_missing(tmp_path, scale):
         *(("a.flv", "FLV1"), ("a.wmv", "WMV2")),
     ],
 )
-def test_sound_that_lasts_longer_than_the_pictures_is_no_damage(tmp_path, name, codec):
+def test_sound_longer_than_the_video_is_not_damage(tmp_path, name, codec):
     video = write_video(tmp_path / name, moving(75), codec=codec)
     assert is_complete(video)
     # A header states the length of the longest track.
@@ -409,7 +409,7 @@ def test_the_length_of_a_damaged_mkv_file_is_that_of_its_header(tmp_path):
     assert shown_seconds(video, 3.0, 25) == 3
 
 
-def test_pictures_that_an_avi_file_repeats_are_not_damaged(tmp_path):
+def test_repeated_frames_of_an_avi_file_are_not_damaged(tmp_path):
     video = write_video(tmp_path / "a.avi", moving(75), codec="MJPG")
     repeat_frames(video, 30, 36)
     with open_source(video) as source:
@@ -446,7 +446,7 @@ def test_an_mkv_file_that_says_when_it_ends_is_checked(tmp_path):
 
 
 def _sound(path):
-    """Write a second of silence, or what looks like other files of sound."""
+    """Write a second of silence, or imitations of other audio files."""
     if path.suffix == ".wav":
         with wave.open(str(path), "wb") as file:
             file.setnchannels(1)
@@ -466,7 +466,7 @@ def _sound(path):
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.mp4", "cover.mp3"])
-def test_sound_is_no_video(tmp_path, name):
+def test_audio_is_not_a_video(tmp_path, name):
     path = _sound(tmp_path / name)
     with pytest.raises(VideoReadError, match=r"contains only sound, and no video$"):
         open_source(path)
@@ -483,7 +483,7 @@ _HEADERS = {
 
 
 @pytest.mark.parametrize("name", list(_HEADERS))
-def test_other_files_of_sound_are_recognised(tmp_path, name):
+def test_other_audio_files_are_recognised(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(_HEADERS[name])
     assert is_sound(path)
@@ -534,7 +534,7 @@ def test_a_video_of_unknown_length_that_grows(tmp_path, is_growing):
             with pytest.raises(VideoReadError, match=r"is still being written; read \d\.\d s$"):
                 list(reading)
         else:
-            # Whoever wrote it has long finished when its end is reached.
+            # Its writer has long finished when its end is reached.
             os.utime(video, (0, 0))
             list(reading)
 

@@ -225,7 +225,7 @@ def test_a_cut_is_searched_at_once():
     assert [len(found) for found in boxes] == [0] * 6 + [1] * 8
 
 
-def test_a_camera_that_moves_is_no_cut():
+def test_a_moving_camera_is_not_a_cut():
     random = np.random.default_rng(0)
     scene = random.integers(0, 256, (240, 800, 3), dtype=np.uint8)
     images = [scene[:, 10 * index : 10 * index + 320] for index in range(40)]
