@@ -171,7 +171,7 @@ def test_croppers_that_differ_are_refused(faces):
         FaceReader(ensemble)
 
 
-def test_results_say_which_model_made_them(faces):
+def test_provenance_names_the_model(faces):
     def made_by(model, detector=None):
         return FaceReader(model, detector=detector).provenance()
 

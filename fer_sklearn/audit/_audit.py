@@ -131,8 +131,8 @@ def audit_dataset(
 
     See Also
     --------
-    duplicate_report : Also counts copies between the subsets of a data set. likely_label_errors :
-    Only the method.
+    duplicate_report : Also counts copies between the subsets of a data set.
+    likely_label_errors : Only the method, for codes and probabilities.
 
     References
     ----------
