@@ -16,9 +16,9 @@ from ._utils.files import file_version
 from ._utils.litert import average_mirror_images, is_litert_installed
 from ._utils.pixel_values import normalize_pixels
 from ._utils.typing import Estimator, FloatArray, LabelArray, PathLike, PixelArray
-from ._utils.validation import check_pair, check_probabilities
+from ._utils.validation import check_choice, check_pair, check_probabilities
 from .faces import Faces
-from .faces._crop import crop_faces, face_quality
+from .faces._crop import FRAMINGS, crop_faces, face_quality
 from .faces._detect import (
     Detector,
     described,
@@ -114,7 +114,8 @@ class FaceReader:
                 "estimator has a FaceCropper with a list of known faces, those of the photos that "
                 "it was made for. Pass the detector of these photos, such as detector='blazeface'."
             )
-        self._detector = self._cropping.detector if detector is None else detector
+        chosen = self._cropping.detector if detector is None else detector
+        self._detector = chosen if is_boxes(chosen) else resolve_detector(chosen)
         self.classes = [str(label) for label in self._classifier.classes_]
         self.refind = refind_of(self._detector)
 
@@ -233,10 +234,9 @@ class FaceReader:
         if _version("ai-edge-litert") == _MISSING or "FERCNNClassifier" in known["model"]:
             packages.append("tensorflow")
         detector = self._detector
-        detects = detector if is_boxes(detector) else resolve_detector(detector)
-        known["detector"] = described(detects)
-        if hasattr(detects, "network_sha256"):
-            known["detector_sha256"] = detects.network_sha256()
+        known["detector"] = described(detector)
+        if hasattr(detector, "network_sha256"):
+            known["detector_sha256"] = detector.network_sha256()
         known["framing"] = ", ".join(
             f"{name}={value!r}"
             for name, value in self._cropping._asdict().items()
@@ -406,4 +406,5 @@ def _split(estimator):
     own = getattr(split_pipeline(rest)[1], "image_shape_", None) or _SIDE
     size = check_pair("size", resizers[0].size if resizers else own, "(height, width)")
     cropper = croppers[0] if croppers else FaceCropper()
-    return without_steps(rest, inside), _Cropping(size, cropper.detector, cropper.framing)
+    framing = check_choice("framing", cropper.framing, FRAMINGS)
+    return without_steps(rest, inside), _Cropping(size, cropper.detector, framing)

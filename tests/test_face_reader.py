@@ -164,6 +164,13 @@ def test_faces_are_not_cropped_twice_inside_a_wrapper(photo, faces, wrap):
     assert len(searched) > 1
 
 
+def test_an_unknown_framing_is_refused_before_the_first_photo(faces):
+    model = make_hog_svm_pipeline(crop_faces=FaceCropper(detector=lambda photo: []))
+    model.fit(list(faces[0]), faces[1]).set_params(crop__framing="keypoint")
+    with pytest.raises(ValueError, match=r"framing='keypoint'.*Did you mean 'keypoints'\?"):
+        FaceReader(model)
+
+
 def test_croppers_that_differ_are_refused(faces):
     one, other = (make_hog_svm_pipeline(crop_faces=FaceCropper(framing=f)) for f in FRAMINGS)
     ensemble = VotingClassifier([("one", one), ("other", other)]).fit(list(faces[0]), faces[1])

@@ -165,7 +165,7 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
         raise _damaged(name, error) from error
     if scan is not None and not scan.ends_well():
         raise _damaged(name, _CHANGED)
-    if pixels.ndim == 3 and _has_deep_colors(image, data):
+    if form in ("PNG", "TIFF") and pixels.ndim == 3 and _has_deep_colors(image, data):
         return _deep_colors(image, pixels, data, name)
     return pixels
 
@@ -207,7 +207,8 @@ def image_to_array(image: Image.Image, *, in_place: bool = False) -> PixelArray:
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     pixels = np.array(image)
-    if pixels.max() > 127 and _tags(image).get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
+    is_tiff = image.format == "TIFF"
+    if is_tiff and pixels.max() > 127 and _tags(image).get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
         raise PixelRangeError(
             "the image has int8 pixels below 0; expected 0..255. Add 128, or save it as uint8."
         )

@@ -224,11 +224,14 @@ class _Interpreter:
         if images.shape != self._shape:
             self._interpreter.resize_tensor_input(self._given["index"], images.shape)
             self._allocate(self._given["index"], images.shape)
-        self._interpreter.set_tensor(self._given["index"], _quantized(images, self._given))
+        if self._given["dtype"] != np.float32:
+            images = _quantized(images, self._given)
+        self._interpreter.set_tensor(self._given["index"], images)
         self._interpreter.invoke()
+        outputs = [self._interpreter.get_tensor(output["index"]) for output in self._outputs]
         outputs = [
-            _dequantized(self._interpreter.get_tensor(output["index"]), output)
-            for output in self._outputs
+            values if values.dtype == np.float32 else _dequantized(values, output)
+            for values, output in zip(outputs, self._outputs, strict=True)
         ]
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
 
@@ -262,15 +265,11 @@ def _make_tensorflow_interpreter(**options):
 
 
 def _quantized(images, tensor):
-    if tensor["dtype"] == np.float32:
-        return images
     scale, zero = tensor["quantization"]
     levels = np.iinfo(tensor["dtype"])
     return np.clip(np.rint(images / scale) + zero, levels.min, levels.max).astype(tensor["dtype"])
 
 
 def _dequantized(outputs, tensor):
-    if tensor["dtype"] == np.float32:
-        return outputs
     scale, zero = tensor["quantization"]
     return (outputs.astype(np.float32) - zero) * np.float32(scale)

@@ -10,7 +10,6 @@ import numpy as np
 
 from .._utils.compat import cv2
 from .._utils.typing import ArrayLike, FloatArray, PixelArray
-from .._utils.validation import check_choice
 from ..images import to_gray
 from ._faces import KEYPOINTS, Faces
 
@@ -181,13 +180,7 @@ def crop_faces(
     Returns
     -------
     list of ndarray of shape (height, width) or (height, width, 3), uint8
-
-    Raises
-    ------
-    ValueError
-        If `framing` is unknown.
     """
-    check_choice("framing", framing, FRAMINGS)
     return [warp(image, placement, size) for placement in _placements(faces, size, framing)]
 
 

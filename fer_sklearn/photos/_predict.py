@@ -189,7 +189,8 @@ def predict_photos(
             output, run.columns, overwrite=overwrite, made_by=run.made_by, provenance=provenance
         ) as file:
             sources = file.resume(run.sources)
-            bar.update(file.summary.n_resumed)
+            if bar is not None:
+                bar.update(file.summary.n_resumed)
             for results in run.batches(sources):
                 file.write([result.rows() for result in results])
                 run.report(results, bar)
@@ -322,6 +323,7 @@ class _Run:
         self._images, self._on_photo = images, on_photo
         self._n_faces, self._counts = 0, Counter[str]()
         self._folder = _check_outputs(images, output, annotate)
+        self.sources = iter_sources(images) if self._folder is None else self._folder.sources()
         options = _check_numbers(batch_size, n_jobs)
         self._reader = as_face_reader(estimator, detector)
         self.columns = row_columns(self._reader.classes)
@@ -337,11 +339,6 @@ class _Run:
     def made_by(self):
         """Return how the rows are made."""
         return provenance_of(self._reader, crop_faces=self._options["crop_faces"])
-
-    @property
-    def sources(self):
-        """The photos to read."""
-        return iter_sources(self._images) if self._folder is None else self._folder.sources()
 
     def batches(self, sources):
         """Yield the results of each batch, once annotated; closing it stops the threads."""
@@ -359,12 +356,13 @@ class _Run:
                 self._on_photo(result)
             self._counts[result.status.partition(":")[0]] += 1
             self._n_faces += len(result.boxes)
-        bar.set_postfix_str(
-            f"{self._n_faces:,} face(s), {self._counts[NO_FACE]:,} without, "
-            f"{self._counts[UNREADABLE]:,} unreadable",
-            refresh=False,
-        )
-        bar.update(len(results))
+        if bar is not None:
+            bar.set_postfix_str(
+                f"{self._n_faces:,} face(s), {self._counts[NO_FACE]:,} without, "
+                f"{self._counts[UNREADABLE]:,} unreadable",
+                refresh=False,
+            )
+            bar.update(len(results))
 
     def iter_rows(self, progress):
         """Yield all rows."""
@@ -407,23 +405,13 @@ class _Run:
                     yield result.source.position, row | self._more
 
     def progress_bar(self, shown):
-        """Return a bar on stderr that counts photos; if `shown` is None, visible on a terminal."""
+        """Return a bar on stderr that counts photos; if `shown` is None, on a terminal only."""
         if not (is_terminal(sys.stderr) if shown is None else shown):
-            return nullcontext(_NoBar())
+            return nullcontext()
         from tqdm import tqdm
 
         total = count_sources(self._images)
         return tqdm(total=total, unit="photo", file=sys.stderr, dynamic_ncols=True)
-
-
-class _NoBar:
-    """Stand-in for a progress bar that is not shown."""
-
-    def update(self, n: int) -> None:
-        """Do nothing."""
-
-    def set_postfix_str(self, text: str, *, refresh: bool) -> None:
-        """Do nothing."""
 
 
 def _joined(frame, table, positions):

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from .._utils.typing import (
 from ..exceptions import ImageReadError
 from ..face_reader import FaceReader, ReadsFaces, as_face_reader
 from ..faces._detect import Detector
+from ..faces._faces import as_faces
 from ..images import as_photo, resize
 from ._rows import NO_FACE, OK, UNREADABLE
 from ._sources import PhotoSource, reason_of
@@ -42,7 +44,6 @@ __all__ = [
     "recognize",
 ]
 
-_UNREADABLE = f"{UNREADABLE}: "
 _BOX = ("left", "top", "width", "height")
 # A batch that is not full is classified anyway once it holds this many bytes, or has waited this
 # many seconds: photos may be large and slow, and the first results should not wait for all.
@@ -255,17 +256,17 @@ class PhotoResult:
             "source": self.source.name,
             "status": self.status,
         }
-        return [empty | self._face(face) for face in range(len(self.boxes))] or [empty]
-
-    def _face(self, face):
-        numbers = {
-            **dict(zip(_BOX, self.boxes[face], strict=True)),
-            "score": self.scores[face],
-            "quality": self.quality[face],
-            **dict(zip(self.classes, self.y_proba[face], strict=True)),
-        }
-        known = {name: float(value) for name, value in numbers.items() if not np.isnan(value)}
-        return {"face": face, "emotion": str(self.labels[face])} | known
+        rows = []
+        for face, (box, y_proba) in enumerate(zip(self.boxes, self.y_proba, strict=True)):
+            numbers = {
+                **dict(zip(_BOX, box, strict=True)),
+                "score": self.scores[face],
+                "quality": self.quality[face],
+                **dict(zip(self.classes, y_proba, strict=True)),
+            }
+            known = {name: float(value) for name, value in numbers.items() if not np.isnan(value)}
+            rows.append(empty | {"face": face, "emotion": str(self.labels[face])} | known)
+        return rows or [empty]
 
 
 def _faces(result):
@@ -348,20 +349,22 @@ def iter_photo_batches(
     ImageReadError
         With ``on_error="raise"``.
     """
-    import_opencv()  # before threads do, which would wait for it
-
-    def detect(source):
-        detected = find_faces(source, reader, crop_faces=crop_faces, keep_photo=keep_photos)
-        if on_error == "raise" and detected.status.startswith(UNREADABLE):
-            raise ImageReadError(f"{source.name}: {detected.status.removeprefix(_UNREADABLE)}.")
-        return detected
-
-    # While one batch is classified, the threads read the next one. Whole photos take much memory.
-    are_small = crop_faces and not keep_photos
-    n_ahead = max(batch_size, n_threads) if are_small else n_threads
+    find = partial(
+        find_faces, reader=reader, crop_faces=crop_faces, keep_photo=keep_photos, on_error=on_error
+    )
+    if n_threads == 1:
+        photos: Iterator[DetectedPhoto] = map(find, sources)
+    else:
+        # While one batch is classified, the threads read the next one. Whole photos take much
+        # memory.
+        are_small = crop_faces and not keep_photos
+        import_opencv()  # before your detector does, in several threads at once
+        photos = _map_ahead(
+            find, sources, n_threads, max(batch_size, n_threads) if are_small else n_threads
+        )
     waiting: list[DetectedPhoto] = []
     n_faces, n_bytes, start = 0, 0, time.monotonic()
-    for detected in _map_ahead(detect, sources, n_threads, n_ahead):
+    for detected in photos:
         waiting.append(detected)
         n_faces += len(detected.crops)
         n_bytes += detected.count_bytes()
@@ -378,9 +381,6 @@ def iter_photo_batches(
 
 def _map_ahead(function: Callable, items: Iterable, n_threads: int, n_ahead: int) -> Iterator:
     """Yield `function` of every item in order, a few calls ahead in threads."""
-    if n_threads == 1:
-        yield from map(function, items)
-        return
     pending: deque = deque()
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="photos")
     try:
@@ -396,12 +396,19 @@ def _map_ahead(function: Callable, items: Iterable, n_threads: int, n_ahead: int
 
 
 def find_faces(
-    source: PhotoSource, reader: ReadsFaces, *, crop_faces: bool = True, keep_photo: bool = False
+    source: PhotoSource,
+    reader: ReadsFaces,
+    *,
+    crop_faces: bool = True,
+    keep_photo: bool = False,
+    on_error: str = "row",
 ) -> DetectedPhoto:
     """Read one photo, find its faces and crop them; several threads may do so at once."""
 
     def unreadable(reason):
-        status = f"{_UNREADABLE}{reason}"
+        if on_error == "raise":
+            raise ImageReadError(f"{source.name}: {reason}.") from None
+        status = f"{UNREADABLE}: {reason}"
         return DetectedPhoto(source, status, np.empty((0, 4)), np.empty(0), np.empty(0), [], None)
 
     if source.problem:
@@ -412,42 +419,23 @@ def find_faces(
     except Exception as error:  # a user's own objects may raise anything
         return unreadable(reason_of(error, *names))
     try:
-        faces = _find_faces(photo, reader) if crop_faces else _whole(photo)
+        if crop_faces:
+            faces = reader.detect(photo)
+            # A view would keep the whole photo in memory until its batch is full.
+            crops = [x if x.base is None else x.copy() for x in reader.crop(photo, faces)]
+        else:
+            faces, crops = as_faces([(0, 0, *photo.shape[1::-1])], "the photo has"), [photo]
+        quality = np.full(len(crops), np.nan)
+        if crop_faces and hasattr(reader, "quality"):
+            quality = reader.quality(photo, faces, crops)
     except (MemoryError, RecursionError) as error:
         return unreadable(f"too large to be searched ({type(error).__name__})")
     except Exception as error:
         error.add_note(f"It happened in the photo {source.name}.")
         raise
-    status = OK if len(faces.boxes) else NO_FACE
+    status = OK if len(crops) else NO_FACE
     kept = photo if keep_photo else None
-    return DetectedPhoto(
-        source, status, faces.boxes, faces.scores, faces.quality, faces.crops, kept
-    )
-
-
-class _Found(NamedTuple):
-    """The faces of one photo, before they are classified."""
-
-    boxes: FloatArray
-    scores: FloatArray
-    quality: FloatArray
-    crops: list[PixelArray]
-
-
-def _find_faces(photo, reader):
-    faces = reader.detect(photo)
-    # A view would keep the whole photo in memory until its batch is full.
-    crops = [crop if crop.base is None else crop.copy() for crop in reader.crop(photo, faces)]
-    quality = np.full(len(crops), np.nan)
-    if hasattr(reader, "quality"):
-        quality = reader.quality(photo, faces, crops)
-    return _Found(faces.boxes, faces.scores, quality, crops)
-
-
-def _whole(photo):
-    height, width = photo.shape[:2]
-    box = np.array([[0.0, 0.0, width, height]])
-    return _Found(box, np.array([np.nan]), np.array([np.nan]), [photo])
+    return DetectedPhoto(source, status, faces.boxes, faces.scores, quality, crops, kept)
 
 
 def classify(
