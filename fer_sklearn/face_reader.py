@@ -282,13 +282,31 @@ def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:
     ----------
     estimator : estimator, str, FaceReader, object with its methods, or None
     detector : None, str, callable or list of boxes
-        As in :class:`FaceReader`; ignored if `estimator` detects faces itself.
+        As in :class:`FaceReader`; None if `estimator` detects faces itself.
 
     Returns
     -------
     ReadsFaces
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is a class, or cannot predict.
+    ValueError
+        If both `estimator` and `detector` detect faces.
     """
+    if isinstance(estimator, type):
+        raise TypeError(
+            f"estimator is the class {estimator.__name__}; expected an object. Pass "
+            f"{estimator.__name__}(), fitted if it is an estimator."
+        )
     if all(hasattr(estimator, name) for name in ("detect", "crop", "predict")):
+        if detector is not None:
+            raise ValueError(
+                f"detector={described(detector)} is given, but estimator, a "
+                f"{type(estimator).__name__}, detects faces itself; expected one of the two. Make "
+                f"the reader with this detector, as in FaceReader(model, detector=...)."
+            )
         return estimator
     if not isinstance(estimator, (str, os.PathLike, type(None))) or not (
         isinstance(detector, (str, type(None)))

@@ -19,9 +19,13 @@ from fer_sklearn import (
     FaceReader,
     GrayscaleResizer,
     crop_face,
+    iter_photo_rows,
     load_pretrained,
     make_hog_svm_pipeline,
+    predict_photos,
+    recognize,
 )
+from fer_sklearn.face_reader import as_face_reader
 from fer_sklearn.faces._crop import FRAMINGS
 from fer_sklearn.weights import read_weights, shipped_path, write_weights
 
@@ -301,6 +305,16 @@ def test_faces_have_the_size_of_a_network_that_scales_them_itself(photo, wrap):
     reader = FaceReader(wrap(Exported()), detector=find)
     crops = reader.crop(photo, reader.detect(photo))
     np.testing.assert_array_equal(crops[0], crop_face(photo, BOXES[0], (64, 56)))
+
+
+def test_one_detector_is_expected(photo):
+    reader = FaceReader("tiny", detector=find)
+    assert as_face_reader(reader, None) is reader
+    for use in (recognize, predict_photos, iter_photo_rows):
+        with pytest.raises(ValueError, match=r"detector='haar' is given, but estimator, a FaceRea"):
+            use(photo, reader, detector="haar")
+        with pytest.raises(TypeError, match=r"the class FaceReader; expected .* FaceReader\(\)"):
+            use(photo, FaceReader)
 
 
 def test_an_object_that_cannot_predict():

@@ -64,8 +64,7 @@ def iter_video(
     estimator : fitted pipeline or classifier, FaceReader or None, default=None
         If None, the bundled pretrained model.
     detector : None, "blazeface", "haar", "yunet" or callable, default=None
-        The face detector, as in :class:`~fer_sklearn.FaceReader`; ignored if `estimator` is
-        one.
+        The face detector, as in :class:`~fer_sklearn.FaceReader`; None if `estimator` is one.
     stride : int, default=1
         Search only every `stride`-th frame for faces.
     detect_every : int or "auto", default="auto"
