@@ -88,10 +88,12 @@ def detect_in_pixels(photo: PixelArray, detector: Detector, max_faces: int | Non
     if is_boxes(detector):
         return largest(as_faces(detector, "detector, as the boxes of a photo, has"), max_faces)
     detect = resolve_detector(detector)
-    if not isinstance(detect, tuple(_DETECTORS.values())):
-        photo = photo.copy()  # yours may draw on it or scale it in place, before it is cropped
-    faces = in_order(as_faces(detect(photo), f"detector={detector!r} returned"))
-    return largest(faces, max_faces)
+    if type(detect) in _DETECTORS.values():
+        faces = detect(photo)
+    else:
+        # Yours may draw on the photo or scale it in place, before it is cropped.
+        faces = as_faces(detect(photo.copy()), f"detector={detector!r} returned")
+    return largest(in_order(faces), max_faces)
 
 
 def is_boxes(detector: Detector) -> bool:

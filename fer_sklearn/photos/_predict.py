@@ -281,14 +281,10 @@ def check_photo_outputs(
     MissingExtraError
         For Parquet without pyarrow.
     """
-    _check_outputs(images, output, annotate)
-
-
-def _check_outputs(images, output, annotate):
-    """Return the folder of annotated photos, or None, once all outputs can be written."""
     if output is not None:
         check_output(output)
-    return None if annotate is None else AnnotatedFolder(annotate, images)
+    if annotate is not None:
+        AnnotatedFolder(annotate, images)
 
 
 class _Run:
@@ -322,7 +318,9 @@ class _Run:
                 )
         self._images, self._on_photo = images, on_photo
         self._n_faces, self._counts = 0, Counter[str]()
-        self._folder = _check_outputs(images, output, annotate)
+        if output is not None:
+            check_output(output)
+        self._folder = None if annotate is None else AnnotatedFolder(annotate, images)
         self.sources = iter_sources(images) if self._folder is None else self._folder.sources()
         options = _check_numbers(batch_size, n_jobs)
         self._reader = as_face_reader(estimator, detector)
