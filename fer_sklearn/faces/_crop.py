@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._utils.compat import cv2
-from .._utils.typing import ArrayLike, FloatArray, PixelArray
-from ..images import to_gray
-from ._faces import KEYPOINTS, Faces
+from .._utils.typing import ArrayLike, FloatArray, ImageLike, PixelArray, Size
+from .._utils.validation import check_pair
+from ..images import as_photo, to_gray
+from ._faces import KEYPOINTS, Faces, as_faces
 
 __all__ = [
     "FRAMINGS",
@@ -121,9 +122,9 @@ class Pyramid:
 
 
 def crop_face(
-    image: PixelArray,
+    image: ImageLike | ArrayLike,
     box: Sequence[float] | FloatArray,
-    size: tuple[int, int],
+    size: Size,
     keypoints: ArrayLike | None = None,
     *,
     box_in_crop: Sequence[float] = Faces.box_in_crop,
@@ -135,13 +136,13 @@ def crop_face(
 
     Parameters
     ----------
-    image : ndarray of shape (h, w) or (h, w, 3), uint8
-        Grey or RGB.
+    image : str, path-like, bytes, file object, or array-like
+        The photo, as :func:`~fer_sklearn.detect_faces` takes it.
     box : sequence of float
         Left, top, width and height in pixels; further numbers are ignored.
-    size : (int, int)
-        Height and width of the result. If they differ, more of the photo is shown along the
-        longer side; nothing is distorted.
+    size : int or (int, int)
+        Side of the result, or its height and width. If they differ, more of the photo is shown
+        along the longer side; nothing is distorted.
     keypoints : array-like of shape (6, 2) or None, default=None
         As in :class:`Faces`; NaN where unknown. If an eye is unknown, or the key points contradict
         the box, the box is used.
@@ -159,7 +160,12 @@ def crop_face(
     >>> crop_face(np.zeros((60, 80), np.uint8), (10, 20, 30, 30), (48, 48)).shape
     (48, 48)
     """
-    return warp(image, place(box, size, keypoints, box_in_crop=box_in_crop), size)
+    photo = as_photo(image, name="image")
+    size = check_pair("size", size, "(height, width)")
+    points = None if keypoints is None else [keypoints]
+    given: tuple[Any, ...] = ([box[:4]], None, points, box_in_crop)
+    faces = as_faces(Faces(*given), "crop_face received")
+    return crop_faces(photo, faces, size)[0]
 
 
 def crop_faces(

@@ -130,27 +130,28 @@ def as_faces(found: Any, source: str) -> Faces:
 
 def _checked(faces, source):
     """Return `Faces` that a detector made of lists, integers or None as they should be."""
-    n = len(faces)
     scores, keypoints = faces.scores, faces.keypoints
     try:
-        faces = replace(
-            faces,
-            boxes=np.asarray(faces.boxes, np.float64),
-            scores=np.full(n, np.nan) if scores is None else np.asarray(scores, np.float64),
-            keypoints=unknown_keypoints(n)
-            if keypoints is None
-            else np.asarray(keypoints, np.float64),
-        )
+        n = len(faces)
+        scores = np.full(n, np.nan) if scores is None else np.asarray(scores, np.float64)
+        keypoints = unknown_keypoints(n) if keypoints is None else np.array(keypoints, np.float64)
+        boxes, inside = (np.asarray(x, np.float64) for x in (faces.boxes, faces.box_in_crop))
     except (TypeError, ValueError):
         raise ValueError(f"{source} {faces!r}; {_EXPECTED}.") from None
-    _check_boxes(faces.boxes, source)
+    _check_boxes(boxes, source)
     shape = (n, len(KEYPOINTS), 2)
-    if faces.scores.shape != (n,) or faces.keypoints.shape != shape:
+    if scores.shape != (n,) or keypoints.shape != shape:
         raise ValueError(
-            f"{source} Faces with {n} boxes, scores of shape {faces.scores.shape} and keypoints of "
-            f"shape {faces.keypoints.shape}; expected ({n},) and {shape}, NaN where unknown."
+            f"{source} Faces with {n} boxes, scores of shape {scores.shape} and keypoints of "
+            f"shape {keypoints.shape}; expected ({n},) and {shape}, NaN where unknown."
         )
-    return faces
+    if inside.shape != (4,) or not np.isfinite(inside).all() or (inside[2:] <= 0).any():
+        raise ValueError(
+            f"{source} Faces with box_in_crop={faces.box_in_crop!r}; expected left, top, width and "
+            f"height in shares of a crop, finite, width and height above 0."
+        )
+    keypoints[~np.isfinite(keypoints)] = np.nan
+    return replace(faces, boxes=boxes, scores=scores, keypoints=keypoints)
 
 
 def unknown_keypoints(n_faces: int) -> FloatArray:

@@ -355,6 +355,33 @@ def test_framing_chooses_between_key_points_and_the_box():
     assert_array_equal(by_box, crop_face(photo, box, (40, 40), box_in_crop=faces.box_in_crop))
 
 
+def test_crop_face_takes_what_detect_faces_takes(tmp_path):
+    box = (171, 73, 103, 103)
+    expected = crop_face(astronaut(), box, (48, 48))
+    Image.fromarray(astronaut()).save(tmp_path / "a.png")
+    for image in (tmp_path / "a.png", astronaut() / 255, astronaut().astype(int)):
+        assert_array_equal(crop_face(image, (*box, 0.9), 48), expected)
+    unknown = np.full((6, 2), np.inf)
+    assert_array_equal(crop_face(astronaut(), box, 48, unknown), expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": (0, 48)}, r"size=\(0, 48\) must be a positive int, or a pair"),
+        ({"box": (np.nan, 1, 2, 3)}, r"crop_face received \[nan, 1\.0, 2\.0, 3\.0\] as number 0"),
+        ({"box": (1, 1, 0, 5)}, r"crop_face received \[1\.0, 1\.0, 0\.0, 5\.0\] as number 0"),
+        ({"box": (1, 1)}, r"crop_face received boxes of shape \(1, 2\)"),
+        ({"keypoints": np.zeros((5, 2))}, r"keypoints of shape \(1, 5, 2\); expected .*6, 2\)"),
+        ({"box_in_crop": (0, 0, 0, 1)}, r"box_in_crop=\(0, 0, 0, 1\); expected left, top"),
+        ({"image": BLANK[:0]}, r"image has shape \(0, 200, 3\): a photo without pixels"),
+    ],
+)
+def test_wrong_arguments_of_crop_face_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        crop_face(**({"image": BLANK, "box": (1, 2, 30, 40), "size": 48} | changes))
+
+
 def test_crop_keeps_proportions():
     photo = np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8)
     crop = crop_face(photo, (20, 10, 10, 20), (20, 20), box_in_crop=EXACTLY)
