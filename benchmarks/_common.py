@@ -39,21 +39,41 @@ TRAINING = {
 }
 
 
-def argument_parser(doc: str, *, data: bool = True) -> argparse.ArgumentParser:
-    """Return a parser with the options of every script: ``--output`` and, usually, ``--data``.
+def argument_parser(
+    doc: str,
+    *,
+    data: bool = True,
+    votes: bool = False,
+    web: bool = False,
+    only: Iterable[str] = (),
+    seed: bool = False,
+) -> argparse.ArgumentParser:
+    """Return a parser with the options that several scripts have; each has ``--output``.
 
     Parameters
     ----------
     doc : str
         Docstring of the script, which ``--help`` shows.
-    data : bool, default=True
-        Whether the script needs FER2013.
+    data, votes, web : bool
+        Whether the script needs FER2013, the votes of FER+, and a zip of photos from the web.
+    only : iterable of str
+        The parts that a script can run alone.
+    seed : bool
+        Whether something is random.
     """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     if data:
         parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
+    if votes:
+        parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by file name")
+    if web:
+        parser.add_argument("--web", required=True, help="zip of photos, one folder per emotion")
+    if only:
+        parser.add_argument("--only", nargs="+", choices=only, help="run these, even again")
+    if seed:
+        parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument(
         "--output", type=Path, default=RESULTS, help="folder for the results (default: %(default)s)"
     )
@@ -160,8 +180,11 @@ def read_result(name: str, folder: Path = RESULTS) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def write_result(name: str, result: dict, folder: Path = RESULTS) -> None:
-    """Write a result as JSON, with the versions of packages that it depends on."""
+def write_result(name: str, result: dict, folder: Path = RESULTS, table: str | None = None) -> None:
+    """Write a result as JSON, with the versions of packages that it depends on.
+
+    If there is a Markdown table of it, that is written next to it, and printed.
+    """
     environment = {
         "python": platform.python_version(),
         "packages": {package: version(package) for package in _PACKAGES},
@@ -169,10 +192,12 @@ def write_result(name: str, result: dict, folder: Path = RESULTS) -> None:
     }
     content = {**result, "environment": environment}
     _write(folder, f"{name}.json", json.dumps(content, indent=2, ensure_ascii=False))
+    if table is not None:
+        write_table(name, table, folder)
 
 
 def write_table(name: str, table: str, folder: Path = RESULTS) -> None:
-    """Write a Markdown table next to the result, and print it."""
+    """Write one of several Markdown tables of a result next to it, and print it."""
     _write(folder, f"{name}.md", table)
     print(table, flush=True)
 

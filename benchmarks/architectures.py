@@ -19,7 +19,6 @@ from _common import (
     percent,
     read_result,
     write_result,
-    write_table,
 )
 from keras.callbacks import ReduceLROnPlateau
 
@@ -158,9 +157,7 @@ def verdict(result, reached, claimed):
 
 
 def main():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--only", nargs="+", choices=ORIGINALS, help="train these, even again")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = argument_parser(__doc__, only=ORIGINALS, seed=True)
     parser.add_argument(
         "--work", type=Path, default=Path("architectures"), help="folder for checkpoints"
     )
@@ -176,9 +173,8 @@ def main():
         )
         write_result("architectures", {"architectures": results}, args.output)
     results["resnet_se"] = own_network(args.output)
-    write_result("architectures", {"architectures": results}, args.output)
     ordered = {name: results[name] for name in (*ORIGINALS, "resnet_se") if name in results}
-    write_table("architectures", table(ordered), args.output)
+    write_result("architectures", {"architectures": results}, args.output, table(ordered))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from _common import (
     percent,
     read_result,
     write_result,
-    write_table,
 )
 from sklearn.pipeline import FeatureUnion, Pipeline
 
@@ -123,11 +122,7 @@ def table(steps):
 
 
 def main():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by file name")
-    parser.add_argument("--only", nargs="+", choices=STEPS, help="run these, even again")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    args = argument_parser(__doc__, votes=True, only=STEPS, seed=True).parse_args()
 
     train, public = (
         load_fer2013(args.data, subset=subset, votes=args.votes) for subset in ("train", "public")
@@ -137,8 +132,7 @@ def main():
         print(f"{name} …", flush=True)
         _, make, on_votes = STEPS[name]
         result["steps"][name] = fit_and_score(make(), train, public, on_votes, args.seed)
-        write_result("descriptors", result, args.output)
-        write_table("descriptors", table(result["steps"]), args.output)
+        write_result("descriptors", result, args.output, table(result["steps"]))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from _common import (
     markdown_table,
     percent,
     write_result,
-    write_table,
 )
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
@@ -57,8 +56,9 @@ def main():
         name: evaluate_predictions(y, predict(model, X, y)) for name, model in models.items()
     }
     result = {name: report.to_dict()["overall"] for name, report in reports.items()}
-    write_result("ensembles", {"scored_on": "PublicTest", "models": result}, args.output)
-    write_table("ensembles", table(reports), args.output)
+    write_result(
+        "ensembles", {"scored_on": "PublicTest", "models": result}, args.output, table(reports)
+    )
 
 
 def stack(members):

@@ -15,7 +15,7 @@ import tomllib
 import venv
 from pathlib import Path
 
-from _common import argument_parser, markdown_table, write_result, write_table
+from _common import argument_parser, markdown_table, write_result
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = ("tensorflow", "scikeras")
@@ -60,10 +60,14 @@ def main():
         "without": size_of(requirements(), ["--no-deps", ALONE, "."]),
         "with": size_of([".[serve]"]),
     }
-    write_result("environment_size", {"megabytes": result}, args.output)
     names = {"with": "everything", "without": "without TensorFlow, Keras and scikeras"}
     rows = [[names[key], f"{result[key] / 1000:.1f} GB"] for key in ("with", "without")]
-    write_table("environment_size", markdown_table(["environment", "size"], rows), args.output)
+    write_result(
+        "environment_size",
+        {"megabytes": result},
+        args.output,
+        markdown_table(["environment", "size"], rows),
+    )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ from _common import (
     read_result,
     timed,
     write_result,
-    write_table,
 )
 
 from fer_sklearn import export, load_exported, load_pretrained
@@ -73,8 +72,7 @@ def main():
                 print(json.dumps(row), flush=True)
     order = [(name, *kind) for name in MODELS for kind in KINDS]
     rows = [rows[key] for key in order if key in rows]
-    write_result("export", {"scored_on": "PublicTest", "rows": rows}, args.output)
-    write_table("export", as_table(rows), args.output)
+    write_result("export", {"scored_on": "PublicTest", "rows": rows}, args.output, as_table(rows))
 
 
 def earlier_rows(folder):

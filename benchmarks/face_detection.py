@@ -24,7 +24,6 @@ from _common import (
     markdown_table,
     read_result,
     write_result,
-    write_table,
 )
 from matplotlib.cbook import get_sample_data
 from skimage import data
@@ -203,8 +202,7 @@ def main():
         print(f"{name} …", flush=True)
         figures, cost = accuracy(detector, fer2013), times(detector, args.repeats)
         results[name] = {"accuracy": figures, "cpu_ms": cost}
-    write_result("face_detection", {"results": results, "threads": 1}, args.output)
-    write_table("face_detection", table(results), args.output)
+    write_result("face_detection", {"results": results, "threads": 1}, args.output, table(results))
     cost = results["blazeface"]["cpu_ms"]
     is_fast = cost["frame of 640×480, one face"] <= MAX_FRAME
     return 0 if is_fast and cost["12 megapixels, five faces"] <= MAX_GROUP else 1

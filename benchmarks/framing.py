@@ -14,7 +14,7 @@ from io import BytesIO
 
 import cv2
 import numpy as np
-from _common import argument_parser, load_bunch, markdown_table, write_result, write_table
+from _common import argument_parser, load_bunch, markdown_table, write_result
 
 from fer_sklearn import detect_faces, load_pretrained, read_image
 from fer_sklearn.datasets import load_ferplus, majority_vote
@@ -32,10 +32,7 @@ NEUTRAL = "neutral"
 
 
 def main():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--votes", required=True, help="CSV of FER+'s votes")
-    parser.add_argument("--web", required=True, help="zip of photos, one folder per emotion")
-    args = parser.parse_args()
+    args = argument_parser(__doc__, votes=True, web=True).parse_args()
     public = load_bunch(args.data, "public")
     people = majority_vote(load_ferplus(args.votes, public.filenames))
     clear = people != ""
@@ -60,8 +57,7 @@ def main():
                 row = scores(model, crops, np.array(owners), truth)
                 rows.setdefault(f"{detector}: {way}", {})[name] = row
                 print(detector, way, name, row, flush=True)
-    write_result("framing", {"rows": rows}, args.output)
-    write_table("framing", table(rows), args.output)
+    write_result("framing", {"rows": rows}, args.output, table(rows))
 
 
 def web_photos(path):

@@ -8,7 +8,7 @@ confusion matrix. Under half an hour on two cores.
 
 from pathlib import Path
 
-from _common import argument_parser, load_split, write_result, write_table
+from _common import argument_parser, load_split, write_result
 
 from fer_sklearn import (
     ConfusionMatrixDisplay,
@@ -20,8 +20,7 @@ from fer_sklearn import (
 
 
 def main():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = argument_parser(__doc__, seed=True)
     parser.add_argument("--epochs", type=int, default=20, help="epochs of the CNN")
     parser.add_argument("--dtype-policy", default="float32")
     parser.add_argument("--save", type=Path, help="folder in which to save the fitted models")
@@ -48,8 +47,7 @@ def main():
         "cnn_settings": {k: v for k, v in cnn[-1].get_params().items() if v is not None},
         "cnn_history": cnn[-1].history_,
     }
-    write_result("hog_svm_vs_cnn", result, args.output)
-    write_table("hog_svm_vs_cnn", benchmark.to_markdown(), args.output)
+    write_result("hog_svm_vs_cnn", result, args.output, benchmark.to_markdown())
     for name, entry in benchmark.items():
         report = entry.report
         display = ConfusionMatrixDisplay(report.confusion_matrix, display_labels=report.labels)

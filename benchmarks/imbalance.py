@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _common import TRAINING, argument_parser, load_split, read_result, write_result, write_table
+from _common import TRAINING, argument_parser, load_split, read_result, write_result
 
 from fer_sklearn import (
     FERCNNClassifier,
@@ -66,15 +66,12 @@ def main():
         predictions = predict_with_each(model, train, public[0], args)
         result["models"][model] = compared(predictions, public[1], args)
         ordered = {name: result["models"][name] for name in MODELS if name in result["models"]}
-        write_result("imbalance", result | {"models": ordered}, args.output)
-        write_table("imbalance", table(ordered), args.output)
+        write_result("imbalance", result | {"models": ordered}, args.output, table(ordered))
 
 
 def parse_arguments():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--only", nargs="+", choices=MODELS, metavar="MODEL", help="svm, cnn")
+    parser = argument_parser(__doc__, only=MODELS, seed=True)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="number of training images, for a trial")
     parser.add_argument(
         "--work", type=Path, default=Path("imbalance"), help="folder for checkpoints"

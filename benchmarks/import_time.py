@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _common import argument_parser, markdown_table, write_result, write_table
+from _common import argument_parser, markdown_table, write_result
 from skimage.data import astronaut
 
 from fer_sklearn.images import write_image
@@ -106,7 +106,6 @@ def main():
     parser.add_argument("--repeats", type=int, default=7, help="processes of each (default: 7)")
     args = parser.parse_args()
     result = measure(args.repeats)
-    write_result("import_time", result, args.output)
     header = ["a new process", "relative to", "time", "CPU time", "CPU, s", "target"]
     cells = [
         [
@@ -119,7 +118,7 @@ def main():
         ]
         for row in result["rows"]
     ]
-    write_table("import_time", markdown_table(header, cells, "ll"), args.output)
+    write_result("import_time", result, args.output, markdown_table(header, cells, "ll"))
     return 0 if all(row["ratio"] <= row["aim"] for row in result["rows"]) else 1
 
 

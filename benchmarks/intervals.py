@@ -15,7 +15,7 @@ and labels. About half an hour of CPU time.
 from collections import defaultdict
 
 import numpy as np
-from _common import argument_parser, markdown_table, write_result, write_table
+from _common import argument_parser, markdown_table, write_result
 
 from fer_sklearn import EMOTIONS, compare, evaluate_predictions, load_fer2013, load_pretrained
 from fer_sklearn.datasets import majority_vote
@@ -139,9 +139,7 @@ def sharp_probabilities(codes, accuracy, rng):
 
 
 def main():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by file name")
-    args = parser.parse_args()
+    args = argument_parser(__doc__, votes=True).parse_args()
     rng = np.random.default_rng(0)
     populations = bundled_populations(args) | simulated_populations(rng)
     coverage = {}
@@ -150,8 +148,7 @@ def main():
             coverage.setdefault(name, {})[str(size)] = measure(population, size, n_samples, rng)
             print(name, size, flush=True)
     result = {"confidence_level": 0.95, "samples": SAMPLES, "coverage": coverage}
-    write_result("intervals", result, args.output)
-    write_table("intervals", table(coverage), args.output)
+    write_result("intervals", result, args.output, table(coverage))
 
 
 def measure(population, size, n_samples, rng):

@@ -20,7 +20,6 @@ from _common import (
     markdown_table,
     percent,
     write_result,
-    write_table,
 )
 from scipy.stats import binomtest
 
@@ -53,13 +52,11 @@ def main():
     }
     if not reused:
         result |= {"seconds": round(seconds[0]), "cpu_seconds": round(seconds[1])}
-    write_result("label_noise", result, args.output)
-    write_table("label_noise", table(result), args.output)
+    write_result("label_noise", result, args.output, table(result))
 
 
 def parse_arguments():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by file name")
+    parser = argument_parser(__doc__, votes=True)
     parser.add_argument("--work", type=Path, help="folder to keep the probabilities in")
     parser.add_argument("--plot", type=Path, help="PNG file for a figure of the findings")
     return parser.parse_args()

@@ -65,10 +65,8 @@ def main():
 
 
 def parse_arguments():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART")
+    parser = argument_parser(__doc__, only=PARTS, seed=True)
     parser.add_argument("--images", type=int, default=3000, help="number of images to augment")
-    parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 

@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
-from _common import argument_parser, markdown_table, write_result, write_table
+from _common import argument_parser, markdown_table, write_result
 
 from fer_sklearn import PixelNormalizer, RGBResizer, load_image_table
 
@@ -37,9 +37,8 @@ def main():
         measured = {limit: in_own_process(table, limit, folder) for limit in _LIMITS}
     rows = [(f"`{limit}`", f"{bytes_ / 1e6:,.0f}") for limit, bytes_ in measured.items()]
     result = {"images": _N, "side": _SIDE, "channels": 3, "bytes": measured}
-    write_result("memory", result, args.output)
     header = ["`FER_SKLEARN_MAX_MEMORY`", f"memory for {_N:,} images of {_SIDE}×{_SIDE} RGB, MB"]
-    write_table("memory", markdown_table(header, rows), args.output)
+    write_result("memory", result, args.output, markdown_table(header, rows))
 
 
 def write_faces(path):

@@ -36,8 +36,7 @@ _BINS = 15
 
 
 def main():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by file name")
+    parser = argument_parser(__doc__, votes=True)
     parser.add_argument("--errors", type=Path, help="folder for plots of the most confident errors")
     args = parser.parse_args()
     train, public = (load_bunch(args.data, subset) for subset in ("train", "public"))

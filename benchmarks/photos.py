@@ -53,14 +53,13 @@ def main():
     if args.photos:
         print(table(measure(args, {"photos": args.photos})))
         return 0
-    from _common import write_result, write_table
+    from _common import write_result
 
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder, "small"), Path(folder, "12 megapixels")
         write_photos(small, large)
         result = measure(args, {"small": small, "12 megapixels": large})
-    write_result("photos", result, args.output)
-    write_table("photos", table(result), args.output)
+    write_result("photos", result, args.output, table(result))
     peak = max(row["peak_megabytes"] for row in result["rows"] if "fer" not in row["side"].split())
     return 0 if peak <= MAX_MEGABYTES else 1
 

@@ -24,7 +24,6 @@ from _common import (
     markdown_table,
     read_result,
     write_result,
-    write_table,
 )
 from scipy.special import log_softmax, softmax
 from train_pretrained import (
@@ -69,18 +68,13 @@ def main():
         print(name, rows[name], flush=True)
         ordered = {change: rows[change] for change in CHANGES if change in rows}
         result = {"network": "tiny", "people": scoring.counts, "changes": ordered}
-        write_result("recipe_changes", result, args.output)
-        write_table("recipe_changes", table(ordered), args.output)
+        write_result("recipe_changes", result, args.output, table(ordered))
 
 
 def parse_arguments():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by file name")
-    parser.add_argument("--web", required=True, help="zip of photos, one folder per emotion")
+    parser = argument_parser(__doc__, votes=True, web=True, only=CHANGES, seed=True)
     parser.add_argument("--work", type=Path, default=Path("pretrained"), help="the teachers")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=CHANGES, metavar="CHANGE")
     args = parser.parse_args()
     args.limit = None
     return args

@@ -68,8 +68,7 @@ def main():
             name: megabytes(work, options) for name, work in _KINDS.items()
         }
     del result["output"]
-    write_result("scaling", result, args.output)
-    write_table("scaling", as_table(result["work"]), args.output)
+    write_result("scaling", result, args.output, as_table(result["work"]))
     write_table("scaling_memory", as_memory_table(result["worker_megabytes"]), args.output)
 
 

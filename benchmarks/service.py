@@ -24,7 +24,7 @@ from http.client import HTTPConnection
 from statistics import median, quantiles
 
 import psutil
-from _common import argument_parser, markdown_table, write_result, write_table
+from _common import argument_parser, markdown_table, write_result
 from PIL import Image
 from skimage.data import astronaut
 
@@ -172,7 +172,6 @@ def main():
         "least_ratio_from_8_clients": at_least,
         "is_met": at_least >= LEAST_RATIO,
     }
-    write_result("service", result, args.output)
     header = [
         *("clients", "requests per second", "95th percentile (ms)", "calls per second in a loop"),
         *("ratio", "CPU (ms a photo)", "CPU of a loop (ms)"),
@@ -186,7 +185,7 @@ def main():
         ]
         for row in rows
     ]
-    write_table("service", markdown_table(header, cells, "r"), args.output)
+    write_result("service", result, args.output, markdown_table(header, cells, "r"))
 
 
 if __name__ == "__main__":

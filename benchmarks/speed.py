@@ -24,7 +24,6 @@ from _common import (
     markdown_table,
     timed,
     write_result,
-    write_table,
 )
 from skimage.data import astronaut
 
@@ -51,8 +50,7 @@ def main():
             new_process(max(3, args.rounds // 5)),
         ],
     }
-    write_result("speed", result, args.output)
-    write_table("speed", as_table(result["comparisons"]), args.output)
+    write_result("speed", result, args.output, as_table(result["comparisons"]))
 
 
 def one_face(keras, litert, rounds):

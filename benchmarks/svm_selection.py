@@ -19,7 +19,7 @@ import time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from _common import argument_parser, markdown_table, read_result, write_result, write_table
+from _common import argument_parser, markdown_table, read_result, write_result
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 
@@ -151,11 +151,7 @@ def table(candidates):
 
 
 def main():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by file name")
-    parser.add_argument("--only", nargs="+", choices=CANDIDATES, help="run these, even again")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    args = argument_parser(__doc__, votes=True, only=CANDIDATES, seed=True).parse_args()
     data = load(args.data, args.votes, args.seed)
     result = read_result("svm_selection", args.output) or {"candidates": {}}
     result |= {
@@ -170,8 +166,7 @@ def main():
         for name in todo:
             print(f"{name} …", flush=True)
             result["candidates"][name] = cross_validate(CANDIDATES[name][1], data, cache)
-            write_result("svm_selection", result, args.output)
-            write_table("svm_selection", table(result["candidates"]), args.output)
+            write_result("svm_selection", result, args.output, table(result["candidates"]))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from _common import (
     load_split,
     markdown_table,
     write_result,
-    write_table,
 )
 from sklearn.decomposition import PCA
 from sklearn.svm import SVC
@@ -129,10 +128,14 @@ def main():
         components("LBP", LBPExtractor().fit_transform(X), 250, args.rounds),
         mirrored(new, 5 * args.rounds),  # short, so a busy machine disturbs it more
     ]
-    write_result("svm_speed", {"rounds": args.rounds, "comparisons": rows}, args.output)
     header = ["step", "times as fast", "equal"]
     cells = [[row["what"], f"{row['times_as_fast']:.1f}", equality(row)] for row in rows]
-    write_table("svm_speed", markdown_table(header, cells, "lrl"), args.output)
+    write_result(
+        "svm_speed",
+        {"rounds": args.rounds, "comparisons": rows},
+        args.output,
+        markdown_table(header, cells, "lrl"),
+    )
 
 
 if __name__ == "__main__":

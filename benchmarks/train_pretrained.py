@@ -19,7 +19,6 @@ on the former without mirror images are left out. Writes benchmarks/results/pret
 Markdown table next to it.
 """
 
-import argparse
 import itertools
 import json
 import re
@@ -27,7 +26,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from _common import RESULTS, also_in_training, load_bunch, web_faces, write_result
+from _common import also_in_training, argument_parser, load_bunch, web_faces, write_result
 from ai_edge_litert.interpreter import Interpreter
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
@@ -52,12 +51,8 @@ BLENDS = np.round(np.arange(0, 0.55, 0.05), 2)  # weights of the head of labels
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="FER2013: zip, CSV or folder")
-    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by file name")
-    parser.add_argument("--web", required=True, help="zip of photos, one folder per emotion")
+    parser = argument_parser(__doc__, votes=True, web=True)
     parser.add_argument("--work", type=Path, default=Path("pretrained"))
-    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--ship", action="store_true", help="put the files into the package")
     args = parser.parse_args()
     scoring = ScoringData(args)
@@ -70,8 +65,7 @@ def main():
         models[name] = make(source, name, path, scoring)
         print(name, json.dumps(models[name]["scores"]["mirrored"], indent=1), flush=True)
     result = {"people": scoring.counts, "models": models}
-    write_result("pretrained", result, args.output)
-    (args.output / "pretrained.md").write_text(table(result) + "\n", encoding="utf-8")
+    write_result("pretrained", result, args.output, table(result))
 
 
 class ScoringData:

@@ -9,7 +9,7 @@ Needs `pip install 'fer_sklearn[conformal]'`. A minute of CPU time.
 """
 
 import numpy as np
-from _common import argument_parser, load_split, markdown_table, write_result, write_table
+from _common import argument_parser, load_split, markdown_table, write_result
 from crepes import WrapClassifier
 from mapie.classification import SplitConformalClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -59,8 +59,9 @@ def main():
         model = load_pretrained(name, labels="fer2013", runtime="litert")
         recorded = Recorded(model.predict_proba(X), model[-1].classes_)
         models[name] = measure(recorded, y, groups)
-    write_result("uncertainty", {"scored_on": "PublicTest", "models": models}, args.output)
-    write_table("uncertainty", tables(models), args.output)
+    write_result(
+        "uncertainty", {"scored_on": "PublicTest", "models": models}, args.output, tables(models)
+    )
 
 
 def measure(recorded, y, groups):

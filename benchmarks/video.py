@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from _common import argument_parser, markdown_table, write_result, write_table
+from _common import argument_parser, markdown_table, write_result
 from face_detection import heads, rgb
 from skimage import data
 
@@ -269,7 +269,6 @@ def main():
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         results = [measure(size, Path(folder)) for size in SIZES]
-    write_result("video", {"films": results}, args.output)
     rows = [
         (
             "×".join(map(str, clip["size"])),
@@ -285,7 +284,7 @@ def main():
         *("video", "frames/s", "searching each frame", "same boxes", "same probabilities"),
         "frames late",
     ]
-    write_table("video", markdown_table(header, rows), args.output)
+    write_result("video", {"films": results}, args.output, markdown_table(header, rows))
     is_reached = all(
         clip["frames_per_second"] >= GOALS[clip["size"]]
         and clip["against_each_frame"]["boxes"] >= 0.99

@@ -34,10 +34,7 @@ _TURNS = ((0.0, 0.15), (0.15, 0.3), (0.3, 10.0))
 
 
 def main():
-    parser = argument_parser(__doc__)
-    parser.add_argument("--votes", required=True, help="FER+ votes as CSV, by file name")
-    parser.add_argument("--web", required=True, help="zip of photos, emotion/*.jpg")
-    args = parser.parse_args()
+    args = argument_parser(__doc__, votes=True, web=True).parse_args()
     model = load_pretrained()
     simulated = measure_simulated(model, args)
     photos = measure_photos(model, args.web)

@@ -1,11 +1,10 @@
 """Annotated photos: what is drawn where, and that it is readable on any background and size."""
 
-import threading
-
 import cv2
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from running import in_threads
 from skimage.data import astronaut
 
 from fer_sklearn.drawing import draw_faces
@@ -259,19 +258,9 @@ def test_other_labels_than_emotions_are_drawn_too():
 def test_threads_draw_the_same_image():
     photo = astronaut()
     expected = _draw(photo)
-    images = []
-
-    def work():
-        images.extend(_draw(photo) for _ in range(5))
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(images) == 20
-    for image in images:
-        assert_array_equal(image, expected)
+    for images in in_threads(lambda: [_draw(photo) for _ in range(5)], 4):
+        for image in images:
+            assert_array_equal(image, expected)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import hashlib
 import pickle
 import subprocess
 import sys
-import threading
 
 import cv2
 import numpy as np
 import pytest
 from matplotlib.cbook import get_sample_data
 from numpy.testing import assert_allclose, assert_array_equal
+from running import in_threads
 from skimage import data
 from skimage.data import astronaut, lfw_subset
 
@@ -266,20 +266,8 @@ def test_eight_threads_find_what_one_finds():
     photos = [astronaut(), *(np.ascontiguousarray(np.rot90(astronaut(), k)) for k in (1, 3))]
     detector = BlazeFaceDetector()
     expected = [detector(photo) for photo in photos]
-    found, start = [], threading.Barrier(8)
-
-    def work():
-        start.wait()
-        found.extend([detector(photo) for photo in photos] for _ in range(3))
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 24
-    for several in found:
-        for faces, same in zip(several, expected, strict=True):
+    for found in in_threads(lambda: [detector(photo) for photo in 3 * photos], 8):
+        for faces, same in zip(found, 3 * expected, strict=True):
             assert_array_equal(faces.boxes, same.boxes)
             assert_array_equal(faces.keypoints, same.keypoints)
 

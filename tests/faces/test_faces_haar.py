@@ -1,12 +1,12 @@
 """HaarDetector on scikit-image's photos, with all kinds of faces and without any."""
 
 import pickle
-import threading
 
 import cv2
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from running import in_threads
 from skimage import data
 from skimage.data import astronaut, lfw_subset
 from sklearn.datasets import load_sample_image
@@ -140,16 +140,8 @@ def test_a_detector_is_equal_to_its_pickled_copy():
 
 def test_each_thread_has_its_own_cascade():
     detector = HaarDetector()
-    expected, found = detector(astronaut()), []
-    threads = [
-        threading.Thread(target=lambda: found.append(detector(astronaut()))) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    for faces in found:
+    expected = detector(astronaut())
+    for faces in in_threads(lambda: detector(astronaut()), 4):
         assert_array_equal(faces.boxes, expected.boxes)
         assert_array_equal(faces.scores, expected.scores)
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from running import in_threads
 from skimage.data import astronaut
 
 from fer_sklearn.cli import main
@@ -133,13 +134,7 @@ def test_tight_crops_are_enlarged_and_padded(network, published):
 def test_each_thread_loads_the_file_once(network, published):
     fetch_yunet()
     photo, detector = np.zeros((300, 400), np.uint8), YuNetDetector()
-    threads = [
-        threading.Thread(target=lambda: [detector(photo) for _ in range(5)]) for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(lambda: [detector(photo) for _ in range(5)], 3)
     assert len(network.made) == 3
     assert [len(made.images) for made in network.made] == [5, 5, 5]
 

@@ -1,10 +1,12 @@
-"""Run the command line in this process, prepare its input, and parse its output."""
+"""Run the command line in this process or functions in threads, prepare input, parse output."""
 
 import csv
 import io
 import re
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -22,6 +24,18 @@ def usage_error(capsys, *arguments):
         run(*arguments)
     assert caught.value.code == 2
     return capsys.readouterr().err.splitlines()[-1]
+
+
+def in_threads(work, n_threads):
+    """Call `work` in threads that start together; return what each call returns."""
+    start = threading.Barrier(n_threads)
+
+    def work_with_others(_):
+        start.wait()
+        return work()
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        return list(pool.map(work_with_others, range(n_threads)))
 
 
 @contextmanager
