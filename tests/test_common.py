@@ -63,19 +63,20 @@ def _same(reason, replacement, *checks):
     return dict.fromkeys(checks, ExpectedFailure(reason, replacement))
 
 
-_READS_NOTHING_IN_FIT = (
-    "the check passes negative pixels to fit, which reads no photos, since they may be files; "
-    "transform rejects them"
-)
+def _reads_nothing_in_fit(file):
+    return _same(
+        "the check passes negative pixels to fit, which reads no photos, since they may be files; "
+        "transform rejects them",
+        f"{file}::test_negative_pixels_are_rejected",
+        "check_fit_non_negative",
+        "check_positive_only_tag_during_fit",
+    )
+
+
 _BEYOND_ONE = (
     "the check uses floats beyond 1, which only the method 'standard' accepts as pixels; "
     "PixelNormalizer('standard') passes it with the same code"
 )
-_TOO_SMALL = (
-    "the check uses rows of 1 to 10 pixels, in which the default cells or patches do not fit; the "
-    "next line of the table passes it with the same code"
-)
-_SMALL_CELLS = "test_common.py::test_passes_the_checks_of_scikit_learn"
 _CHECKS_OF_FITTED_DESCRIPTORS = (
     "check_dict_unchanged",
     "check_dont_overwrite_parameters",
@@ -102,54 +103,48 @@ _CHECKS_OF_FITTED_DESCRIPTORS = (
     "check_transformer_data_not_an_array",
     "check_transformer_general",
 )
+
+
+def _too_small(*more):
+    return _same(
+        "the check uses rows of 1 to 10 pixels, in which the default cells or patches do not fit; "
+        "the next line of the table passes it with the same code",
+        "test_common.py::test_passes_the_checks_of_scikit_learn",
+        *_CHECKS_OF_FITTED_DESCRIPTORS,
+        *more,
+    )
+
+
 _TRAINED_BEFORE = (
     "the check fits the classifier; this one was trained before, so that fit reads neither images "
     "nor labels, and it predicts the labels and images of 48×48 pixels of its file"
 )
-_FITS_BY_ITERATION = (
-    "the check compares weights with copies to 1e-7, below the tolerance of the solvers"
+_FITS_BY_ITERATION = _same(
+    "the check compares weights with copies to 1e-7, below the tolerance of the solvers",
+    "svm/test_svm.py::test_weights_are_the_same_as_copies",
+    "check_sample_weight_equivalence_on_dense_data",
 )
 
 ESTIMATORS = [
     Case(
         GrayscaleResizer(),
         n_passed=35,
-        expected_failures=_same(
-            _READS_NOTHING_IN_FIT,
-            "test_preprocessing.py::test_negative_pixels_are_rejected",
-            "check_fit_non_negative",
-            "check_positive_only_tag_during_fit",
-        ),
+        expected_failures=_reads_nothing_in_fit("test_preprocessing.py"),
     ),
     Case(
         FaceCropper(),
         n_passed=35,
-        expected_failures=_same(
-            _READS_NOTHING_IN_FIT,
-            "faces/test_faces.py::test_negative_pixels_are_rejected",
-            "check_fit_non_negative",
-            "check_positive_only_tag_during_fit",
-        ),
+        expected_failures=_reads_nothing_in_fit("faces/test_faces.py"),
     ),
     Case(
         FaceEmbedder(),
         n_passed=35,
-        expected_failures=_same(
-            _READS_NOTHING_IN_FIT,
-            "test_embedding.py::test_negative_pixels_are_rejected",
-            "check_fit_non_negative",
-            "check_positive_only_tag_during_fit",
-        ),
+        expected_failures=_reads_nothing_in_fit("test_embedding.py"),
     ),
     Case(
         RGBResizer(),
         n_passed=35,
-        expected_failures=_same(
-            _READS_NOTHING_IN_FIT,
-            "test_preprocessing.py::test_negative_pixels_are_rejected",
-            "check_fit_non_negative",
-            "check_positive_only_tag_during_fit",
-        ),
+        expected_failures=_reads_nothing_in_fit("test_preprocessing.py"),
     ),
     Case(PixelNormalizer(method="standard"), n_passed=45),
     Case(
@@ -180,35 +175,25 @@ ESTIMATORS = [
     Case(
         HOGExtractor(),
         n_passed=17,
-        expected_failures=_same(
-            _TOO_SMALL,
-            _SMALL_CELLS,
-            *_CHECKS_OF_FITTED_DESCRIPTORS,
-            "check_transformers_unfitted_stateless",
-        ),
+        expected_failures=_too_small("check_transformers_unfitted_stateless"),
     ),
     Case(HOGExtractor(pixels_per_cell=1, cells_per_block=1), n_passed=44),
     Case(
         LBPExtractor(),
         n_passed=17,
-        expected_failures=_same(
-            _TOO_SMALL,
-            _SMALL_CELLS,
-            *_CHECKS_OF_FITTED_DESCRIPTORS,
-            "check_transformers_unfitted_stateless",
-        ),
+        expected_failures=_too_small("check_transformers_unfitted_stateless"),
     ),
     Case(LBPExtractor(grid=1), n_passed=44),
     Case(
         CodebookExtractor(),
         n_passed=19,
-        expected_failures=_same(_TOO_SMALL, _SMALL_CELLS, *_CHECKS_OF_FITTED_DESCRIPTORS),
+        expected_failures=_too_small(),
     ),
     Case(CodebookExtractor(patch_size=1, n_codewords=2, grid=1, n_patches=100), n_passed=44),
     Case(
         MirroredFeatures(),
         n_passed=19,
-        expected_failures=_same(_TOO_SMALL, _SMALL_CELLS, *_CHECKS_OF_FITTED_DESCRIPTORS),
+        expected_failures=_too_small(),
     ),
     Case(MirroredFeatures(HOGExtractor(pixels_per_cell=1, cells_per_block=1)), n_passed=45),
     Case(CappedPCA(), n_passed=46),
@@ -235,20 +220,12 @@ ESTIMATORS = [
     Case(
         HOGSVMClassifier(),
         n_passed=61,
-        expected_failures=_same(
-            _FITS_BY_ITERATION,
-            "svm/test_svm.py::test_weights_are_the_same_as_copies",
-            "check_sample_weight_equivalence_on_dense_data",
-        ),
+        expected_failures=_FITS_BY_ITERATION,
     ),
     Case(
         HOGSVMClassifier(kernel="linear"),
         n_passed=61,
-        expected_failures=_same(
-            _FITS_BY_ITERATION,
-            "svm/test_svm.py::test_weights_are_the_same_as_copies",
-            "check_sample_weight_equivalence_on_dense_data",
-        ),
+        expected_failures=_FITS_BY_ITERATION,
     ),
     Case(
         HOGSVMClassifier(probability=True, random_state=0),
