@@ -275,8 +275,8 @@ def read_litert(name: PathLike) -> tuple[bytes, dict[str, Any]]:
 
     Parameters
     ----------
-    name : str or path-like
-        As in :func:`read_weights`; errors are the same.
+    name
+        As in :func:`read_description`.
 
     Returns
     -------

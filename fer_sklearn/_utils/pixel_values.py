@@ -140,10 +140,8 @@ def to_uint8(array: ArrayLike, *, name: str = "array", is_batch: bool = False) -
     Parameters
     ----------
     array : array-like of any shape
-    name : str, default="array"
-        Its name in error messages.
-    is_batch : bool, default=False
-        Whether the first axis counts images, which error messages then name.
+    name, is_batch
+        As in :func:`to_pixels`.
 
     Returns
     -------

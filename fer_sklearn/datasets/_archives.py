@@ -128,9 +128,21 @@ class FolderSource:
 
 
 class _ArchiveSource:
-    """The files and folders inside an archive.
+    """The files and folders inside an archive, which is not unpacked to disk.
 
     A subclass has `_open_member`, which opens one of `_members`.
+
+    Attributes
+    ----------
+    path : Path
+        The archive.
+    names, folders : list of str
+        As in :class:`FolderSource`. Links are those to other files of the archive.
+
+    Raises
+    ------
+    DatasetFormatError
+        If a path leads out of the archive, or if its files are far larger than the archive.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -202,7 +214,7 @@ class _ArchiveSource:
 
 
 class ZipSource(_ArchiveSource):
-    """The files and folders inside a zip archive, which is not unpacked to disk.
+    """The files and folders inside a zip archive.
 
     Parameters
     ----------
@@ -210,18 +222,6 @@ class ZipSource(_ArchiveSource):
         The archive.
     archive : zipfile.ZipFile
         The same, opened.
-
-    Attributes
-    ----------
-    path : Path
-        The archive.
-    names, folders : list of str
-        As in :class:`FolderSource`.
-
-    Raises
-    ------
-    DatasetFormatError
-        If a path leads out of the archive, or if its files are far larger than the archive.
     """
 
     def __init__(self, path: PathLike, archive: zipfile.ZipFile) -> None:
@@ -246,18 +246,6 @@ class TarSource(_ArchiveSource):
         The archive.
     archive : tarfile.TarFile
         The same, opened, and not compressed.
-
-    Attributes
-    ----------
-    path : Path
-        The archive.
-    names, folders : list of str
-        As in :class:`FolderSource`. Links are those to other files of the archive.
-
-    Raises
-    ------
-    DatasetFormatError
-        If a path leads out of the archive, or if its files are far larger than the archive.
     """
 
     def __init__(self, path: PathLike, archive: tarfile.TarFile) -> None:

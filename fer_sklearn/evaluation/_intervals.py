@@ -149,8 +149,8 @@ def confusion_intervals(confusion: IntArray, confidence_level: float) -> dict[st
 
     Parameters
     ----------
-    confusion : ndarray of shape (k, k), int
-    confidence_level : float
+    confusion, confidence_level
+        As in :func:`class_intervals`.
 
     Returns
     -------

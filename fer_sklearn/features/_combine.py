@@ -105,11 +105,7 @@ class MirroredFeatures(FeatureNamesMixin, ImageTagsMixin, TransformerMixin, Base
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, h, w), (n_samples, h, w, 1) or (n_samples, h * w)
-            Grey images, uint8 or float.
-        y : array-like of shape (n_samples,), default=None
-            Passed to the transformer.
-        **fit_params : dict
+        X, y, **fit_params
             As in :meth:`fit`.
 
         Returns
@@ -209,19 +205,7 @@ class LeadingPCA(PCA):
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> LeadingPCA:
-        """Fit the components.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, float32 or float64.
-        y : ignored
-            Present for consistency.
-
-        Returns
-        -------
-        self : LeadingPCA
-        """
+        """Fit the components of features, float32 or float64 of shape (n_samples, n_features)."""
         features = validate_data(self, X, dtype=[np.float64, np.float32])
         n_samples, n_features = features.shape
         self.n_samples_, self.n_components_ = n_samples, self.n_components
@@ -244,19 +228,7 @@ class LeadingPCA(PCA):
         return self
 
     def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> FloatArray:
-        """Fit the components and reduce `X` to them.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, float32 or float64.
-        y : ignored
-            Present for consistency.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_components)
-        """
+        """Fit the components and reduce `X` to them, to shape (n_samples, n_components)."""
         return self.fit(X).transform(X)
 
 
@@ -381,10 +353,8 @@ class CappedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, float32 or float64.
-        y : ignored
-            Present for consistency.
+        X, y
+            As in :meth:`fit`.
 
         Returns
         -------

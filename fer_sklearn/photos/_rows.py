@@ -354,10 +354,9 @@ def check_output(path: PathLike) -> Path:
 
     Raises
     ------
-    ValueError
-        If the suffix is not among those of :class:`RowFile`.
-    OSError
-        If the file cannot be written.
+    ValueError, OSError
+        As :func:`~fer_sklearn._utils.files.check_writable`; the suffixes are those of
+        :class:`RowFile`.
     MissingExtraError
         For Parquet without pyarrow.
     """

@@ -237,10 +237,8 @@ class ScoredDisplay(Display):
             all occur.
         name : str, default=None
             Name of the model in the legend. If None, it has no name.
-        ax : matplotlib.axes.Axes, default=None
-            As in :meth:`plot`.
-        **options
-            Other parameters of the class, such as `n_bins` of ``ReliabilityDisplay``.
+        ax, **options
+            As in :meth:`from_estimator`.
 
         Returns
         -------

@@ -137,10 +137,8 @@ def plot_predictions(
         informative ones: the most confident errors, or the least confident correct predictions.
     max_images : int, default=20
         Maximum number of faces.
-    n_cols : int, default=None
-        Faces per row, as in :func:`plot_faces`.
-    cell_size : float, default=1.1
-        Inches per face.
+    n_cols, cell_size
+        As in :func:`plot_faces`.
 
     Returns
     -------
@@ -173,11 +171,7 @@ def plot_predictions(
         raise ValueError(f"max_images={max_images!r} must be at least 1.")
     faces = as_photo_list(images, name="images")
     scored = score_predictions(y_true, y_proba, labels)
-    if len(faces) != len(scored.true):
-        raise ValueError(
-            f"images has {len(faces)} item(s) and y_true {len(scored.true)} label(s); expected "
-            f"one label per image."
-        )
+    _check_one_label_each(len(faces), len(scored.true), "y_true")
     wanted = np.flatnonzero(scored.correct == (which == "correct"))
     if not len(wanted):
         raise ValueError(
@@ -263,11 +257,7 @@ def plot_samples(
         raise ValueError(f"samples_per_class={samples_per_class!r} must be at least 1.")
     faces = as_photo_list(images, name="images")
     known, codes = encode_labels(y, labels)
-    if len(faces) != len(codes):
-        raise ValueError(
-            f"images has {len(faces)} item(s) and y {len(codes)} label(s); expected one label "
-            f"per image."
-        )
+    _check_one_label_each(len(faces), len(codes), "y")
     rng = check_random_state(random_state)
     rows = [np.flatnonzero(codes == i) for i in range(len(known))]
     chosen = [
@@ -303,6 +293,14 @@ class Tile(NamedTuple):
     face: PixelArray
     title: str | None = None
     color: str | None = None
+
+
+def _check_one_label_each(n_faces, n_labels, name):
+    if n_faces != n_labels:
+        raise ValueError(
+            f"images has {n_faces} item(s) and {name} {n_labels} label(s); expected one label per "
+            f"image."
+        )
 
 
 def check_titles(titles: Sequence[str] | None, n_faces: int) -> None:

@@ -16,7 +16,7 @@ from .._utils.files import check_writable, write_provenance
 from .._utils.tables import rounded
 from .._utils.typing import Estimator, PathLike
 from ..exceptions import VideoReadError
-from ..face_reader import FaceReader, as_face_reader, provenance_of
+from ..face_reader import FaceReader, ReadsFaces, as_face_reader, provenance_of
 from ._capture import VideoSource
 from ._outputs import (
     PLOT_SUFFIXES,
@@ -116,19 +116,37 @@ def iter_video(
     ...     for face in frame.faces:
     ...         print(f"{frame.seconds:.1f} s, face {face.number}: {face.emotion}")
     """
-    return VideoStream(
+    _check_options(stride, detect_every, reconnect_seconds)
+    times = {"smoothing_seconds": smoothing_seconds, "max_lost_seconds": max_lost_seconds}
+    FaceTracker([], **times)  # checks them before a camera is opened
+    opened = open_source(
         source,
-        estimator,
-        detector=detector,
-        stride=stride,
-        detect_every=detect_every,
-        yield_all_frames=yield_all_frames,
-        smoothing_seconds=smoothing_seconds,
-        max_lost_seconds=max_lost_seconds,
         drop_frames=drop_frames,
+        stride=stride,
+        yield_all_frames=yield_all_frames,
         reconnect_seconds=reconnect_seconds,
         should_stop=should_stop,
     )
+    try:
+        reader = as_face_reader(estimator, detector)
+        search = FaceSearch(reader, detect_every)
+        return VideoStream(opened, reader, search, FaceTracker(reader.classes, **times), stride)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _check_options(stride: int, detect_every: int | str, reconnect_seconds: float) -> None:
+    if not (isinstance(stride, Integral) and stride >= 1):
+        raise ValueError(f"stride={stride!r}; expected an int of at least 1.")
+    if detect_every != "auto" and not (isinstance(detect_every, Integral) and detect_every >= 1):
+        raise ValueError(
+            f"detect_every={detect_every!r}; expected an int of at least 1, or 'auto'."
+        )
+    if not (isinstance(reconnect_seconds, Real) and reconnect_seconds >= 0):
+        raise ValueError(
+            f"reconnect_seconds={reconnect_seconds!r}; expected a number of seconds of at least 0."
+        )
 
 
 class VideoStream:
@@ -153,55 +171,22 @@ class VideoStream:
 
     def __init__(
         self,
-        source: VideoSource,
-        estimator: Estimator | FaceReader | None = None,
-        *,
-        detector: str | Callable | None = None,
-        stride: int = 1,
-        detect_every: int | str = "auto",
-        yield_all_frames: bool = False,
-        smoothing_seconds: float = 0.5,
-        max_lost_seconds: float = 2.0,
-        drop_frames: bool | None = None,
-        reconnect_seconds: float = 60.0,
-        should_stop: Callable[[], bool] | None = None,
-    ):
-        if not (isinstance(stride, Integral) and stride >= 1):
-            raise ValueError(f"stride={stride!r}; expected an int of at least 1.")
-        if detect_every != "auto" and not (
-            isinstance(detect_every, Integral) and detect_every >= 1
-        ):
-            raise ValueError(
-                f"detect_every={detect_every!r}; expected an int of at least 1, or 'auto'."
-            )
-        if not (isinstance(reconnect_seconds, Real) and reconnect_seconds >= 0):
-            raise ValueError(
-                f"reconnect_seconds={reconnect_seconds!r}; expected a number of seconds of at "
-                f"least 0."
-            )
-        times = {"smoothing_seconds": smoothing_seconds, "max_lost_seconds": max_lost_seconds}
-        FaceTracker([], **times)  # checks them before a camera is opened
-        self._source: FileSource | LiveSource = open_source(
-            source,
-            drop_frames=drop_frames,
-            stride=stride,
-            yield_all_frames=yield_all_frames,
-            reconnect_seconds=reconnect_seconds,
-            should_stop=should_stop,
-        )
-        try:
-            self._reader: FaceReader = as_face_reader(estimator, detector)
-            self._search: FaceSearch = FaceSearch(self._reader, detect_every)
-        except BaseException:
-            self.close()
-            raise
-        self.name: str = self._source.name
-        self.drops_frames: bool = self._source.drops_frames
-        self.rate: float = self._source.rate
-        self.n_frames: int | None = self._source.n_frames
-        self.stride: int = stride
-        self.classes: list[str] = list(self._reader.classes)
-        self._tracker: FaceTracker = FaceTracker(self.classes, **times)
+        source: FileSource | LiveSource,
+        reader: ReadsFaces,
+        search: FaceSearch,
+        tracker: FaceTracker,
+        stride: int,
+    ) -> None:
+        self._source = source
+        self._reader = reader
+        self._search = search
+        self._tracker = tracker
+        self.name: str = source.name
+        self.drops_frames: bool = source.drops_frames
+        self.rate: float = source.rate
+        self.n_frames: int | None = source.n_frames
+        self.stride = stride
+        self.classes: list[str] = list(reader.classes)
         self._frames: Iterator[VideoFrame] = self._process()
 
     def __iter__(self) -> VideoStream:
@@ -243,9 +228,7 @@ class VideoStream:
 
     def close(self) -> None:
         """Release the file or camera. You may close a stream twice."""
-        source = getattr(self, "_source", None)
-        if source is not None:
-            source.close()
+        self._source.close()
 
     def _process(self) -> Iterator[VideoFrame]:
         searched = None

@@ -130,9 +130,23 @@ def open_source(
 
 
 class _Source:
-    """A thread that opens, reads and releases a capture; no other thread touches it."""
+    """A thread that opens, reads and releases a capture; no other thread touches it.
 
-    #: Frames that could not be decoded.
+    Attributes
+    ----------
+    name : str
+    drops_frames : bool
+        Whether frames are dropped if they arrive faster than they are processed.
+    rate : float
+        Frames per second according to the source; 25 if that is not plausible.
+    n_frames : int or None
+        According to a file, in some only an estimate; None for a camera, which has no end.
+    n_damaged : int
+        Number of frames of a file that could not be decoded so far; they are skipped. At the end,
+        frames that are missing from a video of constant rate are counted too.
+    """
+
+    drops_frames: bool
     n_damaged = 0
     _path: Path | None = None
 
@@ -229,19 +243,6 @@ class FileSource(_Source):
         Convert and yield only every `step`-th frame.
     should_stop : callable or None, default=None
         As in :func:`open_source`.
-
-    Attributes
-    ----------
-    name : str
-    drops_frames : bool
-        False.
-    rate : float
-        Frames per second according to the file; 25 if that is not plausible.
-    n_frames : int or None
-        According to the file; in some files only an estimate.
-    n_damaged : int
-        Number of frames that could not be decoded so far; they are skipped. At the end, frames that
-        are missing from a video of constant rate are counted too.
     """
 
     drops_frames = False
@@ -431,16 +432,6 @@ class LiveSource(_Source):
         the caller opened cannot be opened again.
     should_stop : callable or None, default=None
         As in :func:`open_source`.
-
-    Attributes
-    ----------
-    name : str
-    drops_frames : bool
-        True.
-    rate : float
-        Frames per second according to the camera; 25 if that is not plausible.
-    n_frames : None
-        A camera has no end.
     """
 
     drops_frames = True
