@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from graphlib import CycleError, TopologicalSorter
+from operator import ne
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,8 @@ MAX_LINES = 600
 MAX_BOXES = 32
 MAX_FILES = 130
 MAX_ROOMS = 34
+# What a portrait passes on its way to a row: functions, files, and changes from file to file.
+MAX_WAY = (90, 16, 60)
 
 KERAS_ROOMS = {"cnn", "explain", "exporting"}
 KERAS = {"keras", "tensorflow", "scikeras"}
@@ -476,6 +479,43 @@ def photo(tmp_path):
     path = tmp_path / "photo.png"
     write_image(path, astronaut())
     return str(path)
+
+
+def _way(function):
+    """Count the package's functions that a call runs, their files, and the changes of file."""
+    calls = []
+
+    def note(frame, event, _):
+        code = frame.f_code
+        if event == "call" and Path(code.co_filename).is_relative_to(PACKAGE):
+            calls.append((code.co_filename, code.co_qualname))
+
+    sys.setprofile(note)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    calls = [call for call in calls if not call[1].endswith(("comp>", "<genexpr>"))]
+    files = [file for file, _ in calls]
+    return len(set(calls)), len(set(files)), sum(map(ne, files, files[1:]))
+
+
+def test_a_photo_takes_a_short_way_to_its_row(tmp_path):
+    from skimage.data import astronaut
+
+    from fer_sklearn import predict_photos
+    from fer_sklearn.images import write_image
+
+    portrait = tmp_path / "portrait.jpg"
+    write_image(portrait, astronaut()[:300, 80:380])
+
+    def predict():
+        assert predict_photos([portrait], n_jobs=1, progress=False)["emotion"].item() == "happy"
+
+    predict()  # what is loaded once does not count
+    way = _way(predict)
+    print("functions, files, changes of file:", way)
+    assert all(value <= most for value, most in zip(way, MAX_WAY, strict=True)), way
 
 
 def test_a_photo_is_classified_without_loading_anything_slow(photo):

@@ -502,21 +502,22 @@ def read_source(
     name = os.fsdecode(source)
     if isinstance(source, str) and is_text_contents(source):
         return decode_text(source), "the image"
-    if is_address(name):
-        raise ImageReadError(
-            f"{shortened(name)}: this is a URL, and nothing is downloaded. Download the photo "
-            f"and pass its path, or its contents: urllib.request.urlopen(url).read()."
-        )
     try:
         return read_regular_file(source, is_wanted=is_wanted), name
-    except FileNotFoundError:
-        raise ImageReadError(
-            f"{name}: there is no such file. Check the path (the current folder is {os.getcwd()})."
-        ) from None
     except NotAFileError as error:
         remedy = " load_image_folder reads folders." if os.path.isdir(source) else ""
         raise ImageReadError(f"{name}: {error}, not an image file.{remedy}") from None
     except (OSError, ValueError) as error:  # such as a name that is too long, or contains NUL
+        if is_address(name):
+            raise ImageReadError(
+                f"{shortened(name)}: this is a URL, and nothing is downloaded. Download the photo "
+                f"and pass its path, or its contents: urllib.request.urlopen(url).read()."
+            ) from None
+        if isinstance(error, FileNotFoundError):
+            raise ImageReadError(
+                f"{name}: there is no such file. Check the path (the current folder is "
+                f"{os.getcwd()})."
+            ) from None
         reason = error.strerror if isinstance(error, OSError) else error
         raise ImageReadError(f"{shortened(name)}: cannot be read ({reason}).") from error
 

@@ -144,7 +144,8 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
     try:
         scan = _whole_scan(data, name) if form == "JPEG" else None
         image = _open(data if scan is None else scan, form, name)
-        _check_size(image.size, name, max_pixels)
+        if image.width * image.height > max_pixels:
+            raise _too_large(image.size, name, max_pixels)
         data = _checked_png(data, name) if form == "PNG" else data
         n_zeros = len(data) - len(data.rstrip(b"\0")) if form in _COMPRESSED else 0
         if n_zeros > min(_MOST_ZEROS, len(data) // _ZEROS_OF_FILE):
@@ -239,13 +240,11 @@ def _open_heif(data, name):
     return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True).to_pillow()
 
 
-def _check_size(size, name, max_pixels):
-    width, height = size
-    if width * height > max_pixels:
-        raise PixelLimitError(
-            f"{name}: the image has {width}×{height} = {width * height} pixels, more than "
-            f"max_pixels={max_pixels}. Shrink it, or pass a larger max_pixels to read_image."
-        )
+def _too_large(size, name, max_pixels):
+    return PixelLimitError(
+        f"{name}: the image has {size[0]}×{size[1]} = {math.prod(size)} pixels, more than "
+        f"max_pixels={max_pixels}. Shrink it, or pass a larger max_pixels to read_image."
+    )
 
 
 def _damaged(name, reason):
@@ -295,7 +294,8 @@ def _numbers_of_tiff(data, name, max_pixels):
         width, height = tags[_WIDTH], tags[_HEIGHT]
     except Exception:
         return None
-    _check_size((width, height), name, max_pixels)
+    if width * height > max_pixels:
+        raise _too_large((width, height), name, max_pixels)
     if tags.get(_SAMPLE_FORMAT, (1,))[0] != _FLOATS or tags.get(_PLANAR) == _ONE_BY_ONE:
         raise ImageReadError(
             f"{name}: this kind of TIFF file is not supported: {tags.get(_BITS_PER_SAMPLE)} bits "

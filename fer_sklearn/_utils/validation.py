@@ -558,20 +558,18 @@ def check_probabilities(
             f"image and one column per class, as predict_proba returns them."
         )
     outside = ~((proba >= 0) & (proba <= 1 + _SUM_TOLERANCE)).all(axis=1)  # also NaN
-    _refuse_rows(outside, proba, name, "numbers from 0 to 1")
-    _refuse_rows(
-        np.abs(proba.sum(axis=1) - 1) > _SUM_TOLERANCE,
-        proba,
-        name,
-        "a sum of 1; the scores of a decision_function are not probabilities",
-    )
+    if outside.any():
+        raise _wrong_rows(outside, proba, name, "numbers from 0 to 1")
+    unequal = np.abs(proba.sum(axis=1) - 1) > _SUM_TOLERANCE
+    if unequal.any():
+        wanted = "a sum of 1; the scores of a decision_function are not probabilities"
+        raise _wrong_rows(unequal, proba, name, wanted)
     return proba
 
 
-def _refuse_rows(bad, proba, name, expected):
-    if bad.any():
-        first = int(bad.argmax())
-        raise ValueError(
-            f"{name}[{first}] is {np.array2string(proba[first], precision=4)}; expected "
-            f"{expected}. {bad.sum()} of {len(bad)} row(s) are wrong."
-        )
+def _wrong_rows(bad, proba, name, expected):
+    first = int(bad.argmax())
+    return ValueError(
+        f"{name}[{first}] is {np.array2string(proba[first], precision=4)}; expected "
+        f"{expected}. {bad.sum()} of {len(bad)} row(s) are wrong."
+    )

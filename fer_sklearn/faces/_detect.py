@@ -86,14 +86,14 @@ def detect_in_pixels(photo: PixelArray, detector: Detector, max_faces: int | Non
     if max_faces is not None and not (isinstance(max_faces, Integral) and max_faces >= 1):
         raise ValueError(f"max_faces={max_faces!r} must be a positive int, or None.")
     if is_boxes(detector):
-        return largest(as_faces(detector, "detector, as the boxes of a photo, has"), max_faces)
-    detect = resolve_detector(detector)
-    if type(detect) in _DETECTORS.values():
-        faces = detect(photo)
+        faces = as_faces(detector, "detector, as the boxes of a photo, has")
+    elif type(detect := resolve_detector(detector)) in _DETECTORS.values():
+        faces = in_order(detect(photo))
     else:
         # Yours may draw on the photo or scale it in place, before it is cropped.
-        faces = as_faces(detect(photo.copy()), f"detector={detector!r} returned")
-    return largest(in_order(faces), max_faces)
+        found = detect(photo.copy())
+        faces = in_order(as_faces(found, f"detector={detector!r} returned"))
+    return faces if max_faces is None else largest(faces, max_faces)
 
 
 def is_boxes(detector: Detector) -> bool:

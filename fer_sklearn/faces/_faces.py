@@ -229,21 +229,18 @@ def in_order(faces: Faces) -> Faces:
     return faces.take(np.lexsort((-faces.scores, -faces.boxes[:, 2:].prod(axis=1), top, left)))
 
 
-def largest(faces: Faces, max_faces: int | None) -> Faces:
+def largest(faces: Faces, max_faces: int) -> Faces:
     """Keep the largest faces, in their order.
 
     Parameters
     ----------
     faces : Faces
-    max_faces : int or None
-        If None, all are kept.
+    max_faces : int
 
     Returns
     -------
     Faces
     """
-    if max_faces is None or len(faces) <= max_faces:
-        return faces
     areas = faces.boxes[:, 2:].prod(axis=1)
     return faces.take(np.sort(np.argsort(-areas, kind="stable")[:max_faces]))
 
