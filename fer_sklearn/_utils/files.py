@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -52,6 +53,8 @@ _BLOCK = 2**20
 _HEAD = 64
 # And these show that it is text.
 _TEXT_HEAD = 512
+# How often, and after which pause, a new lock is read for its owner.
+_N_LOOKS, _LOOK_SECONDS = 20, 0.05
 # Beyond the contents of a lock file.
 _FAR = 2**16
 # Error messages show only the beginning of a longer name.
@@ -393,7 +396,7 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
         try:
             if not _lock(descriptor):
-                owner = os.read(descriptor, 20).decode("ascii", "replace") or "unknown"
+                owner = _owner(descriptor)
                 raise BlockingIOError(
                     f"{str(path)!r} is being written by process {owner}. Wait until it ends, or "
                     f"choose another file."
@@ -413,6 +416,16 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
             return
         finally:
             os.close(descriptor)
+
+
+def _owner(descriptor):
+    """Return the process that holds a lock, which writes its number right after it took it."""
+    for _ in range(_N_LOOKS):
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        if owner := os.read(descriptor, 20).decode("ascii", "replace"):
+            return owner
+        time.sleep(_LOOK_SECONDS)
+    return "unknown"
 
 
 def _lock(descriptor):

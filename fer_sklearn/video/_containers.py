@@ -272,9 +272,10 @@ def _edited_seconds(file, size):
         if b"elst" not in track:
             continue
         place = track.index(b"elst") + 12
-        width = 8 if track[place - 8] else 4
+        width = 8 if _integer(track, place - 8, 1) else 4
         n_edits = _integer(track, place - 4, 4)
-        edits = range(place, place + n_edits * (2 * width + 4), 2 * width + 4)
+        end = min(place + n_edits * (2 * width + 4), len(track))
+        edits = range(place, end, 2 * width + 4)
         # An edit without media, at a time of -1, delays the rest.
         shown = [i for i in edits if track[i + width : i + width + 1] != b"\xff"]
         return sum(_integer(track, i, width) for i in shown) / units or None
@@ -297,8 +298,11 @@ def mirror_matrix(path: Path) -> tuple[int, int, int, int] | None:
         if file.read(8)[4:] not in _BOXES:
             return None
         for track, _ in _video_tracks(file, path.stat().st_size):
-            place = track.index(b"tkhd") + 4
-            numbers = struct.unpack_from(">5i", track, place + (52 if track[place] else 40))
+            place = track.find(b"tkhd") + 4
+            start = place + (52 if _integer(track, place, 1) else 40)
+            if place < 4 or start + 20 > len(track):
+                return None
+            numbers = struct.unpack_from(">5i", track, start)
             a, b, _, c, d = (round(number / 65536) for number in numbers)
             is_mirror = (abs(a), abs(b)) == (abs(d), abs(c)) in ((1, 0), (0, 1))
             return (a, b, c, d) if is_mirror and a * d - b * c < 0 else None
@@ -311,11 +315,11 @@ def _video_tracks(file, size):
         if name != b"moov":
             continue
         file.seek(start)
-        movie, units = file.read(end - start), 0
+        movie, units = file.read(min(end, size) - start), 0
         for name, first, last in _boxes(io.BytesIO(movie), 8, len(movie)):
             content = movie[first:last]
             if name == b"mvhd":
-                units = _integer(content, 20 + 8 * content[8], 4)
+                units = _integer(content, 20 + 8 * _integer(content, 8, 1), 4)
             elif name == b"trak" and units and _VIDEO_TRACK.search(content):
                 yield content, units
 
@@ -385,7 +389,7 @@ def _video_chunks(file, size):
         for name, start, end in _chunks(file, 12, size):
             if name == b"idx1":
                 file.seek(start + 8)
-                content = file.read((end - start - 8) // 16 * 16)
+                content = file.read(min(end, size) - start - 8)
                 entries = np.frombuffer(content[: len(content) // 16 * 16], _ENTRY)
                 return entries[np.isin(entries["name"], _VIDEO_CHUNKS)]
     return np.empty(0, _ENTRY)
@@ -446,10 +450,11 @@ def is_sound(path: Path) -> bool:
         if is_mpeg or is_ogg or is_m4a or is_wave or head.startswith(_SOUND_STARTS):
             return True
         if head[4:8] in _BOXES:
-            for name, start, end in _boxes(file, 0, path.stat().st_size):
+            size = path.stat().st_size
+            for name, start, end in _boxes(file, 0, size):
                 if name == b"moov":
                     file.seek(start)
-                    tracks = file.read(end - start)
+                    tracks = file.read(min(end, size) - start)
                     return not _VIDEO_TRACK.search(tracks) and bool(_SOUND_TRACK.search(tracks))
         video, sound = _TRACKS.get(head[:4], (None, None))
         return bool(video and sound and not video.search(head) and sound.search(head))

@@ -1,10 +1,13 @@
 """Files are written completely or not at all, and checked before the work that fills them."""
 
 import os
+import threading
+import time
 
 import pytest
 
-from fer_sklearn._utils.files import atomic_replace_dir, atomic_write, check_writable
+from fer_sklearn._utils import files
+from fer_sklearn._utils.files import atomic_replace_dir, atomic_write, check_writable, locked
 
 
 def fail_halfway(target, write):
@@ -104,3 +107,28 @@ def test_a_file_that_can_be_written_is_returned_as_a_path(tmp_path):
     assert check_writable(str(path), suffixes=(".csv",)) == path
     path.touch()
     assert check_writable(path) == path
+
+
+def test_a_lock_says_who_has_it_even_if_it_is_new(tmp_path, monkeypatch):
+    path, taken = tmp_path / "a.csv", threading.Event()
+    write = os.write
+
+    def write_late(descriptor, data):
+        taken.set()
+        time.sleep(0.2)
+        return write(descriptor, data)
+
+    def hold():
+        with locked(path):
+            time.sleep(0.3)
+
+    monkeypatch.setattr(files.os, "write", write_late)
+    holder = threading.Thread(target=hold)
+    holder.start()
+    taken.wait()
+    with pytest.raises(BlockingIOError, match=rf"written by process {os.getpid()}\."), locked(path):
+        pass
+    holder.join()
+    with locked(path):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -1,9 +1,11 @@
 """Frames from video files: in order, at their times, even if the file is damaged."""
 
 import os
+import resource
 import threading
 import time
 import wave
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -383,6 +385,41 @@ def test_an_flv_file_that_was_cut_between_frames_is_truncated(tmp_path):
     video.write_bytes(data[:end])
     with pytest.raises(VideoReadError, match=r"truncated or damaged after \d\.\d of 1\.6 s"):
         _read(video)
+
+
+def _patched(video, name, offset, value):
+    data = bytearray(video.read_bytes())
+    start = data.index(name) + offset
+    data[start : start + len(value)] = value
+    video.write_bytes(data)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("name", "offset", "value"),
+    [
+        (b"elst", 8, b"\xff\xff\xff\xff"),  # four billion edits
+        (b"tkhd", 0, b"none"),
+        (b"moov", -4, b"\xff\xff\xff\xff"),
+        (b"mvhd", 0, b"none"),
+    ],
+)
+def test_damage_of_a_header_costs_neither_memory_nor_another_error(
+    tmp_path, few_resources, name, offset, value
+):
+    video = write_video(tmp_path / "a.mp4", moving(20))
+    _patched(video, name, offset, value)
+    with suppress(VideoReadError):
+        assert len(_read(video)) <= 20
+
+
+@pytest.fixture
+def few_resources():
+    """Let a test fail, rather than the machine, that takes too much memory."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (12 << 30, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def test_frames_that_are_missing_at_the_end_are_counted(tmp_path):
