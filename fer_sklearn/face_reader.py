@@ -27,7 +27,8 @@ from .faces._detect import (
     refind_of,
     resolve_detector,
 )
-from .images import resize, to_gray
+from .faces._faces import as_faces
+from .images import as_photo, as_photo_list, resize, to_gray
 from .weights import LABEL_SETS, SHIPPED, WeightsNetwork, has_litert, split_name
 
 __all__ = ["FaceReader", "ReadsFaces", "as_face_reader"]
@@ -151,7 +152,9 @@ class FaceReader:
         list of ndarray of shape (height, width) or (height, width, 3), uint8
             Each of the size to which the estimator scales faces.
         """
-        return crop_faces(image, faces, self._cropping.size, self._cropping.framing)
+        photo = as_photo(image, name="image")
+        faces = faces if isinstance(faces, Faces) else as_faces(faces, "faces has")
+        return crop_faces(photo, faces, self._cropping.size, self._cropping.framing)
 
     def quality(self, image: PixelArray, faces: Faces, crops: Sequence[PixelArray]) -> FloatArray:
         """Measure how well each face can be seen.
@@ -173,6 +176,7 @@ class FaceReader:
         ndarray of shape (n_faces,), float64
             In [0, 1].
         """
+        faces = faces if isinstance(faces, Faces) else as_faces(faces, "faces has")
         return face_quality(image.shape, faces, crops, self._cropping.framing)
 
     def predict(self, crops: Sequence[PixelArray]) -> tuple[LabelArray, FloatArray]:
@@ -194,11 +198,15 @@ class FaceReader:
         Raises
         ------
         ValueError
-            If the estimator returns something that is not probabilities, such as NaN.
+            If the estimator returns something that is not probabilities, such as NaN, or `crops`
+            is a single one.
         """
         unknown = np.full((len(crops), len(self.classes)), np.nan)
         if not len(crops):
             return np.array([], str), unknown
+        if not isinstance(crops, list):
+            crops = as_photo_list(crops, name="crops")  # refuses a single one
+        crops = [as_photo(crop, name=f"crops[{index}]") for index, crop in enumerate(crops)]
         if not hasattr(self._classifier, "predict_proba"):
             return np.asarray(self._classifier.predict(crops)).astype(str), unknown
         y_proba = check_probabilities(

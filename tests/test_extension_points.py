@@ -105,6 +105,22 @@ def test_detector_follows_a_face(detector):
     assert FaceReader(detector=detector()).refind(moved, found).boxes.shape == again.boxes.shape
 
 
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_detector_takes_every_kind_of_pixels(detector):
+    photo = astronaut()
+    found = _detect_or_skip(photo, detector())
+    for same in (photo / 255, photo.astype(int), np.asfortranarray(photo)):
+        np.testing.assert_array_equal(detector()(same).boxes, found.boxes)
+        np.testing.assert_array_equal(
+            detector().refind(same, found).boxes, detector().refind(photo, found).boxes
+        )
+    for use in (detector(), lambda image: detector().refind(image, found)):
+        with pytest.raises(ValueError, match=r"image has shape \(1, 512, 512, 3\); expected one"):
+            use(photo[np.newaxis])
+        with pytest.raises(ValueError, match=r"image has shape \(0, 512, 3\): a photo without"):
+            use(photo[:0])
+
+
 # -- data sets --------------------------------------------------------------------------
 
 # load_ferplus loads votes on the images of another data set.

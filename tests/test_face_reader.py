@@ -110,6 +110,21 @@ def test_a_model_without_probabilities(model, photo):
     assert np.isnan(probabilities).all()
 
 
+def test_all_steps_take_every_kind_of_pixels(photo):
+    reader = FaceReader("tiny", detector=find)
+    found = reader.detect(photo / 255)
+    crops = reader.crop(photo / 255, BOXES.tolist())
+    for crop, expected in zip(crops, reader.crop(photo, found), strict=True):
+        np.testing.assert_array_equal(crop, expected)
+    quality = reader.quality(photo, found, crops)
+    np.testing.assert_array_equal(reader.quality(photo / 255, BOXES.tolist(), crops), quality)
+    y_proba = reader.predict(crops)[1]
+    for same in ([crop / 255 for crop in crops], np.stack(crops)):
+        np.testing.assert_array_equal(reader.predict(same)[1], y_proba)
+    with pytest.raises(ValueError, match=r"crops has shape \(48, 48, 3\), which is one photo"):
+        reader.predict(crops[0])
+
+
 def test_no_faces(photo):
     reader = FaceReader(load_pretrained("tiny", runtime="litert"), detector=lambda photo: [])
     found = reader.detect(photo)

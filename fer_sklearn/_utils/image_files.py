@@ -525,7 +525,8 @@ def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
         )
     if pixels.size == 0:
         raise ValueError(f"{name} has shape {pixels.shape}: a photo without pixels.")
-    pixels = to_uint8(pixels, name=name)
+    if pixels.dtype != np.uint8:
+        pixels = to_uint8(pixels, name=name)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         return pixels[:, :, 0]
     if pixels.ndim == 3 and pixels.shape[2] == 4:

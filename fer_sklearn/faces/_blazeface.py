@@ -16,6 +16,7 @@ from .._utils.compat import cv2
 from .._utils.litert import LiteRTNetwork
 from .._utils.typing import FloatArray, PixelArray
 from ..exceptions import MissingExtraError
+from ..images import as_photo
 from ._crop import Placement, Pyramid
 from ._faces import KEYPOINTS, BaseDetector, Faces
 
@@ -136,7 +137,7 @@ class BlazeFaceDetector(BaseDetector):
         ValueError
             If the file is not the one that this class was written for.
         """
-        return _Search(image, self).run()
+        return _Search(as_photo(image, name="image"), self).run()
 
     def refind(self, image: PixelArray, faces: Faces) -> Faces:
         """Detect faces again near where they were, as in the next frame of a video.
@@ -153,7 +154,7 @@ class BlazeFaceDetector(BaseDetector):
             At most one for each of them; those that are lost are missing. The score of a known
             face may be 0.1 lower than `min_score`.
         """
-        return _Search(image, self).run_near(faces)
+        return _Search(as_photo(image, name="image"), self).run_near(faces)
 
     def network_sha256(self) -> str:
         """Return the SHA-256 of the network's file, which is checked when it is loaded."""

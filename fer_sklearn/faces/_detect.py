@@ -91,7 +91,7 @@ def detect_in_pixels(photo: PixelArray, detector: Detector, max_faces: int | Non
         faces = in_order(detect(photo))
     else:
         # Yours may draw on the photo or scale it in place, before it is cropped.
-        found = detect(photo.copy())
+        found = detect(as_photo(photo, name="image").copy())
         faces = in_order(as_faces(found, f"detector={detector!r} returned"))
     return faces if max_faces is None else largest(faces, max_faces)
 

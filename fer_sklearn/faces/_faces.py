@@ -281,7 +281,7 @@ class BaseDetector:
         Parameters
         ----------
         image : ndarray of shape (h, w) or (h, w, 3), uint8
-            Grey or RGB.
+            Grey or RGB; or anything else that :func:`detect_faces` takes.
 
         Returns
         -------

@@ -17,7 +17,7 @@ from .._utils.compat import cv2
 from .._utils.files import data_home, is_terminal
 from .._utils.typing import FloatArray, PathLike, PixelArray
 from ..exceptions import MissingExtraError
-from ..images import resize, to_gray
+from ..images import as_photo, resize, to_gray
 from ._crop import Placement, warp
 from ._faces import (
     BaseDetector,
@@ -171,6 +171,7 @@ class HaarDetector(BaseDetector):
         MissingExtraError
             If the installed OpenCV has no cascades.
         """
+        image = as_photo(image, name="image")
         views = self._views(image)
         for view in views:
             faces = self._detect_upright(image, view)
@@ -190,7 +191,7 @@ class HaarDetector(BaseDetector):
             options = {"min_size": max(1, round(side / 2)), "tilted": False}
             return HaarDetector(**(vars(self) | options))(part)
 
-        return find_near(detect, image, faces)
+        return find_near(detect, as_photo(image, name="image"), faces)
 
     def _views(self, photo):
         """Return the whole photo and, if it may be one, the tight crop; the likelier one first."""
@@ -388,7 +389,7 @@ class YuNetDetector(BaseDetector):
             If the file in the data folder is not the published one, or OpenCV cannot read
             `model` as a network.
         """
-        searched = _bgr_image(image, self.max_side)
+        searched = _bgr_image(as_photo(image, name="image"), self.max_side)
         network = _yunet(self.model)
         network.setScoreThreshold(self.min_score)
         network.setInputSize((searched.pixels.shape[1], searched.pixels.shape[0]))
