@@ -112,8 +112,8 @@ class FaceReader:
             self._classifier, self._cropping = _split(estimator)
         if detector is None and is_boxes(self._cropping.detector):
             raise ValueError(
-                "estimator has a FaceCropper with a list of known faces, those of the photos that "
-                "it was made for. Pass the detector of these photos, such as detector='blazeface'."
+                "estimator has a FaceCropper with a list of known faces, which belong to other "
+                "photos. Pass a detector for these photos, such as detector='blazeface'."
             )
         chosen = self._cropping.detector if detector is None else detector
         self._detector = chosen if is_boxes(chosen) else resolve_detector(chosen)
@@ -338,7 +338,7 @@ def provenance_of(reader: Any, *, crop_faces: bool = True) -> dict[str, str]:
     ----------
     reader : ReadsFaces
     crop_faces : bool, default=True
-        If False, whole photos are classified, and nothing detects and frames faces.
+        If False, whole photos are classified, without detecting and framing faces.
 
     Returns
     -------
@@ -423,8 +423,8 @@ def _split(estimator):
     croppers += inside
     if len({described((each.detector, each.framing)) for each in croppers}) > 1:
         raise ValueError(
-            f"estimator has {len(croppers)} FaceCropper that differ; expected one detector and one "
-            f"framing for all. Leave them out, and put one FaceCropper in front: "
+            f"estimator has {len(croppers)} FaceCropper steps that differ; expected the same "
+            f"detector and framing in all. Leave them out, and put one FaceCropper in front: "
             f"make_pipeline(FaceCropper(), estimator)."
         )
     resizers = inner_steps(rest, (GrayscaleResizer, RGBResizer))

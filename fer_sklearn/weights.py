@@ -320,7 +320,7 @@ class WeightsNetwork:
         model, self.description = read_litert(name)
         self._head: Sequence[FloatArray] | None = None
         self._blend: FloatArray | None = None
-        if "heads" in self.description:  # Blending is linear, so that one matrix does it.
+        if "heads" in self.description:  # Blending is linear, so one matrix suffices.
             outputs = np.eye(sum(self.description["outputs"].values()), dtype=np.float32)
             self._blend = blend_heads(split_outputs(outputs, self.description), self.description)
         self._network = LiteRTNetwork(model, n_threads=n_threads)

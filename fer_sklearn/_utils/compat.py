@@ -88,7 +88,7 @@ class _OpenCV(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(import_opencv(), name)
-        # The next use finds these without a call. Classes are not kept: tests replace cameras.
+        # Cached, so that the next use needs no call. Classes are not cached: tests replace cameras.
         if isinstance(value, (BuiltinFunctionType, int)):
             setattr(self, name, value)
         return value

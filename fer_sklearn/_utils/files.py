@@ -51,7 +51,7 @@ MAX_BYTES = 2**29
 _BLOCK = 2**20
 # A file is identified by this many first bytes, which a stream may return in several parts.
 _HEAD = 64
-# And these show that it is text.
+# This many bytes show that it is text.
 _TEXT_HEAD = 512
 # How often, and after which pause, a new lock is read for its owner.
 _N_LOOKS, _LOOK_SECONDS = 20, 0.05

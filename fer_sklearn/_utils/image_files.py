@@ -384,7 +384,7 @@ class _Scan(io.BytesIO):
         # If the file has no end, Pillow notices by itself that data is missing.
         ending = bytes(_PADDING) + bytes((0xFF, _END)) if end < len(data) else b""
         super().__init__(data[:end] + ending)
-        # Some cameras pad their files, and what was never written is padding, too.
+        # Some cameras pad their files, and parts that were never written look like padding.
         filled = len(data[:end].rstrip(data[end - 1 : end]))
         self._start, self._stops = start, (max(start, filled), end)
 
@@ -452,7 +452,7 @@ def _has_hole(data, start):
 
 
 def _has_restarts(scan, frame, interval):
-    """Return whether the marks are there at which the decoder of a JPEG file counts again."""
+    """Return whether a JPEG file has all its restart markers, where the decoder starts afresh."""
     height, width, n_colors = *struct.unpack_from(">HH", frame, 1), frame[5]
     factors = [(side >> 4, side & 15) for side in frame[7 : 7 + 3 * n_colors : 3]]
     across, down = map(max, zip(*factors, strict=True)) if n_colors > 1 else (1, 1)
@@ -463,7 +463,7 @@ def _has_restarts(scan, frame, interval):
 
 
 def _checked_png(data, name):
-    """Return a PNG file with its end, once its pixels have the checksum that Pillow ignores."""
+    """Return a complete PNG file, after comparing the checksums of its pixels; Pillow does not."""
     start = 8
     while (content := start + 8) + 4 <= len(data):
         end = content + int.from_bytes(data[start : start + 4], "big")

@@ -100,7 +100,7 @@ class LiteRTNetwork:
             If neither LiteRT nor TensorFlow is installed.
         """
         missing = -len(images) % self._batch_size if self._batch_size else 0
-        if missing:  # filled up with copies of the last image
+        if missing:  # padded with copies of the last image
             images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
         try:
             interpreter = self._idle.get_nowait()

@@ -78,12 +78,12 @@ def load_model(name: str, labels: str | None = None, *, runtime: str | None = No
     Parameters
     ----------
     name : str
-        Of weights, bundled or in an ``.npz`` file, optionally with a label set, as in
-        ``"tiny:ferplus"``; or of a file of a model.
+        The name of bundled weights or an ``.npz`` file, optionally with a label set, as in
+        ``"tiny:ferplus"``; or the path of a model file.
     labels : str or None, default=None
-        The label set of weights; None for that of the name, or the first.
+        The label set of weights. If None, that in the name, or the first one.
     runtime : str or None, default=None
-        What runs weights; None for what starts fastest.
+        The runtime for weights. If None, the one that starts fastest.
     """
     from ..weights import is_weights_file, split_name
 

@@ -258,7 +258,7 @@ class _TablePrinter(_Printer):
         self._made_by = row.get("provenance")
 
     def close(self):
-        """Print below the table what made the rows, which is the same for all."""
+        """Print how the rows were made below the table; it is the same for all."""
         if self._made_by is not None:
             made_by = json.loads(self._made_by)
             sys.stdout.write("\n" + "".join(f"{name}: {made_by[name]}\n" for name in made_by))

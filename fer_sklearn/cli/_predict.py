@@ -109,7 +109,7 @@ def _sample():
     from skimage.data import astronaut
 
     note(
-        "No PATH given: this is the sample photo of scikit-image. Next, try: "
+        "No PATH given: this is scikit-image's sample photo. Next, try: "
         "fer-sklearn predict PHOTO, or: fer-sklearn predict FOLDER --output emotions.csv"
     )
     file = io.BytesIO()

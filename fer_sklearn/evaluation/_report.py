@@ -171,7 +171,7 @@ class EvaluationReport(TabularReport):
         sentences = []
         if self.n_seen:
             sentences.append(
-                f"{self.n_seen} of the images were in the training data: the scores are too high."
+                f"{self.n_seen} of the images were in the training data: the scores are inflated."
             )
         if self.people is not None:
             sentences.append(self.people.sentence())

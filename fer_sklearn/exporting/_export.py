@@ -134,8 +134,8 @@ def export(
     Warns
     -----
     UserWarning
-        If the pipeline finds faces with another detector than the page of ``"web"``, which has
-        BlazeFace with its defaults.
+        If the pipeline detects faces differently from the page of ``"web"``, which uses BlazeFace
+        with its default settings.
 
     See Also
     --------

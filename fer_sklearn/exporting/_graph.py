@@ -311,8 +311,8 @@ def _crop(parts: PipelineParts, format: str) -> dict[str, Any] | None:
         name = "blazeface" if detector == BlazeFaceDetector() else described(detector)
     if format == "web" and name != "blazeface":
         warnings.warn(
-            f"The page finds faces with BlazeFace and its defaults, not with detector={name} of "
-            f"the model: it may find other faces, and frame them in another way.",
+            f"The page detects faces with BlazeFace and its default settings, not with the model's "
+            f"detector={name}, so it may find different faces, and frame them differently.",
             stacklevel=4,
         )
         name = "blazeface"

@@ -62,7 +62,7 @@ _TURNS = (90.0, -90.0)
 _KNOWN = 0.1
 # By how much of its side a face may have moved at the second look.
 _MOVED = 0.4
-# Views are computed so many at a time, which takes 3 MB.
+# This many views are computed at a time, which takes 3 MB.
 _VIEWS_AT_A_TIME = 16
 
 # A detection has a score in [0, 1], and points: centre and size of its box, and six key points.

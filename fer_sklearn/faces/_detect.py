@@ -160,7 +160,7 @@ def refind_of(detector: Detector) -> Callable[[PixelArray, Faces], Faces] | None
 
 
 def _refind(refind, image, faces):
-    """Call the method of a detector of the user's own, as `detect_in_pixels` calls those."""
+    """Call this method of a user's detector, with the same checks as in `detect_in_pixels`."""
     return as_faces(refind(image.copy(), faces), "refind of detector returned")
 
 

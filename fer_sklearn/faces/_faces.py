@@ -129,7 +129,7 @@ def as_faces(found: Any, source: str) -> Faces:
 
 
 def _checked(faces, source):
-    """Return `Faces` that a detector made of lists, integers or None as they should be."""
+    """Return `Faces` whose lists, integers or None are converted to arrays of floats."""
     scores, keypoints = faces.scores, faces.keypoints
     try:
         n = len(faces)
@@ -148,7 +148,7 @@ def _checked(faces, source):
     if inside.shape != (4,) or not np.isfinite(inside).all() or (inside[2:] <= 0).any():
         raise ValueError(
             f"{source} Faces with box_in_crop={faces.box_in_crop!r}; expected left, top, width and "
-            f"height in shares of a crop, finite, width and height above 0."
+            f"height as fractions of a crop, finite, width and height above 0."
         )
     keypoints[~np.isfinite(keypoints)] = np.nan
     return replace(faces, boxes=boxes, scores=scores, keypoints=keypoints)

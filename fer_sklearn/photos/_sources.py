@@ -131,7 +131,7 @@ class PathTable(NamedTuple):
         return [name for name in self.table.columns if name != self.column]
 
     def check_names(self, columns: Container[str]) -> None:
-        """Raise if other columns have the names of those of the result."""
+        """Raise if other columns have the same names as columns of the result."""
         clashes = [name for name in self.other_columns if name in columns]
         if clashes:
             raise ValueError(

@@ -184,7 +184,7 @@ def _opencv_name(source):
         return
     name = os.fspath(source)
     if can_encode(name):
-        # FFmpeg takes what precedes a colon for a protocol.
+        # FFmpeg interprets text before a colon as a protocol.
         yield name if is_live(source) else os.path.abspath(name)
         return
     # OpenCV would crash, but Linux has another name for an opened file.
@@ -268,7 +268,7 @@ class Clock:
         return self._n_missing if self._is_constant and has_few_gaps else 0
 
     def n_missing_at(self, end: float) -> int:
-        """Return how many frames a video of constant rate, which ends then, lacks at its end."""
+        """Return the number of frames missing at the end of a video of constant rate."""
         return max(0, round((end - self.end) / self._interval)) if self._is_constant else 0
 
     @property

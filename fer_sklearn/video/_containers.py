@@ -37,11 +37,11 @@ _BLOCKS = (b"\xa3", b"\xa1")
 _STREAMS = (b"\x00\x00\x01\xba", b"\x47")
 _ASF = bytes.fromhex("3026b2758e66cf11")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-# The header of an Ogg page, and how it tells the first and the last page of a stream.
+# The header of an Ogg page, and its flags for the first and the last page of a stream.
 _OGG, _OGG_HEADER, _FIRST_PAGE, _LAST_PAGE = b"OggS", 27, 2, 4
-# How an FLV file states its size, if it does.
+# The entry in which an FLV file may state its size.
 _FLV_SIZE = re.compile(rb"\0\x08filesize\0(.{8})", re.DOTALL)
-# No frame or padding has so many zeros.
+# No frame or padding contains this many zeros.
 _MOST_ZEROS = 2**14
 _SOUND_BRANDS = (b"M4A ", b"M4B ", b"M4P ", b"F4A ")
 _VIDEO_TRACK = re.compile(rb"hdlr.{8}vide", re.DOTALL)
@@ -219,8 +219,8 @@ def shown_seconds(path: Path, stated: float | None, rate: float) -> float | None
                 return last - first + 1 / rate
             return None if stated is None else stated - first
         if head.startswith(_OGG):
-            # FFmpeg takes the time of the last page that is there, of sound or pictures. It gives
-            # up at a larger damage.
+            # FFmpeg takes the time of the last page present, audio or video. It gives up at larger
+            # damage.
             has_end, has_all = _read_ogg(file)
             return stated if has_end and not has_all else None
         is_stream = head.startswith(_STREAMS) or head[4:5] == _STREAMS[1]

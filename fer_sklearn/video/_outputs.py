@@ -203,7 +203,7 @@ class VideoWriter:
         codec = _CODECS[self.path.suffix.lower()]
         with quiet_opencv():
             code = cv2.VideoWriter_fourcc(*codec)
-            # FFmpeg takes what precedes a colon for a protocol, unless the path is absolute.
+            # FFmpeg interprets text before a colon as a protocol, unless the path is absolute.
             path = os.path.abspath(self.path)
             video = cv2.VideoWriter(path, code, self.rate, (width, height))
         if not video.isOpened():
