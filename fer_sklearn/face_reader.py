@@ -159,10 +159,13 @@ class FaceReader:
     def quality(self, image: PixelArray, faces: Faces, crops: Sequence[PixelArray]) -> FloatArray:
         """Measure how well each face can be seen.
 
-        The quality is the product of five parts, each of which is 1 at best: the side of the crop
-        in pixels of the photo over 48, its sharpness over that of a clear image of FER2013, the
-        fraction of it that is inside the photo, how frontal the face is by its key points, and the
-        score of the detector.
+        The quality is the product of five factors, each of which is at most 1:
+
+        - the side of the crop, in pixels of the photo, over 48,
+        - its sharpness, over that of a clear image of FER2013,
+        - the fraction of the crop that is inside the photo,
+        - how frontal the face is, judging by its key points,
+        - the score of the detector.
 
         Parameters
         ----------
@@ -226,9 +229,9 @@ class FaceReader:
         Returns
         -------
         dict of str to str
-            The versions of this package and of the packages that it computes with; the network with
-            its label set, or the type of the estimator and its labels, each with a checksum; the
-            detector, with the checksum of its network, if it has one; and how faces are framed.
+            The versions of this package and of those that it computes with, the network and its
+            label set (or the type of the estimator and its labels) with a checksum, the detector
+            with the checksum of its network, if any, and how faces are framed.
         """
         from . import __version__
 

@@ -45,10 +45,11 @@ def load_pretrained(
         ``"default"``, the more accurate one; ``"tiny"``, with fewer than 100 thousand
         parameters; or the path of an ``.npz`` file of :mod:`fer_sklearn.weights`.
     labels : {"people", "ferplus", "fer2013"}, default="people"
-        Labels to predict: the seven emotions as most people see them; the eight of FER+ (Barsoum et
-        al. 2016), contempt included; or the labels of the FER2013 data set, two thirds of which
-        agree with people, for benchmarks. An ``.npz`` file has its own label sets, the first of
-        which is predicted unless you name another; with a single head, it has none.
+        Labels to predict. ``"people"``: the seven emotions as most people see them. ``"ferplus"``:
+        the eight of FER+ (Barsoum et al. 2016), which include contempt. ``"fer2013"``: the labels
+        of the FER2013 data set, two thirds of which agree with people, for benchmarks. An ``.npz``
+        file has its own label sets, the first of which is predicted unless you name another; with a
+        single head, it has none.
     crop_faces : bool or FaceCropper, default=False
         Whether to detect and crop the face first. Needed for photos that show more than a
         face.

@@ -80,8 +80,8 @@ class NetworkWeights:
     arrays : list of ndarray, float32
         As ``keras.Model.set_weights`` takes them.
     description : dict
-        ``architecture``, a name; ``image_shape``, height and width; ``classes``, the labels in
-        the order of the outputs; ``pixel_range``, the lowest and highest pixel in training; and
+        ``architecture`` (a name), ``image_shape`` (height and width), ``classes`` (the labels, in
+        the order of the outputs), ``pixel_range`` (the lowest and highest pixel in training), and
         anything else that the author added.
     """
 
@@ -442,10 +442,12 @@ def write_weights(
         in a kernel and a bias per head, in the order of ``description["heads"]``.
     description : mapping
         At least ``architecture``, ``image_shape``, ``classes`` and ``pixel_range``; see
-        :class:`NetworkWeights`. With several heads also ``heads``, the classes of each head by
-        its name; ``label_sets``, by name, each with ``classes``, ``blend`` (a weight per head)
-        and ``temperature``, by which logits are divided; and ``outputs``, the number of values
-        per output of the LiteRT model, in its order.
+        :class:`NetworkWeights`. With several heads, also:
+
+        - ``heads``: the classes of each head, by its name,
+        - ``label_sets``: by name, each with ``classes``, ``blend`` (a weight per head) and
+          ``temperature`` (by which logits are divided),
+        - ``outputs``: the number of values per output of the LiteRT model, in its order.
     litert : bytes or None, default=None
         The same network as a LiteRT model, for :func:`read_litert`.
 

@@ -70,9 +70,14 @@ def audit_dataset(
 ) -> AuditReport:
     """Find images that should be fixed or removed before training.
 
-    There are five problems: files that cannot be read; blank images; copies of others; copies with
-    conflicting labels; and likely label errors, where a classifier that was fitted on neither the
-    image nor a copy of it contradicts the label with unusual confidence (confident learning).
+    The audit looks for five problems:
+
+    - files that cannot be read,
+    - blank images,
+    - copies of other images,
+    - copies with conflicting labels,
+    - likely label errors: a classifier that was fitted on neither the image nor a copy of it
+      contradicts the label with unusual confidence (confident learning).
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ def load_image_folder(
     """Load images from a folder or archive with one folder per label.
 
     The label of ``anger/S010/1.png`` is the name of the first folder, ``anger``, translated by
-    :func:`~fer_sklearn.canonical_emotion` to ``angry``; labels that are not synonyms of an emotion
+    :func:`~fer_sklearn.canonical_emotion` to ``angry``. Labels that are not synonyms of an emotion
     are kept, and listed in `DESCR`; if most labels are emotions, a warning lists the others. If the
     first folders have names of subsets (``train``, ``val_images``, ``TestSet``, ``fold1``, …), the
     label is the name of the folder below. A single folder around all others, as archives often have

@@ -409,9 +409,9 @@ def load_dataset(
 ) -> Bunch | tuple[PixelArray, LabelArray]:
     """Load labelled images: FER2013, a folder per label, or a table of images.
 
-    The layout is detected: `path` is read with :func:`load_image_table` if it is a Parquet file, or
-    a CSV file with the columns ``path`` and ``label``; with :func:`load_fer2013` if it is FER2013
-    in any of its forms; otherwise with :func:`load_image_folder`.
+    The layout is detected. A Parquet file, or a CSV file with the columns ``path`` and ``label``,
+    is read with :func:`load_image_table`, FER2013 in any of its forms with :func:`load_fer2013`,
+    and anything else with :func:`load_image_folder`.
 
     Parameters
     ----------

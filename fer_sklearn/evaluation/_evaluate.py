@@ -110,10 +110,10 @@ def evaluate(
     Raises
     ------
     ValueError
-        If `X` and `y` differ in length or are empty, if `y` has missing labels, or labels
-        that `estimator` was not fitted on and that `labels` does not list, or if
-        `predict_proba` does not return probabilities, such as rows that do not sum to one; if
-        `votes` are not ten counts for each image.
+        If `X` and `y` differ in length or are empty. If `y` has missing labels, or labels that
+        `estimator` was not fitted on and that `labels` does not list. If `predict_proba` does not
+        return probabilities, for example because rows do not sum to one. If `votes` are not ten
+        counts for each image.
     TypeError
         If ``response_method="predict_proba"`` and `estimator` has no `predict_proba`.
 

@@ -34,19 +34,19 @@ class FaceCropper(ImageOutputMixin, PhotoTransformer):
     size : int or (int, int), default=48
         Side of the faces, or their height and width, in pixels.
     detector : {"blazeface", "haar", "yunet"}, callable, object or list, default="blazeface"
-        What detects faces: :class:`BlazeFaceDetector`, :class:`HaarDetector` or
-        :class:`YuNetDetector` with its defaults; or a function, or an object with a method
-        ``detect``, from ``uint8`` grey or RGB pixels to boxes (left, top, width, height and
-        optionally a score) or `Faces`, such as ``BlazeFaceDetector(min_face_size=60)``. You can
-        also pass a list of known faces: for each photo of the batch a box, a list of boxes,
+        The face detector. A name stands for :class:`BlazeFaceDetector`, :class:`HaarDetector` or
+        :class:`YuNetDetector` with its defaults. A function, or an object with a method ``detect``,
+        such as ``BlazeFaceDetector(min_face_size=60)``, takes ``uint8`` grey or RGB pixels and
+        returns `Faces` or boxes (left, top, width, height and optionally a score). You can also
+        pass a list of known faces: for each photo of the batch a box, a list of boxes,
         `Faces`, or None for no face.
     select : {"largest", "center", "most_certain"}, default="largest"
         Which face to take if there are several: the largest one, the one nearest to the centre
         of the photo, or the one with the highest score.
     framing : {"keypoints", "box"}, default="keypoints"
-        How to frame a face as in FER2013: move, rotate and scale it so that its eyes and mouth, if
-        the detector found them, are where they are in that data set; or only move and scale it by
-        its box.
+        How to frame a face as in FER2013. ``"keypoints"`` moves, rotates and scales it so that its
+        eyes and mouth, if the detector found them, are where they are in that data set. ``"box"``
+        only moves and scales it by its box.
     on_no_face : {"full_image", "raise", "blank"}, default="full_image"
         For a photo without a face: scale the whole photo to `size`, raise an error, or return
         a black image.

@@ -135,8 +135,8 @@ def predict_photos(
         A photo in which no face is detected gets a single row with no emotion. So does a photo
         that cannot be read, a file that is missing and a folder without photos.
 
-        With `output`, the same rows are in the file, with boxes rounded to 2 digits, scores and
-        qualities to 4 and probabilities to 6, and a summary is returned: the number of ``photos``,
+        With `output`, the file contains the same rows, with boxes rounded to 2 digits, scores and
+        qualities to 4 and probabilities to 6. The returned summary has the number of ``photos``,
         ``faces``, photos with ``no_face``, ``unreadable`` photos, ``n_resumed`` photos that an
         earlier call had written, and ``seconds``.
 

@@ -135,11 +135,14 @@ class StreamPage:
         Parameters
         ----------
         status : dict
-            All keys are optional: ``seconds`` and ``fps``, float; ``faces``, a list with one dict
-            per face: ``face``, its number; ``emotion``; ``probability``, in [0, 1]; and
-            ``probabilities``, a dict of label to probability; ``message``, a text, for example that
-            the camera is lost; and ``table``, the rows of :class:`~fer_sklearn.video.VideoSummary`,
-            which stay until they are replaced. NaN and None stand for unknown.
+            All keys are optional; NaN and None stand for unknown.
+
+            - ``seconds`` and ``fps``: float,
+            - ``faces``: a list with one dict per face, with ``face`` (its number), ``emotion``,
+              ``probability`` (in [0, 1]) and ``probabilities`` (a dict of label to probability),
+            - ``message``: a text, for example that the camera is lost,
+            - ``table``: the rows of :class:`~fer_sklearn.video.VideoSummary`, which stay until they
+              are replaced.
         """
         status = dict(status)
         if (table := status.pop("table", None)) is not None:
