@@ -92,7 +92,7 @@ class BlazeFaceDetector(BaseDetector):
     Parameters
     ----------
     min_score : float, default=0.6
-        Faces with a lower score, in [0, 1], are dropped.
+        Faces with a lower score, in [0, 1], are dropped, and so are those below 0.4.
     min_face_size : int, default=24
         Side, in pixels of the photo, of the smallest faces to search for. A larger number is
         faster in large photos.
@@ -190,7 +190,8 @@ class _Search:
         known["points"] = np.concatenate([places, faces.keypoints], axis=1)
         found = _NONE
         for face in known[:, np.newaxis]:
-            (near,) = self._near(face, [_tilt(face)])
+            tilt = _tilt(face)  # unknown for faces of a detector without key points
+            (near,) = self._near(face, [tilt if math.isfinite(tilt) else 0.0])
             found = self._added(found, near, self._min_score - _KNOWN)
         return _as_faces(found)
 
@@ -229,7 +230,7 @@ class _Search:
 
     def _added(self, found, face, min_score):
         """Add a face to those found, if it is a different one and its score is high enough."""
-        if _best(face) < min_score or _is_known(face, found):
+        if not len(face) or _best(face) < min_score or _is_known(face, found):
             return found
         return np.concatenate([found, face])
 

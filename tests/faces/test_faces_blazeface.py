@@ -15,7 +15,14 @@ from skimage import data
 from skimage.data import astronaut, lfw_subset
 
 from fer_sklearn.exceptions import MissingExtraError
-from fer_sklearn.faces import BlazeFaceDetector, FaceCropper, _blazeface, crop_face, detect_faces
+from fer_sklearn.faces import (
+    BlazeFaceDetector,
+    FaceCropper,
+    Faces,
+    _blazeface,
+    crop_face,
+    detect_faces,
+)
 from fer_sklearn.faces._crop import Placement, Pyramid, sample
 
 # Key points of the astronaut's face, marked by hand: eyes, nose, mouth.
@@ -181,6 +188,16 @@ def test_faces_are_found_again_near_where_they_were():
     assert_allclose(again.keypoints[0] - first.keypoints[0], [[-12, 9]] * 6, atol=3)
     assert again.box_in_crop == first.box_in_crop
     assert len(detector.refind(moved, first.take([0, 0]))) == 1
+
+
+def test_a_face_is_lost_or_found_again_without_key_points_and_at_any_score():
+    detector = BlazeFaceDetector(min_score=0.05)
+    first = detector(astronaut())
+    assert len(detector.refind(np.zeros_like(astronaut()), first)) == 0
+    boxes = Faces(first.boxes, first.scores, np.full((len(first), 6, 2), np.nan))
+    again = detector.refind(astronaut(), boxes)
+    assert_allclose(again.boxes, first.boxes, atol=8)
+    assert np.isfinite(again.keypoints).all()
 
 
 def test_a_face_can_be_followed_for_long():
