@@ -141,7 +141,7 @@ def to_uint8(array: ArrayLike, *, name: str = "array", is_batch: bool = False) -
     ----------
     array : array-like of any shape
     name, is_batch
-        As in :func:`to_pixels`.
+        As in ``to_pixels``.
 
     Returns
     -------
