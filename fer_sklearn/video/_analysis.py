@@ -386,7 +386,7 @@ def analyze_video(
             if faces_path is not None:
                 write_faces(summary, faces_path, stream.classes)
             if plot_path is not None and output is not None and summary.faces:
-                plot_timeline(output, plot_path, summary.seconds, stream.classes)
+                plot_timeline(output, plot_path, summary, stream.classes)
         except OSError as error:
             summary.problem = summary.problem or str(error)
     return summary

@@ -216,7 +216,7 @@ class VideoWriter:
 
 
 def plot_timeline(
-    timeline: PathLike, path: PathLike, seconds: float, classes: Sequence[str]
+    timeline: PathLike, path: PathLike, summary: VideoSummary, classes: Sequence[str]
 ) -> None:
     """Plot the probabilities over time of the faces that were visible for longest.
 
@@ -226,8 +226,8 @@ def plot_timeline(
         A CSV file of :class:`TimelineWriter` with at least one row.
     path : path-like
         The figure: ``.png``, ``.svg``, ``.pdf`` or ``.jpg``. Replaced if it exists.
-    seconds : float
-        Length of the video.
+    summary : VideoSummary
+        The length of the video, and how many frames were searched.
     classes : sequence of str
         The columns of probabilities.
 
@@ -240,8 +240,8 @@ def plot_timeline(
 
     from ..plotting import EmotionTimelineDisplay
 
-    rows = _subsampled(timeline, seconds / _N_MOMENTS, classes)
-    display = EmotionTimelineDisplay.from_rows(rows, duration=seconds)
+    rows = _subsampled(timeline, math.ceil(summary.n_searched / _N_MOMENTS), classes)
+    display = EmotionTimelineDisplay.from_rows(rows, duration=summary.seconds)
     try:
         with atomic_write(path) as file:
             display.figure_.savefig(file, format=Path(path).suffix[1:].lower())
@@ -249,17 +249,22 @@ def plot_timeline(
         plt.close(display.figure_)
 
 
-def _subsampled(timeline, moment, classes):
-    """Return one row per face and moment: mean probabilities and the last emotion."""
+def _subsampled(timeline, n_frames, classes):
+    """Return one row per face and `n_frames` frames: mean probabilities and the last emotion.
+
+    Frames, and not seconds, are counted, so that moments of a constant rate are equally far apart
+    and even short gaps show.
+    """
     sums: dict[tuple[int, int], list] = {}
+    frame, position = None, -1
     with open(timeline, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
+            frame, position = row["frame"], position + (row["frame"] != frame)
             if not row["face"]:
                 continue
-            seconds = float(row["seconds"])
-            values = [seconds, *(float(row[name] or math.nan) for name in classes)]
+            values = [float(row["seconds"]), *(float(row[name] or math.nan) for name in classes)]
             known = sums.setdefault(
-                (int(row["face"]), int(seconds / moment)), [0, np.zeros(len(values)), ""]
+                (int(row["face"]), position // n_frames), [0, np.zeros(len(values)), ""]
             )
             known[0] += 1
             known[1] += values

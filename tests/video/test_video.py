@@ -7,6 +7,7 @@ import math
 import os
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -15,7 +16,13 @@ from videos import Camera, SquareReader, moving, read_video, squares, write_vide
 
 from fer_sklearn.exceptions import VideoReadError
 from fer_sklearn.video import TIMELINE_COLUMNS, TrackedFace, VideoFrame, analyze_video, iter_video
-from fer_sklearn.video._outputs import Counter, VideoWriter
+from fer_sklearn.video._outputs import (
+    Counter,
+    TimelineWriter,
+    VideoSummary,
+    VideoWriter,
+    plot_timeline,
+)
 
 # The timeline of a video of squares: two faces, one of which turns sad.
 _TURNS = 30
@@ -264,6 +271,27 @@ def test_a_plot_is_made_from_the_timeline(video, tmp_path):
     analyze_video(video, SquareReader(), plot_path=plot)
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("rate", [25, 29.97])
+def test_the_plot_of_a_long_video_leaves_short_gaps(tmp_path, monkeypatch, rate):
+    timeline, absent, n_frames = tmp_path / "a.csv", [(900, 927), (3000, 3012)], 4500
+    with TimelineWriter(timeline, ["happy", "sad"]) as writer:
+        for i in range(n_frames):
+            frame = _frame(i / rate)
+            if any(start <= i < stop for start, stop in absent):
+                frame.faces.clear()
+            writer.write(replace(frame, index=i))
+    drawn = []
+    monkeypatch.setattr("matplotlib.pyplot.close", lambda figure: drawn.append(figure))
+    summary = VideoSummary("a", n_frames / rate, n_frames, n_frames)
+    plot_timeline(timeline, tmp_path / "a.png", summary, ["happy", "sad"])
+    times = drawn[0].axes[0].lines[0].get_xdata()
+    (gaps,) = np.nonzero(np.isnan(times))
+    assert len(times) < 1600
+    for gap, (start, stop) in zip(gaps, absent, strict=True):
+        assert times[gap - 1] == pytest.approx(start / rate, abs=0.1)
+        assert times[gap + 1] == pytest.approx(stop / rate, abs=0.1)
 
 
 def test_a_video_without_faces(tmp_path):
