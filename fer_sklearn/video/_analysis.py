@@ -444,7 +444,7 @@ def _check_outputs(source, output, annotated_video, plot_path, faces_path):
         "faces_path": faces_path,
     }
     paths = {name: Path(path) for name, path in named.items() if path is not None}
-    if len({path.absolute() for path in paths.values()}) < len(paths):
+    if len({os.path.realpath(path) for path in paths.values()}) < len(paths):
         raise ValueError(f"{', '.join(named)} must be different files.")
     is_path = isinstance(source, (str, os.PathLike)) and os.path.exists(source)
     suffixes = {"plot_path": PLOT_SUFFIXES}

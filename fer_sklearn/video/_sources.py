@@ -342,9 +342,10 @@ class FileSource(_Source):
         again.release()
         if is_broken:
             raise VideoReadError(
-                f"{self.name}: OpenCV {cv2.__version__} returns no image; the video is probably "
-                f"interlaced, which only versions before 4.13 can read. Convert it (ffmpeg -i "
-                f"{Path(self.name).name} -vf yadif new.mp4), or install "
+                f"{self.name}: OpenCV {cv2.__version__} returns no image; "
+                f"{'unless it is black throughout, ' if not first.any() else ''}the video is "
+                f"probably interlaced, which only versions before 4.13 can read. Convert it "
+                f"(ffmpeg -i {Path(self.name).name} -vf yadif new.mp4), or install "
                 f"'opencv-python-headless<4.13'."
             )
 

@@ -469,6 +469,13 @@ def test_outputs_are_checked_before_any_work(video, options, message):
         analyze_video(video, SquareReader(), **options)
 
 
+def test_two_outputs_are_not_one_file_by_a_link(video, tmp_path):
+    link = tmp_path / "b.csv"
+    link.symlink_to("a.csv")
+    with pytest.raises(ValueError, match="must be different files"):
+        analyze_video(video, SquareReader(), output=tmp_path / "a.csv", faces_path=link)
+
+
 def test_a_video_does_not_overwrite_itself(video):
     size = video.stat().st_size
     with pytest.raises(ValueError, match="is the video itself; choose another file"):

@@ -141,8 +141,12 @@ def test_memory_that_is_not_an_image_is_refused(tmp_path, monkeypatch, captures,
     opened = iter(captures)
     monkeypatch.setattr("cv2.VideoCapture", lambda source: next(opened))
     if is_error:
-        with pytest.raises(VideoReadError, match=r"returns no image.*ffmpeg -i a\.ts -vf yadif"):
+        with pytest.raises(
+            VideoReadError, match=r"returns no image.*ffmpeg -i a\.ts -vf yadif"
+        ) as error:
             _read(tmp_path / "a.ts")
+        # A film that is black, as behind a lens cap, cannot be told from one.
+        assert ("unless it is black throughout" in str(error.value)) == (captures[0].first == 0)
     else:
         assert len(_read(tmp_path / "a.ts")) == 20
 
