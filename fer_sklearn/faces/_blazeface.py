@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from numbers import Integral, Real
@@ -76,6 +77,7 @@ _HEAD = 0.75
 _SKIN = (30, 133, 77), (255, 173, 127)
 
 
+@dataclass(kw_only=True, unsafe_hash=True)
 class BlazeFaceDetector(BaseDetector):
     """Detect faces, and six key points of each, with MediaPipe's BlazeFace.
 
@@ -110,22 +112,17 @@ class BlazeFaceDetector(BaseDetector):
     ((1, 4), (1, 6, 2))
     """
 
-    min_score: float
-    min_face_size: int
-    max_views: int
+    min_score: float = 0.6
+    min_face_size: int = 24
+    max_views: int = 120
 
-    def __init__(
-        self, *, min_score: float = 0.6, min_face_size: int = 24, max_views: int = 120
-    ) -> None:
-        if not (isinstance(min_score, Real) and 0 < min_score < 1):
-            raise ValueError(f"min_score={min_score!r} must be a number in (0, 1).")
-        if not (isinstance(min_face_size, Integral) and min_face_size >= 1):
-            raise ValueError(f"min_face_size={min_face_size!r} must be an int of 1 or more.")
-        if not (isinstance(max_views, Integral) and max_views >= 1):
-            raise ValueError(f"max_views={max_views!r} must be an int of 1 or more.")
-        self.min_score = min_score
-        self.min_face_size = min_face_size
-        self.max_views = max_views
+    def __post_init__(self) -> None:
+        if not (isinstance(self.min_score, Real) and 0 < self.min_score < 1):
+            raise ValueError(f"min_score={self.min_score!r} must be a number in (0, 1).")
+        for name in ("min_face_size", "max_views"):
+            value: int = getattr(self, name)
+            if not (isinstance(value, Integral) and value >= 1):
+                raise ValueError(f"{name}={value!r} must be an int of 1 or more.")
 
     def __call__(self, image: PixelArray) -> Faces:
         """Detect the faces in one photo: `scores` in [0, 1], the most certain of each size first.

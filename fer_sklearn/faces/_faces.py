@@ -269,10 +269,7 @@ def _check_boxes(boxes, source):
 
 
 class BaseDetector:
-    """Base class of detectors: callables from photos to faces.
-
-    Detectors are shown, compared and hashed by the parameters that `__init__` assigned.
-    """
+    """Base class of detectors: dataclasses of parameters that are called with a photo."""
 
     @abstractmethod
     def __call__(self, image: PixelArray) -> Faces:
@@ -288,16 +285,6 @@ class BaseDetector:
         Faces
             In pixels of the photo.
         """
-
-    def __repr__(self) -> str:
-        parameters = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({parameters})"
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and vars(other) == vars(self)
-
-    def __hash__(self) -> int:
-        return hash(tuple(vars(self).values()))
 
 
 class WorkingImage(NamedTuple):

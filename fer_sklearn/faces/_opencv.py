@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ class _View:
     min_score: float
 
 
+@dataclass(kw_only=True, unsafe_hash=True)
 class HaarDetector(BaseDetector):
     """Detect frontal faces with OpenCV's Haar cascade ``frontalface_alt2``.
 
@@ -128,37 +129,20 @@ class HaarDetector(BaseDetector):
     True
     """
 
-    min_size: int
-    max_side: int
-    scale_factor: float
-    min_neighbors: int
-    verify: bool
-    tilted: bool
+    min_size: int = 40
+    max_side: int = 720
+    scale_factor: float = 1.1
+    min_neighbors: int = 2
+    verify: bool = True
+    tilted: bool = True
 
-    def __init__(
-        self,
-        *,
-        min_size: int = 40,
-        max_side: int = 720,
-        scale_factor: float = 1.1,
-        min_neighbors: int = 2,
-        verify: bool = True,
-        tilted: bool = True,
-    ) -> None:
-        if not (isinstance(min_size, Integral) and min_size >= 1):
-            raise ValueError(f"min_size={min_size!r} must be an int of 1 or more.")
-        if not (isinstance(max_side, Integral) and max_side >= 64):
-            raise ValueError(f"max_side={max_side!r} must be an int of 64 or more.")
-        if not (isinstance(scale_factor, Real) and scale_factor > 1):
-            raise ValueError(f"scale_factor={scale_factor!r} must be a number above 1.")
-        if not (isinstance(min_neighbors, Integral) and min_neighbors >= 0):
-            raise ValueError(f"min_neighbors={min_neighbors!r} must be an int of 0 or more.")
-        self.min_size = min_size
-        self.max_side = max_side
-        self.scale_factor = scale_factor
-        self.min_neighbors = min_neighbors
-        self.verify = verify
-        self.tilted = tilted
+    def __post_init__(self) -> None:
+        for name, least in (("min_size", 1), ("max_side", 64), ("min_neighbors", 0)):
+            value: int = getattr(self, name)
+            if not (isinstance(value, Integral) and value >= least):
+                raise ValueError(f"{name}={value!r} must be an int of {least} or more.")
+        if not (isinstance(self.scale_factor, Real) and self.scale_factor > 1):
+            raise ValueError(f"scale_factor={self.scale_factor!r} must be a number above 1.")
 
     def __call__(self, image: PixelArray) -> Faces:
         """Detect the faces in one photo.
@@ -334,6 +318,7 @@ def _rotated_back(boxes, back):
     return np.column_stack([centres - half, boxes[:, 2:]])
 
 
+@dataclass(unsafe_hash=True)
 class YuNetDetector(BaseDetector):
     """Detect faces with OpenCV's ``FaceDetectorYN`` and a YuNet model file.
 
@@ -361,22 +346,20 @@ class YuNetDetector(BaseDetector):
     YuNetDetector(model='yunet.onnx', min_score=0.9, max_side=800)
     """
 
-    model: str | None
-    min_score: float
-    max_side: int
+    model: PathLike | None = None
+    _: KW_ONLY
+    min_score: float = 0.7
+    max_side: int = 800
 
-    def __init__(
-        self, model: PathLike | None = None, *, min_score: float = 0.7, max_side: int = 800
-    ) -> None:
-        if model is not None and not isinstance(model, (str, os.PathLike)):
-            raise TypeError(f"model={model!r} must be the path of an ONNX file, or None.")
-        if not (isinstance(min_score, Real) and 0 < min_score < 1):
-            raise ValueError(f"min_score={min_score!r} must be a number in (0, 1).")
-        if not (isinstance(max_side, Integral) and max_side >= 64):
-            raise ValueError(f"max_side={max_side!r} must be an int of 64 or more.")
-        self.model = None if model is None else os.fspath(model)
-        self.min_score = min_score
-        self.max_side = max_side
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            if not isinstance(self.model, (str, os.PathLike)):
+                raise TypeError(f"model={self.model!r} must be the path of an ONNX file, or None.")
+            self.model = os.fspath(self.model)
+        if not (isinstance(self.min_score, Real) and 0 < self.min_score < 1):
+            raise ValueError(f"min_score={self.min_score!r} must be a number in (0, 1).")
+        if not (isinstance(self.max_side, Integral) and self.max_side >= 64):
+            raise ValueError(f"max_side={self.max_side!r} must be an int of 64 or more.")
 
     def __call__(self, image: PixelArray) -> Faces:
         """Detect the faces in one photo: `scores` in [0, 1].
