@@ -91,10 +91,10 @@ def iter_photos(X: ImagesLike, *, known: KnownShapes = None, owner: str = "") ->
     Parameters
     ----------
     X : list, object array, Series, or ndarray
-        Photos as :func:`as_photo_list` takes them. The dtype range of one numeric array is
-        decided for the whole array, that of a list photo by photo.
+        Photos as :func:`~fer_sklearn._utils.pixels.split_batch` takes them. The dtype range of one
+        numeric array is decided for the whole array, that of a list photo by photo.
     known, owner
-        As in :func:`as_photo_list`.
+        What flattened images are, as there.
 
     Returns
     -------
@@ -111,42 +111,6 @@ def iter_photos(X: ImagesLike, *, known: KnownShapes = None, owner: str = "") ->
     if isinstance(batch, np.ndarray):
         batch = list(to_uint8(batch, name="X", is_batch=True))
     return Photos(batch)
-
-
-def as_photo_list(
-    X: ImagesLike,
-    *,
-    name: str = "X",
-    known: KnownShapes = None,
-    owner: str = "",
-    labelled: bool = False,
-) -> list[Any]:
-    """Split a batch of photos into a list with one item per photo, without reading or copying.
-
-    Parameters
-    ----------
-    X : list, object array, Series, or ndarray
-        Each item a path, bytes or an array ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)``; or one
-        array of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w). A single path or photo is
-        refused, because it is not a batch.
-    name : str
-        Name of `X` in error messages.
-    known, owner, labelled
-        What flattened images are, as in :func:`~fer_sklearn._utils.pixels.split_batch`.
-
-    Returns
-    -------
-    list
-        The photos in order: arrays as views, everything else as it was passed.
-
-    Raises
-    ------
-    ValueError
-        If `X` is empty, a single path, or an array of another shape.
-    TypeError
-        If it is not a list or an array.
-    """
-    return list(split_batch(X, name=name, known=known, owner=owner, labelled=labelled))
 
 
 def decode_gray(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> PixelArray:

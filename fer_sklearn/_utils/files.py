@@ -40,6 +40,7 @@ __all__ = [
     "read_regular_file",
     "read_source",
     "read_stream",
+    "real_target",
     "shortened",
     "write_json",
     "write_provenance",
@@ -333,16 +334,29 @@ def check_writable(
         raise ValueError(f"{said} ends in {path.suffix!r}; expected one of {', '.join(suffixes)}.")
     if path.is_dir():
         raise IsADirectoryError(f"{said} is a folder; name a file in it.")
-    folder = Path(os.path.realpath(path)).parent
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{said} is in a folder that does not exist, {str(folder)!r}. Create it first."
-        )
+    folder = real_target(path, name).parent
     if path.exists() and not overwrite:
         raise FileExistsError(f"{said} exists already. Choose another file, or {remedy}.")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise PermissionError(f"{said} cannot be written: permission denied. Choose another file.")
     return path
+
+
+def real_target(path: Path, name: str = "path") -> Path:
+    """Return the real path of what will be written, whose folder must exist.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it does not.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"{name}={str(path)!r} is in a folder that does not exist, {str(target.parent)!r}. "
+            f"Create it first."
+        )
+    return target
 
 
 def data_home(folder: str | os.PathLike | None = None) -> Path:

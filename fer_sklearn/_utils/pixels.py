@@ -465,7 +465,9 @@ def split_batch(
     Parameters
     ----------
     X : list, object array, Series, table or ndarray
-        As in :func:`fer_sklearn.images.as_photo_list`.
+        Each item a path, bytes or an array ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)``; or one
+        array of shape (n, h, w), (n, h, w, 1 | 3 | 4) or (n, h * w). A single path or photo is
+        refused, because it is not a batch.
     name : str
         Name of `X` in error messages.
     known, owner, labelled

@@ -13,6 +13,7 @@ from sklearn.model_selection import BaseCrossValidator
 from .._utils.compat import HasMethods, Interval, validate_params
 from .._utils.cross_validation import check_training_parts, fold_probabilities, grouped_folds
 from .._utils.estimators import split_pipeline
+from .._utils.pixels import split_batch
 from .._utils.typing import (
     ArrayLike,
     Estimator,
@@ -27,7 +28,7 @@ from ..datasets import duplicate_groups
 from ..datasets._duplicates import number_copies
 from ..exceptions import ImageReadError
 from ..faces import FaceCropper
-from ..images import as_photo, as_photo_list, resize, resize_gray, to_gray
+from ..images import as_photo, resize, resize_gray, to_gray
 from ..pipelines import make_hog_svm_pipeline
 from ..preprocessing import GrayscaleResizer
 from ..svm import LSSVMClassifier
@@ -249,9 +250,11 @@ def _read_once(X, estimator):
             given = clone(step).fit(given).transform(given)
         every = np.arange(len(images))
         return _Data(images, every, [], groups, images if given is None else given, estimator)
-    items = as_photo_list(X)
-    images, prepared = np.zeros((len(items), *size), np.uint8), []
-    read, reasons = [], []
+    items = split_batch(X)
+    images = np.zeros((len(items), *size), np.uint8)
+    read: list[int] = []
+    reasons: list[str] = []
+    prepared: list[Any] = []
     fitted = [clone(step).fit(items) for step in steps]
 
     def photos() -> Iterator[Any]:
@@ -267,7 +270,7 @@ def _read_once(X, estimator):
                 faces: Any = [photo]
                 for step in fitted:
                     faces = step.transform(faces)
-                prepared.extend(as_photo_list(faces))  # from an array, or a table of pixels
+                prepared.extend(split_batch(faces))  # from an array, or a table of pixels
             # Arrays are compared as they are, files by their pixels.
             yield item if isinstance(item, np.ndarray) else photo
 

@@ -8,6 +8,7 @@ import json
 import shlex
 from pathlib import Path
 
+from .._utils.files import real_target
 from ._data import load_labelled
 from ._models import (
     MODEL_HELP,
@@ -192,11 +193,7 @@ def _check_path(path, form, *, force):
     if FORMATS[form]:
         check_output(_json_of(path), force=force, option="PATH")
         return check_output(path, force=force, option="PATH")
-    if not path.absolute().parent.is_dir():
-        raise CommandError(
-            f"PATH={str(path)!r} is in a folder that does not exist, {str(path.parent)!r}. Create "
-            f"it first."
-        )
+    real_target(path, "PATH")
     if path.exists() and not force:
         raise CommandError(
             f"PATH={str(path)!r} exists already. Choose another folder, or add --force to replace "

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_consistent_length
 
+from .._utils.pixels import split_batch
 from .._utils.typing import ArrayLike, ImagesLike, IntArray
-from ..images import as_photo, as_photo_list
+from ..images import as_photo
 
 __all__ = ["DuplicateReport", "duplicate_groups", "duplicate_report", "number_copies"]
 
@@ -47,7 +48,7 @@ def duplicate_groups(images: ImagesLike) -> IntArray:
     """
     if isinstance(images, np.ndarray) and images.dtype.kind in "biuf" and images.ndim == 2:
         return number_copies(images)  # rows are compared, regardless of the shape of the images
-    return number_copies(as_photo_list(images, name="images"))
+    return number_copies(split_batch(images, name="images"))
 
 
 def number_copies(photos: Iterable[Any]) -> IntArray:

@@ -121,16 +121,11 @@ def load_image_table(
         The name of each label: a sequence such as :data:`~fer_sklearn.emotions.FER2013_CODES`, in
         which the position is the code, or a mapping. Rows whose name is None are left out. If None,
         the class names in the features of a Hugging Face data set or Parquet file are used.
-    size : int, (int, int) or None, default=None
-        Side, or height and width, in pixels, that all images are resized to, regardless of their
-        proportions. If None, images keep their sizes.
-    grayscale : bool, default=True
-        Whether to convert images to grey; otherwise they are loaded as RGB.
+    size, grayscale, return_X_y
+        As in :func:`load_image_folder`.
     on_error : {"raise", "warn"}, default="raise"
         What to do with rows without a label or a readable image: raise an error at the first, or
         leave them out and list them in one warning at the end.
-    return_X_y : bool, default=False
-        If True, return ``(images, target)``.
 
     Returns
     -------
@@ -450,15 +445,15 @@ def load_dataset(
     Examples
     --------
     >>> import pathlib, tempfile
-    >>> from fer_sklearn import load_dataset, make_faces
-    >>> from fer_sklearn.images import write_image
+    >>> from fer_sklearn import load_dataset
+    >>> pixels = " ".join(["128"] * 48 * 48)
+    >>> rows = ["emotion,pixels,Usage", f"3,{pixels},Training", f"4,{pixels},PublicTest"]
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for label in ("happy", "sad"):
-    ...         pathlib.Path(folder, label).mkdir()
-    ...         write_image(f"{folder}/{label}/1.png", make_faces(1, random_state=0).images[0])
-    ...     faces = load_dataset(folder, subset=["train", "training"])
+    ...     path = pathlib.Path(folder, "fer2013.csv")
+    ...     _ = path.write_text("\\n".join(rows))
+    ...     faces = load_dataset(path, subset=["validation", "public"])
     >>> faces.layout, faces.part, faces.target.tolist()
-    ('label folders', 'all', ['happy', 'sad'])
+    ('FER2013 layout', 'public', ['sad'])
     """
     check_choice("on_error", on_error, ("raise", "warn"))
     names = ["all"] if subset is None else [subset] if isinstance(subset, str) else list(subset)

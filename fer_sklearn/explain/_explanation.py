@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._utils.estimators import split_pipeline
+from .._utils.pixels import split_batch
 from .._utils.typing import ArrayLike, FloatArray, ImagesLike, IntArray, LabelArray, PixelArray
 from .._utils.validation import encode_labels
 from ..faces import FaceCropper
-from ..images import as_photo_list
 from ..inference import InferenceClassifier
 from ..preprocessing import GrayscaleResizer, RGBResizer
 
@@ -192,7 +192,7 @@ def make_images(estimator: Any, X: ImagesLike) -> ImageBatch:
 
 
 def _stacked(X, known, owner):
-    photos = as_photo_list(X, known=known, owner=owner)
+    photos = list(split_batch(X, known=known, owner=owner))
     shapes = {np.shape(photo) for photo in photos}
     if any(isinstance(photo, (str, bytes)) or np.ndim(photo) < 2 for photo in photos):
         found = "paths"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Sized
 from numbers import Integral, Real
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .._utils.files import atomic_replace_dir, write_json
+from .._utils.files import atomic_replace_dir, real_target, write_json
 from .._utils.typing import Estimator, FloatArray, ImagesLike, NDArray, PathLike, Size
 from .._utils.validation import check_choice, check_pair
 from ..cnn._network import load_keras
@@ -239,12 +238,7 @@ def _check_target(path: PathLike, suffix: str | None, *, overwrite: bool) -> Pat
             f"path={str(path)!r} has the suffix {path.suffix!r}; expected {suffix!r}, as in "
             f"{str(path.with_suffix(suffix))!r}."
         )
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"path={str(path)!r} is in a folder that does not exist, {str(target.parent)!r}. "
-            f"Create it first."
-        )
+    target = real_target(path)
     written = [target] if suffix is None else [metadata_path(target), target]
     existing = [file for file in written if file.exists()]
     if existing and not overwrite:

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._utils.pixels import split_batch
 from .._utils.tables import heading, markdown_table, to_json_value, with_interval
 from .._utils.typing import ArrayLike, Estimator, ImagesLike, PathLike
 from .._utils.validation import check_known_keys
 from ..exceptions import ModelFileError
-from ..images import as_photo, as_photo_list
+from ..images import as_photo
 from ._archive import current_versions, parse_json, read_archive
 
 __all__ = ["card_lines", "complete_card", "describe_data", "model_card", "read_card"]
@@ -182,7 +183,7 @@ def describe_data(
     labels = [str(label) for label in np.asarray(target).tolist()]
     digest = hashlib.sha256(json.dumps(labels).encode())
     is_stacked = isinstance(images, np.ndarray) and images.dtype.kind in "biuf"
-    for image in images if is_stacked else as_photo_list(images, name="images"):
+    for image in images if is_stacked else split_batch(images, name="images"):
         pixels = np.ascontiguousarray(image if hasattr(image, "dtype") else as_photo(image))
         digest.update(f"{pixels.shape}{pixels.dtype.str}".encode())
         digest.update(pixels.data)

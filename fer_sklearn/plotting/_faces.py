@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from .._utils.pixels import split_batch
 from .._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, RandomState
 from .._utils.validation import check_choice, encode_labels
 from ..emotions import EMOTION_COLORS, label_colors
-from ..images import as_photo, as_photo_list
+from ..images import as_photo
 from ._base import BLUE, VERMILION, fit_text, new_figure, score_predictions, text_width
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def plot_predictions(
     check_choice("order", order, _ORDERS)
     if max_images < 1:
         raise ValueError(f"max_images={max_images!r} must be at least 1.")
-    faces = as_photo_list(images, name="images")
+    faces = split_batch(images, name="images")
     scored = score_predictions(y_true, y_proba, labels)
     _check_one_label_each(len(faces), len(scored.true), "y_true")
     wanted = np.flatnonzero(scored.correct == (which == "correct"))
@@ -255,7 +256,7 @@ def plot_samples(
 
     if samples_per_class < 1:
         raise ValueError(f"samples_per_class={samples_per_class!r} must be at least 1.")
-    faces = as_photo_list(images, name="images")
+    faces = split_batch(images, name="images")
     known, codes = encode_labels(y, labels)
     _check_one_label_each(len(faces), len(codes), "y")
     rng = check_random_state(random_state)
@@ -313,7 +314,7 @@ def check_titles(titles: Sequence[str] | None, n_faces: int) -> None:
 
 def face_arrays(images: ImagesLike) -> list[PixelArray]:
     """Return faces as arrays that ``imshow`` takes; files are read."""
-    return [face_array(i, face) for i, face in enumerate(as_photo_list(images, name="images"))]
+    return [face_array(i, face) for i, face in enumerate(split_batch(images, name="images"))]
 
 
 def face_array(i: int, face: Any) -> PixelArray:

@@ -27,22 +27,12 @@ from sklearn.tree import DecisionTreeClassifier
 import fer_sklearn
 from fer_sklearn import (
     AbstainingClassifier,
-    BalancedPCA,
     BlazeFaceDetector,
-    CappedPCA,
-    CodebookExtractor,
     FaceCropper,
-    FaceEmbedder,
     FERCNNClassifier,
-    GrayscaleResizer,
     HaarDetector,
     HOGExtractor,
-    HOGSVMClassifier,
     LBPExtractor,
-    LSSVMClassifier,
-    MirroredFeatures,
-    PixelNormalizer,
-    RGBResizer,
     YuNetDetector,
     load,
     load_pretrained,
@@ -78,31 +68,35 @@ def hog_svm(**parameters):
     )
 
 
-# Every public estimator, by a name: how to make it, and whether it is fitted on pixels, on features
+# Public estimators that are made from parameters, and whether they are fitted on pixels, features
 # or not at all.
+SIMPLE = {
+    "BalancedPCA": ({"n_components": 4}, "features"),
+    "CappedPCA": ({"n_components": 4}, "features"),
+    "CodebookExtractor": ({"n_patches": 8, "random_state": 0}, "pixels"),
+    "FERCNNClassifier": ({"epochs": 1, "random_state": 0, "save_optimizer": True}, "pixels"),
+    "FaceEmbedder": ({"weights": "tiny"}, "pixels"),
+    "FaceCropper": ({"detector": HaarDetector()}, None),
+    "GrayscaleResizer": ({"size": 24}, "pixels"),
+    "RGBResizer": ({"size": 24}, "pixels"),
+    "HOGExtractor": ({}, "pixels"),
+    "HOGSVMClassifier": ({"n_components": 4}, "features"),
+    "LBPExtractor": ({}, "pixels"),
+    "LSSVMClassifier": ({"probability": True}, "features"),
+    "MirroredFeatures": ({"transformer": HOGExtractor()}, "pixels"),
+    "PixelNormalizer": ({"method": "standard"}, "pixels"),
+}
+# Every public estimator, by a name: what makes it, and what it is fitted on.
 ESTIMATORS = {
+    **{
+        name: (partial(getattr(fer_sklearn, name), **parameters), fits_on)
+        for name, (parameters, fits_on) in SIMPLE.items()
+    },
     "AbstainingClassifier": (
         lambda: AbstainingClassifier(hog_svm(probability=True), coverage=0.8),
         "pixels",
     ),
-    "BalancedPCA": (lambda: BalancedPCA(n_components=4), "features"),
-    "CappedPCA": (lambda: CappedPCA(n_components=4), "features"),
-    "CodebookExtractor": (lambda: CodebookExtractor(n_patches=8, random_state=0), "pixels"),
-    "FERCNNClassifier": (
-        lambda: FERCNNClassifier(epochs=1, random_state=0, save_optimizer=True),
-        "pixels",
-    ),
-    "FaceEmbedder": (lambda: FaceEmbedder("tiny"), "pixels"),
-    "FaceCropper": (lambda: FaceCropper(detector=HaarDetector()), None),
-    "GrayscaleResizer": (lambda: GrayscaleResizer(24), "pixels"),
-    "RGBResizer": (lambda: RGBResizer(24), "pixels"),
-    "HOGExtractor": (HOGExtractor, "pixels"),
-    "HOGSVMClassifier": (lambda: HOGSVMClassifier(n_components=4), "features"),
     "InferenceClassifier": (lambda: InferenceClassifier("tiny").load(), None),
-    "LBPExtractor": (LBPExtractor, "pixels"),
-    "LSSVMClassifier": (lambda: LSSVMClassifier(probability=True), "features"),
-    "MirroredFeatures": (lambda: MirroredFeatures(HOGExtractor()), "pixels"),
-    "PixelNormalizer": (lambda: PixelNormalizer("standard"), "pixels"),
     "hog-svm": (lambda: hog_svm(), "pixels"),
     "hog-svm, linear": (lambda: hog_svm(kernel="linear"), "pixels"),
     "hog-svm, probabilities": (lambda: hog_svm(probability=True), "pixels"),
