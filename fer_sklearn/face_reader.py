@@ -15,6 +15,7 @@ from ._utils.compat import cv2
 from ._utils.files import file_version
 from ._utils.litert import average_mirror_images, is_litert_installed
 from ._utils.pixel_values import normalize_pixels
+from ._utils.pixels import split_batch
 from ._utils.typing import Estimator, FloatArray, LabelArray, PathLike, PixelArray
 from ._utils.validation import check_choice, check_pair, check_probabilities
 from .faces import Faces
@@ -28,7 +29,7 @@ from .faces._detect import (
     resolve_detector,
 )
 from .faces._faces import as_faces
-from .images import as_photo, as_photo_list, resize, to_gray
+from .images import as_photo, resize, to_gray
 from .weights import LABEL_SETS, SHIPPED, WeightsNetwork, has_litert, split_name
 
 __all__ = ["FaceReader", "ReadsFaces", "as_face_reader"]
@@ -208,7 +209,7 @@ class FaceReader:
         if not len(crops):
             return np.array([], str), unknown
         if not isinstance(crops, list):
-            crops = as_photo_list(crops, name="crops")  # refuses a single one
+            crops = list(split_batch(crops, name="crops"))  # refuses a single one
         crops = [as_photo(crop, name=f"crops[{index}]") for index, crop in enumerate(crops)]
         if not hasattr(self._classifier, "predict_proba"):
             return np.asarray(self._classifier.predict(crops)).astype(str), unknown
