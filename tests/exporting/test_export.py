@@ -102,7 +102,7 @@ def test_the_detector_is_named_and_a_page_warns_of_another_one(tiny, detector, n
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert _crop(parts, "web")["detector"] == "blazeface"
-    expected = [] if name == "blazeface" else [f"not with detector={name}"]
+    expected = [] if name == "blazeface" else [f"detector={name}"]
     assert len(caught) == len(expected)
     assert all(text in str(one.message) for text, one in zip(expected, caught, strict=True))
 
