@@ -288,7 +288,7 @@ class _Service:
         if kind.lower() != "bearer" or not is_known:
             raise refusal(
                 401,
-                "Wrong or no token; expected the header Authorization: Bearer <token>.",
+                "The token is missing or wrong; expected the header Authorization: Bearer <token>.",
                 {"WWW-Authenticate": "Bearer"},
             )
 

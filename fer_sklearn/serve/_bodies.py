@@ -170,7 +170,7 @@ class Bodies:
         else:
             raise refusal(
                 415,
-                f"The body is {kind or 'of no stated type'}; expected multipart/form-data, with "
+                f"The body is {kind or 'of unknown type'}; expected multipart/form-data, with "
                 f"photos in the field 'files', or application/json.",
             )
         if not photos:
