@@ -397,7 +397,7 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
     Parameters
     ----------
     path : str or path-like
-        The file, which need not exist.
+        The file, which need not exist. A device or pipe is not locked.
 
     Raises
     ------
@@ -405,6 +405,9 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
         If another process or thread holds the lock.
     """
     path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        yield
+        return
     name = path.with_name(f".{path.name}.lock")
     while True:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)

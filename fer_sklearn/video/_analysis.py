@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from .._utils.files import check_writable, write_provenance
+from .._utils.files import check_writable, locked, write_provenance
 from .._utils.tables import rounded
 from .._utils.typing import Estimator, PathLike
 from ..exceptions import VideoReadError
@@ -337,7 +337,7 @@ def analyze_video(
     VideoReadError
         If the source cannot be opened.
     OSError
-        If a file cannot be written.
+        If a file cannot be written, or another process writes to it.
     ValueError
         If a parameter is out of range, or the suffix of a file is unknown.
 
@@ -353,6 +353,9 @@ def analyze_video(
     _check_outputs(source, output, annotated_video, plot_path, faces_path)
     control = _Control(should_stop)
     with ExitStack() as stack:
+        for path in (output, annotated_video):  # which are not written at once
+            if path is not None:
+                stack.enter_context(locked(path))
         stream = stack.enter_context(
             iter_video(
                 source,

@@ -147,7 +147,11 @@ def check_source(source: Any) -> None:
         raise VideoReadError(f"{path}: there is no such file")
     if path.exists() and not os.access(path, os.R_OK):
         raise VideoReadError(f"{path}: no permission to read this file")
-    if path.is_file() and is_sound(path):
+    try:
+        has_only_sound = path.is_file() and is_sound(path)
+    except OSError as error:  # such as a damaged disk
+        raise VideoReadError(f"{path}: cannot be read ({error.strerror})") from error
+    if has_only_sound:
         raise VideoReadError(f"{path}: {_ONLY_SOUND}")
 
 

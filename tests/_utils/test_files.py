@@ -109,6 +109,11 @@ def test_a_file_that_can_be_written_is_returned_as_a_path(tmp_path):
     assert check_writable(path) == path
 
 
+def test_a_device_is_not_locked():
+    with locked(os.devnull), locked(os.devnull):
+        assert not os.path.exists("/dev/.null.lock")
+
+
 def test_a_lock_says_who_has_it_even_if_it_is_new(tmp_path, monkeypatch):
     path, taken = tmp_path / "a.csv", threading.Event()
     write = os.write

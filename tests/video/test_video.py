@@ -469,6 +469,23 @@ def test_outputs_are_checked_before_any_work(video, options, message):
         analyze_video(video, SquareReader(), **options)
 
 
+@pytest.mark.parametrize("name", ["output", "annotated_video"])
+def test_two_analyses_do_not_write_one_file(video, tmp_path, name):
+    outputs = {name: tmp_path / ("a.csv" if name == "output" else "a.avi")}
+    refused = []
+
+    def stop():
+        with pytest.raises(BlockingIOError, match=rf"being written by process {os.getpid()}\."):
+            analyze_video(video, SquareReader(), **outputs)
+        refused.append(True)
+        return len(refused) > 3
+
+    summary = analyze_video(video, SquareReader(), should_stop=stop, **outputs)
+    assert summary.n_frames > 0
+    assert [path.name for path in tmp_path.iterdir()] == [outputs[name].name]
+    assert analyze_video(video, SquareReader(), **outputs).n_frames == 50
+
+
 def test_two_outputs_are_not_one_file_by_a_link(video, tmp_path):
     link = tmp_path / "b.csv"
     link.symlink_to("a.csv")

@@ -645,6 +645,16 @@ def test_a_name_with_which_opencv_would_crash_is_refused(source):
         open_source(source)
 
 
+def test_a_disk_that_fails_is_said(tmp_path, monkeypatch):
+    def fail(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("fer_sklearn.video._capture.is_sound", fail)
+    (tmp_path / "a.mp4").write_bytes(b"")
+    with pytest.raises(VideoReadError, match=r"a\.mp4: cannot be read \(Input/output error\)$"):
+        open_source(tmp_path / "a.mp4")
+
+
 def test_a_source_of_another_type_is_refused():
     with pytest.raises(TypeError, match="source is a list; expected the path of a video"):
         open_source([1])
