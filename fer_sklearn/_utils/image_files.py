@@ -166,7 +166,7 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
         raise _damaged(name, error) from error
     if scan is not None and not scan.ends_well():
         raise _damaged(name, _CHANGED)
-    if form in ("PNG", "TIFF") and pixels.ndim == 3 and _has_deep_colors(image, data):
+    if form in ("PNG", "TIFF", "JPEG2000") and pixels.ndim == 3 and _has_deep_colors(image, data):
         return _deep_colors(image, pixels, data, name)
     return pixels
 
@@ -279,6 +279,8 @@ def _has_deep_colors(image, data):
     """Return whether a colour image has 16 bits per channel, of which Pillow drops the lower 8."""
     if image.format == "PNG":
         return data[24] == 16
+    if image.format == "JPEG2000":
+        return data[data.find(b"\xff\x51") + 40] % 128 == 15
     return _tags(image).get(_BITS_PER_SAMPLE, (8,))[0] == 16
 
 
@@ -296,7 +298,9 @@ def _numbers_of_tiff(data, name, max_pixels):
         return None
     if width * height > max_pixels:
         raise _too_large((width, height), name, max_pixels)
-    if tags.get(_SAMPLE_FORMAT, (1,))[0] != _FLOATS or tags.get(_PLANAR) == _ONE_BY_ONE:
+    are_floats = tags.get(_SAMPLE_FORMAT, (1,))[0] == _FLOATS
+    is_short = np.min(tags.get(_BITS_PER_SAMPLE, 1)) < 32  # which OpenCV does not support either
+    if not are_floats or is_short or tags.get(_PLANAR) == _ONE_BY_ONE:
         raise ImageReadError(
             f"{name}: this kind of TIFF file is not supported: {tags.get(_BITS_PER_SAMPLE)} bits "
             f"per colour, or colours in separate planes. Save it with 8 or 16 bits."
@@ -329,7 +333,7 @@ def _deep_colors(image, pixels, data, name):
                 f"{name}: the image has 16-bit colours, of which at most 12 bits are used, in "
                 f"compressed planes, which cannot be read. Save it with interleaved colours."
             )
-    if not is_dark:
+    if not is_dark and image.format != "JPEG2000":  # whose white Pillow turns into black
         return pixels
     has_alpha = image.has_transparency_data
     flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR

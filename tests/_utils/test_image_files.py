@@ -148,6 +148,15 @@ def test_16_bit_colours_that_use_few_bits(white):
     np.testing.assert_allclose(read_image(png_16(deep)).astype(int), COLOURS, atol=1)
 
 
+@pytest.mark.parametrize("white", [1023, 4095, 65535])
+def test_colours_of_16_bits_of_a_jpeg_2000_file(white):
+    cv2 = pytest.importorskip("cv2")
+    deep = (COLOURS.astype(np.float64) / 255 * white).round().astype(np.uint16)
+    lossless = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
+    data = cv2.imencode(".jp2", deep[..., ::-1], lossless)[1].tobytes()
+    np.testing.assert_allclose(read_image(data).astype(int), COLOURS, atol=1)
+
+
 @pytest.mark.parametrize("n_channels", [3, 4])
 @pytest.mark.parametrize("white", [1023, 4095, 65535])
 def test_16_bit_colours_are_rotated_upright(white, n_channels):
@@ -210,6 +219,17 @@ def test_tiff_files_of_floats(pixels, dtype):
     np.testing.assert_array_equal(read_image(data), pixels)
     with pytest.raises(ImageReadError, match=r"more than max_pixels=9"):
         read_image(data, max_pixels=9)
+
+
+def test_floats_of_16_bits_are_refused():
+    data = encoded(Image.fromarray(SMOOTH.astype(np.int32)), "TIFF")
+    start = struct.unpack("<I", data[4:8])[0]
+    tags = data[start:]
+    for tag, value in ((258, 16), (339, 3)):
+        entry = tags.index(struct.pack("<HH", tag, 3))
+        tags = tags[: entry + 8] + struct.pack("<H", value) + tags[entry + 10 :]
+    with pytest.raises(ImageReadError, match=r"not supported: .*16.* bits per colour.*Save it"):
+        read_image(data[:start] + tags)
 
 
 def test_signed_bytes_below_zero_are_refused():
