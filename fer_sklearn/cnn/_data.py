@@ -1,8 +1,11 @@
-"""Check, bundle and split training data."""
+"""Check, bundle and split training data, and draw its batches."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import StratifiedShuffleSplit
@@ -12,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._utils.compat import check_sample_weight
 from .._utils.cross_validation import digest_rows
 from .._utils.estimators import set_network_attributes
-from .._utils.pixel_values import check_pixel_range, take_rows, unit_range
+from .._utils.pixel_values import check_pixel_range, take_rows, to_unit_floats, unit_range
 from .._utils.pixels import check_pixels
 from .._utils.typing import ArrayLike, Estimator, FloatArray, LabelArray, RandomState
 from .._utils.validation import (
@@ -23,10 +26,12 @@ from .._utils.validation import (
     check_soft_targets,
 )
 from ..weights import is_weights_file, read_description
+from .augmentation import augment, mix_up
 
 __all__ = [
     "TrainingData",
     "apply_weights_metadata",
+    "batch_stream",
     "check_training_data",
     "draw_seed",
     "train_validation_split",
@@ -71,6 +76,51 @@ class TrainingData:
         if self.auxiliary_targets is None:
             return targets
         return np.concatenate([targets, self.auxiliary_targets], axis=1)
+
+    def as_arrays(self, n_classes: int) -> tuple[np.ndarray, ...]:
+        """Return all images as the network takes them, their targets and, if any, weights."""
+        arrays = to_unit_floats(self.pixels), self.targets(n_classes)
+        return arrays if self.weights is None else (*arrays, self.weights)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Return the number of batches that together contain each image once."""
+        return -(-len(self.codes) // min(batch_size, len(self.codes)))
+
+
+def batch_stream(
+    data: TrainingData,
+    n_classes: int,
+    batch_size: int,
+    seed: int,
+    augmentation: dict[str, Any] | None,
+    first_epoch: int,
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield batches without end: the shuffled images, again and again, in batches of one size.
+
+    With batches of one size, one compiled function serves any number of images. Each batch
+    depends only on the seed and its number, regardless of the threads that prefetch it.
+    """
+    n = len(data.codes)
+    batch_size = min(batch_size, n)
+    first_step = first_epoch * data.steps_per_epoch(batch_size)
+    passes, skipped = divmod(first_step * batch_size, n)
+    rows = _shuffled(n, seed, passes)[skipped:]
+    for step in itertools.count(first_step):
+        while len(rows) < batch_size:
+            passes += 1
+            rows = np.concatenate([rows, _shuffled(n, seed, passes)])
+        batch, rows = data.take(rows[:batch_size]), rows[batch_size:]
+        if augmentation is not None:
+            rng = np.random.default_rng([seed, 1, step])
+            batch.pixels = augment(batch.pixels, augmentation, rng)
+        inputs, targets = to_unit_floats(batch.pixels), batch.targets(n_classes)
+        if augmentation is not None and augmentation["mixup"]:
+            inputs, targets = mix_up(inputs, targets, augmentation["mixup"], rng)
+        yield (inputs, targets) if batch.weights is None else (inputs, targets, batch.weights)
+
+
+def _shuffled(n, seed, number):
+    return np.random.default_rng([seed, 0, number]).permutation(n)
 
 
 def check_training_data(

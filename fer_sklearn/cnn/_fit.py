@@ -7,8 +7,7 @@ The functions read the parameters and fitted attributes of an estimator, but do 
 from __future__ import annotations
 
 import copy
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ import keras
 import numpy as np
 from scikeras.wrappers import KerasClassifier
 
-from .._utils.pixel_values import to_unit_floats
 from .._utils.typing import Estimator
 from ..weights import WeightsNetwork, is_weights_file, read_weights
 from ._checkpoints import (
@@ -35,10 +33,10 @@ from ._compiled import (
     optimizer_classes,
     optimizer_values,
 )
-from ._data import TrainingData
+from ._data import TrainingData, batch_stream
 from ._heads import embed_with
 from ._own_labels import draw_head, has_embedding, known_head, learn_heads
-from .augmentation import augment, mix_up, resolve_augmentation
+from .augmentation import resolve_augmentation
 
 __all__ = [
     "TrainedNetwork",
@@ -269,7 +267,7 @@ def train_all_epochs(
         return _loaded(network_spec(estimator)[0], state)
     state = state or start
     is_scheduled = estimator.learning_rate_schedule == "cosine"
-    steps_per_epoch = _steps_per_epoch(data, estimator.batch_size)
+    steps_per_epoch = data.steps_per_epoch(estimator.batch_size)
     for trainable, first, last in _phases(estimator):
         if state is not None and state.epoch >= last:
             continue
@@ -449,7 +447,7 @@ def train(
         all_callbacks.append(
             CheckpointEachEpoch(checkpoint, history, first_epoch + epochs, callbacks, states)
         )
-    stream = _batch_stream(data, spec.n_classes, batch_size, seed, augmentation, first_epoch)
+    stream = batch_stream(data, spec.n_classes, batch_size, seed, augmentation, first_epoch)
     with acquire_model(spec, seed, learning_rate, start) as compiled:
         all_callbacks.insert(0, ReseedEachEpoch(seed, compiled.generator))
         with (
@@ -463,8 +461,8 @@ def train(
                 epochs=epochs,
                 callbacks=all_callbacks,
                 initial_epoch=first_epoch,
-                steps_per_epoch=_steps_per_epoch(data, batch_size),
-                validation_data=validation and _as_arrays(validation, spec.n_classes),
+                steps_per_epoch=data.steps_per_epoch(batch_size),
+                validation_data=validation and validation.as_arrays(spec.n_classes),
             )
         for name, values in new_history.items():
             history.setdefault(name, []).extend(map(float, values))
@@ -533,41 +531,3 @@ class _Replace:
 
     def transform(self, data):
         return self._value
-
-
-def _steps_per_epoch(data, batch_size):
-    return -(-len(data.codes) // min(batch_size, len(data.codes)))
-
-
-def _batch_stream(data, n_classes, batch_size, seed, augmentation, first_epoch) -> Iterator[tuple]:
-    """Yield batches without end: the shuffled images, again and again, in batches of one size.
-
-    With batches of one size, one compiled function serves any number of images. Each batch
-    depends only on the seed and its number, regardless of the threads that prefetch it.
-    """
-    n = len(data.codes)
-    batch_size = min(batch_size, n)
-    first_step = first_epoch * _steps_per_epoch(data, batch_size)
-    passes, skipped = divmod(first_step * batch_size, n)
-    rows = _shuffled(n, seed, passes)[skipped:]
-    for step in itertools.count(first_step):
-        while len(rows) < batch_size:
-            passes += 1
-            rows = np.concatenate([rows, _shuffled(n, seed, passes)])
-        batch, rows = data.take(rows[:batch_size]), rows[batch_size:]
-        if augmentation is not None:
-            rng = np.random.default_rng([seed, 1, step])
-            batch.pixels = augment(batch.pixels, augmentation, rng)
-        inputs, targets = to_unit_floats(batch.pixels), batch.targets(n_classes)
-        if augmentation is not None and augmentation["mixup"]:
-            inputs, targets = mix_up(inputs, targets, augmentation["mixup"], rng)
-        yield (inputs, targets) if batch.weights is None else (inputs, targets, batch.weights)
-
-
-def _shuffled(n, seed, number):
-    return np.random.default_rng([seed, 0, number]).permutation(n)
-
-
-def _as_arrays(data, n_classes):
-    arrays = to_unit_floats(data.pixels), data.targets(n_classes)
-    return arrays if data.weights is None else (*arrays, data.weights)

@@ -10,7 +10,6 @@ import re
 import struct
 import tarfile
 import tempfile
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -25,7 +24,7 @@ from ..exceptions import DatasetFormatError, ImageReadError
 from ..images import decode_gray
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 __all__ = [
     "FolderSource",
@@ -36,7 +35,6 @@ __all__ = [
     "decode_members",
     "open_data",
     "open_source",
-    "table_chunks",
 ]
 
 # Errors that Python's readers of archives and compressed files raise for damaged ones.
@@ -48,12 +46,11 @@ _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 # Zip archives, of which the end may be missing; and kinds that are not read.
 _ARCHIVES = (b"PK\3\4", b"7z\xbc\xaf", b"Rar!")
 # Byte order marks of UTF-16.
-_WIDE = (b"\xff\xfe", b"\xfe\xff")
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # Data that unpack to more than this, and to this many times their own size, are a "zip bomb".
 _MOST_UNPACKED, _MOST_TIMES = 64_000_000, 200
 _COPIED_AT_ONCE = 1_000_000
-_ROWS_AT_ONCE = 4096
-_BYTES_OF_HEADER = 65_536
+BYTES_OF_HEADER = 65_536
 # Folders and files that operating systems add; those that begin with a dot are hidden too.
 _SYSTEM_NAMES = {
     *("__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found"),
@@ -366,9 +363,9 @@ def _not_an_archive(path):
 
 def _check_text(file, path):
     """Raise for archives, damaged or of other kinds, and for images, which are not tables."""
-    head = file.read(_BYTES_OF_HEADER)
+    head = file.read(BYTES_OF_HEADER)
     file.seek(0)
-    is_text = b"\0" not in head or head.startswith(_WIDE)
+    is_text = b"\0" not in head or head.startswith(UTF16_MARKS)
     if head.startswith(_ARCHIVES) or not is_text:
         raise _not_an_archive(path)
 
@@ -465,97 +462,3 @@ def decode_members(source: Source, names: Iterable[str]) -> Iterator[PixelArray]
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _SYSTEM_NAMES
-
-
-# -- tables ---------------------------------------------------------------------------
-
-
-def table_chunks(file: IO[bytes], name: str, *, keep_case: bool = False) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a CSV file in data frames of text.
-
-    Parameters
-    ----------
-    file : file opened for reading bytes
-        At its beginning, and able to go back there. Text in UTF-8 or, with a byte order mark,
-        UTF-16, separated by commas, semicolons or tabs.
-    name : str
-        Its name in error messages.
-    keep_case : bool, default=False
-        Whether names of columns stay as they are spelt; otherwise they are in lower case.
-
-    Yields
-    ------
-    pandas.DataFrame
-        At least one; the index counts all rows. Names of columns have no blanks around them;
-        missing fields are empty.
-
-    Raises
-    ------
-    DatasetFormatError
-        If it is not a table, or two columns have the same name.
-    """
-    import pandas as pd
-
-    n_read = 0
-    try:
-        encoding, separator = _dialect(file)
-        with pd.read_csv(
-            file,
-            sep=separator,
-            encoding=encoding,
-            dtype=str,
-            keep_default_na=False,
-            chunksize=_ROWS_AT_ONCE,
-            skipinitialspace=True,
-        ) as chunks:
-            while True:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # pandas comments on damaged tables
-                    frame = next(chunks, None)
-                if frame is None:
-                    return
-                yield _checked_table(frame, name, keep_case)
-                n_read += len(frame)
-    except DatasetFormatError:
-        raise
-    except Exception as error:  # pandas, codecs and archives raise many kinds
-        reason = " ".join(str(error).split()) or type(error).__name__
-        place = f", after row {n_read} below the header" if n_read else ""
-        is_text = isinstance(error, UnicodeDecodeError)  # of another encoding
-        remedy = "Save it in UTF-8." if is_text else "Download it again."
-        raise DatasetFormatError(
-            f"{name}{place}: not a valid CSV file ({reason}). {remedy}"
-        ) from error
-
-
-def _dialect(file):
-    """Return the encoding and the separator of a table, by its beginning."""
-    head = file.read(_BYTES_OF_HEADER)
-    file.seek(0)
-    encoding = "utf-16" if head.startswith(_WIDE) else "utf-8-sig"
-    header = head.decode(encoding, errors="replace").lstrip().partition("\n")[0]
-    # Not csv.Sniffer: it takes the blanks between pixels for separators.
-    return encoding, max(",;\t", key=header.count)
-
-
-def _checked_table(frame, name, keep_case):
-    if frame.index.dtype.kind != "i":  # pandas takes a first column without a name for the index
-        raise DatasetFormatError(
-            f"{name}: the rows have more fields than the header. Download the file again."
-        )
-    columns = [str(column).strip().lower() for column in frame.columns]
-    # pandas numbers columns that have the same name: "emotion.1".
-    twice = sorted({column for column in columns if columns.count(column) > 1})
-    twice += sorted(
-        column
-        for column in columns
-        if (match := re.fullmatch(r"(.+)\.\d+", column)) and match[1] in columns
-    )
-    if twice:
-        raise DatasetFormatError(
-            f"{name}: there are several columns {', '.join(map(repr, twice))}; upper and lower "
-            f"case do not differ. Keep one of them."
-        )
-    frame.columns = [str(name).strip() for name in frame.columns] if keep_case else columns
-    # The last fields of a truncated line are missing.
-    return frame.fillna("")

@@ -29,9 +29,9 @@ from ._archives import (
     check_exists,
     decode_members,
     open_data,
-    table_chunks,
 )
 from ._ferplus import load_ferplus
+from ._table_kinds import table_chunks
 
 if TYPE_CHECKING:
     import pandas as pd

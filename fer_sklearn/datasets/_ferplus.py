@@ -19,7 +19,8 @@ from ..emotions import (
     without_single_votes,
 )
 from ..exceptions import DatasetFormatError
-from ._archives import FolderSource, TarSource, ZipSource, open_data, table_chunks
+from ._archives import FolderSource, TarSource, ZipSource, open_data
+from ._table_kinds import table_chunks
 
 __all__ = ["load_ferplus", "majority_vote", "vote_distributions", "votes_to_soft_targets"]
 

@@ -29,7 +29,6 @@ from ._archives import (
     check_exists,
     open_data,
     open_source,
-    table_chunks,
 )
 from ._fer2013 import SUBSETS, load_fer2013
 from ._folder import (
@@ -40,7 +39,7 @@ from ._folder import (
     subset_role,
     warn_of_stray_labels,
 )
-from ._table_kinds import PARQUET, Table, column_of, open_table
+from ._table_kinds import PARQUET, Table, column_of, open_table, table_chunks
 
 __all__ = ["load_dataset", "load_image_table"]
 

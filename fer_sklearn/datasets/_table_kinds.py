@@ -1,26 +1,41 @@
-"""The kinds of tables that `load_image_table` reads, each in batches of rows."""
+"""Tables, read in batches of rows: CSV files, and what else `load_image_table` takes."""
 
 from __future__ import annotations
 
 import glob
 import json
 import os
+import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 from .._utils.compat import import_optional
 from .._utils.typing import PathLike
 from .._utils.validation import suggestion
 from ..exceptions import DatasetFormatError, ImageReadError
-from ._archives import FolderSource, TarSource, ZipSource, check_exists, open_data, table_chunks
+from ._archives import (
+    BYTES_OF_HEADER,
+    UTF16_MARKS,
+    FolderSource,
+    TarSource,
+    ZipSource,
+    check_exists,
+    open_data,
+)
 
-__all__ = ["PARQUET", "Table", "column_of", "open_table"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PARQUET", "Table", "column_of", "open_table", "table_chunks"]
 
 # Rows in memory at a time, with their images still encoded, if the table itself is not.
 _ROWS_AT_ONCE = 256
+# The same of a table of text, which has no images in it.
+_ROWS_OF_TEXT = 4096
 #: Suffixes of Parquet files.
 PARQUET = (".parquet", ".pq")
 
@@ -292,3 +307,94 @@ def _names_in_schema(metadata, column):
         return info["info"]["features"][column].get("names")
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
+
+
+def table_chunks(file: IO[bytes], name: str, *, keep_case: bool = False) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a CSV file in data frames of text.
+
+    Parameters
+    ----------
+    file : file opened for reading bytes
+        At its beginning, and able to go back there. Text in UTF-8 or, with a byte order mark,
+        UTF-16, separated by commas, semicolons or tabs.
+    name : str
+        Its name in error messages.
+    keep_case : bool, default=False
+        Whether names of columns stay as they are spelt; otherwise they are in lower case.
+
+    Yields
+    ------
+    pandas.DataFrame
+        At least one; the index counts all rows. Names of columns have no blanks around them;
+        missing fields are empty.
+
+    Raises
+    ------
+    DatasetFormatError
+        If it is not a table, or two columns have the same name.
+    """
+    import pandas as pd
+
+    n_read = 0
+    try:
+        encoding, separator = _dialect(file)
+        with pd.read_csv(
+            file,
+            sep=separator,
+            encoding=encoding,
+            dtype=str,
+            keep_default_na=False,
+            chunksize=_ROWS_OF_TEXT,
+            skipinitialspace=True,
+        ) as chunks:
+            while True:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # pandas comments on damaged tables
+                    frame = next(chunks, None)
+                if frame is None:
+                    return
+                yield _checked_table(frame, name, keep_case)
+                n_read += len(frame)
+    except DatasetFormatError:
+        raise
+    except Exception as error:  # pandas, codecs and archives raise many kinds
+        reason = " ".join(str(error).split()) or type(error).__name__
+        place = f", after row {n_read} below the header" if n_read else ""
+        is_text = isinstance(error, UnicodeDecodeError)  # of another encoding
+        remedy = "Save it in UTF-8." if is_text else "Download it again."
+        raise DatasetFormatError(
+            f"{name}{place}: not a valid CSV file ({reason}). {remedy}"
+        ) from error
+
+
+def _dialect(file):
+    """Return the encoding and the separator of a table, by its beginning."""
+    head = file.read(BYTES_OF_HEADER)
+    file.seek(0)
+    encoding = "utf-16" if head.startswith(UTF16_MARKS) else "utf-8-sig"
+    header = head.decode(encoding, errors="replace").lstrip().partition("\n")[0]
+    # Not csv.Sniffer: it takes the blanks between pixels for separators.
+    return encoding, max(",;\t", key=header.count)
+
+
+def _checked_table(frame, name, keep_case):
+    if frame.index.dtype.kind != "i":  # pandas takes a first column without a name for the index
+        raise DatasetFormatError(
+            f"{name}: the rows have more fields than the header. Download the file again."
+        )
+    columns = [str(column).strip().lower() for column in frame.columns]
+    # pandas numbers columns that have the same name: "emotion.1".
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    twice += sorted(
+        column
+        for column in columns
+        if (match := re.fullmatch(r"(.+)\.\d+", column)) and match[1] in columns
+    )
+    if twice:
+        raise DatasetFormatError(
+            f"{name}: there are several columns {', '.join(map(repr, twice))}; upper and lower "
+            f"case do not differ. Keep one of them."
+        )
+    frame.columns = [str(name).strip() for name in frame.columns] if keep_case else columns
+    # The last fields of a truncated line are missing.
+    return frame.fillna("")

@@ -148,7 +148,7 @@ def test_mixed_images_have_mixed_votes(small_faces, monkeypatch):
         seen.append(mixed[1])
         return mixed
 
-    monkeypatch.setattr("fer_sklearn.cnn._fit.mix_up", spy)
+    monkeypatch.setattr("fer_sklearn.cnn._data.mix_up", spy)
     quick(augmentation={"mixup": 0.4}).fit(X, y, auxiliary_targets=votes_on(y))
     targets = np.concatenate(seen)
     assert targets.shape[1] == 10

@@ -203,7 +203,7 @@ def test_every_image_occurs_once_per_epoch(monkeypatch):
         seen.extend(images[:, 0, 0].tolist())
         return images / np.float32(255)
 
-    monkeypatch.setattr("fer_sklearn.cnn._fit.augment", remember)
+    monkeypatch.setattr("fer_sklearn.cnn._data.augment", remember)
     numbered = np.zeros((96, 24, 24), np.uint8)
     numbered[:, 0, 0] = np.arange(96)
     data = TrainingData(numbered, np.arange(96) % 7)
