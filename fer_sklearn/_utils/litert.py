@@ -108,8 +108,9 @@ class LiteRTNetwork:
             interpreter = _make_quietly(self._content, self._n_threads)
         step = self._batch_size or _IMAGES_AT_A_TIME
         batches = (images[start : start + step] for start in range(0, len(images), step))
-        outputs = np.concatenate([interpreter.run(batch) for batch in batches])
+        parts = [interpreter.run(batch) for batch in batches]
         self._idle.put(interpreter)
+        outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return outputs[: len(outputs) - missing]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -269,8 +269,9 @@ class _Search:
         seen = []
         for start in range(0, len(views), _VIEWS_AT_A_TIME):
             some = views[start : start + _VIEWS_AT_A_TIME]
-            pixels = self._photo.read(some, (_SIDE, _SIDE))
-            outputs = _network()(pixels * np.float32(1 / 127.5) - np.float32(1))
+            pixels = self._photo.read(some, (_SIDE, _SIDE)) * np.float32(1 / 127.5)
+            pixels -= 1
+            outputs = _network()(pixels)
             for view, output in zip(some, outputs, strict=True):
                 found = suppress(decode(output))
                 points = found["points"]
