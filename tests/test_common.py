@@ -126,25 +126,14 @@ _FITS_BY_ITERATION = _same(
 )
 
 ESTIMATORS = [
-    Case(
-        GrayscaleResizer(),
-        n_passed=35,
-        expected_failures=_reads_nothing_in_fit("test_preprocessing.py"),
-    ),
-    Case(
-        FaceCropper(),
-        n_passed=35,
-        expected_failures=_reads_nothing_in_fit("faces/test_faces.py"),
-    ),
-    Case(
-        FaceEmbedder(),
-        n_passed=35,
-        expected_failures=_reads_nothing_in_fit("test_embedding.py"),
-    ),
-    Case(
-        RGBResizer(),
-        n_passed=35,
-        expected_failures=_reads_nothing_in_fit("test_preprocessing.py"),
+    *(
+        Case(estimator, 35, _reads_nothing_in_fit(file))
+        for estimator, file in (
+            (GrayscaleResizer(), "test_preprocessing.py"),
+            (FaceCropper(), "faces/test_faces.py"),
+            (FaceEmbedder(), "test_embedding.py"),
+            (RGBResizer(), "test_preprocessing.py"),
+        )
     ),
     Case(PixelNormalizer(method="standard"), n_passed=45),
     Case(

@@ -270,14 +270,7 @@ def describe_network(model: keras.Model) -> str:
 def describe_layers(model: keras.Model) -> str:
     """Describe the layers of a network, without what may change while its weights are kept.
 
-    Parameters
-    ----------
-    model : keras.Model
-
-    Returns
-    -------
-    str
-        Equal for networks that differ in dropout, precision or frozen layers only.
+    The text is equal for networks that differ in dropout, precision or frozen layers only.
     """
     layers = [
         [_name(type(layer)), _without(_without_names(_layer_config(layer), {}))]

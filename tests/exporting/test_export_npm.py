@@ -65,21 +65,24 @@ def test_packages_are_installed_once(home, on_path):
     assert [path.name for path in home.iterdir()] == [folder.parent.name]
 
 
+def check_installation_fails(home, message):
+    """Check the error, and that nothing is left behind."""
+    with pytest.raises(MissingNodeError, match=message):
+        install_packages()
+    assert list(home.iterdir()) == []
+
+
 @needs_sh
 def test_failed_installation_leaves_nothing_behind(home, on_path):
     on_path(node="", npm="PATH=/bin mkdir node_modules; echo no connection >&2; exit 7")
-    with pytest.raises(MissingNodeError, match=r"(?s)status 7.*no connection.*npm ping"):
-        install_packages()
-    assert list(home.iterdir()) == []
+    check_installation_fails(home, r"(?s)status 7.*no connection.*npm ping")
 
 
 @needs_sh
 def test_npm_has_a_time_limit(home, on_path, monkeypatch):
     on_path(node="", npm="PATH=/bin exec sleep 60")
     monkeypatch.setattr("fer_sklearn.exporting._web._INSTALL_TIME_LIMIT", 0.5)
-    with pytest.raises(MissingNodeError, match=r"did not finish within 0\.5 seconds"):
-        install_packages()
-    assert list(home.iterdir()) == []
+    check_installation_fails(home, r"did not finish within 0\.5 seconds")
 
 
 @needs_sh
