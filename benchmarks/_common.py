@@ -19,25 +19,6 @@ from fer_sklearn.images import resize_gray
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("fer_sklearn", "scikit-learn", "scikit-image", "numpy", "tensorflow", "keras")
 
-#: Augmentation and settings with which this package's own networks are trained.
-AUGMENTATION = {
-    "flip": 0.5,
-    "rotation": 10.0,
-    "shift": 0.08,
-    "zoom": 0.12,
-    "brightness": 0.1,
-    "contrast": 0.2,
-    "erasing": 0.25,
-}
-TRAINING = {
-    "batch_size": 128,
-    "optimizer": "sgd",
-    "learning_rate": 0.08,
-    "learning_rate_schedule": "cosine",
-    "weight_decay": 4e-3,
-    "augmentation": AUGMENTATION,
-}
-
 
 def argument_parser(
     doc: str,

@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _common import TRAINING, argument_parser, load_split, read_result, write_result
+from _common import argument_parser, load_split, read_result, write_result
 
 from fer_sklearn import (
-    FERCNNClassifier,
     LSSVMClassifier,
     evaluate_predictions,
     make_cnn_pipeline,
@@ -28,10 +27,12 @@ from fer_sklearn import (
 RARE = "disgust"
 _N_RESAMPLES = 1000
 _COMPONENTS = 250  # of the HOG features
-# Weight decay as for the pretrained network of that size, but fewer epochs.
-_CNN = TRAINING | {
+# What differs from the recommended training; the weight decay is that of the pretrained network
+# of that size.
+_CNN = {
     "architecture": "resnet_se_tiny",
     "weight_decay": 1e-3,
+    "label_smoothing": 0.0,
     "test_time_augmentation": True,
 }
 METRICS = {
@@ -123,7 +124,8 @@ def svm(X, y, args, **parameters):
 
 
 def cnn(X, y, args, *, epochs=None, **parameters):
-    classifier = FERCNNClassifier(
+    pipeline = make_cnn_pipeline()
+    pipeline["classifier"].set_params(
         **_CNN,
         **parameters,
         epochs=epochs or args.epochs,
@@ -131,7 +133,7 @@ def cnn(X, y, args, *, epochs=None, **parameters):
         checkpoint_dir=args.work,
         verbose=1,
     )
-    return make_cnn_pipeline(classifier).fit(X, y)
+    return pipeline.fit(X, y)
 
 
 def oversampled_cnn(X, y, args):
