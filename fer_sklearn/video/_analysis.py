@@ -205,6 +205,11 @@ class VideoStream:
         self.close()
 
     @property
+    def length(self) -> tuple[int, float] | None:
+        """Number of frames and seconds of a file that was read to its end; None before."""
+        return self._source.length
+
+    @property
     def n_damaged(self) -> int:
         """Number of frames of a file that could not be decoded so far, or are missing."""
         return self._source.n_damaged
@@ -384,6 +389,8 @@ def analyze_video(
         problem = _record(
             stream, counter, output, annotated_video, control.viewer, duration, progress
         )
+        if stream.length is not None:  # frames that were skipped after the last search, too
+            counter.end(*stream.length)
         summary = counter.summary(stream.name, n_damaged=stream.n_damaged, problem=problem)
         try:
             if faces_path is not None:

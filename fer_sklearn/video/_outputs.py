@@ -481,6 +481,10 @@ class Counter:
                 self._faces[face.number] = _Seen(frame.seconds, len(self._classes))
             self._faces[face.number].see(face, frame.seconds)
 
+    def end(self, n_frames: int, seconds: float) -> None:
+        """Count to the end of a video, after the last frame that was searched."""
+        self.n_frames, self._end = n_frames, seconds - self._interval
+
     def summary(
         self, source: str = "", *, n_damaged: int = 0, problem: str | None = None
     ) -> VideoSummary:

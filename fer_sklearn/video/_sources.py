@@ -148,6 +148,8 @@ class _Source:
 
     drops_frames: bool
     n_damaged = 0
+    #: How many frames a file has, and its seconds, once all of them were taken.
+    length: tuple[int, float] | None = None
     _path: Path | None = None
 
     def __init__(self, source: VideoSource, should_stop: Callable[[], bool] | None):
@@ -259,6 +261,7 @@ class FileSource(_Source):
         path = None if is_capture(source) else Path(os.fspath(source))  # type: ignore[arg-type]
         self._path = path if path is not None and path.is_file() else None
         self._first: PixelArray | None = None
+        self._read_length: tuple[int, float] | None = None
         self._is_converted = self._path is None
         self._size = self._path.stat().st_size if self._path is not None else 0
         super().__init__(source, should_stop)
@@ -272,6 +275,7 @@ class FileSource(_Source):
             except queue.Empty:
                 if not over:
                     continue
+                self.length = self._read_length
                 if self._error is not None:
                     raise self._error from None
                 return
@@ -291,6 +295,8 @@ class FileSource(_Source):
         while not self._is_over.is_set():
             # OpenCV reports a damaged frame like the end of the file.
             if not self._capture.grab():
+                if not n_failed:  # whoever takes the frames may have been slow
+                    last_good = time.monotonic()
                 n_failed += 1
                 if n_failed > _MOST_DAMAGED or time.monotonic() - last_good > _PATIENCE:
                     break
@@ -314,6 +320,7 @@ class FileSource(_Source):
                     self.n_damaged += 1
             index += 1
         if not self._is_over.is_set():
+            self._read_length = (index, max(0.0, clock.end))
             self._check_end(index, clock)
 
     def _check_converted(self, image):

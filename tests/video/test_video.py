@@ -266,6 +266,15 @@ def test_a_stride_of_five_keeps_the_length_and_frame_rate(video, tmp_path):
     assert all(face.seconds == pytest.approx(2) for face in summary.faces)
 
 
+def test_a_stride_does_not_shorten_a_video(video):
+    summary = analyze_video(video, SquareReader(), stride=20)
+    assert (summary.n_frames, summary.n_searched) == (50, 3)
+    assert summary.seconds == pytest.approx(2)
+    assert all(face.seconds == pytest.approx(2) for face in summary.faces)
+    for options in ({"duration": 0.5}, {"should_stop": iter([False, True, True]).__next__}):
+        assert analyze_video(video, SquareReader(), stride=20, **options).seconds < 1
+
+
 def test_a_plot_is_made_from_the_timeline(video, tmp_path):
     plot = tmp_path / "a.png"
     analyze_video(video, SquareReader(), plot_path=plot)

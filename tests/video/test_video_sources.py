@@ -467,6 +467,17 @@ def test_a_damaged_frame_does_not_disturb_the_stride(tmp_path):
         assert source.n_damaged == 1
 
 
+def test_a_damaged_frame_ends_no_video_that_is_taken_slowly(monkeypatch):
+    monkeypatch.setattr("fer_sklearn.video._sources._PATIENCE", 0.2)
+    n_read = 0
+    with open_source(VideoFile(12, bad=[7])) as source:
+        for frame in source:
+            n_read += 1
+            if frame.index == 2:
+                time.sleep(0.5)
+    assert (n_read, source.n_damaged) == (12, 1)
+
+
 def test_a_video_that_cannot_be_read_to_its_end_is_an_error(tmp_path):
     video = write_video(tmp_path / "a.mp4", moving(75))
     size = video.stat().st_size
