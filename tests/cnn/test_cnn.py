@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, check_cv, cro
 
 from fer_sklearn import FERCNNClassifier, make_faces
 from fer_sklearn.cnn import EpochBar
+from fer_sklearn.cnn import _data as data_module
 from fer_sklearn.cnn import _fit as training_module
 
 SIZE = 24
@@ -301,7 +302,7 @@ def test_held_out_images_are_stratified_and_not_augmented(small_faces, monkeypat
     X, y = small_faces
     order = np.argsort(y)
     seen = {"augmented": 0}
-    real = training_module.augment
+    real = data_module.augment
 
     def counting(images, settings, rng):
         seen["augmented"] += len(images)
@@ -312,7 +313,7 @@ def test_held_out_images_are_stratified_and_not_augmented(small_faces, monkeypat
         return train(spec, data, **options)
 
     train = training_module.train
-    monkeypatch.setattr(training_module, "augment", counting)
+    monkeypatch.setattr(data_module, "augment", counting)
     monkeypatch.setattr("fer_sklearn.cnn._fit.train", remember)
     classifier = quick(validation_fraction=0.25, augmentation=True, batch_size=35)
     classifier.fit(X[order], y[order])

@@ -141,7 +141,16 @@ def test_the_same_weights_in_another_process(kinds):
     assert json.loads(done.stdout.splitlines()[-1]) == sums(kinds)
 
 
-@pytest.mark.parametrize("kind", BODIES)
+def parametrized(kinds, slow):
+    return [pytest.param(kind, marks=[pytest.mark.slow] if kind in slow else []) for kind in kinds]
+
+
+RECURRENT = {"LSTM", "GRU", "Bidirectional", "ConvLSTM"}
+
+
+@pytest.mark.parametrize(
+    "kind", parametrized(BODIES, slow=RECURRENT | {"EinsumDense", "MultiHeadAttention"})
+)
 def test_other_seeds_give_other_initial_weights(kind):
     # At this rate nothing is learned.
     first, second = (fit(kind, seed, learning_rate=1e-12) for seed in (0, 1))
@@ -163,7 +172,10 @@ def states():
     return random.getstate(), numpy_state[1].tolist(), numpy_state[2], id(generator), kept
 
 
-@pytest.mark.parametrize("kind", ["Dense", "LSTM", "global generators", "noise", "Lambda"])
+@pytest.mark.parametrize(
+    "kind",
+    parametrized(["Dense", "LSTM", "global generators", "noise", "Lambda"], slow=RECURRENT),
+)
 def test_training_leaves_global_generators_alone(kind, faces):
     before = states()
     classifier = fit(kind, validation_fraction=0.2)
