@@ -119,9 +119,8 @@ class RGBResizer(_Resizer):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> photos = [np.zeros((90, 80, 3), np.uint8), np.zeros((20, 20), np.uint8)]
-    >>> RGBResizer(size=32).fit_transform(photos).shape
+    >>> from skimage.data import astronaut, camera
+    >>> RGBResizer(size=32).fit_transform([astronaut(), camera()]).shape
     (2, 32, 32, 3)
     """
 

@@ -22,7 +22,7 @@ CONTRIBUTING = PACKAGE.parent / "docs" / "contributing.md"
 ROOMS = {
     "exceptions": (0, "errors and warnings that callers may catch"),
     "emotions": (0, "the names of the emotions, their codes in data sets, their colours"),
-    "_utils": (1, "checks of parameters and pixels, atomic files, tables, type aliases"),
+    "_utils": (1, "checks of parameters and pixels, bases of estimators, files, tables, types"),
     "images": (2, "reading, writing, converting and resizing one photo"),
     "weights": (2, "the `.npz` format of the bundled networks"),
     "dask": (2, "the joblib backend that survives a lost worker"),

@@ -343,10 +343,8 @@ def open_source(path: PathLike) -> Iterator[Source]:
 
     Raises
     ------
-    FileNotFoundError
-        If `path` does not exist.
-    DatasetFormatError
-        If it is neither a folder nor an intact archive.
+    FileNotFoundError, DatasetFormatError
+        As :func:`open_data`; the latter also for a file that is no archive.
     """
     with open_data(path) as opened:
         if not isinstance(opened, (FolderSource, ZipSource, TarSource)):
