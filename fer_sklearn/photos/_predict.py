@@ -76,7 +76,7 @@ def predict_photos(
         stack of shape ``(n, h, w[, 3])`` may be of any length: only a few photos are in memory at a
         time. A table (pandas or polars) needs the paths in a column ``path``, ``file``,
         ``filename``, ``image``, ``photo`` or ``source``; its other columns are joined to the
-        result, unless `output` is given.
+        result. It cannot be passed together with `output`.
     estimator : fitted pipeline or classifier, str, FaceReader or None, default=None
         As in :class:`~fer_sklearn.FaceReader`: a string names a bundled network, such as
         ``"tiny"``. If None, the bundled pretrained model.
@@ -143,8 +143,9 @@ def predict_photos(
     Raises
     ------
     ValueError
-        If `output` contains other photos or the results of another model, or if `annotate` lies
-        in a folder whose photos are read.
+        If `output` contains other photos or the results of another model, if `annotate` lies
+        in a folder whose photos are read, or if `images` is a table with `output`, without a
+        column of paths, or with names of columns that the result has too.
     OSError
         If `output` or `annotate` cannot be written, or another process writes to `output`.
     ImageReadError
