@@ -514,9 +514,9 @@ def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
     """
     if isinstance(item, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(item, "read"):
         return read_image(item)  # type: ignore[arg-type]
-    if isinstance(item, Image.Image):
+    if isinstance(item, Image.Image) and item.width * item.height:
         return _from_pillow(item, name)
-    if not isinstance(item, (np.ndarray, list, tuple)):
+    if not isinstance(item, (np.ndarray, list, tuple, Image.Image)):
         raise TypeError(
             f"{name} is a {type(item).__name__}; expected a path or an array (h, w), "
             f"(h, w, 3) or (h, w, 4), or the bytes of a file, a file object or a Pillow image."

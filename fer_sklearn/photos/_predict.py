@@ -42,8 +42,8 @@ __all__ = ["check_photo_outputs", "iter_photo_rows", "predict_photos"]
 
 # A smaller photo is enlarged to this side, so that its labels are legible.
 _MIN_SIDE = 320
-# Annotated photos keep these formats; few programs show the others.
-_KEPT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+# Annotated photos keep these formats, up to their longest sides; few programs show the others.
+_KEPT_SUFFIXES = {".png": 2**31, ".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
 # This many bytes of a photo's name fit into the name of its copy, which has a suffix, and another
 # one until it is complete.
 _LONGEST_STEM = 190
@@ -497,11 +497,12 @@ class AnnotatedFolder:
         if result.photo is None:
             self._unnamed.pop(result.source, None)
             return
-        path = self._path(result.source)
-        path.parent.mkdir(parents=True, exist_ok=True)
         faces = result.boxes, result.labels, result.y_proba, result.classes
         titles = [f"face {number}" for number in range(len(result.labels))]
-        write_image(path, draw_faces(result.photo, *faces, titles=titles, min_side=_MIN_SIDE))
+        annotated = draw_faces(result.photo, *faces, titles=titles, min_side=_MIN_SIDE)
+        path = self._path(result.source, max(annotated.shape))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, annotated)
 
     def _reserved(self):
         for item in self._images:
@@ -548,7 +549,7 @@ class AnnotatedFolder:
                 f"another folder."
             ) from error
 
-    def _path(self, source):
+    def _path(self, source, longest):
         if source.folder:
             below = self._names.get(source.folder, "")
             name = Path(below, os.path.relpath(source.item, source.folder))
@@ -556,7 +557,7 @@ class AnnotatedFolder:
             name = Path(self._unnamed.pop(source))
         else:
             name = Path(self._names[source.item])
-        return self.folder / name.parent / _annotated_name(name.name)
+        return self.folder / name.parent / _annotated_name(name.name, longest)
 
 
 def _free_name(path, taken):
@@ -570,10 +571,10 @@ def _free_name(path, taken):
     return name
 
 
-def _annotated_name(name):
+def _annotated_name(name, longest):
     """Return the file name of an annotated photo; different photos have different ones."""
     stem, suffix = os.path.splitext(name)
-    kept = suffix.lower() in _KEPT_SUFFIXES
+    kept = longest <= _KEPT_SUFFIXES.get(suffix.lower(), 0)
     stem, suffix = (stem, f"-faces{suffix}") if kept else (name, ".faces.png")
     encoded = os.fsencode(stem)
     if len(encoded) > _LONGEST_STEM:

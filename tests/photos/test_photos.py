@@ -503,6 +503,13 @@ def test_a_reason_does_not_repeat_the_name(album, name):
     assert re.match(r"unreadable: (not an image in a known|cannot be read \(File)", row["status"])
 
 
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_a_pillow_image_without_pixels_costs_one_row(size):
+    rows = rows_of([Image.new("RGB", size), photo()])
+    assert rows[0]["status"].endswith(": a photo without pixels")
+    assert rows[1]["status"] == "ok"
+
+
 def test_pillow_images_are_photos():
     image = Image.fromarray(photo())
     assert [row["status"] for row in rows_of(image)] == ["ok"]

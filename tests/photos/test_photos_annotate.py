@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from photo_reader import CLASSES, Reader, photo
+from PIL import Image
 
 from fer_sklearn.images import read_image, write_image
 from fer_sklearn.photos import PhotoResult, check_photo_outputs, iter_photo_rows, predict_photos
@@ -119,3 +120,14 @@ def test_any_name_gets_its_copy():
     table = predict_photos(["long", *impossible], Reader(), annotate="out")
     assert table["status"].str.startswith("unreadable").sum() == len(impossible)
     assert len(os.listdir("out/long")) == len(long)
+
+
+@pytest.mark.parametrize("name", ["wide.jpg", "wide.webp"])
+def test_a_photo_that_is_too_wide_for_its_format_costs_no_other(name):
+    wide = Image.new("L", (66_000, 8))
+    file = io.BytesIO()
+    wide.save(file, "PNG")  # under a wrong name
+    Path(name).write_bytes(file.getvalue())
+    rows = list(iter_photo_rows([name, "album/a.png"], Reader(), annotate="out"))
+    assert [row["status"] for row in rows] == ["no face", "ok", "ok"]
+    assert sorted(os.listdir("out")) == ["a-faces.png", f"{name}.faces.png"]
