@@ -91,10 +91,10 @@ def iter_photos(X: ImagesLike, *, known: KnownShapes = None, owner: str = "") ->
     Parameters
     ----------
     X : list, object array, Series, or ndarray
-        Photos as :func:`~fer_sklearn._utils.pixels.split_batch` takes them. The dtype range of one
-        numeric array is decided for the whole array, that of a list photo by photo.
+        Photos as :func:`~fer_sklearn._utils.pixels.split_batch` takes them. The range of pixels is
+        determined for an array as a whole, and for each photo of a list separately.
     known, owner
-        What flattened images are, as there.
+        The shape of flattened images, as there.
 
     Returns
     -------

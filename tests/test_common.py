@@ -65,8 +65,8 @@ def _same(reason, replacement, *checks):
 
 def _reads_nothing_in_fit(file):
     return _same(
-        "the check passes negative pixels to fit, which reads no photos, since they may be files; "
-        "transform rejects them",
+        "the check passes negative pixels to fit, which does not read photos, since they may be "
+        "files; transform rejects them",
         f"{file}::test_negative_pixels_are_rejected",
         "check_fit_non_negative",
         "check_positive_only_tag_during_fit",

@@ -248,9 +248,9 @@ class PredictionMixin:
     """`predict` and `predict_proba` of a classifier whose ``_predict_batch`` computes a batch.
 
     That method takes ``(n, h, w, 1)`` float32, or ``(n, h, w, 3)`` if the network was fitted on
-    colour, and returns ``(n, n_classes)`` probabilities. The
-    class has the attributes that :func:`set_network_attributes` sets, `test_time_augmentation`,
-    and ``_images_at_a_time``, the batch size.
+    colour, and returns ``(n, n_classes)`` probabilities. The class has the attributes that
+    :func:`set_network_attributes` sets, `test_time_augmentation`, and ``_images_at_a_time``, the
+    batch size.
     """
 
     classes_: LabelArray
@@ -353,8 +353,8 @@ def set_network_attributes(
     """Set the fitted attributes that every classifier with a network has.
 
     Sets ``classes_``, ``image_shape_`` (height and width), ``n_features_in_`` (their product),
-    ``n_channels_`` (1, since such networks take grey images)
-    and ``pixel_range_`` (the lowest and highest pixel in training).
+    ``n_channels_`` (1, since such networks take grey images) and ``pixel_range_`` (the lowest and
+    highest pixel in training).
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ _BLOCK = 2**20
 _HEAD = 64
 # This many bytes show that it is text.
 _TEXT_HEAD = 512
-# How often, and after which pause, a new lock is read for its owner.
+# How often to read the owner of a new lock, and the pause between two attempts.
 _N_LOOKS, _LOOK_SECONDS = 20, 0.05
 # Beyond the contents of a lock file.
 _FAR = 2**16
@@ -343,7 +343,7 @@ def check_writable(
 
 
 def real_target(path: Path, name: str = "path") -> Path:
-    """Return the real path of what will be written, whose folder must exist.
+    """Return the real path of an output, whose folder must exist.
 
     Raises
     ------
@@ -436,7 +436,7 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
 
 
 def _owner(descriptor):
-    """Return the process that holds a lock, which writes its number right after it took it."""
+    """Return the process that holds a lock, which writes its number right after taking it."""
     for _ in range(_N_LOOKS):
         os.lseek(descriptor, 0, os.SEEK_SET)
         if owner := os.read(descriptor, 20).decode("ascii", "replace"):

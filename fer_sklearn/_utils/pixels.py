@@ -471,7 +471,7 @@ def split_batch(
     name : str
         Name of `X` in error messages.
     known, owner, labelled
-        What flattened images are, as in :func:`flat_image_shape`.
+        The shape of flattened images, as in :func:`flat_image_shape`.
 
     Returns
     -------

@@ -235,10 +235,10 @@ def calibration_interval(
     -----
     The error is a sum of absolute values, one for each bin. If a bin is well calibrated, its
     absolute value is noise alone and too high on average, so percentiles of resamples miss the true
-    error. But it is too high by at most the sum of the absolute noise, whose quantiles give the
-    lower end. With the true signs instead of absolute values, which cannot make it higher, it would
-    be a mean, whose standard error gives the upper end. The interval is therefore slightly too
-    wide.
+    error. But the error is too high by at most the sum of the absolute noise, whose quantiles give
+    the lower end. For the upper end, consider the sum with the true sign of each bin instead of
+    absolute values. It cannot be higher than the error, and it is a mean, whose standard error
+    gives the upper end. The interval is therefore slightly too wide.
     """
     n = len(confidence)
     bins = bin_positions(confidence)

@@ -252,8 +252,8 @@ def plot_timeline(
 def _subsampled(timeline, n_frames, classes):
     """Return one row per face and `n_frames` frames: mean probabilities and the last emotion.
 
-    Frames, and not seconds, are counted, so that moments of a constant rate are equally far apart
-    and even short gaps show.
+    Frames are counted rather than seconds, so that at a constant rate the rows are equally far
+    apart, and even short gaps show.
     """
     sums: dict[tuple[int, int], list] = {}
     frame, position = None, -1
