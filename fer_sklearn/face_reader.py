@@ -309,7 +309,7 @@ def as_face_reader(estimator: Any, detector: Detector | None) -> ReadsFaces:
     """
     if isinstance(estimator, type):
         raise TypeError(
-            f"estimator is the class {estimator.__name__}; expected an object. Pass "
+            f"estimator is the class {estimator.__name__}; expected an instance. Pass "
             f"{estimator.__name__}(), fitted if it is an estimator."
         )
     if all(hasattr(estimator, name) for name in ("detect", "crop", "predict")):

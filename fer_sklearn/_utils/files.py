@@ -397,7 +397,7 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
     Parameters
     ----------
     path : str or path-like
-        The file, which need not exist. A device or pipe is not locked.
+        The file, which need not exist. Devices and pipes are not locked.
 
     Raises
     ------

@@ -333,7 +333,8 @@ def _deep_colors(image, pixels, data, name):
                 f"{name}: the image has 16-bit colours, of which at most 12 bits are used, in "
                 f"compressed planes, which cannot be read. Save it with interleaved colours."
             )
-    if not is_dark and image.format != "JPEG2000":  # whose white Pillow turns into black
+    # In JPEG 2000 files, Pillow turns white into black.
+    if not is_dark and image.format != "JPEG2000":
         return pixels
     has_alpha = image.has_transparency_data
     flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
@@ -341,7 +342,7 @@ def _deep_colors(image, pixels, data, name):
     if decoded is None or decoded.ndim != 3:
         return pixels
     pixels = _colors_on_white(decoded[..., [2, 1, 0, 3][: decoded.shape[2]]])
-    if has_alpha:  # which OpenCV returns unturned
+    if has_alpha:  # OpenCV does not turn images with transparency upright
         original = Image.open(io.BytesIO(data), formats=[image.format])
         return _turned(pixels, original.getexif().get(_ORIENTATION, 1))
     return pixels

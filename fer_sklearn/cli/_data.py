@@ -95,7 +95,7 @@ def load_split(
         test_data = _load(path, TEST_SUBSETS)
         if test_data.part == "all":
             raise CommandError(
-                f"{path} has a part {data.part!r} but none to test on; expected one of "
+                f"{path} has a subset {data.part!r}, but no test subset; expected one of "
                 f"{', '.join(TEST_SUBSETS)} next to it."
             )
         test = Labelled(test_data.images, test_data.target)
@@ -151,7 +151,7 @@ def hold_out(data: Labelled, fraction: float, random_state: int) -> tuple[Labell
         members = shuffled[label_of_group[shuffled] == label]
         if len(members) < 2:
             raise CommandError(
-                f"the label {label!s} has a single image, or copies of one, so that none can be "
+                f"the label {label!s} has a single image, or copies of one, so none can be "
                 f"held out; add images, or train on all with --hold-out 0"
             )
         wanted = max(1, round(fraction * sizes[members].sum()))

@@ -176,9 +176,7 @@ def _load_parts(args: argparse.Namespace) -> tuple[Labelled, Labelled | None]:
         f"Held out {len(held_out.target):,} of these to score the model; --hold-out 0 trains on all"
     )
     if args.base is not None and data.layout == "FER2013 layout":
-        note(
-            "The network was trained on FER2013 before: scores on its training images are too high"
-        )
+        note("The network was trained on FER2013: its scores on these training images are inflated")
     return data, held_out
 
 

@@ -152,7 +152,7 @@ def _describe_callbacks(callbacks):
 def _cannot_resume(i, callback, error):
     return ValueError(
         f"checkpoint_dir cannot be combined with callbacks[{i}], a {type(callback).__name__}: it "
-        f"keeps {error}, so that interrupted training could not resume exactly where it stopped. "
+        f"keeps {error}, so interrupted training could not resume exactly where it stopped. "
         f"Keep only numbers, text, arrays and lists of these in its attributes, or leave "
         f"checkpoint_dir=None."
     )

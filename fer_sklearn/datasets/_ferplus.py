@@ -87,7 +87,7 @@ def _read_votes(path: PathLike) -> dict[str, tuple[str, ...]]:
             for name, *votes in frame[[names, *columns]].itertuples(index=False):
                 if rows.setdefault(name, tuple(votes)) != tuple(votes):
                     raise DatasetFormatError(
-                        f"{path} has several rows with other votes for {name!r}; expected one."
+                        f"{path} has several rows for {name!r} with different votes; expected one."
                     )
     return rows
 

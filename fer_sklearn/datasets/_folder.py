@@ -303,7 +303,7 @@ class _Labels:
         if subsets and not is_about_emotions and all(map(_has_only_emotions, below.values())):
             self.notes.append(
                 f"treated {', '.join(map(repr, others))} as a subset like {subsets[0]!r}, since "
-                f"the folders below are emotions there too"
+                f"the folders in it are emotions, too"
             )
             return dict.fromkeys(kinds, "subset")
         if emotions and not is_about_emotions:

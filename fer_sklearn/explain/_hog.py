@@ -210,7 +210,7 @@ def _matrix(step):
     if np.allclose(step.transform(some), start + some @ matrix, rtol=1e-3, atol=1e-5):
         return matrix
     raise ValueError(
-        f"estimator has the step {type(step).__name__} after HOG, which is not linear, so that "
+        f"estimator has the step {type(step).__name__} after HOG, which is not linear, so "
         f"weights cannot be projected back through it. Leave it out, or use occlusion_map or "
         f"region_importance, which take any classifier."
     )

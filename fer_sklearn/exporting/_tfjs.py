@@ -200,8 +200,8 @@ def _check_constants(frozen: FrozenGraph, model: keras.Model) -> None:
     for name, array in frozen.constants.items():
         if np.isnan(array).any():
             raise ValueError(
-                f"The weights of model alone produce NaN{_origin(name, model)}. Train again, or "
-                f"set the weights of that layer again."
+                f"The weights of model produce NaN for any input{_origin(name, model)}. Train "
+                f"again, or set the weights of that layer again."
             )
 
 

@@ -57,7 +57,7 @@ _BINARY = ("@tensorflow/tfjs-backend-wasm", "dist/tfjs-backend-wasm-simd.wasm")
 _CDN = "https://cdn.jsdelivr.net/npm/"
 _CONNECT = "connect-src 'self' blob:"
 _NOTICE = """\
-This folder contains, or the page loads, unmodified files of others:
+This folder contains, or the page loads, these unmodified third-party files:
 
 - TensorFlow.js, by its authors at Google LLC, under the Apache License 2.0:
 {packages}

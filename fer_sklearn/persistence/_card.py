@@ -295,14 +295,17 @@ def _checked(card):
         if isinstance(checked["tags"], str) or not isinstance(checked["tags"], Iterable):
             raise TypeError(f"card['tags']={checked['tags']!r} is not a list of strings.")
         checked["tags"] = [str(tag) for tag in checked["tags"]]
-    if not _is_known_well(checked):
-        raise TypeError(f"card has other {', '.join(map(repr, _KNOWN))} than read_card returns.")
+    if not _is_well_formed(checked):
+        raise TypeError(
+            f"card has {' or '.join(map(repr, _KNOWN))} of another form; expected them as "
+            f"read_card returns them."
+        )
     if "scores" in checked:
         checked["scores"] = _checked_scores(checked["scores"])
     return checked
 
 
-def _is_known_well(card):
+def _is_well_formed(card):
     settings = card.get("settings", [])
     return (
         isinstance(card.get("labels", []), list)

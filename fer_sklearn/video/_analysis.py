@@ -358,7 +358,7 @@ def analyze_video(
     _check_outputs(source, output, annotated_video, plot_path, faces_path)
     control = _Control(should_stop)
     with ExitStack() as stack:
-        for path in (output, annotated_video):  # which are not written at once
+        for path in (output, annotated_video):  # both are written during the whole analysis
             if path is not None:
                 stack.enter_context(locked(path))
         stream = stack.enter_context(

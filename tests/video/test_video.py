@@ -479,7 +479,7 @@ def test_outputs_are_checked_before_any_work(video, options, message):
 
 
 @pytest.mark.parametrize("name", ["output", "annotated_video"])
-def test_two_analyses_do_not_write_one_file(video, tmp_path, name):
+def test_two_analyses_do_not_write_the_same_file(video, tmp_path, name):
     outputs = {name: tmp_path / ("a.csv" if name == "output" else "a.avi")}
     refused = []
 

@@ -656,7 +656,7 @@ def test_a_name_with_which_opencv_would_crash_is_refused(source):
         open_source(source)
 
 
-def test_a_disk_that_fails_is_said(tmp_path, monkeypatch):
+def test_a_failing_disk_is_reported(tmp_path, monkeypatch):
     def fail(path):
         raise OSError(5, "Input/output error")
 
