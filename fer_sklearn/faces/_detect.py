@@ -126,8 +126,8 @@ def resolve_detector(detector: Detector) -> Callable[[PixelArray], Any]:
     """
     if isinstance(detector, type):
         raise ValueError(
-            f"detector={detector.__name__} is a class; expected an instance, with "
-            f"its parameters. Pass {detector.__name__}(...)."
+            f"detector={detector.__name__} is a class; expected an instance. Pass "
+            f"{detector.__name__}(), with parameters if needed."
         )
     if callable(detector):
         return detector
