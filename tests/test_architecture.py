@@ -459,11 +459,11 @@ def _slow_imports(tree):
 
 
 @pytest.mark.parametrize("name", ROAD)
-def test_the_path_from_a_photo_to_its_rows_imports_nothing_slow(name):
+def test_predicting_a_photo_imports_nothing_slow(name):
     assert list(_slow_imports(ast.parse((PACKAGE / name).read_text(encoding="utf-8")))) == []
 
 
-def test_the_path_from_a_photo_to_its_rows_loads_nothing_slow():
+def test_predicting_a_photo_loads_nothing_slow():
     modules = [name.removesuffix(".py").replace("/", ".") for name in ROAD]
     modules += ["face_reader", "photos", "video"]
     code = "".join(f"import fer_sklearn.{name}\n" for name in modules)

@@ -170,7 +170,7 @@ def test_text_can_contain_a_photo(prefix):
 @pytest.mark.parametrize(
     "format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM"]
 )
-def test_text_of_any_format_is_known(format):
+def test_text_of_any_format_is_recognised(format):
     text = base64.b64encode(encoded(np.resize(RGB, (48, 48, 3)), format))
     for given in (text, text.decode(), f"\n  {text.decode()}", b"data:;base64," + text):
         assert read_image(given).shape == (48, 48, 3)

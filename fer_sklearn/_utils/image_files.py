@@ -76,8 +76,9 @@ _END, _SCAN, _RESTARTS = 0xD9, 0xDA, 0xDD
 _SEQUENTIAL, _FRAMES = (0xC0, 0xC1), {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 # Tables come between scans; anything else is not a marker, but damage.
 _BETWEEN_SCANS = (_SCAN, 0xC4, 0xDB, 0xDC, _RESTARTS, *range(0xE0, 0xF0), 0xFE)
-# The data is followed by padding of this length. Near its end, half of the rest is read at a time,
-# down to small pieces, to see where libjpeg stops: at most this far from the end of intact data.
+# The data is followed by padding of this length. Near the end of the data, half of the rest is read
+# at a time, down to small pieces, to see where libjpeg stops. For intact data, that is at most this
+# far from the end.
 _PADDING, _NEAR, _PIECE, _SLACK = 8192, 512, 4, 12
 # A part of a file that was never written is zeros. No scan of details in a JPEG file has this many
 # in a row, and no file of another format ends in this many, or in such a large fraction of zeros.

@@ -108,8 +108,8 @@ def load_image_table(
         ``"path"``, a Pillow image, pixels of shape (h, w), (h, w, 3) or (h, w, 4), or the pixels
         of a square grey image, as numbers or as text.
     label : str, default="label"
-        The column of labels: names or numbers. Case matters only if the names of several columns
-        differ in nothing else.
+        The column of labels: names or numbers. Case matters only if it is the only difference
+        between several columns.
     subset : str or None, default=None
         The column of the subset of each row, such as ``"split"``. If None, all rows are in the
         subset ``"all"``.

@@ -1,4 +1,4 @@
-"""Tables, read in batches of rows: CSV files, and what else `load_image_table` takes."""
+"""Tables, read in batches of rows: CSV files and everything else that `load_image_table` takes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["PARQUET", "Table", "column_of", "open_table", "table_chunks"]
 
 # Rows in memory at a time, with their images still encoded, if the table itself is not.
 _ROWS_AT_ONCE = 256
-# The same of a table of text, which has no images in it.
+# The same for CSV files, whose rows contain no encoded images.
 _ROWS_OF_TEXT = 4096
 #: Suffixes of Parquet files.
 PARQUET = (".parquet", ".pq")
@@ -310,23 +310,23 @@ def _names_in_schema(metadata, column):
 
 
 def table_chunks(file: IO[bytes], name: str, *, keep_case: bool = False) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a CSV file in data frames of text.
+    """Yield the rows of a CSV file as data frames of strings.
 
     Parameters
     ----------
     file : file opened for reading bytes
-        At its beginning, and able to go back there. Text in UTF-8 or, with a byte order mark,
-        UTF-16, separated by commas, semicolons or tabs.
+        A seekable file, at its start. Text in UTF-8 or, with a byte order mark, UTF-16, separated
+        by commas, semicolons or tabs.
     name : str
-        Its name in error messages.
+        Name of the file in error messages.
     keep_case : bool, default=False
-        Whether names of columns stay as they are spelt; otherwise they are in lower case.
+        Keep the case of column names, instead of converting them to lower case.
 
     Yields
     ------
     pandas.DataFrame
-        At least one; the index counts all rows. Names of columns have no blanks around them;
-        missing fields are empty.
+        At least one. The index counts all rows. Column names are stripped, and missing fields are
+        empty strings.
 
     Raises
     ------
@@ -368,17 +368,17 @@ def table_chunks(file: IO[bytes], name: str, *, keep_case: bool = False) -> Iter
 
 
 def _dialect(file):
-    """Return the encoding and the separator of a table, by its beginning."""
+    """Return the encoding and the separator of a table, judging by its first bytes."""
     head = file.read(BYTES_OF_HEADER)
     file.seek(0)
     encoding = "utf-16" if head.startswith(UTF16_MARKS) else "utf-8-sig"
     header = head.decode(encoding, errors="replace").lstrip().partition("\n")[0]
-    # Not csv.Sniffer: it takes the blanks between pixels for separators.
+    # Not csv.Sniffer: it mistakes the blanks between pixels for separators.
     return encoding, max(",;\t", key=header.count)
 
 
 def _checked_table(frame, name, keep_case):
-    if frame.index.dtype.kind != "i":  # pandas takes a first column without a name for the index
+    if frame.index.dtype.kind != "i":  # pandas uses a first column without a name as the index
         raise DatasetFormatError(
             f"{name}: the rows have more fields than the header. Download the file again."
         )
@@ -392,8 +392,8 @@ def _checked_table(frame, name, keep_case):
     )
     if twice:
         raise DatasetFormatError(
-            f"{name}: there are several columns {', '.join(map(repr, twice))}; upper and lower "
-            f"case do not differ. Keep one of them."
+            f"{name}: there are several columns {', '.join(map(repr, twice))}, and their case is "
+            f"ignored. Keep one of them."
         )
     frame.columns = [str(name).strip() for name in frame.columns] if keep_case else columns
     # The last fields of a truncated line are missing.

@@ -114,7 +114,7 @@ def test_a_device_is_not_locked():
         assert not os.path.exists("/dev/.null.lock")
 
 
-def test_a_lock_says_who_has_it_even_if_it_is_new(tmp_path, monkeypatch):
+def test_an_error_names_the_owner_of_a_new_lock(tmp_path, monkeypatch):
     path, taken = tmp_path / "a.csv", threading.Event()
     write = os.write
 

@@ -66,7 +66,7 @@ def test_uint16_of_fewer_bits_is_as_bright_as_of_sixteen(images, transformer, wh
 
 
 @pytest.mark.parametrize("transformer", TRANSFORMERS, ids=ids)
-def test_floats_of_either_byte_order_are_alike(images, transformer):
+def test_floats_of_either_byte_order_give_the_same_result(images, transformer):
     unit = (images / 255).astype(np.float32)
     expected = transformer.fit_transform(unit)
     assert_array_equal(transformer.fit_transform(unit.astype(">f4")), expected)

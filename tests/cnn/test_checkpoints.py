@@ -306,7 +306,7 @@ def test_a_damaged_file_is_reported(tmp_path):
         checkpoint.read()
 
 
-def test_the_fingerprint_knows_which_array_is_which():
+def test_the_fingerprint_depends_on_the_places_of_arrays():
     array = np.ones((3, 2))
     names = [fingerprint({}, {name: array}) for name in ("soft_targets", "auxiliary_targets")]
     assert len(set(names)) == 2

@@ -27,7 +27,7 @@ def fitted(small_faces):
     ],
     ids=["channel", "flat", "list", "int64", "unit floats"],
 )
-def test_forms_of_input_are_alike(fitted, small_faces, reshape):
+def test_all_forms_of_input_give_the_same_result(fitted, small_faces, reshape):
     X = small_faces[0][:20]
     np.testing.assert_allclose(fitted.predict_proba(reshape(X)), fitted.predict_proba(X), atol=1e-6)
 

@@ -368,7 +368,7 @@ def test_a_network_with_two_heads_in_a_file(fitted, small_faces, tmp_path):
         load_pretrained(path, labels="eight")
 
 
-def test_blends_mix_the_labels_that_both_heads_know(small_faces, tmp_path):
+def test_blends_mix_the_labels_of_both_heads(small_faces, tmp_path):
     X, y = small_faces
     votes = pd.DataFrame({name: (y == name) * 1.0 for name in ("happy", "sad", "contempt", "fear")})
     classifier = quick(architecture="conv3").fit(X, y, auxiliary_targets=votes)

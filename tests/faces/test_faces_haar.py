@@ -50,7 +50,7 @@ def test_the_astronaut_has_one_face_where_it_is():
     assert faces.scores[0] > 54
 
 
-def test_the_cascade_knows_no_key_points():
+def test_cascades_return_no_key_points():
     assert np.isnan(detect_faces(astronaut(), "haar").keypoints).all()
 
 

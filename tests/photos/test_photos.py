@@ -305,7 +305,7 @@ def test_errors_of_user_objects_cost_one_row():
     assert status[1:] == ["unreadable: there is no such file", "ok"]
 
 
-def test_a_photo_that_is_too_large_to_be_searched_costs_one_row():
+def test_a_photo_that_is_too_large_to_be_searched_gets_a_row():
     reader = Reader()
     plain = reader.detect
 

@@ -367,7 +367,7 @@ def test_an_ogg_file_that_ffmpeg_gives_up_is_damaged(tmp_path):
         *(("a.flv", "FLV1"), ("a.wmv", "WMV2"), ("a.ts", "MPG2"), ("a.mpg", "MPG1")),
     ],
 )
-def test_what_was_never_written_is_missed(tmp_path, name, codec):
+def test_data_that_was_never_written_is_noticed(tmp_path, name, codec):
     """A copy that was interrupted may have its full length, and zeros in place of the rest."""
     video = write_video(tmp_path / name, _noise(25, (120, 160)), codec=codec)
     frames = []
@@ -408,7 +408,7 @@ def _patched(video, name, offset, value):
         (b"mvhd", 0, b"none"),
     ],
 )
-def test_damage_of_a_header_costs_neither_memory_nor_another_error(
+def test_a_damaged_header_neither_fills_the_memory_nor_raises_another_error(
     tmp_path, few_resources, name, offset, value
 ):
     video = write_video(tmp_path / "a.mp4", moving(20))
