@@ -27,8 +27,8 @@ from fer_sklearn import (
 RARE = "disgust"
 _N_RESAMPLES = 1000
 _COMPONENTS = 250  # of the HOG features
-# What differs from the recommended training; the weight decay is that of the pretrained network
-# of that size.
+# Settings that differ from the recommended ones. The weight decay is that of the pretrained network
+# of this size.
 _CNN = {
     "architecture": "resnet_se_tiny",
     "weight_decay": 1e-3,

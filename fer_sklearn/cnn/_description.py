@@ -270,7 +270,7 @@ def describe_network(model: keras.Model) -> str:
 def describe_layers(model: keras.Model) -> str:
     """Describe the layers of a network, without what may change while its weights are kept.
 
-    The text is equal for networks that differ in dropout, precision or frozen layers only.
+    Networks that differ only in dropout, precision or frozen layers have the same text.
     """
     layers = [
         [_name(type(layer)), _without(_without_names(_layer_config(layer), {}))]

@@ -344,7 +344,7 @@ def open_source(path: PathLike) -> Iterator[Source]:
     Raises
     ------
     FileNotFoundError, DatasetFormatError
-        As :func:`open_data`; the latter also for a file that is no archive.
+        As :func:`open_data`; the latter also for a file that is not an archive.
     """
     with open_data(path) as opened:
         if not isinstance(opened, (FolderSource, ZipSource, TarSource)):

@@ -206,7 +206,7 @@ class VideoStream:
 
     @property
     def length(self) -> tuple[int, float] | None:
-        """Number of frames and seconds of a file that was read to its end; None before."""
+        """Frames and seconds of a file that has been read to its end, else None."""
         return self._source.length
 
     @property

@@ -482,7 +482,7 @@ class Counter:
             self._faces[face.number].see(face, frame.seconds)
 
     def end(self, n_frames: int, seconds: float) -> None:
-        """Count to the end of a video, after the last frame that was searched."""
+        """Extend the counts to the end of the video, beyond the last frame that was searched."""
         self.n_frames, self._end = n_frames, seconds - self._interval
 
     def summary(

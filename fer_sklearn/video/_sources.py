@@ -148,7 +148,7 @@ class _Source:
 
     drops_frames: bool
     n_damaged = 0
-    #: How many frames a file has, and its seconds, once all of them were taken.
+    #: Number of frames and seconds of a file, once all frames have been taken.
     length: tuple[int, float] | None = None
     _path: Path | None = None
 

@@ -141,7 +141,7 @@ def test_wrong_votes_are_refused(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("emotion,Emotion,pixels\n0,0,1", "several columns 'emotion'; upper and lower case"),
+        ("emotion,Emotion,pixels\n0,0,1", "several columns 'emotion', and their case is ignored"),
         ("emotion,pixels,usage,usage\n0,1,x,x", "several columns 'usage"),
         ("emotion,pixels\n0,1 2,3\n", "more fields than the header"),
         ("emotion,pixels\n", "contains no row or image"),

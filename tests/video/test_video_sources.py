@@ -467,7 +467,7 @@ def test_a_damaged_frame_does_not_disturb_the_stride(tmp_path):
         assert source.n_damaged == 1
 
 
-def test_a_damaged_frame_ends_no_video_that_is_taken_slowly(monkeypatch):
+def test_a_damaged_frame_does_not_end_a_video_that_is_processed_slowly(monkeypatch):
     monkeypatch.setattr("fer_sklearn.video._sources._PATIENCE", 0.2)
     n_read = 0
     with open_source(VideoFile(12, bad=[7])) as source:
