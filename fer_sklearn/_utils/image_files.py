@@ -76,9 +76,8 @@ _END, _SCAN, _RESTARTS = 0xD9, 0xDA, 0xDD
 _SEQUENTIAL, _FRAMES = (0xC0, 0xC1), {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 # Tables come between scans; anything else is not a marker, but damage.
 _BETWEEN_SCANS = (_SCAN, 0xC4, 0xDB, 0xDC, _RESTARTS, *range(0xE0, 0xF0), 0xFE)
-# The data is followed by padding of this length. Near the end of the data, half of the rest is read
-# at a time, down to small pieces, to see where libjpeg stops. For intact data, that is at most this
-# far from the end.
+# The data is followed by padding of this length. Near its end, half of the rest is read at a time,
+# down to small pieces, to see where libjpeg stops: for intact data, at most this far from the end.
 _PADDING, _NEAR, _PIECE, _SLACK = 8192, 512, 4, 12
 # A part of a file that was never written is zeros. No scan of details in a JPEG file has this many
 # in a row, and no file of another format ends in this many, or in such a large fraction of zeros.
@@ -334,8 +333,7 @@ def _deep_colors(image, pixels, data, name):
                 f"{name}: the image has 16-bit colours, of which at most 12 bits are used, in "
                 f"compressed planes, which cannot be read. Save it with interleaved colours."
             )
-    # In JPEG 2000 files, Pillow turns white into black.
-    if not is_dark and image.format != "JPEG2000":
+    if not is_dark and image.format != "JPEG2000":  # in which Pillow turns white into black
         return pixels
     has_alpha = image.has_transparency_data
     flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
