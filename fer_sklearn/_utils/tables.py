@@ -1,13 +1,15 @@
-"""Columns and rounding of result rows, and tables as text, Markdown, HTML and JSON.
+"""Result rows, as lines of CSV and JSON files, and tables as text, Markdown, HTML and JSON.
 
 A table is a caption, a header and rows of text; its first column names the row.
 """
 
+import csv
 import html
+import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,7 +18,10 @@ from .files import printable
 __all__ = [
     "PHOTO_COLUMNS",
     "VIDEO_COLUMNS",
+    "CSVLines",
     "Column",
+    "DamagedFileError",
+    "JSONLines",
     "TabularReport",
     "align",
     "heading",
@@ -25,6 +30,7 @@ __all__ = [
     "interval",
     "markdown_table",
     "number",
+    "other_columns",
     "p_text",
     "rounded",
     "row_columns",
@@ -70,6 +76,8 @@ VIDEO_COLUMNS = {"frame": Column(int), "seconds": Column(float, 3), **_FACE, **_
 _PROBABILITY = Column(float, 6)
 _STATUS = {"status": Column(str)}
 _KNOWN = {**PHOTO_COLUMNS, **VIDEO_COLUMNS, **_STATUS}
+# Characters that JSON need not escape, but at which many programs end a line.
+_LINE_BREAKS = {ord(character): rf"\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 # The first column of a text table is not cut below this width.
 _SHORTEST = 16
 
@@ -118,6 +126,145 @@ def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rounded(value, digits):
     return None if math.isnan(value) else round(value, digits)
+
+
+class DamagedFileError(ValueError):
+    """A file contains unexpected rows; the message describes them, but does not name the file."""
+
+
+class _WholeLines:
+    """The lines of a binary file up to the last line break; `end` is the byte after them."""
+
+    def __init__(self, file):
+        self._file = file
+        self.end = 0
+        self.rest = b""
+
+    def __iter__(self):
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                self.rest = line
+                return
+            self.end += len(line)
+            try:
+                yield line.decode("utf-8")
+            except UnicodeDecodeError:
+                raise DamagedFileError("is not text in UTF-8") from None
+
+
+class CSVLines:
+    """Rows as comma-separated values below a header. Missing values are empty fields.
+
+    Parameters
+    ----------
+    columns : dict of str to Column
+    """
+
+    def __init__(self, columns: Mapping[str, Column]):
+        self.columns = columns
+        self.header = self._line(columns)
+
+    def encode(self, row: Mapping[str, Any]) -> bytes:
+        """Return a row as bytes."""
+        return self._line(rounded(row).values())
+
+    def read(self, file: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the byte offset and the content of every complete row."""
+        lines = _WholeLines(file)
+        records = csv.reader(iter(lines), strict=True)
+        header = next(records, None)
+        if header is None:
+            if not self.header.startswith(lines.rest):
+                raise DamagedFileError("lacks the header of this table")
+            return
+        if header != list(self.columns):
+            raise DamagedFileError(other_columns(header, self.columns))
+        number = 1
+        while True:
+            number, start = number + 1, lines.end
+            try:
+                record = next(records)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                if "unexpected end of data" in str(error):
+                    return  # cut inside quotes, around a line break of a name
+                raise DamagedFileError(f"has an invalid row {number}") from None
+            if len(record) != len(self.columns):
+                raise DamagedFileError(f"has an invalid row {number}")
+            yield start, self._typed(record, number)
+
+    def _line(self, values):
+        buffer = io.StringIO()
+        # Only characters of the line terminator are quoted, and names may contain both.
+        csv.writer(buffer, lineterminator="\r\n").writerow(values)
+        return buffer.getvalue().removesuffix("\r\n").encode("utf-8") + b"\n"
+
+    def _typed(self, record, number):
+        """Convert the fields of a line to the types of their columns."""
+        try:
+            return {
+                # A path may be empty, but is never missing.
+                name: None if text == "" and name != "source" else column.type(text)
+                for (name, column), text in zip(self.columns.items(), record, strict=True)
+            }
+        except ValueError:
+            raise DamagedFileError(f"has an invalid row {number}") from None
+
+
+class JSONLines:
+    """Rows as one JSON object per line. Missing values are null.
+
+    Parameters
+    ----------
+    columns : dict of str to Column
+    provenance : dict or None, default=None
+        The first line describes how the rows were made.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, Column], provenance: Mapping[str, str] | None = None
+    ) -> None:
+        self.columns = columns
+        self.header = b"" if provenance is None else _json_line({"provenance": dict(provenance)})
+
+    def encode(self, row: Mapping[str, Any]) -> bytes:
+        """Return a row as bytes."""
+        return _json_line(rounded(row))
+
+    def read(self, file: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the byte offset and the content of every complete row."""
+        lines = _WholeLines(file)
+        start = 0
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if not isinstance(row, dict):
+                raise DamagedFileError(f"has an invalid row in line {number}")
+            if number == 1 and list(row) == ["provenance"]:
+                start = lines.end
+                continue
+            if list(row) != list(self.columns):
+                raise DamagedFileError(other_columns(row, self.columns))
+            yield start, row
+            start = lines.end
+        starts = (b'{"source": ', b'{"provenance": ')
+        if not any(
+            lines.rest.startswith(first) or first.startswith(lines.rest) for first in starts
+        ):
+            raise DamagedFileError("ends in a line that is not a row of this table")
+
+
+def _json_line(content):
+    text = json.dumps(content, ensure_ascii=False).translate(_LINE_BREAKS)
+    return text.encode("utf-8") + b"\n"
+
+
+def other_columns(found: Iterable[str], expected: Iterable[str]) -> str:
+    """Say that a file has other columns than expected, for a :class:`DamagedFileError`."""
+    return f"has the columns {', '.join(found)}; expected {', '.join(expected)}"
 
 
 def to_json_value(value: Any) -> Any:

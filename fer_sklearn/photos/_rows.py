@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from .._utils.compat import import_optional
 from .._utils.files import (
@@ -21,7 +19,7 @@ from .._utils.files import (
     provenance_path,
     write_provenance,
 )
-from .._utils.tables import Column, rounded
+from .._utils.tables import Column, CSVLines, DamagedFileError, JSONLines, other_columns
 from .._utils.typing import PathLike
 from ._sources import PhotoSource
 
@@ -30,9 +28,6 @@ __all__ = [
     "OK",
     "OUTPUT_SUFFIXES",
     "UNREADABLE",
-    "CSVLines",
-    "DamagedFileError",
-    "JSONLines",
     "PhotoSummary",
     "RowFile",
     "check_output",
@@ -45,8 +40,6 @@ OUTPUT_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _NOISE = 0.02
 # Rows of a Parquet row group: a few megabytes.
 _ROWS_AT_ONCE = 16_384
-# Characters that JSON need not escape, but at which many programs end a line.
-_LINE_BREAKS = {ord(character): rf"\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 _PARQUET_TYPES = {str: "string", int: "int32", float: "float64"}
 
 
@@ -378,140 +371,6 @@ def _alike(old, new):
     )
 
 
-class DamagedFileError(ValueError):
-    """A file contains unexpected rows; the message describes them, but does not name the file."""
-
-
-class _WholeLines:
-    """The lines of a binary file up to the last line break; `end` is the byte after them."""
-
-    def __init__(self, file):
-        self._file = file
-        self.end = 0
-        self.rest = b""
-
-    def __iter__(self):
-        for line in self._file:
-            if not line.endswith(b"\n"):
-                self.rest = line
-                return
-            self.end += len(line)
-            try:
-                yield line.decode("utf-8")
-            except UnicodeDecodeError:
-                raise DamagedFileError("is not text in UTF-8") from None
-
-
-class CSVLines:
-    """Rows as comma-separated values below a header. Missing values are empty fields.
-
-    Parameters
-    ----------
-    columns : dict of str to Column
-    """
-
-    def __init__(self, columns: Mapping[str, Column]):
-        self.columns = columns
-        self.header = self._line(columns)
-
-    def encode(self, row: Mapping[str, Any]) -> bytes:
-        """Return a row as bytes."""
-        return self._line(rounded(row).values())
-
-    def read(self, file: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the byte offset and the content of every complete row."""
-        lines = _WholeLines(file)
-        records = csv.reader(iter(lines), strict=True)
-        header = next(records, None)
-        if header is None:
-            if not self.header.startswith(lines.rest):
-                raise DamagedFileError("lacks the header of this table")
-            return
-        if header != list(self.columns):
-            raise DamagedFileError(_other_columns(header, self.columns))
-        number = 1
-        while True:
-            number, start = number + 1, lines.end
-            try:
-                record = next(records)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                if "unexpected end of data" in str(error):
-                    return  # cut inside quotes, around a line break of a name
-                raise DamagedFileError(f"has an invalid row {number}") from None
-            if len(record) != len(self.columns):
-                raise DamagedFileError(f"has an invalid row {number}")
-            yield start, self._typed(record, number)
-
-    def _line(self, values):
-        buffer = io.StringIO()
-        # Only characters of the line terminator are quoted, and names may contain both.
-        csv.writer(buffer, lineterminator="\r\n").writerow(values)
-        return buffer.getvalue().removesuffix("\r\n").encode("utf-8") + b"\n"
-
-    def _typed(self, record, number):
-        """Convert the fields of a line to the types of their columns."""
-        try:
-            return {
-                # A path may be empty, but is never missing.
-                name: None if text == "" and name != "source" else column.type(text)
-                for (name, column), text in zip(self.columns.items(), record, strict=True)
-            }
-        except ValueError:
-            raise DamagedFileError(f"has an invalid row {number}") from None
-
-
-class JSONLines:
-    """Rows as one JSON object per line. Missing values are null.
-
-    Parameters
-    ----------
-    columns : dict of str to Column
-    provenance : dict or None, default=None
-        The first line describes how the rows were made.
-    """
-
-    def __init__(
-        self, columns: Mapping[str, Column], provenance: Mapping[str, str] | None = None
-    ) -> None:
-        self.columns = columns
-        self.header = b"" if provenance is None else _json_line({"provenance": dict(provenance)})
-
-    def encode(self, row: Mapping[str, Any]) -> bytes:
-        """Return a row as bytes."""
-        return _json_line(rounded(row))
-
-    def read(self, file: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the byte offset and the content of every complete row."""
-        lines = _WholeLines(file)
-        start = 0
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                row = None
-            if not isinstance(row, dict):
-                raise DamagedFileError(f"has an invalid row in line {number}")
-            if number == 1 and list(row) == ["provenance"]:
-                start = lines.end
-                continue
-            if list(row) != list(self.columns):
-                raise DamagedFileError(_other_columns(row, self.columns))
-            yield start, row
-            start = lines.end
-        starts = (b'{"source": ', b'{"provenance": ')
-        if not any(
-            lines.rest.startswith(first) or first.startswith(lines.rest) for first in starts
-        ):
-            raise DamagedFileError("ends in a line that is not a row of this table")
-
-
-def _json_line(content):
-    text = json.dumps(content, ensure_ascii=False).translate(_LINE_BREAKS)
-    return text.encode("utf-8") + b"\n"
-
-
 def _provenance_line(line):
     """Return how the rows of a JSON Lines file were made, if its first line says so."""
     try:
@@ -526,10 +385,6 @@ def _read_json(path):
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def _other_columns(found, expected):
-    return f"has the columns {', '.join(found)}; expected {', '.join(expected)}"
 
 
 def _import_parquet():
@@ -580,7 +435,7 @@ def parquet_to_lines(path: Path, lines_path: Path, columns: Mapping[str, Column]
         raise DamagedFileError("is not a Parquet file") from None
     with table:
         if table.schema_arrow.names != list(columns):
-            raise DamagedFileError(_other_columns(table.schema_arrow.names, columns))
+            raise DamagedFileError(other_columns(table.schema_arrow.names, columns))
         made_by = (table.schema_arrow.metadata or {}).get(b"provenance")
         written = JSONLines(columns, None if made_by is None else json.loads(made_by))
         encode = written.encode

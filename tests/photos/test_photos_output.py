@@ -16,10 +16,9 @@ import photo_reader
 import pytest
 from photo_reader import CLASSES, COLUMNS, Reader, photo
 
-from fer_sklearn._utils.tables import row_columns
+from fer_sklearn._utils.tables import CSVLines, row_columns
 from fer_sklearn.images import write_image
 from fer_sklearn.photos import PhotoSummary, iter_photo_rows, predict_photos
-from fer_sklearn.photos._rows import CSVLines
 
 FORMATS = (".csv", ".jsonl", ".parquet")
 
