@@ -16,7 +16,7 @@ import numpy as np
 
 from .._utils.compat import cv2
 from .._utils.files import atomic_write, check_writable
-from .._utils.tables import VIDEO_COLUMNS, rounded, row_columns, text_table
+from .._utils.tables import VIDEO_COLUMNS, CSVLines, row_columns, text_table
 from .._utils.typing import PathLike, PixelArray
 from ..images import resize
 from ._capture import can_encode, quiet_opencv
@@ -78,12 +78,10 @@ class TimelineWriter:
     """
 
     def __init__(self, path: PathLike, classes: Sequence[str]):
-        self._columns = row_columns(classes, video=True)
+        self._lines = CSVLines(row_columns(classes, video=True))
         self._classes = classes
-        self._file = open(path, "w", newline="", encoding="utf-8")  # noqa: SIM115 (see __exit__)
-        self._writer = csv.DictWriter(self._file, self._columns, lineterminator="\n")
-        self._writer.writeheader()
-        self._file.flush()
+        self._file = open(path, "wb")  # noqa: SIM115 (see __exit__)
+        self._write(self._lines.header)
 
     def __enter__(self) -> TimelineWriter:
         return self
@@ -95,16 +93,19 @@ class TimelineWriter:
         """Append one row per face of a frame, or one without a face, if it was searched."""
         if not frame.is_searched:
             return
-        if not frame.faces:
-            self._writer.writerow(rounded({"frame": frame.index, "seconds": frame.seconds}))
-        self._writer.writerows(rounded(self._row(frame, face)) for face in frame.faces)
+        rows = [self._row(frame, face) for face in frame.faces] or [self._row(frame)]
+        self._write(b"".join(map(self._lines.encode, rows)))
+
+    def _write(self, lines):
+        self._file.write(lines)
         self._file.flush()
 
-    def _row(self, frame: VideoFrame, face: TrackedFace) -> dict[str, Any]:
+    def _row(self, frame: VideoFrame, face: TrackedFace | None = None) -> dict[str, Any]:
+        row = dict.fromkeys(self._lines.columns) | {"frame": frame.index, "seconds": frame.seconds}
+        if face is None:
+            return row
         left, top, width, height = face.box.tolist()
-        return {
-            "frame": frame.index,
-            "seconds": frame.seconds,
+        return row | {
             "face": face.number,
             "left": left,
             "top": top,
