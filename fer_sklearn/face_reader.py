@@ -202,14 +202,14 @@ class FaceReader:
         Raises
         ------
         ValueError
-            If the estimator returns something that is not probabilities, such as NaN, or `crops`
-            is a single one.
+            If the estimator returns something that is not probabilities, such as NaN, or `crops` is
+            a single image.
         """
         unknown = np.full((len(crops), len(self.classes)), np.nan)
         if not len(crops):
             return np.array([], str), unknown
         if not isinstance(crops, list):
-            crops = list(split_batch(crops, name="crops"))  # refuses a single one
+            crops = list(split_batch(crops, name="crops"))  # refuses a single crop
         crops = [as_photo(crop, name=f"crops[{index}]") for index, crop in enumerate(crops)]
         if not hasattr(self._classifier, "predict_proba"):
             return np.asarray(self._classifier.predict(crops)).astype(str), unknown

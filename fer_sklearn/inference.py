@@ -188,7 +188,7 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
             self._network = ONNXNetwork(content, n_threads=self.n_threads)
         else:
             self._network = LiteRTNetwork(content, n_threads=self.n_threads, batch_size=batch_size)
-        # A network that takes larger faces averages these copies back into what they were.
+        # A network that takes larger faces averages these copies back to the original pixels.
         self._repeats = tuple(
             (side or own) // own for side, own in zip(sides, given["model_size"], strict=True)
         )

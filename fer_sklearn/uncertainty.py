@@ -154,7 +154,7 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         **fit_params : dict
             Passed to the `fit` of `estimator`; parameters with one value per image, such as
             `sample_weight`, are split with the folds. With metadata routing enabled, `estimator`
-            gets what it requests, and `cv` what it does, such as `groups`.
+            and `cv` each get what they request, such as `groups`.
 
         Returns
         -------

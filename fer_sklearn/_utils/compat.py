@@ -217,7 +217,7 @@ class PrivatePart(NamedTuple):
 
 
 _SKLEARN = "scikit-learn>=1.8,<1.10"
-_KERAS = "tensorflow>=2.18,<3"  # which installs Keras
+_KERAS = "tensorflow>=2.18,<3"  # installs Keras, too
 _GENERATOR = "Keras's global generator cannot be saved and restored by public functions"
 _DEFAULT_SEEDS = "no public function sets the generator from which Keras draws seeds by default"
 _CONSTRAINTS = "the vocabulary of _parameter_constraints has no public name"

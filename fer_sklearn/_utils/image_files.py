@@ -299,7 +299,7 @@ def _numbers_of_tiff(data, name, max_pixels):
     if width * height > max_pixels:
         raise _too_large((width, height), name, max_pixels)
     are_floats = tags.get(_SAMPLE_FORMAT, (1,))[0] == _FLOATS
-    is_short = np.min(tags.get(_BITS_PER_SAMPLE, 1)) < 32  # which OpenCV does not support either
+    is_short = np.min(tags.get(_BITS_PER_SAMPLE, 1)) < 32  # OpenCV does not support it either
     if not are_floats or is_short or tags.get(_PLANAR) == _ONE_BY_ONE:
         raise ImageReadError(
             f"{name}: this kind of TIFF file is not supported: {tags.get(_BITS_PER_SAMPLE)} bits "

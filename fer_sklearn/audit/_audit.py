@@ -102,7 +102,7 @@ def audit_dataset(
         Folds. An integer keeps copies together (``StratifiedGroupKFold``); a splitter receives
         the groups of copies and must do the same.
     label_errors : bool, default=True
-        If False, only blank images and copies are looked for, which takes a second.
+        If False, labels are not checked for errors, and the audit takes about a second.
     min_contrast : float, default=4.0
         An image is blank if the standard deviation of its grey pixels is at most this, in grey
         levels of 0..255.
@@ -240,7 +240,7 @@ def _read_once(X, estimator):
         estimator = make_hog_svm_pipeline(
             LSSVMClassifier(probability=True), n_components=_COMPONENTS
         )
-        given = None  # its GrayscaleResizer takes the images as they are
+        given = None  # this estimator takes the small images
     else:
         steps, estimator = _image_steps(estimator)
         given = X

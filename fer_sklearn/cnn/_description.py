@@ -355,7 +355,7 @@ def _custom_parts(model: keras.Model) -> Iterator[Any]:
         if not is_library(type(layer)):
             yield type(layer)
         for name, value in vars(layer).items():
-            if name == "build":  # which Keras wraps in each layer
+            if name == "build":  # Keras wraps it in each layer
                 continue
             if isinstance(value, (types.FunctionType, types.MethodType, partial)):
                 if not is_library(getattr(value, "func", value)):

@@ -314,7 +314,7 @@ def _open_root(root: PathLike | None, stack: ExitStack) -> Path | Source:
 def _read_row(row: _Row, root: Path | Source, grayscale: bool) -> PixelArray:
     if row.error:
         raise DatasetFormatError(f"{row.where}: {row.error}. Correct it, or leave the row out.")
-    image, row.image = row.image, None  # which need not be kept
+    image, row.image = row.image, None  # frees its memory
     try:
         return _read_image(image, row.name, root, grayscale)
     except (ValueError, TypeError) as error:
@@ -346,7 +346,7 @@ def _contents(path: str | os.PathLike, root: Path | Source) -> bytes:
     if isinstance(root, Path):
         path = os.fspath(path)
         if "://" in path:
-            return read_contents(path)  # which refuses it as an address
+            return read_contents(path)  # refuses URLs
         found = root / path
         if "\\" in path and not found.exists():  # written on Windows
             other = root / path.replace("\\", "/")
@@ -503,7 +503,7 @@ def _is_image_table(path: PathLike) -> bool:
             return False
         try:
             columns = next(table_chunks(file, str(path))).columns
-        except DatasetFormatError:  # which load_fer2013 will explain
+        except DatasetFormatError:  # load_fer2013 will report it
             return False
     return {"path", "label"} <= set(columns)
 

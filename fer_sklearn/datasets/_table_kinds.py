@@ -90,7 +90,7 @@ def open_table(table: Any, stack: ExitStack) -> Table:
             lambda rows: table.iloc[rows],
             where=lambda index: f"table.iloc[{index}]",
         )
-    is_arrow = hasattr(table, "column_names")  # whose `columns` are not names
+    is_arrow = hasattr(table, "column_names")  # its `columns` are arrays, not names
     if hasattr(table, "columns") and hasattr(table, "to_pandas") and not is_arrow:
         return Table(
             "table",
@@ -357,10 +357,10 @@ def table_chunks(file: IO[bytes], name: str, *, keep_case: bool = False) -> Iter
                 n_read += len(frame)
     except DatasetFormatError:
         raise
-    except Exception as error:  # pandas, codecs and archives raise many kinds
+    except Exception as error:  # pandas, codecs and archives raise many types
         reason = " ".join(str(error).split()) or type(error).__name__
         place = f", after row {n_read} below the header" if n_read else ""
-        is_text = isinstance(error, UnicodeDecodeError)  # of another encoding
+        is_text = isinstance(error, UnicodeDecodeError)  # in another encoding
         remedy = "Save it in UTF-8." if is_text else "Download it again."
         raise DatasetFormatError(
             f"{name}{place}: not a valid CSV file ({reason}). {remedy}"

@@ -89,9 +89,9 @@ def grad_cam(
 
     Notes
     -----
-    With ``test_time_augmentation``, the map is the mean of the image's and of its mirror
-    image's, mirrored back, like the probabilities. Nothing is compiled; the models before and
-    after the layer are cached as long as the network exists.
+    With ``test_time_augmentation``, the map is the mean of the map of the image and that of its
+    mirror image, mirrored back. Nothing is compiled; the models before and after the layer are
+    cached as long as the network exists.
 
     Examples
     --------

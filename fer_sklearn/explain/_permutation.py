@@ -193,8 +193,8 @@ def region_importance(
     estimator : fitted classifier or Pipeline
         Any classifier; its `predict` is called once per region and repeat.
     X : batch of n_samples images or photos
-        Faces cropped alike, such as FER2013's, or anything for a Pipeline that begins with
-        FaceCropper or GrayscaleResizer: then their output is permuted.
+        Faces cropped alike, such as FER2013's; or photos, for a Pipeline that begins with
+        FaceCropper or GrayscaleResizer, whose output is then permuted.
     y : array-like of shape (n_samples,)
         True labels.
     regions : mapping of str to mask or box, or None, default=None

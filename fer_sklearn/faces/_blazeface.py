@@ -196,7 +196,7 @@ class _Search:
         """Search a view, and look again at faces that are uncertain, tilted or small in it."""
         (seen,) = self._look([view])
         if not len(seen):
-            # A face on its side can be too little like a face.
+            # A face on its side may score too low to be found.
             seen = max(self._look([view._replace(angle=turn) for turn in _TURNS]), key=_best)
         small = _SMALL * _SIDE * view.unit
         found = _NONE
@@ -208,7 +208,7 @@ class _Search:
         return found
 
     def _smaller(self, found, finest):
-        """Search for smaller faces than those that were found, down to views of a side."""
+        """Search for smaller faces than those that were found, down to views of the given side."""
         n_levels = max(1, round(math.log(self._longer / finest, _FINER)))
         for level in range(1, n_levels + 1):
             side = self._longer * (finest / self._longer) ** (level / n_levels)

@@ -90,7 +90,7 @@ def detect_in_pixels(photo: PixelArray, detector: Detector, max_faces: int | Non
     elif type(detect := resolve_detector(detector)) in _DETECTORS.values():
         faces = in_order(detect(photo))
     else:
-        # Yours may draw on the photo or scale it in place, before it is cropped.
+        # A user's detector may draw on the photo or scale it in place; crops need the original.
         found = detect(as_photo(photo, name="image").copy())
         faces = in_order(as_faces(found, f"detector={detector!r} returned"))
     return faces if max_faces is None else largest(faces, max_faces)
@@ -117,12 +117,12 @@ def refuse_boxes(detector: Detector | None) -> None:
 
 
 def resolve_detector(detector: Detector) -> Callable[[PixelArray], Any]:
-    """Return the function from pixels to faces that `detector` names or is.
+    """Return the function from pixels to faces for a `detector` parameter.
 
     Raises
     ------
     ValueError
-        If it is neither.
+        If `detector` is unknown, a class, or not a detector.
     """
     if isinstance(detector, type):
         raise ValueError(

@@ -52,7 +52,7 @@ _END = len(_LABEL) + _DIGEST_LENGTH
 _PICKLED_FORMAT = b"fer_sklearn model\n"
 _MAX_FILE = 2**35
 # A file may unpack to this multiple of its size, or to this many bytes: enough for any model, but
-# not for a zip bomb. `archive_bytes` does not compress what would exceed both.
+# not for a zip bomb. `archive_bytes` does not compress a file that would exceed both.
 _MAX_RATIO = 20
 _SMALL = 2**28
 # An estimator may name a part more than once, since equal ones are stored once. What is built from

@@ -295,7 +295,7 @@ def _functions(value: Any, where: str, seen: dict[int, Any], owner: Any = None) 
     if isinstance(value, (types.FunctionType, type)):
         yield value, where, value if owner is None else owner
     elif id(value) not in seen:
-        seen[id(value)] = value  # which keeps it, so that no other object gets its number
+        seen[id(value)] = value  # keeps it alive, so that its id is not reused
         try:
             members = _members(value)
         except Exception:  # from the code of any object; skops calls it again, and reports it

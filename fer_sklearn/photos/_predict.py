@@ -143,9 +143,9 @@ def predict_photos(
     Raises
     ------
     ValueError
-        If `output` contains other photos or the results of another model, if `annotate` lies
-        in a folder whose photos are read, or if `images` is a table with `output`, without a
-        column of paths, or with names of columns that the result has too.
+        If `output` contains other photos or the results of another model, if `annotate` lies in a
+        folder whose photos are read, or if `images` is a table and `output` is given, or the table
+        has no column of paths, or a column with the name of a column of the result.
     OSError
         If `output` or `annotate` cannot be written, or another process writes to `output`.
     ImageReadError
@@ -562,7 +562,7 @@ class AnnotatedFolder:
 
 def _free_name(path, taken):
     """Return the last part of a path, numbered if it is taken already."""
-    path = Path(os.path.abspath(path))  # the file need not exist, and may not be able to
+    path = Path(os.path.abspath(path))  # works even for a path that cannot exist
     name, number = path.name, 1
     while name.lower() in taken:
         number += 1

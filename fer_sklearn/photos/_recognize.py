@@ -295,7 +295,7 @@ def _or_none(number):
 
 
 class DetectedPhoto(NamedTuple):
-    """A photo whose faces wait for their batch."""
+    """A photo whose faces are waiting for a batch."""
 
     source: PhotoSource
     status: str
@@ -358,7 +358,7 @@ def iter_photo_batches(
         # While one batch is classified, the threads read the next one. Whole photos take much
         # memory.
         are_small = crop_faces and not keep_photos
-        import_opencv()  # before your detector does, in several threads at once
+        import_opencv()  # before a user's detector does so in several threads at once
         photos = _map_ahead(
             find, sources, n_threads, max(batch_size, n_threads) if are_small else n_threads
         )

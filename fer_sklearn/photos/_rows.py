@@ -360,7 +360,7 @@ def check_output(path: PathLike) -> Path:
 
 
 def _alike(old, new):
-    """Return whether two rows may be one face and one model's prediction."""
+    """Return whether two rows may be predictions of one model for the same face."""
     if any(old[name] != new[name] for name in ("source", "face", "status")):
         return False
     numbers = [name for name, value in new.items() if isinstance(value, float)]

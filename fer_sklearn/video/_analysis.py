@@ -389,7 +389,7 @@ def analyze_video(
         problem = _record(
             stream, counter, output, annotated_video, control.viewer, duration, progress
         )
-        if stream.length is not None:  # frames that were skipped after the last search, too
+        if stream.length is not None:  # include frames that were skipped after the last search
             counter.end(*stream.length)
         summary = counter.summary(stream.name, n_damaged=stream.n_damaged, problem=problem)
         try:

@@ -304,7 +304,7 @@ class Clock:
                 self._newest = stamp
                 self._seconds = max(stamp + self._offset, self._seconds, 0.0)
                 return self._seconds
-            self._n_missing -= 1  # one that was repeated in place of another
+            self._n_missing -= 1  # a repeated frame that replaces a missing one
         self._seconds = max(self.end, 0.0)
         return self._seconds
 

@@ -187,7 +187,7 @@ def _ebml_number(data, place):
 
 
 def shown_seconds(path: Path, stated: float | None, rate: float) -> float | None:
-    """Return how long the video in a file should be, from the place that states it exactly.
+    """Return how long the video in a file should be, from the most reliable part of the file.
 
     The headers of MP4 and MOV files count frames that an edit list hides, as when a phone trims a
     video. The number of frames in the header of an AVI file may be wrong; its index is not. Others

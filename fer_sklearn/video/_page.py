@@ -165,7 +165,7 @@ class _State:
 
     def __init__(self, title):
         self.title = title
-        self.ended = ""  # why, once it has
+        self.ended = ""  # the reason, after the end
         self.is_over = threading.Event()
         self.is_paused = self.is_finished = False
         self.table = (0, b"[]")

@@ -295,7 +295,7 @@ class FileSource(_Source):
         while not self._is_over.is_set():
             # OpenCV reports a damaged frame like the end of the file.
             if not self._capture.grab():
-                if not n_failed:  # whoever takes the frames may have been slow
+                if not n_failed:  # the consumer of the frames may have been slow
                     last_good = time.monotonic()
                 n_failed += 1
                 if n_failed > _MOST_DAMAGED or time.monotonic() - last_good > _PATIENCE:
@@ -385,7 +385,7 @@ class FileSource(_Source):
             is_whole = is_complete(self._path)
             file = self._path.stat()
             is_growing = file.st_size != self._size and time.time() - file.st_mtime < _PATIENCE
-            # Only then is a complete file also a finished one.
+            # An MP4 file in fragments is complete after each of them, and may still grow.
             is_growing &= not is_whole or is_fragmented(self._path)
             is_lost = not is_growing and has_lost_fragments(self._path)
             n_frames = n_indexed(self._path)
@@ -498,7 +498,7 @@ class LiveSource(_Source):
         """Open the camera again."""
         self._last_good = time.monotonic()
         with self._news:
-            self._newest = None  # from before
+            self._newest = None  # an outdated frame
         self._is_paused.clear()
 
     @property
