@@ -251,9 +251,8 @@ class JSONLines:
             yield start, row
             start = lines.end
         starts = (b'{"source": ', b'{"provenance": ')
-        if not any(
-            lines.rest.startswith(first) or first.startswith(lines.rest) for first in starts
-        ):
+        rest = lines.rest.rstrip(b"\0")  # a power cut may leave zeros
+        if not any(rest.startswith(first) or first.startswith(rest) for first in starts):
             raise DamagedFileError("ends in a line that is not a row of this table")
 
 
