@@ -102,8 +102,11 @@ def _stated_end(file, size):
     if head[:4] == _EBML:
         file.seek(4)
         file.seek(_ebml_size(file) or 0, os.SEEK_CUR)
-        if file.read(4) == _SEGMENT and (length := _ebml_size(file)) is not None:
-            return file.tell() + length
+        if file.read(4) == _SEGMENT:
+            if (length := _ebml_size(file)) is not None:
+                return file.tell() + length
+            # A recorder that was killed states no length, but its last frame may be incomplete.
+            return None if _first_and_last(file)[2] else size + 1
     if head.startswith(_ASF):
         start = (head + file.read(_HEAD)).find(_ASF_FILE) + 40
         file.seek(start)
@@ -214,7 +217,7 @@ def shown_seconds(path: Path, stated: float | None, rate: float) -> float | None
         if head[:4] == b"RIFF" and (n_frames := len(_video_chunks(file, size))):
             return n_frames / rate
         if head[:4] == _EBML:
-            first, last = _first_and_last(file)
+            first, last, _ = _first_and_last(file)
             if last is not None and is_whole is not False:
                 return last - first + 1 / rate
             return None if stated is None else stated - first
@@ -230,7 +233,8 @@ def shown_seconds(path: Path, stated: float | None, rate: float) -> float | None
 def _first_and_last(file):
     """Return the times of the first and the last frame of the first video of a Matroska file.
 
-    The last one is None if it comes after a damaged part.
+    The last one is None if it comes after a damaged part. Return also whether the last element is
+    complete.
     """
     unit, number, video, time, first, last = 1_000_000, 0, None, 0, None, None
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -263,7 +267,8 @@ def _first_and_last(file):
                     last = time + int.from_bytes(data[start : start + 2], "big", signed=True)
                     first = last if first is None else first
             place = end
-    return (first or 0) * unit / 1e9, None if last is None else last * unit / 1e9
+    seconds = unit / 1e9
+    return (first or 0) * seconds, None if last is None else last * seconds, place >= 0
 
 
 def _edited_seconds(file, size):

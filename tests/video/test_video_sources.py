@@ -488,6 +488,22 @@ def test_a_video_that_cannot_be_read_to_its_end_is_an_error(tmp_path):
         _read(video)
 
 
+def test_a_recording_that_was_killed_is_truncated(tmp_path):
+    video = write_video(tmp_path / "a.mkv", _noise(20, (120, 160)), codec="MJPG")
+    data = bytearray(video.read_bytes())
+    # Neither size, nor duration, nor an index: they would be written at the end.
+    segment, duration = data.index(b"\x18\x53\x80\x67") + 4, data.index(b"\x44\x89\x88")
+    data[segment : segment + 8] = b"\x01" + b"\xff" * 7
+    data[duration : duration + 11] = b"\xec\x89" + bytes(9)
+    end = data.rindex(b"\x1c\x53\xbb\x6b")
+    video.write_bytes(data[:end])
+    assert len(_read(video)) == 20
+    assert is_complete(video) is None
+    video.write_bytes(data[: end - 100])
+    with pytest.raises(VideoReadError, match=r"truncated or damaged after 0\.8 s$"):
+        _read(video)
+
+
 def test_an_mkv_file_that_says_when_it_ends_is_checked(tmp_path):
     video = write_video(tmp_path / "a.mkv", moving(75))
     assert is_complete(video)
