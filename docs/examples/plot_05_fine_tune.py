@@ -36,10 +36,13 @@ model.set_params(
 )
 model.fit(X, y)
 
-# %% Plot the training history ------------------------- Both curves fall, so what the network
-# learns generalises to the validation images. Training images are augmented with random rotations,
-# shifts and erased rectangles, and validation images are not, which is why the validation loss may
-# be lower.
+# %%
+# Plot the training history
+# -------------------------
+#
+# Both curves fall, so what the network learns generalises to the validation images. Training images
+# are augmented with random rotations, shifts and erased rectangles, and validation images are not,
+# which is why the validation loss may be lower.
 
 from fer_sklearn import LearningCurvesDisplay
 

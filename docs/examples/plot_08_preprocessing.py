@@ -28,9 +28,13 @@ classifier = FERCNNClassifier(
 )
 pipeline = make_cnn_pipeline(classifier, size=24).fit(X, y)
 
-# %% The network alone ----------------- ``model_`` is the bare Keras network, as a notebook would
-# use it: it makes a prediction for any input. So we pass it images that were preprocessed in six
-# ways, all of which look reasonable; only the first matches the training images.
+# %%
+# The network alone
+# -----------------
+#
+# ``model_`` is the bare Keras network, as a notebook would use it: it makes a prediction for any
+# input. So we pass it images that were preprocessed in six ways, all of which look reasonable; only
+# the first matches the training images.
 
 from fer_sklearn.preprocessing import normalize_pixels, resize_gray
 

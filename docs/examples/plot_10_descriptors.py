@@ -61,8 +61,8 @@ for noise in noises:
         model = make_pipeline(GrayscaleResizer(48), FeatureUnion(union), StandardScaler(), SVC(C=5))
         scores[name].append(cross_val_score(model, X, y, cv=3))
 
-# %% Strokes are more informative than texture; on noisy faces, the combination is better than
-# either.
+# %%
+# Strokes are more informative than texture. On noisy faces, the combination is better than either.
 
 figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 for (name, values), color in zip(scores.items(), ("#0072B2", "#E69F00", "#333333"), strict=True):

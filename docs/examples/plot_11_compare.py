@@ -37,8 +37,12 @@ models = {
 reports = {name: evaluate(model, unseen, truth) for name, model in models.items()}
 reports["fine cells"]
 
-# %% Overlapping intervals are inconclusive -------------------------------------- All models are
-# evaluated on the same faces: those that are hard for one model are mostly hard for the others too.
+# %%
+# Overlapping intervals are inconclusive
+# --------------------------------------
+#
+# All models are evaluated on the same faces: those that are hard for one model are mostly hard for
+# the others too.
 
 import matplotlib.pyplot as plt
 

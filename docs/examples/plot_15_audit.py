@@ -51,7 +51,8 @@ found = np.isin(wrong, report.label_errors).sum()
 extra = np.setdiff1d(report.label_errors, [*wrong, *duplicates, *blank])
 print(f"{found} of {len(wrong)} wrong labels found, {len(extra)} correct ones flagged")
 
-# %% ``mask`` returns a mask of the images to keep. You can safely drop blank images and duplicates,
+# %%
+# ``mask`` returns a mask of the images to keep. You can safely drop blank images and duplicates,
 # but look at the likely label errors first: an unusual face of a rare emotion looks like an error
 # too.
 

@@ -52,7 +52,8 @@ scores = {
     for name, steps in features.items()
 }
 
-# %% The network was trained on photographs, where the advantage of its embedding is larger.
+# %%
+# The network was trained on photographs, where the advantage of its embedding is larger.
 
 import matplotlib.pyplot as plt
 

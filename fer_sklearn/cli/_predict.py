@@ -27,7 +27,7 @@ examples:
   fer-sklearn predict crops/ --no-crop-faces --model tiny
 
 Repeat a command with --output to resume it where it stopped. A photo that
-cannot be read gets a row that says so; the exit code is then 1.
+cannot be read gets a row with the reason; the exit code is then 1.
 Model files contain no code, so it is safe to load one from a stranger.
 """
 # The table is as wide as the longest of this many names.

@@ -69,7 +69,7 @@ def load_keras() -> None:
 
 
 class _KerasOptimizers(type):
-    """Knows instances of Keras's optimizers; there are none before Keras is imported."""
+    """Recognises instances of Keras's optimizers; there are none before Keras is imported."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         keras = sys.modules.get("keras")

@@ -28,11 +28,10 @@ class LSSVMClassifier(BaseSVM):
 
     Squared errors instead of the hinge loss turn training into one system of linear equations,
     solved with a single Cholesky factorisation for all classes, in the precision of the features.
-    It can learn probabilities, such as
-    fractions of people's votes, as well as labels. With `flip_invariant`, the kernel
-    is averaged over both faces and their mirror images, which is equivalent to training on a
-    mirrored copy of each image and averaging over both in `predict`. An ordinary SVM would have to
-    be trained on twice as many images.
+    It can learn labels or probabilities, such as fractions of people's votes. With
+    `flip_invariant`, the kernel is averaged over both faces and their mirror images, which is
+    equivalent to training on a mirrored copy of each image and averaging over both in `predict`. An
+    ordinary SVM would have to be trained on twice as many images.
 
     Training takes ``4 * n_samples ** 2`` bytes of memory for float32 features, 3.3 GB for FER2013,
     and time that grows with ``n_samples ** 3``.

@@ -213,6 +213,12 @@ def test_there_are_ten_examples_or_more():
     assert len(EXAMPLES) >= 10
 
 
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_text_of_an_example_begins_below_its_marker(example):
+    lines = example.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("# %%") and line != "# %%"] == []
+
+
 def _shows_something(path):
     picture = read_image(path)
     return min(picture.shape[:2]) >= 80 and picture.std() > 5

@@ -177,7 +177,7 @@ def conv4_wide(meta: Meta, dropout: float = 0.4) -> keras.Model:
     Raises
     ------
     ValueError
-        If images have less than 46×46 pixels, of which nothing is left after four blocks.
+        If images have fewer than 46×46 pixels, too few for four blocks.
     """
     height, width, _ = meta["input_shape"]
     if min(height, width) < 46:
