@@ -68,7 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     1
     """
     with safe_streams():
-        return _run(_make_parser().parse_args(argv))
+        parser = _make_parser()
+        args = parser.parse_args(argv)
+        if "run" not in args:
+            names = ", ".join(command.name for command in _COMMANDS)
+            parser.error(f"a COMMAND is missing; expected one of {names}. Type: fer-sklearn --help")
+        return _run(args)
 
 
 def _run(args):
@@ -109,7 +114,7 @@ def _make_parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", "-V", action="version", version=f"fer-sklearn {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     for command in _COMMANDS:
         command.add_to(commands)
     return parser

@@ -384,7 +384,13 @@ def _differences(pair, reports, n_resamples, confidence_level, rng):
     """Yield the difference of two models in every metric that both have."""
     first, second = (reports[name] for name in pair)
     scores = first.scores, second.scores
-    names = list(CONFUSION_METRICS) + (list(PROBABILITY_METRICS) if None not in scores else [])
+    # Without probabilities, their metrics are NaN; and top-2 accuracy always is for two labels.
+    defined = [
+        name
+        for name in PROBABILITY_METRICS
+        if not any(math.isnan(report.overall[name].value) for report in (first, second))
+    ]
+    names = [*CONFUSION_METRICS, *defined]
     joint = _joint_counts(first, second)
     for metric in names:
         values = first.overall[metric].value, second.overall[metric].value

@@ -172,7 +172,7 @@ def evaluate(
         warnings.warn(
             f"{n_seen} of the {n_images} images were in the training data of "
             f"{type(estimator).__name__}, or are exact copies of images that were. Scores on them "
-            f"are inflated by memorisation. Evaluate without them.",
+            f"are inflated by memorisation. Evaluate without them; duplicate_groups finds copies.",
             UserWarning,
             stacklevel=3,
         )
@@ -369,11 +369,12 @@ def _measure(
         people = agreement_with_people(votes, labels, true, predicted, confidence_level)
     confusion = confusion_counts(true, predicted, len(labels))
     scores = _image_scores(labels, true, y_proba)
+    n_labels = len(labels) if y_proba is None else max(len(labels), len(y_proba.classes))
     rng = check_random_state(random_state)
     return EvaluationReport(
         labels=labels,
         overall=_overall_estimates(confusion, confidence_level)
-        | _probability_estimates(scores, n_resamples, confidence_level, rng),
+        | _probability_estimates(scores, n_labels, n_resamples, confidence_level, rng),
         per_emotion=_label_estimates(labels, confusion, confidence_level),
         support=confusion.sum(axis=1),
         confusion_matrix=confusion,
@@ -407,14 +408,17 @@ def _overall_estimates(confusion, confidence_level):
     }
 
 
-def _probability_estimates(scores, n_resamples, confidence_level, rng):
+def _probability_estimates(scores, n_labels, n_resamples, confidence_level, rng):
     if scores is None:
         return dict.fromkeys(PROBABILITY_METRICS, UNDEFINED)
     estimates = {
         name: UNDEFINED._replace(value=m(scores)) for name, m in PROBABILITY_METRICS.items()
     }
     n = len(scores.top_2)
-    estimates["top_2_accuracy"] = proportion(scores.top_2.sum(), n, confidence_level)
+    # Of two labels, the true one is always among the two most probable.
+    estimates["top_2_accuracy"] = (
+        proportion(scores.top_2.sum(), n, confidence_level) if n_labels > 2 else UNDEFINED
+    )
     unseen = [scores.other_log_loss.mean()] * 2
     low, high, _ = mean_interval(scores.log_loss, unseen, n_resamples, confidence_level, rng)
     estimates["log_loss"] = estimates["log_loss"]._replace(low=max(0.0, low), high=high)

@@ -37,7 +37,8 @@ class EvaluationReport(TabularReport):
         For the predicted labels ``"accuracy"``, ``"balanced_accuracy"``, ``"macro_f1"``,
         ``"weighted_f1"`` and ``"cohen_kappa"``. For the probabilities ``"top_2_accuracy"``,
         ``"log_loss"`` (natural logarithm; 0 is perfect) and ``"expected_calibration_error"``
-        (0 is perfect); NaN if there are no probabilities.
+        (0 is perfect); NaN if there are no probabilities. Top-2 accuracy is also NaN if there are
+        only two labels, since it would always be 1.
     per_emotion : dict of label to dict of str to Estimate
         ``"precision"``, ``"recall"`` and ``"f1"`` of every label.
     support : ndarray of shape (k,), int
@@ -191,7 +192,7 @@ class EvaluationReport(TabularReport):
         overall = [
             (heading(name), number(estimate.value), interval(estimate))
             for name, estimate in self.overall.items()
-            if self.scores is not None or name not in PROBABILITY_METRICS
+            if name not in PROBABILITY_METRICS or not math.isnan(estimate.value)
         ]
         per_emotion = [
             (

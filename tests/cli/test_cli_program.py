@@ -130,9 +130,10 @@ def test_examples_are_commands_that_exist(example):
 
 
 def test_a_command_is_needed(capsys):
-    assert usage_error(capsys) == (
-        "fer-sklearn: error: the following arguments are required: COMMAND"
-    )
+    message = usage_error(capsys)
+    assert message.startswith("fer-sklearn: error: a COMMAND is missing; expected one of predict, ")
+    assert message.endswith(", serve. Type: fer-sklearn --help")
+    assert usage_error(capsys, "--model") == "fer-sklearn: error: unrecognized arguments: --model"
 
 
 def test_copied_names_are_complete():

@@ -21,7 +21,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from fer_sklearn import EMOTIONS, HOGSVMClassifier, load_pretrained, make_hog_svm_pipeline
-from fer_sklearn.evaluation import accuracy_coverage_curve, evaluate, evaluate_predictions
+from fer_sklearn.evaluation import accuracy_coverage_curve, compare, evaluate, evaluate_predictions
 from fer_sklearn.evaluation._metrics import reliability_bins
 from fer_sklearn.uncertainty import AbstainingClassifier
 
@@ -119,6 +119,16 @@ def test_ties_are_broken_like_scikit_learn():
     report = evaluate_predictions(y_true, y_true, y_proba=proba)
     expected = top_k_accuracy_score(y_true, proba, k=2)
     assert report.overall["top_2_accuracy"].value == pytest.approx(expected)
+
+
+def test_top_2_accuracy_needs_more_than_two_labels():
+    y_true, y_pred = ["a", "b", "b", "a"], ["a", "a", "b", "a"]
+    proba = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
+    report = evaluate_predictions(y_true, y_pred, y_proba=proba)
+    assert np.isnan(report.overall["top_2_accuracy"]).all()
+    assert report.overall["log_loss"].value == pytest.approx(log_loss(y_true, proba))
+    assert "top-2" not in str(report)
+    assert "top-2" not in str(compare({"first": report, "second": report}))
 
 
 def test_calibration_error_by_hand():
