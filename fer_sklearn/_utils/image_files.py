@@ -148,7 +148,7 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
             raise _too_large(image.size, name, max_pixels)
         data = _checked_png(data, name) if form == "PNG" else data
         n_zeros = len(data) - len(data.rstrip(b"\0")) if form in _COMPRESSED else 0
-        if n_zeros > min(_MOST_ZEROS, len(data) // _ZEROS_OF_FILE):
+        if n_zeros > min(_MOST_ZEROS, 64 + len(data) // _ZEROS_OF_FILE):
             raise _damaged(name, "its end is empty")
         image.load()
         pixels = image_to_array(image, in_place=True)
