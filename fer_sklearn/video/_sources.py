@@ -380,7 +380,7 @@ class FileSource(_Source):
         if n_read == 0:
             raise VideoReadError(f"{self.name}: the video contains no decodable frame")
         stated, is_whole, is_growing, is_lost = self.facts.seconds, None, False, False
-        if self._path is not None:
+        if self._path is not None and self._path.exists():  # nobody deleted it meanwhile
             stated = shown_seconds(self._path, self.facts.seconds, self.rate)
             is_whole = is_complete(self._path)
             file = self._path.stat()

@@ -606,6 +606,17 @@ def test_a_video_of_unknown_length_that_grows(tmp_path, is_growing):
             list(reading)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="open files cannot be deleted on Windows")
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "mp4v"), ("a.avi", "MJPG")])
+def test_a_video_that_is_deleted_while_it_is_read(tmp_path, name, codec):
+    video = write_video(tmp_path / name, moving(30), codec=codec)
+    with open_source(video) as source:
+        reading = iter(source)
+        next(reading)
+        video.unlink()
+        assert len(list(reading)) == 29
+
+
 def test_skipped_frames_are_grabbed_but_not_converted():
     video = VideoFile(20)
     assert [frame.index for frame in _read(video, stride=6)] == [0, 6, 12, 18]
