@@ -84,6 +84,7 @@ _PADDING, _NEAR, _PIECE, _SLACK = 8192, 512, 4, 12
 _HOLE = re.compile(rb"\0{512,}")
 _COMPRESSED, _MOST_ZEROS, _ZEROS_OF_FILE = ("WEBP", "AVIF", "HEIF"), 2**14, 10
 _CHANGED = "some of its data was changed, or is missing"
+_PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf")
 _PNG_END = bytes.fromhex("0000000049454e44ae426082")
 
 
@@ -143,10 +144,12 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
     # Decoders raise many kinds of errors for damaged data, MemoryError among them.
     try:
         scan = _whole_scan(data, name) if form == "JPEG" else None
+        data, is_intact = _bare_png(data) if form == "PNG" else (data, True)
         image = _open(data if scan is None else scan, form, name)
         if image.width * image.height > max_pixels:
             raise _too_large(image.size, name, max_pixels)
-        data = _checked_png(data, name) if form == "PNG" else data
+        if not is_intact:
+            raise _damaged(name, _CHANGED)
         n_zeros = len(data) - len(data.rstrip(b"\0")) if form in _COMPRESSED else 0
         if n_zeros > min(_MOST_ZEROS, 64 + len(data) // _ZEROS_OF_FILE):
             raise _damaged(name, "its end is empty")
@@ -466,22 +469,20 @@ def _has_restarts(scan, frame, interval):
     return marks == [0xD0 + i % 8 for i in range(n_marks)]
 
 
-def _checked_png(data, name):
-    """Return a complete PNG file, after comparing the checksums of its pixels; Pillow does not."""
-    start = 8
-    while (content := start + 8) + 4 <= len(data):
-        end = content + int.from_bytes(data[start : start + 4], "big")
-        kind = data[start + 4 : content]
-        if kind == b"IEND":
-            return data
-        if kind == b"IDAT" and zlib.crc32(data[start + 4 : end]) != int.from_bytes(
-            data[end : end + 4], "big"
-        ):
-            raise _damaged(name, _CHANGED)
-        if end + 4 > len(data):
-            break
+def _bare_png(data):
+    """Return a PNG file without its metadata, and whether its pixels have their checksum.
+
+    Pillow ignores that, but refuses photos whose profile or description is damaged or large.
+    """
+    parts, start, is_intact = [data[:8]], 8, True
+    while start + 12 <= len(data) and (kind := data[start + 4 : start + 8]) != b"IEND":
+        end = start + 8 + int.from_bytes(data[start : start + 4], "big")
+        checksum = int.from_bytes(data[end : end + 4], "big")
+        if kind in _PNG_KEPT or data.startswith(b"Raw profile", start + 8):
+            parts.append(data[start : end + 4])
+            is_intact &= kind != b"IDAT" or zlib.crc32(data[start + 4 : end]) == checksum
         start = end + 4
-    return data[:start] + _PNG_END
+    return b"".join((*parts, _PNG_END)), is_intact
 
 
 # -- one photo, in any form ---------------------------------------------------------------

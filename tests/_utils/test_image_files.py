@@ -378,6 +378,24 @@ def test_one_changed_bit_of_a_png_is_found(options, pixels):
         read_image(bytes(data))
 
 
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (b"iCCP", b"profile\0\0" + zlib.compress(bytes(3_000_000))),
+        (b"zTXt", b"Description\0\0" + zlib.compress(bytes(3_000_000))),
+        *((b"iCCP", b"profile\0\0?"), (b"gAMA", b""), (b"pHYs", b"?"), (b"tEXt", b"?")),
+    ],
+    ids=["large profile", "long text", "profile", "gamma", "size", "checksum"],
+)
+def test_metadata_of_a_png_does_not_hide_the_image(chunk):
+    kind, content = chunk
+    checksum = zlib.crc32(kind + content) ^ (kind == b"tEXt")
+    added = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    data = encoded(COLOURS)
+    for start in (33, len(data) - 12):  # before and after the pixels
+        np.testing.assert_array_equal(read_image(data[:start] + added + data[start:]), COLOURS)
+
+
 @pytest.mark.parametrize("n_cut", [1, 8, 12])
 @pytest.mark.parametrize("white", [255, 4095, 65535])
 def test_a_png_may_lack_its_last_chunk(white, n_cut):
