@@ -470,9 +470,9 @@ def _has_restarts(scan, frame, interval):
 
 
 def _bare_png(data):
-    """Return a PNG file without its metadata, and whether its pixels have their checksum.
+    """Return a PNG file without its metadata, and whether the checksums of its pixels match.
 
-    Pillow ignores that, but refuses photos whose profile or description is damaged or large.
+    Pillow ignores these, but refuses photos whose profile or description is damaged or large.
     """
     parts, start, is_intact = [data[:8]], 8, True
     while start + 12 <= len(data) and (kind := data[start + 4 : start + 8]) != b"IEND":

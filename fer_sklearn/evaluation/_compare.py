@@ -384,7 +384,7 @@ def _differences(pair, reports, n_resamples, confidence_level, rng):
     """Yield the difference of two models in every metric that both have."""
     first, second = (reports[name] for name in pair)
     scores = first.scores, second.scores
-    # Without probabilities, their metrics are NaN; and top-2 accuracy always is for two labels.
+    # Metrics are NaN without probabilities, and top-2 accuracy also is for two labels.
     defined = [
         name
         for name in PROBABILITY_METRICS
