@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import hashlib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
@@ -56,6 +57,8 @@ _HEAD = 64
 _TEXT_HEAD = 512
 # How often to read the owner of a new lock, and the pause between two attempts.
 _N_LOOKS, _LOOK_SECONDS = 20, 0.05
+# Bytes of the longest name to which the names of hidden files add.
+_LONGEST_HIDDEN = 200
 # Beyond the contents of a lock file.
 _FAR = 2**16
 # Error messages show only the beginning of a longer name.
@@ -167,6 +170,14 @@ def _check_kind(status, max_bytes):
         raise NotAFileError(f"it has {status.st_size:,} bytes, more than {max_bytes:,}")
 
 
+def _hidden(path: Path, ending: str) -> Path:
+    """Return the path of a hidden file next to another one, whose name may be long already."""
+    name = os.fsencode(path.name)
+    if len(name) > _LONGEST_HIDDEN:
+        return path.with_name(f".{hashlib.sha256(name).hexdigest()[:16]}.{ending}")
+    return path.with_name(f".{path.name}.{ending}")
+
+
 @contextmanager
 def atomic_write(
     path: str | os.PathLike, *, encoding: str | None = None, sync: bool = True
@@ -197,7 +208,7 @@ def atomic_write(
         with open(path, f"w{kind}", encoding=encoding, newline=newline) as file:
             yield file
         return
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    unfinished = _hidden(path, f"{uuid.uuid4().hex}.tmp")
     try:
         with open(unfinished, f"x{kind}", encoding=encoding, newline=newline) as file:
             yield file
@@ -230,7 +241,7 @@ def atomic_replace_dir(
         an empty folder.
     """
     target = Path(target)
-    work = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    work = _hidden(target, f"{uuid.uuid4().hex}.tmp")
     written = work / target.name
     (written if names is None else work).mkdir(parents=True)
     try:
@@ -283,7 +294,8 @@ def provenance_path(path: str | os.PathLike) -> Path:
 def write_provenance(path: str | os.PathLike, made_by: Mapping[str, str] | None) -> None:
     """Write the provenance of a new CSV file next to it; without any, delete that of an old one."""
     if made_by is None:
-        provenance_path(path).unlink(missing_ok=True)
+        with suppress(OSError):  # with a name that is too long, there is none
+            provenance_path(path).unlink()
         return
     with atomic_write(provenance_path(path), encoding="utf-8") as file:
         json.dump(dict(made_by), file, ensure_ascii=False, indent=2)
@@ -408,7 +420,7 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
     if path.exists() and not path.is_file():
         yield
         return
-    name = path.with_name(f".{path.name}.lock")
+    name = _hidden(path, "lock")
     while True:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
         try:

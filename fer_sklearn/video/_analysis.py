@@ -33,6 +33,8 @@ from ._tracking import FaceSearch, FaceTracker, TrackedFace, VideoFrame
 
 __all__ = ["VideoStream", "analyze_video", "iter_video"]
 
+# Formats of tables in which others may expect a file of such a name to be.
+_OTHER_TABLES = (".json", ".jsonl", ".parquet", ".feather", ".xls", ".xlsx", ".ods")
 # A camera that yields no frame for longer than this, in seconds, was lost or paused.
 _LONGEST_GAP = 2.0
 # Seconds between two checks of a paused viewer, and between two tables that a viewer gets; and the
@@ -459,6 +461,11 @@ def _check_outputs(source, output, annotated_video, plot_path, faces_path):
     is_path = isinstance(source, (str, os.PathLike)) and os.path.exists(source)
     suffixes = {"plot_path": PLOT_SUFFIXES}
     for name, path in paths.items():
+        if name in ("output", "faces_path") and path.suffix.lower() in _OTHER_TABLES:
+            raise ValueError(
+                f"{name}={str(path)!r} ends in {path.suffix!r}, but it is written as CSV. End its "
+                f"name in '.csv'."
+            )
         if is_path and path.exists() and path.samefile(source):
             raise ValueError(f"{name}={str(path)!r} is the video itself; choose another file.")
         check_writable(path, suffixes=suffixes.get(name), name=name)

@@ -402,6 +402,14 @@ def test_an_empty_name_survives(album, output):
     assert sources == ["", "photo0.png", "photo0.png", "photo1.png"]
 
 
+def test_an_output_may_have_a_long_name(album, output):
+    ending = ".partial" if output.suffix == ".parquet" else ""
+    output = Path("é" * ((255 - len(output.suffix + ending)) // 2) + output.suffix)
+    for n_resumed in (0, 8):
+        assert predict_photos(album, Reader(), output=output).n_resumed == n_resumed
+    assert not [name for name in os.listdir() if name.startswith(".")]
+
+
 def test_two_runs_do_not_write_one_file(album, output):
     lock = Path(f".{output.name}.lock")
 

@@ -471,6 +471,11 @@ def test_progress_wraps_the_frames(video):
         ({"annotated_video": "a.gif"}, r"annotated_video='a\.gif' ends in .* \.mp4, "),
         ({"plot_path": "a.bmp"}, r"plot_path='a\.bmp' ends in .* \.png, "),
         ({"output": "a.mp4", "annotated_video": "a.mp4"}, "must be different files"),
+        (
+            {"output": "a.parquet"},
+            r"output='a.parquet' ends in '.parquet', but it is written as CSV",
+        ),
+        ({"faces_path": "a.JSON"}, r"ends in '.JSON', .* End its name in '.csv'"),
     ],
 )
 def test_outputs_are_checked_before_any_work(video, options, message):
