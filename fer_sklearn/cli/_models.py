@@ -100,7 +100,11 @@ def load_model(name: str, labels: str | None = None, *, runtime: str | None = No
         )
     from ..persistence import load
 
-    return load(name)
+    try:
+        return load(name)
+    except FileNotFoundError as error:
+        bundled = " or ".join(SHIPPED)
+        raise CommandError(f"{str(error).rstrip('.')}, or {bundled} for a bundled one.") from error
 
 
 def load_reader(name: str, labels: str | None = None, *, detector: str | None = None) -> FaceReader:

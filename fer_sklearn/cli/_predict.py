@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import mimetypes
 import sys
 import time
 from itertools import islice
@@ -167,9 +168,10 @@ def _warn(photo):
     if is_unreadable:
         from tqdm import tqdm
 
-        message = (
-            f"fer-sklearn: warning: {printable(one_line(photo.source.name))}: {printable(reason)}"
-        )
+        name = photo.source.name
+        message = f"fer-sklearn: warning: {printable(one_line(name))}: {printable(reason)}"
+        if (mimetypes.guess_type(name)[0] or "").startswith("video/"):
+            message += ". For videos, type: fer-sklearn video"
         tqdm.write(message, file=sys.stderr)
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import betaincinv, ndtr, ndtri
 
+from .._utils.tables import with_interval
 from .._utils.typing import ArrayLike, BoolArray, FloatArray, IntArray
 from ._metrics import CLASS_METRICS, CONFUSION_METRICS, N_BINS, bin_positions, hits
 
@@ -36,11 +37,17 @@ _STEP = 1e-5
 
 
 class Estimate(NamedTuple):
-    """A metric measured on a sample, with the ends of its confidence interval."""
+    """A metric measured on a sample, with the ends of its confidence interval.
+
+    Prints with three decimals, such as ``0.957 (0.909–0.984)``, or as a dash if undefined.
+    """
 
     value: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        return with_interval(self)
 
 
 UNDEFINED = Estimate(float("nan"), float("nan"), float("nan"))

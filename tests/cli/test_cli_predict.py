@@ -156,18 +156,21 @@ def test_each_failure_is_one_line_and_does_not_stop_the_rest(album, capsys):
     os.mkdir("empty")
     with open("text.jpg", "w") as file:
         file.write("a text")
-    assert run("predict", "empty", "text.jpg", "no.png", "*.tif", "b.png", "--format", "csv") == 1
+    paths = ("empty", "text.jpg", "no.png", "*.tif", "b.png", "no.mp4")
+    assert run("predict", *paths, "--format", "csv") == 1
     out, err = capsys.readouterr()
-    assert [row["status"].partition(":")[0] for row in csv_rows(out)] == ["unreadable"] * 4 + ["ok"]
+    status = [row["status"].partition(":")[0] for row in csv_rows(out)]
+    assert status == [*["unreadable"] * 4, "ok", "unreadable"]
     lines = err.splitlines()
-    assert lines.pop(4).startswith("5 photo(s); 1 face(s); 0 photo(s) without a face, 4 unreadable")
+    assert lines.pop(5).startswith("6 photo(s); 1 face(s); 0 photo(s) without a face, 5 unreadable")
     assert lines == [
         "fer-sklearn: warning: empty: there is no photo in this folder",
         "fer-sklearn: warning: text.jpg: not an image in a known format; its first bytes are "
         "b'a text'",
         "fer-sklearn: warning: no.png: there is no such file",
         "fer-sklearn: warning: *.tif: there is no such file, and no photo matches it as a pattern",
-        "fer-sklearn: error: 4 of 5 photo(s) could not be read",
+        "fer-sklearn: warning: no.mp4: there is no such file. For videos, type: fer-sklearn video",
+        "fer-sklearn: error: 5 of 6 photo(s) could not be read",
     ]
 
 

@@ -70,6 +70,14 @@ def test_the_module_is_the_program(tmp_path):
     )
 
 
+def test_an_unknown_model_names_the_bundled_ones(capsys):
+    assert run("predict", "photo.jpg", "--model", "hog") == 1
+    assert capsys.readouterr().err == (
+        "fer-sklearn: error: path='hog' does not exist; expected a model file, or default or tiny "
+        "for a bundled one.\n"
+    )
+
+
 def test_debug_shows_the_traceback():
     with pytest.raises(FileNotFoundError):
         run("info", "no.fer", "--debug")

@@ -126,6 +126,8 @@ def test_top_2_accuracy_needs_more_than_two_labels():
     proba = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
     report = evaluate_predictions(y_true, y_pred, y_proba=proba)
     assert np.isnan(report.overall["top_2_accuracy"]).all()
+    assert str(report.overall["top_2_accuracy"]) == "–"
+    assert str(report.overall["accuracy"]) == "0.750 (0.194–0.994)"
     assert report.overall["log_loss"].value == pytest.approx(log_loss(y_true, proba))
     assert "top-2" not in str(report)
     assert "top-2" not in str(compare({"first": report, "second": report}))
