@@ -39,6 +39,8 @@ _ASF = bytes.fromhex("3026b2758e66cf11")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 # The header of an Ogg page, and its flags for the first and the last page of a stream.
 _OGG, _OGG_HEADER, _FIRST_PAGE, _LAST_PAGE = b"OggS", 27, 2, 4
+# How the animations of two formats start and end.
+_ENDINGS = ((b"GIF8", b";"), (b"\x89PNG", bytes.fromhex("49454e44ae426082")))
 # The entry in which an FLV file may state its size.
 _FLV_SIZE = re.compile(rb"\0\x08filesize\0(.{8})", re.DOTALL)
 # No frame or padding contains this many zeros.
@@ -67,8 +69,8 @@ def is_complete(path: Path) -> bool | None:
     Returns
     -------
     bool or None
-        None if the container is not MP4, MOV, AVI, Matroska, WebM, FLV, Ogg or WMV, or does not
-        state its length.
+        None if the container is not MP4, MOV, AVI, Matroska, WebM, FLV, Ogg, WMV, GIF or PNG, or
+        does not state its length.
     """
     size = path.stat().st_size
     with open(path, "rb") as file:
@@ -117,6 +119,10 @@ def _stated_end(file, size):
         return end if stated is None else max(end, int(struct.unpack(">d", stated.group(1))[0]))
     if head[:4] == _OGG:
         return size if _read_ogg(file)[0] else size + 1
+    ending = next((end for start, end in _ENDINGS if head.startswith(start)), None)
+    if ending is not None:
+        file.seek(max(0, size - _HEAD))
+        return size if file.read().rstrip(b"\0\r\n").endswith(ending) else size + 1
     return None
 
 

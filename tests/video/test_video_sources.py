@@ -10,6 +10,7 @@ from contextlib import suppress
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from videos import (
     VideoFile,
     damage,
@@ -350,6 +351,19 @@ def test_an_ogg_file_that_was_cut_is_truncated(tmp_path):
             _read(video)
     video.write_bytes(data)
     assert len(_read(video)) == 25
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.png"])
+def test_an_animation_that_was_cut_is_truncated(tmp_path, name):
+    images = [Image.fromarray(image) for image in _noise(8, (40, 60))]
+    durations = [100] * 4 + [300] * 4
+    path = tmp_path / name
+    images[0].save(path, save_all=True, append_images=images[1:], duration=durations)
+    times = [frame.seconds for frame in _read(path)]
+    assert times == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.7, 1.0, 1.3], abs=0.02)
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(VideoReadError, match=r"truncated or damaged after \d\.\d s$"):
+        _read(path)
 
 
 def test_an_ogg_file_that_ffmpeg_gives_up_is_damaged(tmp_path):
