@@ -422,7 +422,10 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
         return
     name = _hidden(path, "lock")
     while True:
-        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+        descriptor = _open_lock(name)
+        if descriptor is None:
+            yield
+            return
         try:
             if not _lock(descriptor):
                 owner = _owner(descriptor)
@@ -445,6 +448,16 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
             return
         finally:
             os.close(descriptor)
+
+
+def _open_lock(name):
+    """Open or create the file of a lock; return None if its folder cannot be written."""
+    try:
+        return os.open(name, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+    except PermissionError:
+        if name.exists():  # another user has the lock
+            raise
+        return None
 
 
 def _owner(descriptor):

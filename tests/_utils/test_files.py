@@ -137,3 +137,20 @@ def test_an_error_names_the_owner_of_a_new_lock(tmp_path, monkeypatch):
     with locked(path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("other_has_it", [False, True])
+def test_a_lock_needs_a_folder_that_can_be_written(tmp_path, monkeypatch, other_has_it):
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied")
+
+    lock = tmp_path / ".a.csv.lock"
+    if other_has_it:  # another user
+        lock.touch()
+    monkeypatch.setattr(files.os, "open", refuse)
+    if other_has_it:
+        with pytest.raises(PermissionError), locked(tmp_path / "a.csv"):
+            pass
+    else:
+        with locked(tmp_path / "a.csv"), locked(tmp_path / "a.csv"):
+            assert not lock.exists()
