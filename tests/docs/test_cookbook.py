@@ -20,7 +20,7 @@ PRINTED = {
     "A service": r"\['happy', 'happy'\]",
     "A phone": r"happy +0\.9\d+ +ok",
     "Abstain rather than guess": r"'uncertain'[^]]*\]\n0\.6\d+ SelectiveAccuracy.*=0\.7",
-    "Rare labels": r"None Estimate\(value=0\.4.*\nbalanced Estimate\(value=0\.8",
+    "Rare labels": r"None 0\.4\d\d .*\nbalanced 0\.8\d\d ",
     "An audit of your data": r"1 blank image, 1 copy[\s\S]*\n60 +welcoming|\n60 +reserved",
     "Which of two models is better?": r"no significant difference in accuracy",
 }
