@@ -2,7 +2,6 @@
 
 import io
 import os
-import resource
 import struct
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from running import limited_memory
 
 from fer_sklearn._utils.image_files import decode_image, image_format
 from fer_sklearn.exceptions import ImageReadError
@@ -411,17 +411,8 @@ def test_a_jpeg_without_its_end_is_truncated():
 # Paths that are not files
 
 
-@pytest.fixture
-def few_resources():
-    """Make a test that reads too much or waits forever fail, and not the machine."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
-
-
 @pytest.mark.timeout(30)
-def test_pipes_devices_and_huge_files_are_refused(tmp_path, few_resources):
+def test_pipes_devices_and_huge_files_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     os.symlink("/dev/zero", tmp_path / "zero.png")
     os.symlink("loop.png", tmp_path / "loop.png")
@@ -436,11 +427,12 @@ def test_pipes_devices_and_huge_files_are_refused(tmp_path, few_resources):
         "sparse.png": r"it has 21,474,836,480 bytes, more than 536,870,912, not an image file",
         "zeros.png": "not an image in a known format",
     }
-    for name, reason in reasons.items():
-        with pytest.raises(ImageReadError, match=rf"{name}: {reason}"):
-            read_image(tmp_path / name)
-    with open("/dev/zero", "rb") as file, pytest.raises(ImageReadError, match="known format"):
-        read_image(file)
+    with limited_memory(6):
+        for name, reason in reasons.items():
+            with pytest.raises(ImageReadError, match=rf"{name}: {reason}"):
+                read_image(tmp_path / name)
+        with open("/dev/zero", "rb") as file, pytest.raises(ImageReadError, match="known format"):
+            read_image(file)
 
 
 def test_a_file_that_is_not_an_image_is_not_read_to_its_end(tmp_path):

@@ -1,4 +1,4 @@
-"""Run the command line in this process or functions in threads, prepare input, parse output."""
+"""Run the command line, or functions in threads or with little memory; input and output of both."""
 
 import csv
 import io
@@ -36,6 +36,19 @@ def in_threads(work, n_threads):
 
     with ThreadPoolExecutor(n_threads) as pool:
         return list(pool.map(work_with_others, range(n_threads)))
+
+
+@contextmanager
+def limited_memory(gibibytes):
+    """Let a test that takes too much memory fail, rather than the machine."""
+    import resource  # not on Windows
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (gibibytes << 30, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @contextmanager

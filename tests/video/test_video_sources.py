@@ -1,7 +1,6 @@
 """Frames from video files: in order, at their times, even if the file is damaged."""
 
 import os
-import resource
 import threading
 import time
 import wave
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from running import limited_memory
 from videos import (
     VideoFile,
     damage,
@@ -423,21 +423,12 @@ def _patched(video, name, offset, value):
     ],
 )
 def test_a_damaged_header_neither_fills_the_memory_nor_raises_another_error(
-    tmp_path, few_resources, name, offset, value
+    tmp_path, name, offset, value
 ):
     video = write_video(tmp_path / "a.mp4", moving(20))
     _patched(video, name, offset, value)
-    with suppress(VideoReadError):
+    with limited_memory(12), suppress(VideoReadError):
         assert len(_read(video)) <= 20
-
-
-@pytest.fixture
-def few_resources():
-    """Let a test fail, rather than the machine, that takes too much memory."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (12 << 30, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def test_frames_that_are_missing_at_the_end_are_counted(tmp_path):
