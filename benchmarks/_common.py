@@ -7,7 +7,7 @@ import platform
 import statistics
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -161,10 +161,16 @@ def read_result(name: str, folder: Path = RESULTS) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def write_result(name: str, result: dict, folder: Path = RESULTS, table: str | None = None) -> None:
+def write_result(
+    name: str,
+    result: dict,
+    folder: Path = RESULTS,
+    table: str | Mapping[str, str] | None = None,
+) -> None:
     """Write a result as JSON, with the versions of packages that it depends on.
 
-    If there is a Markdown table of it, that is written next to it, and printed.
+    If there is a Markdown table of it, that is written next to it, and printed. If there are
+    several, they have names, which are appended to that of the file; an empty one is not.
     """
     environment = {
         "python": platform.python_version(),
@@ -173,14 +179,10 @@ def write_result(name: str, result: dict, folder: Path = RESULTS, table: str | N
     }
     content = {**result, "environment": environment}
     _write(folder, f"{name}.json", json.dumps(content, indent=2, ensure_ascii=False))
-    if table is not None:
-        write_table(name, table, folder)
-
-
-def write_table(name: str, table: str, folder: Path = RESULTS) -> None:
-    """Write one of several Markdown tables of a result next to it, and print it."""
-    _write(folder, f"{name}.md", table)
-    print(table, flush=True)
+    tables = {"": table} if isinstance(table, str) else table or {}
+    for part, text in tables.items():
+        _write(folder, f"{name}_{part}.md" if part else f"{name}.md", text)
+        print(text, flush=True)
 
 
 def _write(folder, name, text):

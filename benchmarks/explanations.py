@@ -25,7 +25,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import argument_parser, load_split, markdown_table, write_result, write_table
+from _common import argument_parser, load_split, markdown_table, write_result
 from scipy.stats import rankdata
 
 from fer_sklearn import load_pretrained
@@ -66,9 +66,8 @@ def main():
         if args.plots:
             draw(model, X, y, args.plots / f"explanations_{name}.png")
     result = {"scored_on": "PublicTest", "images": len(X), "share": _FRACTION, "models": models}
-    write_result("explanations", result, args.output)
-    for check, table in TABLES.items():
-        write_table(f"explanations_{check}", table(models), args.output)
+    tables = {check: table(models) for check, table in TABLES.items()}
+    write_result("explanations", result, args.output, tables)
 
 
 def methods(n_occluded):

@@ -25,7 +25,6 @@ from _common import (
     percent,
     read_result,
     write_result,
-    write_table,
 )
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
@@ -60,8 +59,7 @@ def main():
         print(f"{name} …", flush=True)
         parts[name] = PARTS[name](train, public, args)
         ordered = {part: parts[part] for part in PARTS if part in parts}
-        write_result("leakage", {"parts": ordered}, args.output)
-        write_table(f"leakage_{name}", table(parts[name]), args.output)
+        write_result("leakage", {"parts": ordered}, args.output, {name: table(parts[name])})
 
 
 def parse_arguments():

@@ -28,7 +28,6 @@ from _common import (
     read_result,
     write_result,
 )
-from _common import write_table as write_markdown
 from scipy.stats import t
 
 from fer_sklearn import EMOTIONS, load_pretrained, make_hog_svm_pipeline
@@ -91,13 +90,13 @@ def main():
                 runs.append({"accuracy": accuracy, "seconds": round(seconds, 2)})
                 print(f"{name}, {size}, draw {draw}: {accuracy:.3f}, {seconds:.1f} s", flush=True)
                 write_result("own_labels", result, args.output)
-    write_markdown("own_labels", table(result), args.output)
+    write_result("own_labels", result, args.output, table(result))
     if "three" not in result:
         result["three"] = three_emotions(
             load_split(args.data, "train"), load_split(args.data, "public")
         )
-        write_result("own_labels", result, args.output)
-    write_markdown("own_labels_three", table_of_three(result["three"]), args.output)
+    tables = {"three": table_of_three(result["three"])}
+    write_result("own_labels", result, args.output, tables)
 
 
 def own_labels(args):

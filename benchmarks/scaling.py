@@ -20,7 +20,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pandas as pd
-from _common import argument_parser, load_split, markdown_table, write_result, write_table
+from _common import argument_parser, load_split, markdown_table, write_result
 from dask import bag, delayed
 from distributed import Client
 from joblib import parallel_config
@@ -68,8 +68,11 @@ def main():
             name: megabytes(work, options) for name, work in _KINDS.items()
         }
     del result["output"]
-    write_result("scaling", result, args.output, as_table(result["work"]))
-    write_table("scaling_memory", as_memory_table(result["worker_megabytes"]), args.output)
+    tables = {
+        "": as_table(result["work"]),
+        "memory": as_memory_table(result["worker_megabytes"]),
+    }
+    write_result("scaling", result, args.output, tables)
 
 
 def one_thread():

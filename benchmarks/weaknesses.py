@@ -19,7 +19,6 @@ from _common import (
     markdown_table,
     percent,
     write_result,
-    write_table,
 )
 from scipy.stats import binomtest
 
@@ -38,17 +37,17 @@ def main():
     model = load_pretrained()
     simulated = measure_simulated(model, args)
     photos = measure_photos(model, args.web)
-    write_result("weaknesses", {"simulated": simulated, "photos": photos}, args.output)
-    header = ["PublicTest, with one change", "images", "accuracy, %"]
-    write_table("weaknesses_simulated", table(header, simulated), args.output)
-    header = ["photos from the web", "faces", "accuracy, %"]
-    write_table("weaknesses_photos", table(header, photos), args.output)
+    tables = {
+        "simulated": table("PublicTest, with one change", "images", simulated),
+        "photos": table("photos from the web", "faces", photos),
+    }
+    result = {"simulated": simulated, "photos": photos}
+    write_result("weaknesses", result, args.output, tables)
 
 
-def table(header, rows):
-    return markdown_table(
-        header, [(name, row["images"], percent(row["accuracy"])) for name, row in rows.items()]
-    )
+def table(title, unit, rows):
+    cells = [(name, row["images"], percent(row["accuracy"])) for name, row in rows.items()]
+    return markdown_table([title, unit, "accuracy, %"], cells)
 
 
 def proportion(correct):
