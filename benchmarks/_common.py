@@ -7,13 +7,14 @@ import platform
 import statistics
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from fer_sklearn import FaceReader, duplicate_groups, load_fer2013, read_image
+from fer_sklearn.faces import Faces
 from fer_sklearn.images import resize_gray
 
 RESULTS = Path(__file__).parent / "results"
@@ -88,18 +89,19 @@ def web_faces(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     images : ndarray of shape (n, 48, 48), uint8
     labels : ndarray of shape (n,), str
     """
-    reader = FaceReader(detector="haar")
-    images, labels = [], []
+    labels, _, images = zip(*largest_faces(path, FaceReader(detector="haar")), strict=True)
+    return np.array(images), np.array(labels)
+
+
+def largest_faces(path: str | Path, reader: FaceReader) -> Iterator[tuple[str, Faces, np.ndarray]]:
+    """Yield the emotion, the largest face and its crop for each photo with faces in such a zip."""
     with zipfile.ZipFile(path) as file:
         for name in sorted(n for n in file.namelist() if n.endswith(".jpg")):
             photo = read_image(file.read(name))
             faces = reader.detect(photo)
-            if len(faces.boxes):
-                areas = np.prod(np.asarray(faces.boxes)[:, 2:], axis=1)
-                crop = reader.crop(photo, faces)[int(areas.argmax())]
-                images.append(resize_gray([crop], (48, 48))[0])
-                labels.append(name.split("/")[-2])
-    return np.array(images), np.array(labels)
+            if len(faces):
+                face = faces.take([int(faces.boxes[:, 2:].prod(axis=1).argmax())])
+                yield name.split("/")[-2], face, resize_gray(reader.crop(photo, face), (48, 48))[0]
 
 
 def timed(function: Callable[[], object]) -> float:

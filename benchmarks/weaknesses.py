@@ -9,12 +9,11 @@ head is turned, and by emotion. A head is turned by the distance of the nose fro
 the eyes, in distances of the eyes. Two minutes.
 """
 
-import zipfile
-
 import cv2
 import numpy as np
 from _common import (
     argument_parser,
+    largest_faces,
     load_bunch,
     markdown_table,
     percent,
@@ -22,7 +21,7 @@ from _common import (
 )
 from scipy.stats import binomtest
 
-from fer_sklearn import FaceReader, load_pretrained, read_image
+from fer_sklearn import FaceReader, load_pretrained
 from fer_sklearn.datasets import load_ferplus, majority_vote
 from fer_sklearn.images import resize_gray
 
@@ -130,8 +129,11 @@ def mask(image):
 
 def measure_photos(model, path):
     """Measure the largest face of each photo."""
-    sides, turns, labels, crops = read_faces(path)
-    correct = model.predict(crops) == labels
+    labels, faces, crops = zip(*largest_faces(path, FaceReader()), strict=True)
+    labels = np.array(labels)
+    sides = np.array([np.sqrt(face.boxes[0, 2:].prod()) for face in faces])
+    turns = np.array([turn(face.keypoints[0]) for face in faces])
+    correct = model.predict(np.array(crops)) == labels
     rows = {"all": proportion(correct)}
     for low, high in _SIZES:
         name = f"faces of {low} to {high} pixels" if high < 10_000 else f"faces of {low} and more"
@@ -142,24 +144,6 @@ def measure_photos(model, path):
     for label in np.unique(labels):
         rows[label] = proportion(correct[labels == label])
     return rows
-
-
-def read_faces(path):
-    """Return the side, the turn, the label and the crop of the largest face of each photo."""
-    reader = FaceReader()
-    sides, turns, labels, crops = [], [], [], []
-    with zipfile.ZipFile(path) as file:
-        for name in sorted(n for n in file.namelist() if n.endswith(".jpg")):
-            photo = read_image(file.read(name))
-            faces = reader.detect(photo)
-            if len(faces):
-                largest = int(np.prod(faces.boxes[:, 2:], axis=1).argmax())
-                face = faces.take([largest])
-                sides.append(float(np.sqrt(np.prod(face.boxes[0, 2:]))))
-                turns.append(turn(face.keypoints[0]))
-                labels.append(name.split("/")[-2])
-                crops.append(resize_gray([reader.crop(photo, face)[0]], (48, 48))[0])
-    return np.array(sides), np.array(turns), np.array(labels), np.array(crops)
 
 
 def turn(keypoints):
