@@ -25,7 +25,7 @@ import math
 import os
 import re
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from PIL.Image import Image
@@ -114,18 +114,6 @@ def check_pixels(
     reset: bool,
     keep_float64: bool = ...,
     labelled: bool = ...,
-    color: bool = ...,
-) -> PixelArray: ...
-
-
-@overload
-def check_pixels(
-    estimator: Any,
-    X: ArrayLike,
-    y: Literal["no_validation"],
-    *,
-    reset: bool,
-    keep_float64: bool = ...,
     color: bool = ...,
 ) -> PixelArray: ...
 

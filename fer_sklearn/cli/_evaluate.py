@@ -14,6 +14,7 @@ from ._data import SUBSET_HELP, TEST_SUBSETS, Labelled, load_labelled, load_spli
 from ._models import (
     MODEL_HELP,
     SHIPPED,
+    add_dtype_option,
     add_labels_option,
     epoch_progress,
     load_model,
@@ -170,12 +171,7 @@ def _add_benchmark_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="epochs of the CNN (default: 20, or 6 on synthetic faces)",
     )
-    parser.add_argument(
-        "--dtype-policy",
-        choices=("float32", "mixed_bfloat16"),
-        default="float32",
-        help="dtype of the CNN; mixed_bfloat16 is for recent GPUs, and slower on most CPUs",
-    )
+    add_dtype_option(parser, default="float32")
     parser.add_argument(
         "--random-state", type=int, default=0, metavar="N", help="random seed (default: 0)"
     )

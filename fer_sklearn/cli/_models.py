@@ -22,6 +22,7 @@ __all__ = [
     "LABEL_SETS",
     "MODEL_HELP",
     "SHIPPED",
+    "add_dtype_option",
     "add_labels_option",
     "add_model_options",
     "add_reader_options",
@@ -313,10 +314,16 @@ def _add_cnn_options(cnn):
         metavar="N",
         help="epochs without improvement before stopping",
     )
+    add_dtype_option(cnn)
+
+
+def add_dtype_option(cnn: argparse._ActionsContainer, default: str | None = None) -> None:
+    """Add ``--dtype-policy`` to the options of a CNN."""
     cnn.add_argument(
         "--dtype-policy",
         choices=("float32", "mixed_bfloat16"),
-        help="dtype of the layers; mixed_bfloat16 is for recent GPUs, and slower on most CPUs",
+        default=default,
+        help="dtype of the CNN; mixed_bfloat16 is for recent GPUs, and slower on most CPUs",
     )
 
 
