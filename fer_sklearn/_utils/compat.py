@@ -193,10 +193,6 @@ class PrivatePart(NamedTuple):
     def load(self) -> Any:
         """Return the part.
 
-        Returns
-        -------
-        object
-
         Raises
         ------
         ImportError

@@ -480,10 +480,6 @@ def inner_steps(estimator: Any, types: type | tuple[type, ...]) -> list[Any]:
     estimator : estimator object
         Such as a CalibratedClassifierCV or an ensemble of pipelines.
     types : type or tuple of type
-
-    Returns
-    -------
-    list of estimator
     """
     found: list[Any] = []
     seen: set[int] = set()

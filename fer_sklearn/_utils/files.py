@@ -100,10 +100,6 @@ def read_regular_file(
     is_wanted : callable or None, default=None
         Called with the first bytes; if it returns something false, no more are read.
 
-    Returns
-    -------
-    bytes
-
     Raises
     ------
     NotAFileError
@@ -133,10 +129,6 @@ def read_stream(
         Its ``read`` takes a size, and may return less.
     max_bytes, is_wanted
         As in :func:`read_regular_file`.
-
-    Returns
-    -------
-    bytes
 
     Raises
     ------
@@ -322,10 +314,6 @@ def check_writable(
         The parameter or option that named the file, for error messages.
     remedy : str, default="pass overwrite=True"
         How to allow overwriting, for error messages.
-
-    Returns
-    -------
-    Path
 
     Raises
     ------

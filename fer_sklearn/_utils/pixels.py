@@ -70,10 +70,6 @@ def pixel_names(shape: tuple[int, ...]) -> tuple[str, ...]:
     shape : (int, int) or (int, int, 3)
         Shape of an image.
 
-    Returns
-    -------
-    tuple of str
-
     Examples
     --------
     >>> pixel_names((1, 2))
@@ -364,10 +360,6 @@ def flat_image_shape(
         Whether the rows have labels, so that they are not one image.
     name : str
         Name of the array in error messages.
-
-    Returns
-    -------
-    (int, int)
 
     Raises
     ------

@@ -401,10 +401,6 @@ def shaded_table(
     names : sequence of str
         The name of each row.
     counts : ndarray of shape (n_rows, n_columns), int
-
-    Returns
-    -------
-    str
     """
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
@@ -424,10 +420,6 @@ def html_page(paragraphs: Sequence[str], *tables: str | tuple) -> str:
         Plain text.
     *tables : str or tuple (caption, header, rows)
         HTML of :func:`shaded_table`, or the arguments of :func:`html_table`.
-
-    Returns
-    -------
-    str
     """
     text = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
     parts = (table if isinstance(table, str) else html_table(*table) for table in tables)

@@ -497,10 +497,6 @@ def count_samples(X: Any) -> int:
     ----------
     X : list, ndarray, sparse matrix or DataFrame
 
-    Returns
-    -------
-    int
-
     Raises
     ------
     TypeError

@@ -64,10 +64,6 @@ def load_labelled(
         Draw at most this many images, stratified by label.
     random_state : int, default=0
         Seed of that draw.
-
-    Returns
-    -------
-    Labelled
     """
     data = _load(path, subset or prefer)
     found = Labelled(data.images, data.target, data.layout, data.get("filenames"))

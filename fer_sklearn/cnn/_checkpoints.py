@@ -73,10 +73,6 @@ def open_checkpoint(
     start : TrainingState or None
         Where training starts from.
 
-    Returns
-    -------
-    Checkpoint or None
-
     Raises
     ------
     ValueError

@@ -152,10 +152,6 @@ def check_training_data(
         Whether these are the images of one of several calls, as for ``partial_fit``.
     classes : array-like of shape (n_classes,) or None
         All labels, if `y` need not contain each of them.
-
-    Returns
-    -------
-    TrainingData
     """
     is_first_fit = reset
     earlier = None if reset else getattr(estimator, "training_rows_", None)

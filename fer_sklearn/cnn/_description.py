@@ -429,10 +429,6 @@ def network_from_state(state: Mapping[str, Any], build: Callable[[], keras.Model
     state : dict
     build : callable
         Builds the network if its state does not say how.
-
-    Returns
-    -------
-    keras.Model
     """
     model = None if state["config"] is None else _from_config(state)
     if model is None:
@@ -468,10 +464,6 @@ def computes_the_same(first: keras.Model, second: keras.Model) -> bool:
     ----------
     first, second : keras.Model
         With the same weights.
-
-    Returns
-    -------
-    bool
     """
     images = np.random.default_rng(0).normal(0.5, 1.0, (4, *second.input_shape[1:]))
     one, other = (

@@ -215,10 +215,6 @@ def copy_callbacks(
     ----------
     callbacks : sequence of keras.callbacks.Callback or None
 
-    Returns
-    -------
-    list of keras.callbacks.Callback
-
     Raises
     ------
     ValueError
@@ -256,10 +252,6 @@ def train_all_epochs(
         Weights to start from.
     checkpoint : Checkpoint or None
         Training resumes from it, and writes to it.
-
-    Returns
-    -------
-    TrainedNetwork
     """
     state = checkpoint.read() if checkpoint else None
     if state is not None and state.finished:
@@ -427,10 +419,6 @@ def train(
         Whether to return the state of the optimizer.
     checkpoint : Checkpoint or None
         Written after each epoch but the last one.
-
-    Returns
-    -------
-    TrainedNetwork
     """
     first_epoch = start.epoch if start else 0
     history = {name: list(values) for name, values in (start.history if start else {}).items()}

@@ -180,10 +180,6 @@ def replace_head(model: keras.Model, head: Sequence[np.ndarray]) -> keras.Model:
     model : keras.Model
     head : list of ndarray
         Kernel and bias.
-
-    Returns
-    -------
-    keras.Model
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())

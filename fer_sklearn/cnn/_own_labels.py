@@ -117,10 +117,6 @@ def learn_heads(
         From images of shape (n, h, w, 1), float32, to their embeddings (n, n_features).
     prior : list of ndarray or None, default=None
         A head that the first one stays close to.
-
-    Returns
-    -------
-    LearnedHeads
     """
     images = to_unit_floats(data.pixels)
     n_classes = len(estimator.classes_)

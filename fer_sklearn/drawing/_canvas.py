@@ -94,10 +94,6 @@ def write(
     color : tuple of 3 int
         RGB, 0..255.
     bold : bool, default=False
-
-    Returns
-    -------
-    int
     """
     _blend(canvas, _text_mask(text, size, bold), x, y, color)
     return x + text_width(text, size, bold=bold)

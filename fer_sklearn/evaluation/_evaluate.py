@@ -307,10 +307,6 @@ def collect_predictions(
     response_method : {"auto", "predict", "predict_proba"}
         As in :func:`evaluate`; "auto" requires `predict_proba` and `classes_`.
 
-    Returns
-    -------
-    Predictions
-
     Raises
     ------
     TypeError

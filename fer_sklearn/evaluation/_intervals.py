@@ -92,10 +92,6 @@ def proportion(n_hits: int, n: int, confidence_level: float) -> Estimate:
     ----------
     n_hits, n : int
     confidence_level : float
-
-    Returns
-    -------
-    Estimate
     """
     if n == 0:
         return UNDEFINED
@@ -277,10 +273,6 @@ def difference_error(metric: Callable[[Any], Any], joint: IntArray) -> float:
     joint : ndarray of shape (k, k, k), int
         Number of images by true label, and by the predictions of both models.
 
-    Returns
-    -------
-    float
-
     Notes
     -----
     By the delta method. Two images that only one of the models classifies correctly are added
@@ -309,10 +301,6 @@ def normal_interval(value: float, error: float, confidence_level: float) -> tupl
     value, error : float
         The estimate and its standard error.
     confidence_level : float
-
-    Returns
-    -------
-    tuple of two float
     """
     half = float(ndtri((1 + confidence_level) / 2)) * error
     return value - half, value + half

@@ -174,10 +174,6 @@ def probabilities_of_labels(
     labels : ndarray of shape (k,)
     n_samples : int
 
-    Returns
-    -------
-    Probabilities
-
     Raises
     ------
     ValueError
@@ -251,10 +247,6 @@ def image_scores(y_proba: FloatArray, true_column: IntArray, *, epsilon: float) 
         Column of the true label; -1 for a label without a column, whose probability is 0.
     epsilon : float
         Probabilities are clipped to ``[epsilon, 1 - epsilon]`` before the logarithm.
-
-    Returns
-    -------
-    ImageScores
     """
     columns = np.arange(y_proba.shape[1])
     own = true_column[:, np.newaxis]
@@ -346,10 +338,6 @@ def reliability_bins(
         Its probability, in [0, 1].
     n_bins : int, default=15
         As in :func:`bin_positions`.
-
-    Returns
-    -------
-    ReliabilityBins
     """
     correct, confidence = np.asarray(correct, dtype=float), np.asarray(confidence, dtype=float)
     place = bin_positions(confidence, n_bins=n_bins)

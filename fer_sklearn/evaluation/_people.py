@@ -180,10 +180,6 @@ def agreement_with_people(
         Positions in `labels`.
     confidence_level : float
 
-    Returns
-    -------
-    PeopleAgreement
-
     Raises
     ------
     ValueError

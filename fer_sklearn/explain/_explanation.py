@@ -173,10 +173,6 @@ def make_images(estimator: Any, X: ImagesLike) -> ImageBatch:
     X : batch of photos or images
         Any input that `estimator` accepts.
 
-    Returns
-    -------
-    ImageBatch
-
     Raises
     ------
     ValueError

@@ -179,10 +179,6 @@ def split_network(model: keras.Model, name: str | None, method: str) -> SplitNet
         :func:`grad_cam`, depending on the method.
     method : {"hires_cam", "grad_cam"}
 
-    Returns
-    -------
-    SplitNetwork
-
     Raises
     ------
     ValueError

@@ -219,10 +219,6 @@ def _check_target(path: PathLike, suffix: str | None, *, overwrite: bool) -> Pat
     overwrite : bool
         Whether an earlier export may exist there.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ValueError

@@ -84,10 +84,6 @@ def take_apart(estimator: Estimator, *, allow_custom_layers: bool = False) -> Pi
     allow_custom_layers : bool, default=False
         Whether the network may have layers that are not part of Keras.
 
-    Returns
-    -------
-    PipelineParts
-
     Raises
     ------
     TypeError

@@ -328,10 +328,6 @@ def freeze(model: keras.Model) -> FrozenGraph:
     model : keras.Model
         A model with one input and one output, on the TensorFlow backend.
 
-    Returns
-    -------
-    FrozenGraph
-
     Raises
     ------
     ValueError

@@ -251,10 +251,6 @@ def place(
     ----------
     box, size, keypoints, box_in_crop
         As in :func:`crop_face`.
-
-    Returns
-    -------
-    Placement
     """
     left, top, width, height = (float(number) for number in box[:4])
     in_left, in_top, in_width, in_height = box_in_crop

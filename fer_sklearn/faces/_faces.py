@@ -104,10 +104,6 @@ def as_faces(found: Any, source: str) -> Faces:
     source : str
         Where `found` comes from, as the start of an error message.
 
-    Returns
-    -------
-    Faces
-
     Raises
     ------
     ValueError

@@ -97,10 +97,6 @@ def archive_bytes(
         Versions of the packages that the model was made with.
     compress : int
         Level of compression, from 0 to 9.
-
-    Returns
-    -------
-    bytes
     """
     manifest = {
         "format": FORMAT,
@@ -273,10 +269,6 @@ def parse_json(content: bytes | str, name: str) -> Any:
     content : bytes or str
     name : str
         Name of the part, for errors.
-
-    Returns
-    -------
-    object
 
     Raises
     ------

@@ -336,10 +336,6 @@ def unpack(parts: Mapping[str, bytes], *, trusted: Iterable[str] | None) -> Any:
         Names of types, classes and functions to build besides :data:`OWN_TYPES`. If None, all in
         the file: for estimators of this process itself.
 
-    Returns
-    -------
-    object
-
     Raises
     ------
     ModelFileError

@@ -105,10 +105,6 @@ def score_predictions(
     labels : array-like of shape (k,), default=None
         The label of each column. If None, the sorted labels of `y_true`, which must be k.
 
-    Returns
-    -------
-    Scored
-
     Raises
     ------
     ValueError

@@ -414,10 +414,6 @@ def _residual_network(
     head : int or None, default=None
         Filters of a 1×1 convolution before the output. If None, there is none.
     style : _Style, default=_V1
-
-    Returns
-    -------
-    keras.Model
     """
     inputs = keras.Input(meta["input_shape"])
     x = conv_bn(inputs, stem, style.activation)
