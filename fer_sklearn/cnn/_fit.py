@@ -242,16 +242,7 @@ def train_all_epochs(
 ) -> TrainedNetwork:
     """Train for `epochs`, with stages frozen first and then without if `unfreeze_after` is set.
 
-    Parameters
-    ----------
-    estimator : FERCNNClassifier
-    data : TrainingData
-    validation : TrainingData or None
-    seed : int
-    start : TrainingState or None
-        Weights to start from.
-    checkpoint : Checkpoint or None
-        Training resumes from it, and writes to it.
+    Training starts from the weights of `start`, or resumes from `checkpoint`, and writes to it.
     """
     state = checkpoint.read() if checkpoint else None
     if state is not None and state.finished:
@@ -314,18 +305,7 @@ def train_one_epoch(
 ) -> TrainedNetwork:
     """Train for one epoch at a constant learning rate, without validation.
 
-    Parameters
-    ----------
-    estimator : FERCNNClassifier
-    data : TrainingData
-    seed : int
-    start : TrainingState or None
-        Where the previous epoch ended.
-
-    Returns
-    -------
-    TrainedNetwork
-        With the state of the optimizer.
+    It starts where the previous epoch ended, and returns the state of the optimizer too.
     """
     trainable, unfreeze_after = estimator.trainable, estimator.unfreeze_after
     if start is not None and unfreeze_after is not None and start.epoch >= unfreeze_after:

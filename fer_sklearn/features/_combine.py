@@ -429,7 +429,7 @@ class BalancedPCA(CappedPCA):
         Maximum number of components. If None, or if `X` has no more features or samples, it is
         only scaled.
     random_state : int, RandomState instance or None, default=0
-        Seed of the approximate solver, which is used for thousands of features.
+        As in :class:`CappedPCA`.
 
     Attributes
     ----------
