@@ -205,6 +205,7 @@ def test_nested_jobs_survive_a_killed_worker(client, small_faces):
     np.testing.assert_allclose(scores, alone, rtol=1e-9)
 
 
+@pytest.mark.nightly
 def test_search_over_the_cnn_survives_a_killed_worker(client, small_faces):
     # Not at the top: workers import this file, and TensorFlow is slow to import.
     from fer_sklearn import FERCNNClassifier

@@ -132,8 +132,8 @@ class Decay(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     ("unfreeze_after", "early_stopping"),
     [
-        (2, False),
         (None, True),
+        pytest.param(2, False, marks=pytest.mark.nightly),
         pytest.param(None, False, marks=pytest.mark.nightly),
         pytest.param(2, True, marks=pytest.mark.nightly),
     ],

@@ -193,7 +193,7 @@ def test_custom_layers_survive_copies(small_faces, kind):
     np.testing.assert_array_equal(clone(fitted).fit(X, y).predict_proba(X[:9]), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_custom_layers_in_worker_processes(small_faces):
     X, y = small_faces
     classifier = quick(architecture=with_layer)
@@ -201,7 +201,7 @@ def test_custom_layers_in_worker_processes(small_faces):
     np.testing.assert_array_equal(cross_val_score(classifier, X, y, cv=2, n_jobs=2), alone)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_custom_layers_of_a_script_survive_in_its_pickles(tmp_path):
     code = """
 import pickle, sys

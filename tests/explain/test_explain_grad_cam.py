@@ -341,7 +341,7 @@ except TypeError:
     assert _run(script).strip() == "done"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_give_the_same_maps(faces, tmp_path, backend):
     pytest.importorskip(backend)
