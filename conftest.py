@@ -35,3 +35,6 @@ def pytest_collection_modifyitems(items):
         slow = SLOW_FIXTURES & set(getattr(item, "fixturenames", ()))
         if slow or item.name in SLOW_DOCTESTS or item.get_closest_marker("nightly"):
             item.add_marker(pytest.mark.slow)
+    # The site takes minutes to build. A process whose tests begin with those of the site builds it
+    # for all of them: others steal tests from the end of its list.
+    items.sort(key=lambda item: "site" not in getattr(item, "fixturenames", ()))
