@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -21,11 +22,11 @@ __all__ = [
     "Clock",
     "Facts",
     "VideoSource",
-    "can_encode",
     "check_source",
     "is_capture",
     "is_live",
     "open_capture",
+    "opencv_name",
     "quiet_opencv",
     "read_facts",
     "source_name",
@@ -159,7 +160,7 @@ def open_capture(source: Any) -> Any:
     """Open a source with OpenCV; return a capture as it is."""
     if is_capture(source):
         return source
-    with _opencv_name(source) as name, quiet_opencv():
+    with opencv_name(source) as name, quiet_opencv():
         capture = cv2.VideoCapture(name)
     if capture.isOpened():
         return capture
@@ -181,30 +182,52 @@ def open_capture(source: Any) -> Any:
 
 
 @contextmanager
-def _opencv_name(source):
-    """Yield the name by which OpenCV finds a source."""
+def opencv_name(source: Any) -> Iterator[Any]:
+    """Yield the name by which OpenCV opens a source, or a file to write, and no other.
+
+    Raises
+    ------
+    VideoReadError
+        If there is none.
+    """
     if _is_camera_number(source):
         yield int(source)
         return
     name = os.fspath(source)
-    if can_encode(name):
-        # FFmpeg interprets text before a colon as a protocol.
-        yield name if is_live(source) else os.path.abspath(name)
-        return
-    # OpenCV would crash, but Linux has another name for an opened file.
-    with open(name if os.path.isfile(name) else os.devnull, "rb") as file:
-        other = f"/proc/self/fd/{file.fileno()}"
-        if not os.path.isfile(other):
+    with ExitStack() as stack:
+        if not is_live(source):
+            name = os.path.abspath(name)  # FFmpeg interprets text before a colon as a protocol
+            if not os.path.exists(name):
+                folder, pattern = os.path.split(name)
+                name = os.path.join(folder.replace("%", "%%"), pattern)
+            elif "%" in name or not _can_encode(name):
+                name = _linked(name, stack)
+        if not _can_encode(name):
             raise VideoReadError(
                 f"{name!a}: OpenCV cannot open a file whose name is not UTF-8. Rename it."
             )
-        yield other
+        yield name
 
 
-def can_encode(path: str | os.PathLike) -> bool:
+def _linked(path, stack):
+    """Return a link to a file, whose name OpenCV cannot use.
+
+    FFmpeg takes a "%" in the path of an image for a pattern, which stands for many images.
+    """
+    suffix = os.path.splitext(path)[1]
+    suffix = suffix if suffix.isascii() and suffix[1:].isalnum() else ""
+    with suppress(OSError):  # some systems have no links
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fer_sklearn_"))
+        link = os.path.join(folder, f"video{suffix}")
+        os.symlink(path, link)
+        return link
+    return path
+
+
+def _can_encode(path):
     """Return whether a path is text in UTF-8; OpenCV crashes for others."""
     try:
-        os.fspath(path).encode()
+        path.encode()
     except UnicodeEncodeError:
         return False
     return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
@@ -19,7 +18,7 @@ from .._utils.files import atomic_write, check_writable
 from .._utils.tables import VIDEO_COLUMNS, CSVLines, row_columns, text_table
 from .._utils.typing import PathLike, PixelArray
 from ..images import resize
-from ._capture import can_encode, quiet_opencv
+from ._capture import opencv_name, quiet_opencv
 from ._tracking import TrackedFace, VideoFrame
 
 __all__ = [
@@ -120,12 +119,7 @@ class TimelineWriter:
 
 def check_video_path(path: PathLike, name: str = "path") -> Path:
     """Check that an annotated video can be written; errors are those of :class:`VideoWriter`."""
-    path = check_writable(path, suffixes=VIDEO_SUFFIXES, name=name)
-    if not can_encode(path):
-        raise ValueError(
-            f"{name}={str(path)!a} is not UTF-8, and OpenCV cannot write it. Choose another name."
-        )
-    return path
+    return check_writable(path, suffixes=VIDEO_SUFFIXES, name=name)
 
 
 class VideoWriter:
@@ -145,7 +139,7 @@ class VideoWriter:
     Raises
     ------
     ValueError
-        If the suffix is unknown, or the installed OpenCV cannot write such a file or name.
+        If the suffix is unknown, or the installed OpenCV cannot write such a file.
     OSError
         If the file cannot be written.
     """
@@ -202,11 +196,9 @@ class VideoWriter:
     def _open(self):
         height, width = self._size
         codec = _CODECS[self.path.suffix.lower()]
-        with quiet_opencv():
-            code = cv2.VideoWriter_fourcc(*codec)
-            # FFmpeg interprets text before a colon as a protocol, unless the path is absolute.
-            path = os.path.abspath(self.path)
-            video = cv2.VideoWriter(path, code, self.rate, (width, height))
+        code = cv2.VideoWriter_fourcc(*codec)
+        with opencv_name(self.path) as name, quiet_opencv():
+            video = cv2.VideoWriter(name, code, self.rate, (width, height))
         if not video.isOpened():
             video.release()
             raise ValueError(
