@@ -39,8 +39,9 @@ _ASF = bytes.fromhex("3026b2758e66cf11")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 # The header of an Ogg page, and its flags for the first and the last page of a stream.
 _OGG, _OGG_HEADER, _FIRST_PAGE, _LAST_PAGE = b"OggS", 27, 2, 4
-# How the animations of two formats start and end.
-_ENDINGS = ((b"GIF8", b";"), (b"\x89PNG", bytes.fromhex("49454e44ae426082")))
+# The parts of a GIF file, and of FLV files: audio, video and data.
+_GIF_IMAGE, _GIF_EXTENSION, _GIF_END = 0x2C, 0x21, 0x3B
+_FLV_TAGS = (8, 9, 18)
 # The entry in which an FLV file may state its size.
 _FLV_SIZE = re.compile(rb"\0\x08filesize\0(.{8})", re.DOTALL)
 # No frame or padding contains this many zeros.
@@ -75,13 +76,14 @@ def is_complete(path: Path) -> bool | None:
     size = path.stat().st_size
     with open(path, "rb") as file:
         end = _stated_end(file, size)
-        if _ends_in_zeros(file, size):
+        # Bytes after the end do not count.
+        if _ends_in_zeros(file, size if end is None else min(end, size)):
             return False
     return None if end is None else end <= size
 
 
 def _ends_in_zeros(file, size):
-    """Return whether the end of a file was never written, as after an interrupted copy.
+    """Return whether the last of these bytes were never written, as after an interrupted copy.
 
     MP4 and MOV files, and AVI files with an index, may be padded; they list their frames.
     """
@@ -112,45 +114,76 @@ def _stated_end(file, size):
     if head.startswith(_ASF):
         start = (head + file.read(_HEAD)).find(_ASF_FILE) + 40
         file.seek(start)
-        return int.from_bytes(file.read(8), "little") if start >= 40 else None
+        return int.from_bytes(file.read(8), "little") or None if start >= 40 else None
     if head[:3] == b"FLV":
         stated = _FLV_SIZE.search(file.read(_HEAD))
-        end = size if _ends_flv(file, size) else size + 1
-        return end if stated is None else max(end, int(struct.unpack(">d", stated.group(1))[0]))
+        length = 0 if stated is None else int(struct.unpack(">d", stated.group(1))[0])
+        return max(_end_of_tags(file, size), length or size)
     if head[:4] == _OGG:
-        return size if _read_ogg(file)[0] else size + 1
-    ending = next((end for start, end in _ENDINGS if head.startswith(start)), None)
-    if ending is not None:
-        file.seek(max(0, size - _HEAD))
-        return size if file.read().rstrip(b"\0\r\n").endswith(ending) else size + 1
+        return _read_ogg(file)[0] or size + 1
+    if head.startswith((b"GIF8", b"\x89PNG")):
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _end_of_gif(data) if head.startswith(b"GIF8") else _end_of_png(data)
     return None
 
 
-def _ends_flv(file, size):
-    """Return whether the last bytes are the length of the last tag, as they should be."""
-    file.seek(size - 4)
-    length = _integer(file.read(4), 0, 4)
-    file.seek(max(0, size - 4 - length))
-    return _integer(file.read(4), 1, 3) + 11 == length
+def _end_of_tags(file, size):
+    """Return where the last tag of an FLV file ends, which may be beyond the end of the file."""
+    place = 13
+    while place < size:
+        file.seek(place)
+        tag = file.read(4)
+        if tag[0] not in _FLV_TAGS:
+            break
+        place += 15 + _integer(tag, 1, 3)
+    return place
+
+
+def _end_of_gif(data):
+    """Return where an animation ends; beyond its data if it was cut."""
+    place = 13 + _length_of_colors(data, 10)
+    while place < len(data) and (kind := data[place]) in (_GIF_IMAGE, _GIF_EXTENSION, _GIF_END):
+        if kind == _GIF_END:
+            return place + 1
+        place += 11 + _length_of_colors(data, place + 9) if kind == _GIF_IMAGE else 2
+        while place < len(data) and data[place]:
+            place += 1 + data[place]
+        place += 1
+    return len(data) + 1
+
+
+def _length_of_colors(data, place):
+    flags = _integer(data, place, 1)
+    return 3 * 2 ** (flags % 8 + 1) if flags >= 128 else 0
+
+
+def _end_of_png(data):
+    """Return where an animation ends; beyond its data if it was cut."""
+    place, name = 8, b""
+    while name != b"IEND" and place < len(data):
+        name = data[place + 4 : place + 8]
+        place += 12 + _integer(data, place, 4)
+    return place if name == b"IEND" else len(data) + 1
 
 
 def _read_ogg(file):
-    """Return whether the last page of each stream is there, and whether all pages are."""
-    streams, place, is_whole = set(), 0, True
+    """Return where the last page ends, or None if a stream lacks it, and whether all are there."""
+    streams, place, end, is_whole = set(), 0, 0, True
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         while place >= 0 and len(header := data[place : place + _OGG_HEADER]) == _OGG_HEADER:
             flags, stream, n_segments = header[5], header[14:18], header[26]
             start = place + _OGG_HEADER + n_segments
-            end = start + sum(data[start - n_segments : start])
-            if header.startswith(_OGG) and end <= len(data):
+            stop = start + sum(data[start - n_segments : start])
+            if header.startswith(_OGG) and stop <= len(data):
                 if flags & _FIRST_PAGE:
                     streams.add(stream)
                 if flags & _LAST_PAGE:
                     streams.discard(stream)
-                place = end
+                place = end = stop
             else:
-                place, is_whole = data.find(_OGG, place + 1), False
-    return not streams, is_whole
+                place = data.find(_OGG, place + 1)
+                is_whole &= place < 0
+    return None if streams else end, is_whole
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -230,8 +263,8 @@ def shown_seconds(path: Path, stated: float | None, rate: float) -> float | None
         if head.startswith(_OGG):
             # FFmpeg takes the time of the last page present, audio or video. It gives up at larger
             # damage.
-            has_end, has_all = _read_ogg(file)
-            return stated if has_end and not has_all else None
+            end, has_all = _read_ogg(file)
+            return stated if end is not None and not has_all else None
         is_stream = head.startswith(_STREAMS) or head[4:5] == _STREAMS[1]
         return None if is_stream or is_whole else stated
 

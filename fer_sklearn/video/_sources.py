@@ -423,7 +423,7 @@ def _is_short(n_read, n_frames, seconds, stated, is_whole, interval):
     if n_frames is not None and n_read >= n_frames:
         return False
     # Many headers contain only an estimate.
-    most = 1.5 * interval if is_whole is False else 0.5 + 0.05 * stated
+    most = 0.5 * interval if is_whole is False else 0.5 + 0.05 * stated
     return seconds < stated - most
 
 

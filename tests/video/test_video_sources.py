@@ -366,6 +366,34 @@ def test_an_animation_that_was_cut_is_truncated(tmp_path, name):
         _read(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        *(("a.gif", ""), ("a.png", ""), ("a.ogv", "VP80"), ("a.wmv", "WMV2")),
+        *(("a.flv", "FLV1"), ("a.mkv", "mp4v"), ("a.mp4", "mp4v"), ("a.avi", "MJPG")),
+    ],
+)
+@pytest.mark.parametrize("after", [b"\n", b"some text", bytes(50_000), b"\xa5" * 50_000])
+def test_bytes_after_the_end_of_a_video_are_no_damage(tmp_path, name, codec, after):
+    path, images = tmp_path / name, _noise(8, (40, 60))
+    if codec:
+        write_video(path, images, codec=codec)
+    else:
+        first, *others = map(Image.fromarray, images)
+        first.save(path, save_all=True, append_images=others, duration=40)
+    with open(path, "ab") as file:
+        file.write(after)
+    assert len(_read(path)) == 8
+    assert is_complete(path)
+
+
+def test_a_video_that_lacks_its_last_frame_is_truncated(tmp_path):
+    video = write_video(tmp_path / "a.webm", _noise(25, (120, 160)), codec="VP80")
+    video.write_bytes(video.read_bytes()[:-2000])
+    with pytest.raises(VideoReadError, match=r"1\.0 of 1\.0 s \(24 of 25 frames\)"):
+        _read(video)
+
+
 def test_an_ogg_file_that_ffmpeg_gives_up_is_damaged(tmp_path):
     video = write_video(tmp_path / "a.ogv", _noise(50, (120, 160)), codec="VP80")
     damage(video, 0.3, 0.7)
@@ -450,6 +478,25 @@ def test_a_video_may_have_any_name(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     os.replace(write_video(tmp_path / "a.mp4", moving(3)), name)
     assert len(_read(name)) == 3
+
+
+@pytest.mark.parametrize("folder", ["a", "100%03d", os.fsdecode(b"\xff")])
+@pytest.mark.parametrize("name", ["a_01.png", "a%02d.png"])
+def test_an_animation_may_be_in_a_folder_of_any_name(tmp_path, folder, name):
+    """FFmpeg takes a percent sign in the path of an image for a pattern."""
+    (tmp_path / folder).mkdir()
+    path = tmp_path / folder / name
+    images = [Image.fromarray(image) for image in _noise(4, (40, 60))]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=40)
+    assert len(_read(path)) == 4
+
+
+@pytest.mark.parametrize("folder", ["a", "100%03d"])
+def test_images_that_a_pattern_names_are_a_video(tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    for number, image in enumerate(_noise(3, (40, 60))):
+        Image.fromarray(image).save(tmp_path / folder / f"a_{number:02}.png")
+    assert len(_read(tmp_path / folder / "a_%02d.png")) == 3
 
 
 def test_the_length_of_a_damaged_mkv_file_is_that_of_its_header(tmp_path):
