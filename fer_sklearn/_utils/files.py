@@ -33,9 +33,11 @@ __all__ = [
     "decode_text",
     "file_version",
     "is_address",
+    "is_stream",
     "is_terminal",
     "is_text_contents",
     "locked",
+    "open_output",
     "printable",
     "provenance_path",
     "read_regular_file",
@@ -61,6 +63,9 @@ _N_LOOKS, _LOOK_SECONDS = 20, 0.05
 _LONGEST_HIDDEN = 200
 # Beyond the contents of a lock file.
 _FAR = 2**16
+# What this process has open, by number.
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+_STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 # Error messages show only the beginning of a longer name.
 _LONGEST_NAME = 200
 # Text that is not a path: the address of a file, or its contents. The latter start with the
@@ -121,14 +126,9 @@ def read_stream(
     max_bytes: int = MAX_BYTES,
     is_wanted: Callable[[bytes], object] | None = None,
 ) -> bytes:
-    """Read the rest of a stream.
+    """Read the rest of a stream, whose ``read`` takes a size and may return less.
 
-    Parameters
-    ----------
-    file : file object
-        Its ``read`` takes a size, and may return less.
-    max_bytes, is_wanted
-        As in :func:`read_regular_file`.
+    The options are those of :func:`read_regular_file`.
 
     Raises
     ------
@@ -182,8 +182,8 @@ def atomic_write(
     Parameters
     ----------
     path : str or path-like
-        A symbolic link is followed. A device or pipe, such as ``/dev/stdout``, cannot be
-        replaced and is written to directly.
+        A symbolic link is followed. A device or pipe, such as ``/dev/stdout``, and a file in a
+        folder without permission cannot be replaced and are written to directly.
     encoding : str or None, default=None
         Encoding of a text file. If None, the file is binary.
     sync : bool, default=True
@@ -194,12 +194,13 @@ def atomic_write(
     ------
     file object
     """
-    path = Path(os.path.realpath(path))
     kind, newline = ("", "") if encoding else ("b", None)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        with open(path, f"w{kind}", encoding=encoding, newline=newline) as file:
+    folder = os.path.dirname(os.path.realpath(path))
+    if is_stream(path) or (os.path.isfile(path) and not os.access(folder, os.W_OK)):
+        with open_output(path, f"w{kind}", encoding=encoding, newline=newline) as file:
             yield file
         return
+    path = Path(os.path.realpath(path))
     unfinished = _hidden(path, f"{uuid.uuid4().hex}.tmp")
     try:
         with open(unfinished, f"x{kind}", encoding=encoding, newline=newline) as file:
@@ -210,6 +211,24 @@ def atomic_write(
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def is_stream(path: str | os.PathLike) -> bool:
+    """Return whether a path is a pipe, a device, or what is open already, as ``/dev/stdout``."""
+    is_other = os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+    return is_other or _descriptor(path) is not None
+
+
+def open_output(path: str | os.PathLike, mode: str = "wb", **options: Any) -> IO:
+    """Open a file for writing; what is open already continues where it is."""
+    number = _descriptor(path)
+    return open(path if number is None else os.dup(number), mode, **options)
+
+
+def _descriptor(path):
+    path = os.path.abspath(path)
+    number = _DESCRIPTOR.fullmatch(path)
+    return _STANDARD.get(path) if number is None else int(number[1])
 
 
 @contextmanager
@@ -260,15 +279,8 @@ def printable(text: str) -> str:
 def file_version(path: str | os.PathLike) -> tuple[str, int, int] | None:
     """Return a cache key for the contents of a file, which changes if the file is replaced.
 
-    Parameters
-    ----------
-    path : path-like
-
-    Returns
-    -------
-    tuple of (str, int, int) or None
-        Its absolute path, the time of its last change in nanoseconds, and its size; None if there
-        is no such file.
+    It is the absolute path, the time of the last change in nanoseconds, and the size; None if there
+    is no such file.
     """
     path = Path(path).absolute()
     if not path.is_file():
@@ -309,7 +321,7 @@ def check_writable(
     suffixes : sequence of str or None, default=None
         The suffixes allowed, in lower case, such as ``(".csv", ".json")``. If None, any.
     overwrite : bool, default=True
-        Whether the file may exist already.
+        Whether the file may exist already; devices and pipes always may.
     name : str, default="path"
         The parameter or option that named the file, for error messages.
     remedy : str, default="pass overwrite=True"
@@ -335,7 +347,7 @@ def check_writable(
     if path.is_dir():
         raise IsADirectoryError(f"{said} is a folder; name a file in it.")
     folder = real_target(path, name).parent
-    if path.exists() and not overwrite:
+    if path.exists() and not overwrite and not is_stream(path):
         raise FileExistsError(f"{said} exists already. Choose another file, or {remedy}.")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise PermissionError(f"{said} cannot be written: permission denied. Choose another file.")
@@ -360,18 +372,10 @@ def real_target(path: Path, name: str = "path") -> Path:
 
 
 def data_home(folder: str | os.PathLike | None = None) -> Path:
-    """Return the folder in which downloads are kept.
+    """Return the folder in which downloads are kept, which need not exist.
 
-    Parameters
-    ----------
-    folder : str, path-like or None, default=None
-        If None, the environment variable ``FER_SKLEARN_DATA``, or ``~/fer_sklearn_data`` if
-        that is not set.
-
-    Returns
-    -------
-    Path
-        It need not exist.
+    If None, it is the environment variable ``FER_SKLEARN_DATA``, or ``~/fer_sklearn_data`` if that
+    is not set.
     """
     if folder is None:
         folder = os.environ.get("FER_SKLEARN_DATA") or "~/fer_sklearn_data"
@@ -391,23 +395,18 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
     """Keep other processes and threads from writing the same file.
 
     The operating system releases the lock when this process ends for any reason. ``.<name>.lock``
-    next to the file names the process, and is left behind only by a process that was killed. On
-    file systems without locks, nothing is locked.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file, which need not exist. Devices and pipes are not locked.
+    next to the file names the process, and is left behind only by a process that was killed.
+    Nothing is locked on file systems without locks, nor are devices and pipes.
 
     Raises
     ------
     BlockingIOError
         If another process or thread holds the lock.
     """
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
+    if is_stream(path):
         yield
         return
+    path = Path(os.path.realpath(path))
     name = _hidden(path, "lock")
     while True:
         descriptor = _open_lock(name)
@@ -426,13 +425,14 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
                 os.fstat(descriptor), os.stat(name)
             ):
                 continue
-            os.truncate(descriptor, 0)
-            os.write(descriptor, str(os.getpid()).encode("ascii"))
+            with suppress(OSError):  # left behind by another user
+                os.truncate(descriptor, 0)
+                os.write(descriptor, str(os.getpid()).encode("ascii"))
             try:
                 yield
             finally:
-                if os.name != "nt":  # on systems where open files cannot be removed
-                    name.unlink(missing_ok=True)
+                with suppress(OSError):  # Windows cannot remove open files
+                    name.unlink()
             return
         finally:
             os.close(descriptor)
@@ -442,10 +442,11 @@ def _open_lock(name):
     """Open or create the file of a lock; return None if its folder cannot be written."""
     try:
         return os.open(name, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
-    except PermissionError:
-        if name.exists():  # another user has the lock
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-        return None
+    # That of another user can be locked, too.
+    return os.open(name, os.O_RDONLY | _BINARY) if name.exists() else None
 
 
 def _owner(descriptor):

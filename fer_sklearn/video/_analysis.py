@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from .._utils.files import check_writable, locked, write_provenance
+from .._utils.files import check_writable, is_stream, locked, write_provenance
 from .._utils.tables import rounded
 from .._utils.typing import Estimator, PathLike
 from ..exceptions import VideoReadError
@@ -355,7 +355,8 @@ def analyze_video(
     """
     if duration is not None and not duration > 0:
         raise ValueError(f"duration={duration!r}; expected a number of seconds above 0, or None.")
-    if provenance and output is None:
+    is_file = output is not None and not is_stream(output)
+    if provenance and not is_file:
         raise ValueError("provenance=True needs output, the file next to which it is written.")
     _check_outputs(source, output, annotated_video, plot_path, faces_path)
     control = _Control(should_stop)
@@ -379,17 +380,18 @@ def analyze_video(
             )
         )
         control.stream = stream
-        if output is not None:
+        if output is not None and is_file:
             write_provenance(output, stream.provenance() if provenance else None)
         if viewer is not None:
             control.viewer = stack.enter_context(viewer())
-        if plot_path is not None and output is None:
+        timelines = [] if output is None else [output]
+        if plot_path is not None and not is_file:  # a stream cannot be read again
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fer_sklearn_"))
-            output = Path(folder) / "timeline.csv"
+            timelines.append(Path(folder) / "timeline.csv")
         max_gap = _LONGEST_GAP if stream.drops_frames else math.inf
         counter = Counter(stream.classes, 1 / stream.rate, max_gap=max_gap)
         problem = _record(
-            stream, counter, output, annotated_video, control.viewer, duration, progress
+            stream, counter, timelines, annotated_video, control.viewer, duration, progress
         )
         if stream.length is not None:  # include frames that were skipped after the last search
             counter.end(*stream.length)
@@ -397,19 +399,18 @@ def analyze_video(
         try:
             if faces_path is not None:
                 write_faces(summary, faces_path, stream.classes)
-            if plot_path is not None and output is not None and summary.faces:
-                plot_timeline(output, plot_path, summary, stream.classes)
+            if plot_path is not None and summary.faces:
+                plot_timeline(timelines[-1], plot_path, summary, stream.classes)
         except OSError as error:
             summary.problem = summary.problem or str(error)
     return summary
 
 
-def _record(stream, counter, output, annotated_video, viewer, duration, progress):
+def _record(stream, counter, timelines, annotated_video, viewer, duration, progress):
     """Write, show and count all frames; return why they ended early, or None."""
     with ExitStack() as stack:
-        rows = video = None
-        if output is not None:
-            rows = stack.enter_context(TimelineWriter(output, stream.classes))
+        video = None
+        tables = [stack.enter_context(TimelineWriter(t, stream.classes)) for t in timelines]
         if annotated_video is not None:
             video = stack.enter_context(VideoWriter(annotated_video, stream.rate))
         pace, n_tables = _Pace(), 0
@@ -418,8 +419,8 @@ def _record(stream, counter, output, annotated_video, viewer, duration, progress
                 if duration is not None and frame.seconds >= duration:
                     break
                 counter.add(frame)
-                if rows is not None:
-                    rows.write(frame)
+                for table in tables:
+                    table.write(frame)
                 if video is None and viewer is None:
                     continue
                 image = _annotate(frame, stream.classes)

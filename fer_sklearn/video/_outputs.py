@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.compat import cv2
-from .._utils.files import atomic_write, check_writable
+from .._utils.files import atomic_write, check_writable, open_output
 from .._utils.tables import VIDEO_COLUMNS, CSVLines, row_columns, text_table
 from .._utils.typing import PathLike, PixelArray
 from ..images import resize
@@ -79,7 +79,7 @@ class TimelineWriter:
     def __init__(self, path: PathLike, classes: Sequence[str]):
         self._lines = CSVLines(row_columns(classes, video=True))
         self._classes = classes
-        self._file = open(path, "wb")  # noqa: SIM115 (see __exit__)
+        self._file = open_output(path)
         self._write(self._lines.header)
 
     def __enter__(self) -> TimelineWriter:

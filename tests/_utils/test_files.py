@@ -53,6 +53,45 @@ def test_a_device_is_written_to_and_not_replaced():
     assert os.stat(os.devnull).st_rdev == before.st_rdev
 
 
+def test_what_is_open_already_is_continued(tmp_path):
+    """As by `fer-sklearn … --output /dev/stdout > a.txt`."""
+    path = tmp_path / "a.txt"
+    with open(path, "wb", buffering=0) as file:
+        for name in (f"/dev/fd/{file.fileno()}", f"/proc/self/fd/{file.fileno()}"):
+            if not os.path.exists(name):
+                pytest.skip("no such names on this system")
+            file.write(b"before ")
+            with locked(name), atomic_write(check_writable(name, overwrite=False)) as output:
+                output.write(b"written ")
+        file.write(b"after")
+    assert path.read_bytes() == b"before written before written after"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    path, received = tmp_path / "pipe", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: received.append(path.read_bytes()), daemon=True)
+    reader.start()
+    with locked(path), atomic_write(check_writable(path, overwrite=False)) as file:
+        file.write(b"rows")
+    reader.join()
+    assert received == [b"rows"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_in_a_folder_without_permission_is_written_to(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("a longer old text")
+    before = path.stat().st_ino
+    monkeypatch.setattr(files.os, "access", lambda name, mode: str(name) != str(tmp_path))
+    with atomic_write(check_writable(path), encoding="utf-8") as file:
+        file.write("new")
+    assert path.read_text() == "new"
+    assert path.stat().st_ino == before
+
+
 def test_a_folder_is_replaced_once_it_is_complete(tmp_path):
     target = tmp_path / "folder"
     for content in ("first", "second"):
@@ -154,3 +193,20 @@ def test_a_lock_needs_a_folder_that_can_be_written(tmp_path, monkeypatch, other_
     else:
         with locked(tmp_path / "a.csv"), locked(tmp_path / "a.csv"):
             assert not lock.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks another way")
+def test_the_lock_of_another_user_who_was_killed_is_taken_over(tmp_path, monkeypatch):
+    path, name = tmp_path / "a.csv", tmp_path / ".a.csv.lock"
+    name.write_text("1")
+    opened = os.open
+
+    def refuse(path, flags, *mode):
+        if flags & os.O_RDWR:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(files.os, "open", refuse)
+    with locked(path), pytest.raises(BlockingIOError), locked(path):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -246,6 +246,18 @@ def test_an_annotated_video_may_have_any_name(video, tmp_path, name):
             assert len(list(frames)) == 50
 
 
+def test_a_timeline_that_is_a_pipe_can_be_plotted(video, tmp_path):
+    """The plot is made from the timeline, but a pipe cannot be read again."""
+    pipe, plot, received = tmp_path / "pipe", tmp_path / "a.png", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: received.append(pipe.read_text()), daemon=True)
+    reader.start()
+    analyze_video(video, SquareReader(), output=pipe, plot_path=plot)
+    reader.join()
+    assert received[0].count("\n") > 50
+    assert sorted(tmp_path.iterdir()) == [plot, pipe]
+
+
 def test_frames_with_the_same_time_are_counted():
     counter = Counter(["happy", "sad"], 0.04)
     for seconds, emotion in [(0.0, "happy"), (0.0, "sad"), (0.0, "happy")]:
