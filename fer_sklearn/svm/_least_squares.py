@@ -70,7 +70,8 @@ class LSSVMClassifier(BaseSVM):
     gamma_ : float
         Coefficient of the kernel.
     X_fit_ : list of ndarray of shape (n_samples, n_reduced)
-        (Reduced) training features; with `flip_invariant`, also those of the mirror images.
+        (Reduced) training features minus their mean; with `flip_invariant`, also those of the
+        mirror images.
     dual_coef_ : ndarray of shape (n_samples, n_classes)
         Coefficient of each training sample.
     intercept_ : ndarray of shape (n_classes,)
@@ -134,6 +135,9 @@ class LSSVMClassifier(BaseSVM):
         weight = np.ones(len(X), X.dtype) if weight is None else weight
         sides = self._fit_sides(X)
         self.gamma_ = self._kernel_coefficient(np.vstack(sides), np.tile(weight, len(sides)))
+        # The kernel depends on differences only, and those of small numbers are precise.
+        self._centre = np.mean(sides, axis=(0, 1))
+        sides = [side - self._centre for side in sides]
         weight = weight * self._class_factors(codes, weight)[codes]
         targets = np.eye(len(self.classes_))[codes] if soft is None else soft
         targets = targets.astype(X.dtype)
@@ -141,6 +145,11 @@ class LSSVMClassifier(BaseSVM):
         centred = targets - self.intercept_
         factor = self._factor(sides, weight)
         self.dual_coef_ = factor.solve(centred)
+        if not np.isfinite(self.dual_coef_).all():
+            raise ValueError(
+                f"X has values too large to be squared in {X.dtype}, up to {np.abs(X).max():g}. "
+                f"Scale the features first."
+            )
         self.temperature_: float | None = None
         if self.probability:
             left_out = centred - self.dual_coef_ / factor.inverse_diagonal()[:, np.newaxis]
@@ -210,7 +219,7 @@ class LSSVMClassifier(BaseSVM):
 
     def _scores(self, X: FloatArray) -> FloatArray:
         """Return the decision value of each class for checked features."""
-        sides = [self._reduce(side) for side in self._split(X)]
+        sides = [self._reduce(side) - self._centre for side in self._split(X)]
         scores = np.tile(self.intercept_, (len(X), 1))
         for part in gen_batches(len(X), _CHUNK):
             rows = [side[part] for side in sides]

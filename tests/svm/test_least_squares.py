@@ -32,6 +32,20 @@ def test_solves_kernel_ridge_regression_on_centred_labels():
     )
 
 
+def test_features_far_from_zero_lose_no_precision():
+    X, y = (array.astype(np.float32) for array in _clusters())
+    values = LSSVMClassifier().fit(X, y).decision_function(X)
+    shifted = np.round(X * 1024) / 1024 + 4096
+    assert_allclose(LSSVMClassifier().fit(shifted, y).decision_function(shifted), values, atol=0.01)
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+def test_features_that_cannot_be_squared_are_refused():
+    X, y = _clusters()
+    with pytest.raises(ValueError, match=r"too large to be squared in float32, up to \d\.\d+e\+20"):
+        LSSVMClassifier(gamma=1.0).fit((X * 1e20).astype(np.float32), y)
+
+
 def _votes(y, n_classes=3, seed=0):
     """Probabilities of the labels, most of the time highest for y."""
     soft = np.random.default_rng(seed).dirichlet(np.ones(n_classes), len(y)) / 2
