@@ -265,5 +265,7 @@ def _members(estimator):
         return [inner]
     if hasattr(estimator, "calibrated_classifiers_"):
         return [fitted.estimator for fitted in estimator.calibrated_classifiers_]
-    members = np.ravel(getattr(estimator, "estimators_", []))
+    members = getattr(estimator, "estimators_", [])
+    # NumPy would take a list of pipelines for a table of their steps.
+    members = members.ravel() if isinstance(members, np.ndarray) else members
     return [member for member in members if hasattr(member, "predict")]

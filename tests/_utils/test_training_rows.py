@@ -9,6 +9,8 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from fer_sklearn import (
     AbstainingClassifier,
@@ -140,6 +142,14 @@ def test_wrappers_and_ensembles_are_opened(wrap):
 
 def test_a_wrapped_pipeline_is_opened(pipeline, faces):
     assert count_training_rows(FrozenEstimator(pipeline), faces[0]) == 140
+
+
+def test_an_ensemble_of_pipelines_is_opened():
+    X = np.random.default_rng(0).normal(size=(60, 20))
+    y = np.tile(["happy", "sad"], 30)
+    pipelines = [("a", make_pipeline(StandardScaler(), LSSVMClassifier())), ("b", GaussianNB())]
+    model = VotingClassifier(pipelines).fit(X[:40], y[:40])
+    assert count_training_rows(model, X) == 40
 
 
 def test_other_classifiers_have_no_digest():
