@@ -283,6 +283,7 @@ def _is_slow(estimator):
 )
 @pytest.mark.filterwarnings("ignore::fer_sklearn.exceptions.NoFaceWarning")
 @pytest.mark.filterwarnings("ignore:InferenceClassifier cannot be trained")
+@pytest.mark.filterwarnings("ignore:All images of 0 have the weight 0")
 def test_passes_the_checks_of_scikit_learn(case):
     results = check_estimator(
         case.estimator,

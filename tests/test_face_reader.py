@@ -163,7 +163,9 @@ def test_faces_are_not_cropped_twice_inside_a_wrapper(photo, faces, wrap):
     pipeline = make_hog_svm_pipeline(size=32, crop_faces=cropper)
     (_, crop), *rest = pipeline.steps
     model = {
-        "abstaining": AbstainingClassifier(pipeline.set_params(classifier__probability=True)),
+        "abstaining": AbstainingClassifier(
+            clone(pipeline).set_params(classifier__probability=True)
+        ),
         "calibrated": CalibratedClassifierCV(pipeline, cv=2),
         "voting": VotingClassifier([("a", pipeline), ("b", clone(pipeline))]),
         "pipeline": make_pipeline(pipeline),
