@@ -413,8 +413,10 @@ def _record(stream, counter, timelines, annotated_video, viewer, duration, progr
         tables = [stack.enter_context(TimelineWriter(t, stream.classes)) for t in timelines]
         if annotated_video is not None:
             video = stack.enter_context(VideoWriter(annotated_video, stream.rate))
-        pace, n_tables = _Pace(), 0
-        try:
+        writers = stack.pop_all()
+    pace, n_tables = _Pace(), 0
+    try:
+        with writers:
             for frame in _with_bar(stream, progress, all_frames=video is not None):
                 if duration is not None and frame.seconds >= duration:
                     break
@@ -433,11 +435,11 @@ def _record(stream, counter, timelines, annotated_video, viewer, duration, progr
                         n_tables = 1 + int(pace.seconds / _TABLE_INTERVAL)
                     viewer.update(status)
                     viewer.show(image, arrived=frame.arrived if stream.drops_frames else None)
-        except (VideoReadError, OSError) as error:
-            return str(error)
-        finally:
-            if viewer is not None:
-                viewer.update({"table": _table(counter)})
+    except (VideoReadError, OSError) as error:
+        return str(error)
+    finally:
+        if viewer is not None:
+            viewer.update({"table": _table(counter)})
     return None
 
 

@@ -19,6 +19,7 @@ from .._utils.tables import VIDEO_COLUMNS, CSVLines, row_columns, text_table
 from .._utils.typing import PathLike, PixelArray
 from ..images import resize
 from ._capture import opencv_name, quiet_opencv
+from ._containers import is_complete
 from ._tracking import TrackedFace, VideoFrame
 
 __all__ = [
@@ -141,7 +142,7 @@ class VideoWriter:
     ValueError
         If the suffix is unknown, or the installed OpenCV cannot write such a file.
     OSError
-        If the file cannot be written.
+        If the file cannot be written; at the end, if it is incomplete.
     """
 
     def __init__(self, path: PathLike, rate: float):
@@ -159,12 +160,23 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         return self
 
-    def __exit__(self, *exception):
-        if self._video is not None:
-            self._video.release()
-        else:
+    def __exit__(self, kind, error, traceback):
+        if self._video is None:
             with suppress(OSError):
                 self.path.unlink()
+            return
+        self._video.release()
+        if kind is None:
+            self._check_complete()
+
+    def _check_complete(self):
+        """Raise if the end is missing, which OpenCV does not notice."""
+        with opencv_name(self.path) as name, quiet_opencv():
+            capture = cv2.VideoCapture(name)
+            n_frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+            capture.release()
+        if n_frames < 1 or is_complete(self.path) is False:
+            raise OSError(f"{self.path}: OpenCV could not write the whole video; is the disk full?")
 
     def write(self, image: PixelArray, seconds: float) -> None:
         """Append an image at its time.

@@ -541,6 +541,21 @@ def test_a_full_disk_ends_the_analysis_with_a_summary(video, tmp_path, monkeypat
     assert summary.n_frames == 6
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".mp4", ".mkv", ".webm", ".avi"])
+def test_a_disk_that_fills_up_is_a_problem(video, tmp_path, suffix):
+    resource = pytest.importorskip("resource")
+    name = "output" if suffix == ".csv" else "annotated_video"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        summary = analyze_video(video, SquareReader(), **{name: tmp_path / f"a{suffix}"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    message = "File too large" if suffix == ".csv" else "could not write the whole video; is the"
+    assert message in summary.problem
+    assert summary.faces
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"])
 def test_videos_are_written_in_each_format(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
