@@ -17,7 +17,7 @@ from sklearn.base import (
 )
 from sklearn.decomposition import PCA
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.extmath import svd_flip
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -32,6 +32,7 @@ __all__ = ["BalancedPCA", "CappedPCA", "MirroredFeatures", "make_pca"]
 
 # With no more features than this, the covariance matrix is small enough to be decomposed.
 _MAX_COVARIANCE = 4096
+_ROWS_AT_A_TIME = 2048
 
 
 class MirroredFeatures(FeatureNamesMixin, ImageTagsMixin, TransformerMixin, BaseEstimator):
@@ -209,10 +210,12 @@ class LeadingPCA(PCA):
         features = validate_data(self, X, dtype=[np.float64, np.float32])
         n_samples, n_features = features.shape
         self.n_samples_, self.n_components_ = n_samples, self.n_components
-        self.mean_ = features.mean(axis=0)
-        # Centred afterwards, which saves a copy of X.
-        covariance = features.T @ features
-        covariance -= n_samples * np.outer(self.mean_, self.mean_)
+        self.mean_ = features.mean(axis=0, dtype=np.float64).astype(features.dtype)
+        covariance = np.zeros((n_features, n_features), features.dtype)
+        # Centred in parts, which saves a copy of X.
+        for part in gen_batches(n_samples, _ROWS_AT_A_TIME):
+            centred = features[part] - self.mean_
+            covariance += centred.T @ centred
         covariance /= n_samples - 1
         total = max(float(np.trace(covariance)), 0.0)
         leading = (n_features - self.n_components_, n_features - 1)

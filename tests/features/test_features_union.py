@@ -198,6 +198,14 @@ def test_components_of_constant_features_are_finite():
     assert np.isfinite(pca.components_).all()
 
 
+def test_components_of_features_far_from_zero_are_precise():
+    X = np.random.default_rng(0).normal(size=(500, 8)) * np.arange(8, 0, -1)
+    expected = PCA(3).fit(X)
+    ours = CappedPCA(n_components=3).fit((X + 1000).astype(np.float32)).pca_
+    assert_allclose(np.abs(ours.components_ @ expected.components_.T), np.eye(3), atol=1e-3)
+    assert_allclose(ours.explained_variance_, expected.explained_variance_, rtol=1e-4)
+
+
 @pytest.mark.parametrize("pca", [CappedPCA(n_components=4), BalancedPCA(n_components=4)])
 def test_pca_works_with_any_configured_output(pca):
     X = np.random.default_rng(0).normal(size=(30, 12))
