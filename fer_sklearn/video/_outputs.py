@@ -49,6 +49,8 @@ _CODECS = {
     ".avi": "MJPG",
 }
 VIDEO_SUFFIXES = tuple(_CODECS)
+# OpenCV rounds rates to thousandths, and MPEG-4 has at most 65,535 units of time per second.
+_PRECISE_RATE = 65
 # An image is repeated for at most this many seconds if the clock of a source jumps.
 _LONGEST_STILL = 10.0
 # A frame counts for at least this many seconds, since two can have the same time.
@@ -151,7 +153,7 @@ class VideoWriter:
         # OpenCV does not say why it cannot write a file; this check does.
         with open(self.path, "wb"):
             pass
-        self.rate = rate
+        self.rate = rate if rate < _PRECISE_RATE else round(rate, 2)
         self._video: Any = None
         self._size = (0, 0)
         self._start = 0.0

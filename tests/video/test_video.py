@@ -570,6 +570,15 @@ def test_videos_are_written_in_each_format(tmp_path, suffix):
     assert red - blue > 100
 
 
+@pytest.mark.parametrize("rate", [23.976, 123.4567, 238.1234])
+def test_a_video_may_have_any_rate(tmp_path, rate):
+    with VideoWriter(tmp_path / "a.mp4", rate) as video:
+        for i, image in enumerate(moving(12)):
+            video.write(image, i / rate)
+    with iter_video(tmp_path / "a.mp4", SquareReader()) as frames:
+        assert [frame.seconds * rate for frame in frames] == pytest.approx(range(12), abs=0.1)
+
+
 def test_a_video_keeps_the_times_of_irregular_frames(tmp_path):
     path = tmp_path / "a.avi"
     with VideoWriter(path, 10) as video:
