@@ -429,7 +429,7 @@ def _is_chunk(file, base, chunk):
 def _video_chunks(file, size):
     """Return the frames in the index of an AVI file: their names, positions and sizes in bytes."""
     # Files of several parts have an index in each of them.
-    if len(list(_chunks(file, 0, size))) == 1:
+    if [name for name, _, _ in _chunks(file, 0, size)].count(b"RIFF") == 1:
         for name, start, end in _chunks(file, 12, size):
             if name == b"idx1":
                 file.seek(start + 8)

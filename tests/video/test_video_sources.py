@@ -512,6 +512,19 @@ def test_repeated_frames_of_an_avi_file_are_not_damaged(tmp_path):
     check_gap_in_75_frames(video, 30, 36, n_damaged=0)
 
 
+def test_an_avi_file_keeps_its_index_if_bytes_follow(tmp_path):
+    video = write_video(tmp_path / "a.avi", moving(50), codec="MJPG")
+    damage(video, 0.3, 0.6)
+    with open_source(video) as source:
+        times = [frame.seconds for frame in source]
+    n_damaged = source.n_damaged
+    assert n_damaged > 0
+    video.write_bytes(video.read_bytes() + b"x" * 100)
+    with open_source(video) as source:
+        assert [frame.seconds for frame in source] == times
+    assert source.n_damaged == n_damaged
+
+
 def test_a_damaged_frame_does_not_disturb_the_stride(tmp_path):
     video = VideoFile(20, bad=[6])
     with open_source(video, stride=3) as source:
