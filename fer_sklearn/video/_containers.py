@@ -97,9 +97,11 @@ def _ends_in_zeros(file, size):
 
 def _stated_end(file, size):
     """Return where a file should end, or None if it does not state it."""
+    file.seek(0)
     head = file.read(12)
     if head[4:8] in _BOXES:
-        return max((end for _, _, end in _boxes(file, 0, size)), default=size)
+        ends = (end for name, _, end in _boxes(file, 0, size) if name in _BOXES)
+        return max(ends, default=size)
     if head[:4] == b"RIFF":
         parts = [end for name, _, end in _chunks(file, 0, size) if name == b"RIFF"]
         return max(parts, default=None)
@@ -256,7 +258,7 @@ def shown_seconds(path: Path, stated: float | None, rate: float) -> float | None
         if head[:4] == b"RIFF" and (n_frames := len(_video_chunks(file, size))):
             return n_frames / rate
         if head[:4] == _EBML:
-            first, last, _ = _first_and_last(file)
+            first, last, _ = _first_and_last(file, _stated_end(file, size))
             if last is not None and is_whole is not False:
                 return last - first + 1 / rate
             return None if stated is None else stated - first
@@ -269,26 +271,26 @@ def shown_seconds(path: Path, stated: float | None, rate: float) -> float | None
         return None if is_stream or is_whole else stated
 
 
-def _first_and_last(file):
+def _first_and_last(file, stated_end=None):
     """Return the times of the first and the last frame of the first video of a Matroska file.
 
     The last one is None if it comes after a damaged part. Return also whether the last element is
-    complete.
+    complete. Bytes after the end that the file states do not count.
     """
     unit, number, video, time, first, last = 1_000_000, 0, None, 0, None, None
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        place = 0
-        while place < len(data):
+        place, size = 0, min(len(data), stated_end or len(data))
+        while place < size:
             start = place + 9 - data[place].bit_length()
             name = data[place:start]
             length, start = _ebml_number(data, start)
             if len(name) > 4 or (length is None and name not in _PARENTS):
-                end = len(data) + 1
+                end = size + 1
             else:
                 end = start if name in _PARENTS else start + length
-            if end > len(data):
+            if end > size:
                 # Damaged: continue with the next cluster, if there is one.
-                last, place = None, data.find(_CLUSTER, place + 1)
+                last, place = None, data.find(_CLUSTER, place + 1, size)
                 if place < 0:
                     break
                 continue

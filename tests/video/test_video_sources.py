@@ -333,10 +333,13 @@ def test_the_time_before_the_first_frame_is_not_missing(tmp_path, scale):
 )
 def test_sound_longer_than_the_video_is_not_damage(tmp_path, name, codec):
     video = write_video(tmp_path / name, moving(75), codec=codec)
-    assert is_complete(video)
-    # A header states the length of the longest track.
-    assert shown_seconds(video, 9.0, 25) in (None, pytest.approx(3, abs=0.05))
-    video.write_bytes(video.read_bytes()[:-1000])
+    data = video.read_bytes()
+    for after in (b"", b"\n", b"some text" * 20):
+        video.write_bytes(data + after)
+        assert is_complete(video)
+        # A header states the length of the longest track.
+        assert shown_seconds(video, 9.0, 25) in (None, pytest.approx(3, abs=0.05))
+    video.write_bytes(data[:-1000])
     assert is_complete(video) is False
     # An Ogg file states no length, and FFmpeg returns that of what is left.
     assert shown_seconds(video, 9.0, 25) == (None if name == "a.ogv" else 9)
@@ -373,7 +376,9 @@ def test_an_animation_that_was_cut_is_truncated(tmp_path, name):
         *(("a.flv", "FLV1"), ("a.mkv", "mp4v"), ("a.mp4", "mp4v"), ("a.avi", "MJPG")),
     ],
 )
-@pytest.mark.parametrize("after", [b"\n", b"some text", bytes(50_000), b"\xa5" * 50_000])
+@pytest.mark.parametrize(
+    "after", [b"\n", b"some text", bytes(50_000), b"\xa5" * 50_000, b"x" * 100]
+)
 def test_bytes_after_the_end_of_a_video_are_no_damage(tmp_path, name, codec, after):
     path, images = tmp_path / name, _noise(8, (40, 60))
     if codec:
