@@ -471,6 +471,7 @@ _SOUND_STARTS = (b"fLaC", b"ID3", b"#!AMR", b"\x0b\x77", b"caff")
 _TRACKS = {
     b"RIFF": (re.compile(b"strh.{4}vids", re.DOTALL), re.compile(b"strh.{4}auds", re.DOTALL)),
     _EBML: (re.compile(rb"\x86.V_[A-Z]", re.DOTALL), re.compile(rb"\x86.A_[A-Z]", re.DOTALL)),
+    _OGG: (re.compile(rb"\x80theora|OVP80|BBCD\0|\x01video"), re.compile(rb"OpusHead|\x01vorbis")),
     _ASF[:4]: (
         re.compile(re.escape(bytes.fromhex("c0ef19bc4d5bcf11"))),
         re.compile(re.escape(bytes.fromhex("409e69f84d5bcf11"))),
@@ -490,10 +491,9 @@ def is_sound(path: Path) -> bool:
     with open(path, "rb") as file:
         head = file.read(_HEAD)
         is_mpeg = head[:1] == b"\xff" and head[1:2] >= b"\xe0"
-        is_ogg = head[:4] == _OGG and head[28:35] in (b"OpusHea", b"\x01vorbis")
         is_m4a = head[4:8] == b"ftyp" and head[8:12] in _SOUND_BRANDS
         is_wave = head[:4] in (b"RIFF", b"FORM") and head[8:12] in (b"WAVE", b"AIFF", b"AIFC")
-        if is_mpeg or is_ogg or is_m4a or is_wave or head.startswith(_SOUND_STARTS):
+        if is_mpeg or is_m4a or is_wave or head.startswith(_SOUND_STARTS):
             return True
         if head[4:8] in _BOXES:
             size = path.stat().st_size

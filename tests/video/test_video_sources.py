@@ -615,6 +615,7 @@ _HEADERS = {
     "a.ac3": b"\x0b\x77\0\0",
     "a.avi": b"RIFF\0\1\0\0AVI LIST\0\0\0\0strlstrh8\0\0\0auds",
     "a.mka": b"\x1a\x45\xdf\xa3\x80 V_ \x86\x85A_AAC cover",
+    "a.ogg": b"OggS".ljust(28, b"\0") + b"\x01vorbis",
     "a.wma": bytes.fromhex("3026b2758e66cf11 409e69f84d5bcf11"),
 }
 
@@ -624,7 +625,12 @@ def test_other_audio_files_are_recognised(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(_HEADERS[name])
     assert is_sound(path)
-    for tail in (b"strh8\0\0\0vids", b"\x86\x85V_VP8", bytes.fromhex("c0ef19bc4d5bcf11")):
+    for tail in (
+        b"strh8\0\0\0vids",
+        b"\x86\x85V_VP8",
+        b"\x80theora",
+        bytes.fromhex("c0ef19bc4d5bcf11"),
+    ):
         with open(path, "ab") as file:
             file.write(tail)
     assert is_sound(path) is (path.suffix in (".aiff", ".amr", ".ac3"))
