@@ -58,6 +58,7 @@ _ENOUGH = 100
 _HEAD = 65536
 # Parts of an MP4 file are shorter than this.
 _LONGEST_PART = 1 << 26
+_LONGEST_FILE = 1 << 53
 
 
 def is_complete(path: Path) -> bool | None:
@@ -119,8 +120,9 @@ def _stated_end(file, size):
         return int.from_bytes(file.read(8), "little") or None if start >= 40 else None
     if head[:3] == b"FLV":
         stated = _FLV_SIZE.search(file.read(_HEAD))
-        length = 0 if stated is None else int(struct.unpack(">d", stated.group(1))[0])
-        return max(_end_of_tags(file, size), length or size)
+        length = 0.0 if stated is None else struct.unpack(">d", stated.group(1))[0]
+        is_length = 1 <= length < _LONGEST_FILE  # not NaN, for example
+        return max(_end_of_tags(file, size), int(length) if is_length else size)
     if head[:4] == _OGG:
         return _read_ogg(file)[0] or size + 1
     if head.startswith((b"GIF8", b"\x89PNG")):

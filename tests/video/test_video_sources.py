@@ -438,6 +438,14 @@ def test_an_flv_file_that_was_cut_between_frames_is_truncated(tmp_path):
         _read(video)
 
 
+@pytest.mark.parametrize("value", ["7ff8000000000000", "7ff0000000000000", "0000000000000000"])
+def test_a_size_in_an_flv_file_may_be_no_size(tmp_path, value):
+    video = write_video(tmp_path / "a.flv", moving(10), codec="FLV1")
+    _patched(video, b"\0\x08filesize\0", 11, bytes.fromhex(value))
+    assert len(_read(video)) == 10
+    assert is_complete(video)
+
+
 def _patched(video, name, offset, value):
     data = bytearray(video.read_bytes())
     start = data.index(name) + offset
