@@ -246,6 +246,7 @@ def test_an_annotated_video_may_have_any_name(video, tmp_path, name):
             assert len(list(frames)) == 50
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 def test_a_timeline_that_is_a_pipe_can_be_plotted(video, tmp_path):
     """The plot is made from the timeline, but a pipe cannot be read again."""
     pipe, plot, received = tmp_path / "pipe", tmp_path / "a.png", []
