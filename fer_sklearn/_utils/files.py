@@ -261,6 +261,10 @@ def atomic_replace_dir(
             os.replace(target, work / ".replaced")  # deleted with the rest of `work`
         for name in [target.name] if names is None else names:
             os.replace(work / name, target.with_name(name))
+    except BaseException:
+        with suppress(OSError):  # usually, nothing has been moved yet
+            os.replace(work / ".replaced", target)
+        raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -279,8 +283,7 @@ def printable(text: str) -> str:
 def file_version(path: str | os.PathLike) -> tuple[str, int, int] | None:
     """Return a cache key for the contents of a file, which changes if the file is replaced.
 
-    It is the absolute path, the time of the last change in nanoseconds, and the size; None if there
-    is no such file.
+    It is the absolute path, the time of the last change, and the size; None if there is no file.
     """
     path = Path(path).absolute()
     if not path.is_file():

@@ -105,6 +105,24 @@ def test_a_folder_is_replaced_once_it_is_complete(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_folder_that_cannot_be_replaced_is_kept(tmp_path, monkeypatch):
+    """As on Windows, where a program may have a file of the new one open."""
+    target, replace = tmp_path / "folder", os.replace
+    target.mkdir()
+    (target / "old.txt").touch()
+
+    def refuse(source, destination):
+        if source.name == "folder" and source != target:
+            raise PermissionError(13, "Permission denied")
+        replace(source, destination)
+
+    monkeypatch.setattr(files.os, "replace", refuse)
+    with pytest.raises(PermissionError), atomic_replace_dir(target) as written:
+        (written / "new.txt").touch()
+    assert [path.name for path in target.iterdir()] == ["old.txt"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_named_files_are_moved_next_to_each_other(tmp_path):
     target = tmp_path / "m.bin"
     with atomic_replace_dir(target, names=["m.bin.json", "m.bin"]) as written:
