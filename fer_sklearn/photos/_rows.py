@@ -15,6 +15,7 @@ from .._utils.compat import import_optional
 from .._utils.files import (
     atomic_write,
     check_writable,
+    is_stream,
     locked,
     provenance_path,
     write_provenance,
@@ -354,6 +355,12 @@ def check_output(path: PathLike) -> Path:
         For Parquet without pyarrow.
     """
     path = check_writable(path, suffixes=OUTPUT_SUFFIXES, name="output")
+    if is_stream(path):
+        raise ValueError(
+            f"output={str(path)!r} is a pipe or a device, which a run cannot resume. Choose a "
+            f"file, or print the rows: iter_photo_rows yields them, and fer-sklearn predict has "
+            f"--format."
+        )
     if path.suffix.lower() == ".parquet":
         _import_parquet()
     return path

@@ -259,6 +259,7 @@ def test_a_damaged_row_is_reported(album, row):
             r"folder that does not exist, '.*/no'\. Create it first\.",
         ),
         ("folder.csv", IsADirectoryError, r"output='folder\.csv' is a folder; name a file in it"),
+        ("pipe.csv", ValueError, r"output='pipe\.csv' is a pipe or a device, .* cannot resume"),
     ],
 )
 def test_an_impossible_output_is_reported_before_any_work(
@@ -266,6 +267,9 @@ def test_an_impossible_output_is_reported_before_any_work(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.csv").mkdir()
+    if output == "pipe.csv":
+        pytest.importorskip("fcntl", reason="Windows has no such files")
+        os.mkfifo(output)
     with pytest.raises(error, match=message):
         predict_photos(["a.png"], object(), output=output)
 
