@@ -405,9 +405,9 @@ def find_faces(
 ) -> DetectedPhoto:
     """Read one photo, find its faces and crop them; several threads may do so at once."""
 
-    def unreadable(reason):
+    def unreadable(reason, error=None):
         if on_error == "raise":
-            raise ImageReadError(f"{source.name}: {reason}.") from None
+            raise ImageReadError(f"{source.name}: {reason}.") from error
         status = f"{UNREADABLE}: {reason}"
         return DetectedPhoto(source, status, np.empty((0, 4)), np.empty(0), np.empty(0), [], None)
 
@@ -417,7 +417,7 @@ def find_faces(
     try:
         photo = as_photo(source.item, name=source.name)
     except Exception as error:  # a user's own objects may raise anything
-        return unreadable(reason_of(error, *names))
+        return unreadable(reason_of(error, *names), error)
     try:
         if crop_faces:
             faces = reader.detect(photo)
@@ -429,7 +429,7 @@ def find_faces(
         if crop_faces and hasattr(reader, "quality"):
             quality = reader.quality(photo, faces, crops)
     except (MemoryError, RecursionError) as error:
-        return unreadable(f"too large to be searched ({type(error).__name__})")
+        return unreadable(f"too large to be searched ({type(error).__name__})", error)
     except Exception as error:
         error.add_note(f"It happened in the photo {source.name}.")
         raise

@@ -221,10 +221,11 @@ def _of_array(images):
 
 def reason_of(error: BaseException, *names: str) -> str:
     """Return the first sentence of an error without the names of its photo, which rows have."""
-    text = " ".join(str(error).split())
-    for name in names:
-        for prefix in (f"{name}:", f"{shortened(name)}:", "the image:", name):
-            text = text.removeprefix(" ".join(prefix.split())).lstrip()
+    known = {name for given in names for name in (given, shortened(given))}
+    prefixes = ("the image:", *(f"{name}{end}" for name in known for end in (":", " ")))
+    # Only one is removed: a file may have the name of a word, such as "the".
+    prefix = max(filter(str(error).startswith, prefixes), key=len, default="")
+    text = " ".join(str(error)[len(prefix) :].split())
     return re.split(r"\. (?=[A-Z])", text)[0].rstrip(".") or type(error).__name__
 
 
@@ -235,15 +236,16 @@ def _of_item(item, name):
             problem = f"text of {len(path):,} characters, neither a path nor an image in base64"
             return [PhotoSource(name, problem=problem)]
         return _of_path(path)
-    if hasattr(item, "read") and isinstance(known := getattr(item, "name", None), str):
-        name = _printable(known)
+    known = getattr(item, "name", None) if hasattr(item, "read") else None
+    known = known if isinstance(known, str) else name  # it may be a number
+    name = _printable(known)
     if not hasattr(item, "read") and not isinstance(item, str):
         return [PhotoSource(name, item)]
     # Files are read here, since threads would disturb each other if one is passed twice.
     try:
         return [PhotoSource(name, read_contents(item))]
     except Exception as error:  # a user's own file object may raise anything
-        return [PhotoSource(name, problem=reason_of(error, getattr(item, "name", name)))]
+        return [PhotoSource(name, problem=reason_of(error, name, known))]
 
 
 def _of_path(path):

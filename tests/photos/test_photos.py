@@ -8,6 +8,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -272,11 +273,35 @@ def test_unreadable_photos_get_a_row_and_do_not_stop_the_rest(tmp_path, monkeypa
     )
 
 
+@pytest.mark.parametrize("name", ["the", "there", "t", "not", "not an", "the image", ""])
+def test_a_reason_keeps_its_words_whatever_the_name_of_the_photo(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert rows_of([name])[0]["status"] == "unreadable: there is no such file"
+    if name:
+        pathlib.Path(name).write_bytes(b"?" * 99)
+        with open(name, "rb") as file:
+            rows = rows_of([name, file])
+        assert [row["source"] for row in rows] == [name, name]
+        for row in rows:
+            assert row["status"].startswith("unreadable: not an image in a known format; its first")
+
+
+def test_a_file_object_whose_name_is_no_text_gets_a_row():
+    named = io.BytesIO()
+    named.name = None
+    with tempfile.TemporaryFile() as file:  # its name is a number
+        for item in (file, named):
+            (row,) = rows_of([item])
+            assert row["source"] == "[0]"
+            assert row["status"].startswith("unreadable: the file object is empty, or was read to")
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_unreadable_photo_may_end_the_call(tmp_path, n_jobs):
     images = [photo(), "no.jpg", photo()]
-    with pytest.raises(ImageReadError, match=r"^no\.jpg: there is no such file\.$"):
+    with pytest.raises(ImageReadError, match=r"^no\.jpg: there is no such file\.$") as raised:
         rows_of(images, on_error="raise", n_jobs=n_jobs)
+    assert "Check the path" in str(raised.value.__cause__)
     with pytest.raises(ImageReadError, match=r"there is no photo in this folder"):
         predict_photos(str(tmp_path), Reader(), on_error="raise")
     with pytest.raises(ValueError, match=r"on_error='rise' is unknown.*Did you mean 'raise'\?"):
