@@ -54,8 +54,10 @@ _FORMATS = {
     **{".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"},
 }
 _OPAQUE_FORMATS = ("JPEG", "BMP")
-# These two bytes of its first chunk mark an 8-bit grey PNG.
+# These two bytes of its first chunk mark an 8-bit grey PNG; the others, transparency and what may
+# state an orientation.
 _GRAY8 = b"\x08\x00"
+_NOT_PLAIN = (b"tRNS", b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 
 
 class Photos:
@@ -116,8 +118,8 @@ def iter_photos(X: ImagesLike, *, known: KnownShapes = None, owner: str = "") ->
 def decode_gray(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> PixelArray:
     """Decode one image of a data set to grey, fast if its format allows it.
 
-    8-bit grey PNG and JPEG files are read by OpenCV, tens of thousands of small images per
-    second; all others, and what OpenCV refuses, by :func:`read_image`.
+    8-bit grey PNG files are read by OpenCV, tens of thousands of small images per second; all
+    others, and what OpenCV refuses, as by :func:`read_image`.
 
     Parameters
     ----------
@@ -149,8 +151,7 @@ def _is_gray_png(data, max_pixels):
     if image_format(data) != "PNG" or data[24:26] != _GRAY8:
         return False
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    # Without these chunks there is neither transparency nor an orientation.
-    return width * height <= max_pixels and b"tRNS" not in data and b"eXIf" not in data
+    return width * height <= max_pixels and not any(mark in data for mark in _NOT_PLAIN)
 
 
 def decode_color(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> PixelArray:

@@ -12,6 +12,7 @@ import os
 import re
 import struct
 import zlib
+from contextlib import suppress
 from importlib import import_module
 from itertools import islice
 
@@ -30,7 +31,6 @@ __all__ = [
     "as_photo",
     "decode_image",
     "image_format",
-    "image_to_array",
     "read_contents",
     "read_image",
 ]
@@ -62,8 +62,7 @@ _CODECS = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}
 _EXPECTED = "PNG, JPEG, WebP, AVIF, HEIC, TIFF, BMP, GIF, JPEG 2000 or PNM"
 
 # Tags of TIFF: which end of the range is black, and the bits of each channel.
-_PHOTOMETRIC, _WHITE_IS_ZERO, _BITS_PER_SAMPLE = 262, 0, 258
-_WIDTH, _HEIGHT = 256, 257
+_PHOTOMETRIC, _WHITE_IS_ZERO, _BITS_PER_SAMPLE, _WIDTH, _HEIGHT = 262, 0, 258, 256, 257
 _COMPRESSION, _STRIPS, _STRIP_BYTES, _ORIENTATION = 259, 273, 279, 274
 # Whether one colour is stored after the other, and what kind of numbers they are.
 _PLANAR, _ONE_BY_ONE, _SAMPLE_FORMAT, _SIGNED, _FLOATS = 284, 2, 339, 2, 3
@@ -73,18 +72,18 @@ _DARK = 16
 # The end of the entropy-coded data of a JPEG file: a marker other than stuffing and restarts.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _END, _SCAN, _RESTARTS = 0xD9, 0xDA, 0xDD
-_SEQUENTIAL, _FRAMES = (0xC0, 0xC1), {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_FRAMES, _OTHER_FRAMES = (0xC0, 0xC1), {*range(0xC2, 0xD0)} - {0xC4, 0xC8, 0xCC}
 # Tables come between scans; anything else is not a marker, but damage.
 _BETWEEN_SCANS = (_SCAN, 0xC4, 0xDB, 0xDC, _RESTARTS, *range(0xE0, 0xF0), 0xFE)
 # The data is followed by padding of this length. Near its end, half of the rest is read at a time,
 # down to small pieces, to see where libjpeg stops: for intact data, at most this far from the end.
 _PADDING, _NEAR, _PIECE, _SLACK = 8192, 512, 4, 12
-# A part of a file that was never written is zeros. No scan of details in a JPEG file has this many
-# in a row, and no file of another format ends in this many, or in such a large fraction of zeros.
-_HOLE = re.compile(rb"\0{512,}")
-_COMPRESSED, _MOST_ZEROS, _ZEROS_OF_FILE = ("WEBP", "AVIF", "HEIF"), 2**14, 10
 _CHANGED = "some of its data was changed, or is missing"
-_PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf")
+# Neither AV1 nor HEVC ends in zeros, but they may be followed by EXIF data, of at most this size.
+_MOST_EXIF = 2**16
+# The chunks of a PNG file that make up its pixels, and metadata that may state its orientation.
+_PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
+_PNG_ORIENTED = re.compile(rb"eXIf|(?:tEXt|zTXt)Raw profile type exif\0|iTXtXML:com.adobe.xmp\0")
 _PNG_END = bytes.fromhex("0000000049454e44ae426082")
 
 
@@ -127,11 +126,6 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
     -------
     ndarray of shape (h, w) or (h, w, 3), uint8
         Grey or RGB.
-
-    Raises
-    ------
-    ImageReadError
-        If a decoder raises any error.
     """
     form = image_format(data)
     if form is None:
@@ -150,11 +144,9 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
             raise _too_large(image.size, name, max_pixels)
         if not is_intact:
             raise _damaged(name, _CHANGED)
-        n_zeros = len(data) - len(data.rstrip(b"\0")) if form in _COMPRESSED else 0
-        if n_zeros > min(_MOST_ZEROS, 64 + len(data) // _ZEROS_OF_FILE):
+        if form in ("AVIF", "HEIF") and _ends_in_zeros(data):
             raise _damaged(name, "its end is empty")
-        image.load()
-        pixels = image_to_array(image, in_place=True)
+        pixels = _to_array(image, in_place=True)
     except ImageReadError:
         raise
     except Image.DecompressionBombError as error:
@@ -182,28 +174,16 @@ class PixelRangeError(ValueError):
     """An intact image, whose pixels lie outside every known range."""
 
 
-def image_to_array(image: Image.Image, *, in_place: bool = False) -> PixelArray:
-    """Convert a Pillow image of any mode to pixels, and rotate it according to its EXIF data.
+def _to_array(image, *, in_place=False):
+    """Return the pixels of a Pillow image of any mode, turned upright, as 8-bit grey or RGB.
 
-    Parameters
-    ----------
-    image : PIL.Image.Image
-    in_place : bool, default=False
-        Whether `image` itself may be rotated, which takes less memory.
-
-    Returns
-    -------
-    ndarray of shape (h, w) or (h, w, 3), uint8
-        Grey or RGB.
-
-    Raises
-    ------
-    PixelRangeError
-        If its pixels lie outside every known range.
+    With `in_place`, `image` itself may be rotated, which takes less memory. Pixels outside every
+    known range raise a PixelRangeError.
     """
-    image = _upright(image, in_place)
+    image.load()
+    image, tags = _upright(image, in_place), getattr(image, "tag_v2", {})  # of a TIFF file
     if image.mode.startswith("I") or image.mode == "F":
-        return _from_numbers(image)
+        return _from_numbers(image, tags)
     if image.has_transparency_data:
         grey = image.mode in ("L", "LA", "La")
         pixels = on_white(image.convert("RGBA"))
@@ -211,8 +191,7 @@ def image_to_array(image: Image.Image, *, in_place: bool = False) -> PixelArray:
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     pixels = np.array(image)
-    is_tiff = image.format == "TIFF"
-    if is_tiff and pixels.max() > 127 and _tags(image).get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
+    if tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED and pixels.max() > 127:
         raise PixelRangeError(
             "the image has int8 pixels below 0; expected 0..255. Add 128, or save it as uint8."
         )
@@ -258,14 +237,15 @@ def _damaged(name, reason):
 
 
 def _upright(image, in_place):
-    try:
-        turned = ImageOps.exif_transpose(image, in_place=in_place)
-    except Exception:  # damaged EXIF data; other programs show such a photo as it is
-        return image
-    return image if turned is None else turned
+    with suppress(Exception):  # damaged EXIF data; other programs show such a photo as it is
+        if (orientation := image.getexif().get(_ORIENTATION, 1)) != 1:
+            image = image if in_place else image.copy()
+            image.getexif()[_ORIENTATION] = orientation
+            ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
-def _from_numbers(image):
+def _from_numbers(image, tags):
     """Convert 16-bit, 32-bit and float images, in which white has no fixed value."""
     pixels = np.asarray(image)
     if pixels.dtype.kind in "iu" and pixels.min() >= 0 and pixels.max() < 2**16:
@@ -275,7 +255,7 @@ def _from_numbers(image):
         pixels = to_uint8(pixels)
     except ValueError as error:
         raise PixelRangeError(error) from None
-    return 255 - pixels if _tags(image).get(_PHOTOMETRIC) == _WHITE_IS_ZERO else pixels
+    return 255 - pixels if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else pixels
 
 
 def _has_deep_colors(image, data):
@@ -338,16 +318,14 @@ def _deep_colors(image, pixels, data, name):
             )
     if not is_dark and image.format != "JPEG2000":  # in which Pillow turns white into black
         return pixels
-    has_alpha = image.has_transparency_data
-    flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.ndim != 3:
         return pixels
-    pixels = _colors_on_white(decoded[..., [2, 1, 0, 3][: decoded.shape[2]]])
-    if has_alpha:  # OpenCV does not turn images with transparency upright
-        original = Image.open(io.BytesIO(data), formats=[image.format])
-        return _turned(pixels, original.getexif().get(_ORIENTATION, 1))
-    return pixels
+    order = [2, 1, 0, 3] if image.has_transparency_data else [2, 1, 0]
+    pixels = _colors_on_white(decoded[..., order[: decoded.shape[2]]])
+    if image.format != "PNG":  # OpenCV turns TIFF files upright
+        return pixels
+    return _turned(pixels, _open(data, "PNG", name).getexif().get(_ORIENTATION, 1))
 
 
 def _planes(data, name):
@@ -428,34 +406,25 @@ def _segments(data):
 
 def _whole_scan(data, name):
     """Return a JPEG file if the end of its data can be checked; None if it has several scans."""
-    frame, interval, is_sequential = b"", 0, False
+    frame, interval = b"", 0
     for marker, start, end in _segments(data):
         if marker == _RESTARTS:
             interval = int.from_bytes(data[start : start + 2], "big")
+        elif marker in _OTHER_FRAMES:
+            return None
         elif marker in _FRAMES:
-            frame, is_sequential = data[start:end], marker in _SEQUENTIAL
+            frame = data[start:end]
         elif marker == _SCAN:
             found = _MARKER.search(data, end)
             stop = len(data) if found is None else found.start()
             following = _END if found is None else data[stop + 1]
-            is_single = is_sequential and following == _END
-            if (
-                (not is_sequential and _has_hole(data, start))
-                or (is_sequential and following not in (_END, *_BETWEEN_SCANS))
-                or (is_single and interval and not _has_restarts(data[end:stop], frame, interval))
-            ):
+            if following in _BETWEEN_SCANS:
+                return None
+            has_all = not interval or _has_restarts(data[end:stop], frame, interval)
+            if following != _END or not has_all:
                 raise _damaged(name, _CHANGED)
-            return _Scan(data, end, stop) if is_single else None
+            return _Scan(data, end, stop)
     return None
-
-
-def _has_hole(data, start):
-    """Return whether a part of a scan of details, in a progressive JPEG file, is empty."""
-    for hole in _HOLE.finditer(data, start, max(start, data.find(bytes((0xFF, _END)), start))):
-        scan = data.rfind(bytes((0xFF, _SCAN)), 0, hole.start())
-        if data[scan + 5 + 2 * data[scan + 4]]:  # not the mean colours
-            return True
-    return False
 
 
 def _has_restarts(scan, frame, interval):
@@ -469,20 +438,47 @@ def _has_restarts(scan, frame, interval):
     return marks == [0xD0 + i % 8 for i in range(n_marks)]
 
 
-def _bare_png(data):
-    """Return a PNG file without its metadata, and whether the checksums of its pixels match.
+def _ends_in_zeros(data):
+    """Return whether the media data of a file in boxes end in zeros: they were never written."""
+    start = end = 0
+    while start + 16 <= len(data):
+        size, kind, large_size = struct.unpack_from(">I4sQ", data, start)
+        start += max(8, large_size if size == 1 else size or len(data) - start)
+        end = start if kind == b"mdat" else end
+    return 0 < end <= len(data) and not any(data[max(0, end - _MOST_EXIF) : end])
 
-    Pillow ignores these, but refuses photos whose profile or description is damaged or large.
+
+def _bare_png(data):
+    """Return a PNG file without its metadata but its orientation, and whether checksums match.
+
+    Pillow ignores those of pixels, but refuses photos whose profile or description is damaged or
+    large.
     """
-    parts, start, is_intact = [data[:8]], 8, True
-    while start + 12 <= len(data) and (kind := data[start + 4 : start + 8]) != b"IEND":
+    view, parts, oriented, start, is_intact = memoryview(data), [data[:8]], {}, 8, True
+    while (kind := data[start + 4 : start + 8]).isalpha() and kind != b"IEND":
         end = start + 8 + int.from_bytes(data[start : start + 4], "big")
-        checksum = int.from_bytes(data[end : end + 4], "big")
-        if kind in _PNG_KEPT or data.startswith(b"Raw profile", start + 8):
-            parts.append(data[start : end + 4])
-            is_intact &= kind != b"IDAT" or zlib.crc32(data[start + 4 : end]) == checksum
+        if kind in _PNG_PIXELS:
+            parts.append(view[start : end + 4])
+        if kind == b"IDAT":
+            checksum = int.from_bytes(data[end : end + 4], "big")
+            is_intact &= zlib.crc32(view[start + 4 : end]) == checksum
+        elif found := _PNG_ORIENTED.match(data, start + 4):
+            oriented[found.group()] = view[start : end + 4]
         start = end + 4
+    if oriented:
+        parts.insert(2, _png_orientation(b"".join((*parts[:2], *oriented.values(), _PNG_END))))
     return b"".join((*parts, _PNG_END)), is_intact
+
+
+def _png_orientation(data):
+    """Return an EXIF chunk with nothing but the orientation that is stated in a PNG file."""
+    exif = Image.Exif()
+    try:
+        exif[_ORIENTATION] = Image.Image.getexif(_open(data, "PNG", "")).get(_ORIENTATION, 1)
+        chunk = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    except Exception:  # damaged; other programs show such a photo as it is
+        return b""
+    return struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
 
 
 # -- one photo, in any form ---------------------------------------------------------------
@@ -542,14 +538,13 @@ def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
 def _from_pillow(image, name):
     """Convert a Pillow image, which may not have been decoded yet."""
     if image.width * image.height > MAX_PIXELS:
-        raise ImageReadError(
-            f"{name}: the image has {image.width}×{image.height} pixels, more than {MAX_PIXELS}. "
-            f"Shrink it."
-        )
+        raise _too_large(image.size, name, MAX_PIXELS)
     try:
-        return image_to_array(image)
+        return _to_array(image)
+    except PixelRangeError as error:
+        raise ImageReadError(f"{name}: {error}") from error
     except Exception as error:
-        raise ImageReadError(f"{name}: the image is truncated or damaged ({error}).") from error
+        raise _damaged(name, error) from error
 
 
 def read_image(source: PathLike | bytes | Readable, *, max_pixels: int = MAX_PIXELS) -> PixelArray:

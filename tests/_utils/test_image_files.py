@@ -9,10 +9,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from running import limited_memory
 
-from fer_sklearn._utils.image_files import decode_image, image_format
+from fer_sklearn._utils.image_files import as_photo, decode_image, image_format
 from fer_sklearn.exceptions import ImageReadError
 from fer_sklearn.images import IMAGE_SUFFIXES, decode_gray, is_image_file, read_image
 
@@ -122,23 +122,23 @@ def test_white_may_be_zero():
     np.testing.assert_array_equal(read_image(data)[1:], 255 - SMOOTH[2:])
 
 
+def png_chunk(kind, content):
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
 def png_16(colours, orientation=1):
     """Write 16-bit colours, which Pillow cannot."""
     height, width, n_channels = colours.shape
-
-    def chunk(kind, data):
-        sum_ = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", sum_)
-
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colours)
     header = struct.pack(">IIBBBBB", width, height, 16, 2 if n_channels == 3 else 6, 0, 0, 0)
     turned = b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0" + bytes([orientation]) + bytes(6)
     return (
         b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"eXIf", turned)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
+        + png_chunk(b"IHDR", header)
+        + (png_chunk(b"eXIf", turned) if orientation != 1 else b"")
+        + png_chunk(b"IDAT", zlib.compress(rows))
+        + png_chunk(b"IEND", b"")
     )
 
 
@@ -210,6 +210,25 @@ def test_planar_16_bit_colours(order, white):
         read_image(damaged)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", [1, 5])
+def test_12_bits_of_a_tiff_with_transparency_are_turned_upright_once(compression, orientation):
+    cv2 = pytest.importorskip("cv2")
+    deep = (COLOURS.astype(np.float64) / 255 * 4095).round().astype(np.uint16)
+    deep = np.dstack([deep[..., ::-1], np.full(deep.shape[:2], 65535, np.uint16)])
+    options = [cv2.IMWRITE_TIFF_COMPRESSION, compression]
+    data = cv2.imencode(".tiff", deep, options)[1].tobytes()
+    start = struct.unpack("<I", data[4:8])[0]
+    n_tags = struct.unpack_from("<H", data, start)[0]
+    tags = [data[start + 2 + 12 * i : start + 14 + 12 * i] for i in range(n_tags)]
+    tags = [tag for tag in tags if struct.unpack_from("<H", tag)[0] not in (274, 338)]
+    tags += [struct.pack("<HHIHH", *tag, 0) for tag in ((274, 3, 1, orientation), (338, 3, 1, 2))]
+    tags.sort(key=lambda tag: struct.unpack_from("<H", tag)[0])
+    header = struct.pack("<H", len(tags)) + b"".join(tags) + bytes(4)
+    data = data[:4] + struct.pack("<I", len(data)) + data[8:] + header
+    np.testing.assert_allclose(read_image(data).astype(int), upright(COLOURS, orientation), atol=1)
+
+
 @pytest.mark.parametrize("pixels", [SMOOTH, COLOURS], ids=["grey", "colours"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_tiff_files_of_floats(pixels, dtype):
@@ -232,6 +251,22 @@ def test_floats_of_16_bits_are_refused():
         read_image(data[:start] + tags)
 
 
+def test_a_pillow_image_is_read_as_its_file_is():
+    deep = (SMOOTH.astype(np.uint16) * 257)[1:]
+    for data in (encoded(deep, "TIFF", tiffinfo={262: 0}), encoded(SMOOTH, "TIFF")):
+        np.testing.assert_array_equal(as_photo(Image.open(io.BytesIO(data))), read_image(data))
+    # A tag that cannot be written again must not hide the orientation.
+    exif = Image.Exif()
+    exif[274], exif[306] = 6, "2026:01:01 00:00:00"
+    data = encoded(COLOURS, "JPEG", exif=exif.tobytes().replace(b"\x01\x32", b"\x01\x29"))
+    np.testing.assert_array_equal(as_photo(Image.open(io.BytesIO(data))), read_image(data))
+    cut = encoded(noise(200, 300, 3), "JPEG2000")[:-9000]
+    with pytest.raises(ImageReadError, match=r"^photo: .*damaged.*Copy or download it again"):
+        as_photo(Image.open(io.BytesIO(cut)))
+    with pytest.raises(ImageReadError, match=r"^photo: array has int32 pixels from -5 to 0; exp"):
+        as_photo(Image.fromarray(np.array([[-5, 0]], np.int32)))
+
+
 def test_signed_bytes_below_zero_are_refused():
     data = encoded(SMOOTH, "TIFF", tiffinfo={339: 2})
     with pytest.raises(ImageReadError, match=r"int8 pixels below 0; expected 0\.\.255\. Add 128"):
@@ -239,6 +274,69 @@ def test_signed_bytes_below_zero_are_refused():
     np.testing.assert_array_equal(
         read_image(encoded(SMOOTH // 2, "TIFF", tiffinfo={339: 2})), SMOOTH // 2
     )
+
+
+def oriented(orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    return exif.tobytes()
+
+
+def upright(pixels, orientation):
+    turned = Image.fromarray(pixels)
+    turned.getexif()[274] = orientation
+    return np.array(ImageOps.exif_transpose(turned))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        *(("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("WEBP", {"lossless": True})),
+        *(("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("AVIF", {"quality": 99})),
+        ("MPO", {"save_all": True, "append_images": [Image.fromarray(255 - COLOURS)]}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_photos_are_turned_upright(format, options, orientation):
+    data = encoded(COLOURS, format, exif=oriented(orientation), **options)
+    expected = upright(read_image(encoded(COLOURS, format, **options)), orientation)
+    for item in (data, Image.open(io.BytesIO(data))):
+        found = as_photo(item)
+        assert found.shape == expected.shape
+        assert np.abs(found.astype(int) - expected).mean() < 3
+
+
+RAW = oriented(6).hex()
+XMP = b'<rdf:Description tiff:Orientation="6" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"/>'
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (b"eXIf", oriented(6)[6:]),
+        (b"tEXt", f"Raw profile type exif\0\nexif\n{len(RAW) // 2:8}\n{RAW}\n".encode()),
+        (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(f"\nexif\n26\n{RAW}".encode())),
+        (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(XMP)),
+    ],
+    ids=["EXIF", "profile", "compressed profile", "XMP", "compressed XMP"],
+)
+@pytest.mark.parametrize(
+    "data",
+    [encoded(SMOOTH), encoded(COLOURS), png_16(COLOURS.astype(np.uint16) * 16 + 15)],
+    ids=["grey", "colours", "12 bits"],
+)
+def test_metadata_of_a_png_turn_it_upright(kind, content, data):
+    long = png_chunk(b"zTXt", b"Description\0\0" + zlib.compress(bytes(3_000_000)))
+    stated, end = png_chunk(kind, content), len(data) - 12
+    damaged = stated[:-1] + bytes([stated[-1] ^ 1])
+    for read in (read_image, lambda data: decode_gray(data, "x")):
+        plain = read(data)
+        for start, others in ((33, b""), (end, b""), (33, long), (end, long)):
+            added = data[:start] + others + stated + data[start:]
+            np.testing.assert_array_equal(read(added), np.rot90(plain, -1))
+        np.testing.assert_array_equal(read(data[:33] + damaged + data[33:]), plain)
 
 
 def test_a_dark_photo_stays_dark():
@@ -267,7 +365,7 @@ def test_any_error_of_a_decoder_means_a_damaged_image(error, step, monkeypatch):
     def fail(*args, **kwargs):
         raise error
 
-    where = {"open": "PIL.Image.open", "convert": "fer_sklearn._utils.image_files.image_to_array"}
+    where = {"open": "PIL.Image.open", "convert": "fer_sklearn._utils.image_files._to_array"}
     monkeypatch.setattr(where[step], fail)
     said = str(error) or type(error).__name__
     message = rf"^photo: the image is truncated or damaged \({said}\)\. Copy or download"
@@ -324,25 +422,57 @@ def test_extra_bytes_around_the_data_of_a_jpeg_are_not_damage():
 @pytest.mark.parametrize(
     ("format", "options"),
     [
-        *(("PNG", {"compress_level": 0}), ("WEBP", {}), ("WEBP", {"lossless": True})),
-        *(("AVIF", {}), ("JPEG", {}), ("JPEG", {"restart_marker_rows": 1})),
-        *(("JPEG", {"progressive": True}), ("MPO", {"save_all": True}), ("GIF", {})),
+        *(("PNG", {"compress_level": 0}), ("AVIF", {"quality": 90, "speed": 10}), ("GIF", {})),
+        *(("JPEG", {}), ("JPEG", {"restart_marker_rows": 1}), ("JPEG", {"progressive": True})),
+        ("MPO", {"save_all": True}),
     ],
     ids=str,
 )
-@pytest.mark.parametrize("part", [0.3, 0.6, 0.85])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.8])
 def test_data_that_was_never_written_is_noticed(format, options, part):
     """A copy that was interrupted may have its full length, and zeros in place of the rest."""
     pixels = np.kron(noise(25, 40, 3), np.ones((8, 8, 1), np.uint8))
+    if format == "AVIF":
+        pixels = noise(600, 800, 3)  # more than EXIF data, which may end in zeros
     more = {"append_images": [Image.fromarray(pixels)]} if format == "MPO" else {}
     data = encoded(pixels, format, **options, **more)
     length = len(data) // 2 if more else len(data)
     start = round(part * length)
     with pytest.raises(ImageReadError, match="truncated or damaged"):
         read_image(data[:start] + bytes(len(data) - start))
-    if format in ("JPEG", "PNG"):  # and so it is if the very end is there
+    if format == "PNG" or (format == "JPEG" and "progressive" not in options):
+        # And so it is if the very end is there.
         with pytest.raises(ImageReadError, match="truncated or damaged"):
             read_image(data[:start] + bytes(len(data) - start - 12) + data[-12:])
+
+
+@pytest.mark.parametrize("n_more", [0, 100_000])
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        *(("WEBP", {"method": 0}), ("WEBP", {"lossless": True, "method": 0, "quality": 0})),
+        *(("AVIF", {"speed": 10}), ("JPEG", {"progressive": True, "quality": 50})),
+    ],
+    ids=str,
+)
+def test_zeros_in_an_intact_file_are_not_damage(format, options, n_more):
+    """Long parts without details may be stored as zeros, and padding may follow the image."""
+    pixels = np.dstack([noise(1000, 1000)] * 3)
+    pixels[300:] = 0
+    waves = 128 - 53 * np.cos((np.arange(1000) + 0.5) * np.pi / 4)
+    waves = np.tile(waves.round().astype(np.uint8), (1000, 1))
+    for image in (pixels, waves):
+        assert read_image(encoded(image, format, **options) + bytes(n_more)).size >= image.size
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\0" + bytes(40_000)
+    assert read_image(encoded(pixels, format, exif=exif, **options)).shape == pixels.shape
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("more", [b"\0" * 70_000, b"more" * 999, b"\x89PNG\r\n\x1a\n"], ids=len)
+def test_bytes_after_an_animation_are_not_damage(format, more):
+    frames = [Image.fromarray(255 - COLOURS), Image.fromarray(COLOURS)]
+    data = encoded(COLOURS, format, save_all=True, append_images=frames)
+    np.testing.assert_array_equal(read_image(data + more), read_image(data))
 
 
 @pytest.mark.parametrize("value", [0, 255])
