@@ -186,6 +186,7 @@ def _to_array(image, *, in_place=False):
         return _from_numbers(image, tags)
     if image.has_transparency_data:
         grey = image.mode in ("L", "LA", "La")
+        image = image.convert("LA") if image.mode == "La" else image
         pixels = on_white(image.convert("RGBA"))
         return pixels[..., 0].copy() if grey else pixels
     if image.mode not in ("L", "RGB"):
@@ -247,14 +248,16 @@ def _upright(image, in_place):
 
 def _from_numbers(image, tags):
     """Convert 16-bit, 32-bit and float images, in which white has no fixed value."""
-    pixels = np.asarray(image)
-    if pixels.dtype.kind in "iu" and pixels.min() >= 0 and pixels.max() < 2**16:
+    numbers = np.asarray(image)
+    if numbers.dtype.kind in "iu" and numbers.min() >= 0 and numbers.max() < 2**16:
         # Pillow reads some 16-bit files into 32 bits.
-        pixels = pixels.astype(np.uint16)
+        numbers = numbers.astype(np.uint16)
     try:
-        pixels = to_uint8(pixels)
+        pixels = to_uint8(numbers)
     except ValueError as error:
         raise PixelRangeError(error) from None
+    if (transparent := image.info.get("transparency")) is not None:
+        return np.where(numbers == transparent, np.uint8(255), pixels)
     return 255 - pixels if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else pixels
 
 
@@ -316,7 +319,8 @@ def _deep_colors(image, pixels, data, name):
                 f"{name}: the image has 16-bit colours, of which at most 12 bits are used, in "
                 f"compressed planes, which cannot be read. Save it with interleaved colours."
             )
-    if not is_dark and image.format != "JPEG2000":  # in which Pillow turns white into black
+    # Pillow overlooks a transparent 16-bit colour, and turns white in JPEG 2000 into black.
+    if not is_dark and "transparency" not in image.info and image.format != "JPEG2000":
         return pixels
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.ndim != 3:

@@ -275,7 +275,10 @@ class RowFile:
             return
         if isinstance(self._lines, JSONLines):
             self._file.seek(0)
-            known = _provenance_line(self._file.readline())
+            line = self._file.readline()
+            if not line.endswith(b"\n"):
+                return  # nothing was written but a part of this line
+            known = _provenance_line(line)
         else:
             known = _read_json(provenance_path(self.path))
         if known is None and self._provenance is None:

@@ -131,7 +131,7 @@ def png_16(colours, orientation=1):
     """Write 16-bit colours, which Pillow cannot."""
     height, width, n_channels = colours.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colours)
-    header = struct.pack(">IIBBBBB", width, height, 16, 2 if n_channels == 3 else 6, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 3: 2, 4: 6}[n_channels], 0, 0, 0)
     turned = b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0" + bytes([orientation]) + bytes(6)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -146,6 +146,18 @@ def png_16(colours, orientation=1):
 def test_16_bit_colours_that_use_few_bits(white):
     deep = (COLOURS.astype(np.float64) / 255 * white).round().astype(np.uint16)
     np.testing.assert_allclose(read_image(png_16(deep)).astype(int), COLOURS, atol=1)
+
+
+@pytest.mark.parametrize("white", [4095, 65535])
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_the_transparent_colour_of_16_bits_is_white(n_channels, white):
+    deep = np.full((4, 5, n_channels), white, np.uint16)
+    deep[2:] = white // 2
+    data = png_16(deep)
+    colour = struct.pack(f">{n_channels}H", *[white // 2] * n_channels)
+    transparent = data[:33] + png_chunk(b"tRNS", colour) + data[33:]
+    assert read_image(data)[-1].max() == 127
+    assert read_image(transparent).min() == 255
 
 
 @pytest.mark.parametrize("white", [1023, 4095, 65535])
@@ -263,6 +275,8 @@ def test_a_pillow_image_is_read_as_its_file_is():
     cut = encoded(noise(200, 300, 3), "JPEG2000")[:-9000]
     with pytest.raises(ImageReadError, match=r"^photo: .*damaged.*Copy or download it again"):
         as_photo(Image.open(io.BytesIO(cut)))
+    faint = Image.fromarray(np.dstack([SMOOTH, SMOOTH]), "LA").convert("La")
+    np.testing.assert_array_equal(as_photo(faint), as_photo(faint.convert("LA")))
     with pytest.raises(ImageReadError, match=r"^photo: array has int32 pixels from -5 to 0; exp"):
         as_photo(Image.fromarray(np.array([[-5, 0]], np.int32)))
 

@@ -138,18 +138,20 @@ def test_a_complete_file_is_resumed_with_further_photos(album, output):
     assert (again.photos, again.n_resumed) == (9, 8)
 
 
+@pytest.mark.parametrize("provenance", [False, True])
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_a_file_truncated_anywhere_is_repaired(album, suffix):
+def test_a_file_truncated_anywhere_is_repaired(album, suffix, provenance):
     output = Path(f"rows{suffix}")
     paths = [*album, 'odd "na\nme".png']
     write_image("odd.png", photo(2, 3))
     os.replace("odd.png", paths[-1])
     paths.append("photo0.png")
-    predict_photos(paths, Reader(), output=output)
+    options = {"output": output, "provenance": provenance, "n_jobs": 1}
+    predict_photos(paths, Reader(), **options)
     whole = output.read_bytes()
     for size in range(0, len(whole), 1 + len(whole) // 300):
         output.write_bytes(whole[:size] + bytes(99 * (size % 2)))  # as after a power cut
-        predict_photos(paths, Reader(), output=output, n_jobs=1)
+        predict_photos(paths, Reader(), **options)
         assert output.read_bytes() == whole, size
 
 
