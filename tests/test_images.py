@@ -14,6 +14,7 @@ from fer_sklearn.images import (
     decode_color,
     decode_gray,
     read_image,
+    resize_gray,
     to_gray,
     to_uint8,
     write_image,
@@ -293,6 +294,20 @@ def test_an_array_is_not_a_source():
 def test_too_many_pixels(read, format):
     with pytest.raises(ImageReadError, match="5×6 = 30 pixels, more than max_pixels=29"):
         read(encoded(GRAY, format))
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, io.BytesIO])
+def test_the_contents_of_files_are_a_batch_of_photos(kind):
+    padded = encoded(GRAY) + bytes(10_000 - len(encoded(GRAY)))  # as many as a square has pixels
+    for data in (encoded(GRAY), padded):
+        (resized,) = resize_gray([kind(data)], GRAY.shape)
+        np.testing.assert_array_equal(resized, GRAY)
+    cut = encoded(GRAY.repeat(30, axis=0), "JPEG")[:-60]
+    for items in ([kind(cut)], [Image.open(io.BytesIO(cut))], [GRAY, kind(cut)]):
+        with pytest.raises(
+            ImageReadError, match=rf"^X\[{len(items) - 1}\]: .*truncated or damaged"
+        ):
+            resize_gray(items, GRAY.shape)
 
 
 def test_size_is_rejected_by_the_header_alone():

@@ -497,7 +497,7 @@ def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
         A file, its contents, or pixels of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) and
         any dtype that :func:`to_uint8` takes. Transparency is composited on white.
     name : str
-        Name of an array in error messages; files are identified by their path.
+        Name of anything but a file with a path in error messages.
 
     Returns
     -------
@@ -514,7 +514,8 @@ def as_photo(item: ImageLike | ArrayLike, *, name: str = "photo") -> PixelArray:
         For another shape, no pixels, or pixels outside the range of their dtype.
     """
     if isinstance(item, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(item, "read"):
-        return read_image(item)  # type: ignore[arg-type]
+        data, found = read_source(item, is_wanted=image_format)  # type: ignore[arg-type]
+        return decode_image(data, name if found == "the image" else found, MAX_PIXELS)
     if isinstance(item, Image.Image) and item.width * item.height:
         return _from_pillow(item, name)
     if not isinstance(item, (np.ndarray, list, tuple, Image.Image)):

@@ -488,7 +488,7 @@ def split_batch(
     items = list(items)
     if not items:
         raise ValueError(f"{name} is empty: found 0 photo(s), expected at least one.")
-    if all(np.ndim(item) == 1 and not isinstance(item, (str, bytes)) for item in items):
+    if all(not _is_file_or_image(item) and np.ndim(item) == 1 for item in items):
         return _as_stack(np.asarray(items), name, known, owner, labelled)
     shapes = {item.shape if isinstance(item, np.ndarray) else () for item in items}
     if len(shapes) == 1 and len(shape := shapes.pop()) == 2:
