@@ -79,10 +79,9 @@ _BETWEEN_SCANS = (_SCAN, 0xC4, 0xDB, 0xDC, _RESTARTS, *range(0xE0, 0xF0), 0xFE)
 # down to small pieces, to see where libjpeg stops: for intact data, at most this far from the end.
 _PADDING, _NEAR, _PIECE, _SLACK = 8192, 512, 4, 12
 _CHANGED = "some of its data was changed, or is missing"
-# Neither AV1 nor HEVC ends in zeros, but they may be followed by EXIF data, of at most this size.
-_MOST_EXIF = 2**16
-# The chunks of a PNG file that make up its pixels, and metadata that may state its orientation.
-_PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
+# Neither AV1 nor HEVC ends in more zeros than the first, but metadata of the other size may follow.
+_MOST_ZEROS, _MOST_METADATA = 64, 2**16
+# Metadata of a PNG file that may state its orientation.
 _PNG_ORIENTED = re.compile(rb"eXIf|(?:tEXt|zTXt)Raw profile type exif\0|iTXtXML:com.adobe.xmp\0")
 _PNG_END = bytes.fromhex("0000000049454e44ae426082")
 
@@ -449,7 +448,8 @@ def _ends_in_zeros(data):
         size, kind, large_size = struct.unpack_from(">I4sQ", data, start)
         start += max(8, large_size if size == 1 else size or len(data) - start)
         end = start if kind == b"mdat" else end
-    return 0 < end <= len(data) and not any(data[max(0, end - _MOST_EXIF) : end])
+    most = _MOST_METADATA if b"Exif" in data or b"mime" in data else _MOST_ZEROS
+    return 0 < end <= len(data) and not any(data[max(0, end - most) : end])
 
 
 def _bare_png(data):
@@ -461,7 +461,7 @@ def _bare_png(data):
     view, parts, oriented, start, is_intact = memoryview(data), [data[:8]], {}, 8, True
     while (kind := data[start + 4 : start + 8]).isalpha() and kind != b"IEND":
         end = start + 8 + int.from_bytes(data[start : start + 4], "big")
-        if kind in _PNG_PIXELS:
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT"):
             parts.append(view[start : end + 4])
         if kind == b"IDAT":
             checksum = int.from_bytes(data[end : end + 4], "big")
