@@ -53,16 +53,14 @@ _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIF"),
     **dict.fromkeys((b"mif1", b"msf1"), "HEIF"),
 }
-_PLUGINS = {
-    **{name: f"{name.title()}ImagePlugin" for name in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM")},
-    **{"WEBP": "WebPImagePlugin", "AVIF": "AvifImagePlugin", "JPEG2000": "Jpeg2KImagePlugin"},
-}
+# Pillow's names of modules, where they differ.
+_MODULES = {"WEBP": "WebP", "JPEG2000": "Jpeg2K"}
 # Formats that Pillow may have been built without.
 _CODECS = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}
 _EXPECTED = "PNG, JPEG, WebP, AVIF, HEIC, TIFF, BMP, GIF, JPEG 2000 or PNM"
 
 # Tags of TIFF: which end of the range is black, and the bits of each channel.
-_PHOTOMETRIC, _WHITE_IS_ZERO, _BITS_PER_SAMPLE, _WIDTH, _HEIGHT = 262, 0, 258, 256, 257
+_PHOTOMETRIC, _WHITE_IS_ZERO, _RGB, _BITS_PER_SAMPLE, _WIDTH, _HEIGHT = 262, 0, 2, 258, 256, 257
 _COMPRESSION, _STRIPS, _STRIP_BYTES, _ORIENTATION = 259, 273, 279, 274
 # Whether one colour is stored after the other, and what kind of numbers they are.
 _PLANAR, _ONE_BY_ONE, _SAMPLE_FORMAT, _SIGNED, _FLOATS = 284, 2, 339, 2, 3
@@ -145,6 +143,8 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
             raise _damaged(name, _CHANGED)
         if form in ("AVIF", "HEIF") and _ends_in_zeros(data):
             raise _damaged(name, "its end is empty")
+        if image.mode == "F" and data.startswith(b"MM") and image.tag_v2.get(_COMPRESSION, 1) != 1:
+            raise UnidentifiedImageError  # Pillow would mix up the bytes of these floats
         pixels = _to_array(image, in_place=True)
     except ImageReadError:
         raise
@@ -207,7 +207,7 @@ def _open(data, form, name):
         raise ImageReadError(
             f"{name}: this Pillow was built without {form}. Type: pip install --upgrade pillow"
         )
-    import_module(f"PIL.{_PLUGINS[form]}")
+    import_module(f"PIL.{_MODULES.get(form, form.title())}ImagePlugin")
     return Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=[form])
 
 
@@ -266,7 +266,7 @@ def _has_deep_colors(image, data):
         return data[24] == 16
     if image.format == "JPEG2000":
         return data[data.find(b"\xff\x51") + 40] % 128 == 15
-    return _tags(image).get(_BITS_PER_SAMPLE, (8,))[0] == 16
+    return image.tag_v2.get(_BITS_PER_SAMPLE, (8,))[0] == 16
 
 
 def _numbers_of_tiff(data, name, max_pixels):
@@ -296,33 +296,34 @@ def _numbers_of_tiff(data, name, max_pixels):
     if decoded.ndim == 3:
         decoded = np.ascontiguousarray(decoded[..., 2::-1])
     try:
-        return to_uint8(decoded)
+        pixels = to_uint8(decoded, name="the image")
     except ValueError as error:
         raise ImageReadError(f"{name}: {error}") from None
-
-
-def _tags(image):
-    """Return the tags of a TIFF file; none for other files."""
-    return getattr(image, "tag_v2", {})
+    return 255 - pixels if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else pixels
 
 
 def _deep_colors(image, pixels, data, name):
     """Decode 16-bit colours again where few bits are used, or Pillow decodes them wrongly."""
+    tags = getattr(image, "tag_v2", {})
     is_dark = np.asarray(image)[..., :3].max() < _DARK
-    if _tags(image).get(_PLANAR) == _ONE_BY_ONE:
-        # Pillow mixes up such planes unless they are compressed; OpenCV mixes up all.
-        if _tags(image).get(_COMPRESSION, 1) == 1 and _STRIPS in _tags(image):
-            return _planes(data, name)
-        if is_dark:
-            raise ImageReadError(
-                f"{name}: the image has 16-bit colours, of which at most 12 bits are used, in "
-                f"compressed planes, which cannot be read. Save it with interleaved colours."
-            )
+    is_rgb, are_planes = tags.get(_PHOTOMETRIC, _RGB) == _RGB, tags.get(_PLANAR) == _ONE_BY_ONE
+    # Pillow mixes up planes unless they are compressed; OpenCV mixes up all.
+    are_mixed = are_planes and tags.get(_COMPRESSION, 1) == 1
+    if are_mixed and is_rgb and _STRIPS in tags:
+        return _planes(data, name)
     # Pillow overlooks a transparent 16-bit colour, and turns white in JPEG 2000 into black.
-    if not is_dark and "transparency" not in image.info and image.format != "JPEG2000":
+    is_wrong = are_mixed or "transparency" in image.info or image.format == "JPEG2000"
+    if not is_wrong and not (is_dark and is_rgb):
         return pixels
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.ndim != 3:
+    decoded = None
+    if is_rgb and not are_planes:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None:
+        raise ImageReadError(
+            f"{name}: the image has 16-bit colours in separate planes or with a compression that "
+            f"cannot be read. Save it with interleaved RGB, uncompressed."
+        )
+    if decoded.ndim != 3:
         return pixels
     order = [2, 1, 0, 3] if image.has_transparency_data else [2, 1, 0]
     pixels = _colors_on_white(decoded[..., order[: decoded.shape[2]]])
@@ -333,8 +334,7 @@ def _deep_colors(image, pixels, data, name):
 
 def _planes(data, name):
     """Decode the 16-bit colours of a TIFF file that are stored in separate planes."""
-    image = Image.open(io.BytesIO(data), formats=["TIFF"])
-    tags = _tags(image)
+    tags = _open(data, "TIFF", name).tag_v2
     shape = (len(tags[_BITS_PER_SAMPLE]), tags[_HEIGHT], tags[_WIDTH])
     starts, sizes = tags[_STRIPS], tags.get(_STRIP_BYTES, ())
     contents = b""

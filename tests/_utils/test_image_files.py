@@ -252,6 +252,31 @@ def test_tiff_files_of_floats(pixels, dtype):
         read_image(data, max_pixels=9)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_floats_of_either_byte_order(order, compression, dtype, photometric):
+    tifffile = pytest.importorskip("tifffile")
+    file, options = io.BytesIO(), {"photometric": photometric, "compression": compression}
+    tifffile.imwrite(file, (SMOOTH / 255).astype(dtype), byteorder=order, **options)
+    expected = SMOOTH if photometric == "minisblack" else 255 - SMOOTH
+    np.testing.assert_array_equal(read_image(file.getvalue()), expected)
+
+
+@pytest.mark.parametrize("white", [4095, 65535])
+@pytest.mark.parametrize("photometric", ["rgb", "separated"])
+def test_planar_16_bit_colours_that_would_be_mixed_up_are_refused(white, photometric):
+    tifffile = pytest.importorskip("tifffile")
+    deep = (np.moveaxis(COLOURS, -1, 0) / 255 * white).astype(np.uint16)
+    options = {"tile": (16, 16)} if photometric == "rgb" else {}
+    deep = deep if options else np.concatenate([deep, deep[:1]])
+    file = io.BytesIO()
+    tifffile.imwrite(file, deep, photometric=photometric, planarconfig="separate", **options)
+    with pytest.raises(ImageReadError, match=r"16-bit colours in separate planes.*Save it with"):
+        read_image(file.getvalue())
+
+
 def test_floats_of_16_bits_are_refused():
     data = encoded(Image.fromarray(SMOOTH.astype(np.int32)), "TIFF")
     start = struct.unpack("<I", data[4:8])[0]
