@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -51,6 +53,9 @@ _MAX_BYTES, _MAX_SECONDS = 2**27, 5.0
 # The image in a notebook is at most this large, and at least so large that labels are legible.
 _SHOWN_SIDE, _MIN_SIDE = 720, 320
 _NOTHING = "no face was found"
+# Two threads must not decode one Pillow image, which may be passed twice. Locks of other images are
+# others, but for a few.
+_LOCKS = [threading.Lock() for _ in range(64)]
 # Which columns of the printed table are aligned to the right.
 _NUMERIC = (True, False, *[True] * 6)
 
@@ -414,8 +419,11 @@ def find_faces(
     if source.problem:
         return unreadable(source.problem)
     names = [source.name, *([source.item] if isinstance(source.item, str) else [])]
+    is_shared = isinstance(source.item, Image.Image)
+    lock = _LOCKS[id(source.item) // 16 % len(_LOCKS)] if is_shared else nullcontext()
     try:
-        photo = as_photo(source.item, name=source.name)
+        with lock:
+            photo = as_photo(source.item, name=source.name)
     except Exception as error:  # a user's own objects may raise anything
         return unreadable(reason_of(error, *names), error)
     try:

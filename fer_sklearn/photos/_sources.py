@@ -18,7 +18,7 @@ from .._utils.files import is_address, is_text_contents, shortened
 from .._utils.image_files import image_format, read_contents
 from .._utils.pixel_values import contains_items
 from .._utils.typing import ImageLike, ImagesLike
-from ..images import OTHER_SUFFIXES, is_image_file, to_uint8
+from ..images import OTHER_SUFFIXES, as_photo, is_image_file, to_uint8
 
 __all__ = [
     "PathTable",
@@ -100,11 +100,10 @@ def iter_sources(
     >>> [source.name for source in iter_sources(["a.jpg", np.zeros((48, 48))])]
     ['a.jpg', '[1]']
     """
-    # An iterator may reuse the array that it yields, as video readers do.
+    # An iterator may reuse what it yields, as readers of videos and of Pillow's pages do.
     copies = isinstance(images, Iterator)
     for position, item in enumerate(batch_items(images)):
-        copied = copies and isinstance(item, np.ndarray)
-        for source in _of_item(item.copy() if copied else item, f"[{position}]"):
+        for source in _of_item(item, f"[{position}]", copies):
             yield replace(source, position=position)
 
 
@@ -229,7 +228,7 @@ def reason_of(error: BaseException, *names: str) -> str:
     return re.split(r"\. (?=[A-Z])", text)[0].rstrip(".") or type(error).__name__
 
 
-def _of_item(item, name):
+def _of_item(item, name, copies):
     if is_path(item):
         path = os.fsdecode(item)
         if len(path) > _LONGEST_PATH:
@@ -239,11 +238,15 @@ def _of_item(item, name):
     known = getattr(item, "name", None) if hasattr(item, "read") else None
     known = known if isinstance(known, str) else name  # it may be a number
     name = _printable(known)
-    if not hasattr(item, "read") and not isinstance(item, str):
-        return [PhotoSource(name, item)]
-    # Files are read here, since threads would disturb each other if one is passed twice.
     try:
-        return [PhotoSource(name, read_contents(item))]
+        # Files are read here, since threads would disturb each other if one is passed twice.
+        if hasattr(item, "read") or isinstance(item, str):
+            return [PhotoSource(name, read_contents(item))]
+        if copies and isinstance(item, np.ndarray):
+            item = item.copy()
+        elif copies and getattr(item, "is_animated", False):
+            item = as_photo(item, name=name)
+        return [PhotoSource(name, item)]
     except Exception as error:  # a user's own file object may raise anything
         return [PhotoSource(name, problem=reason_of(error, name, known))]
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from photo_reader import COLUMNS, Reader, photo
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from fer_sklearn.exceptions import ImageReadError
 from fer_sklearn.images import write_image
@@ -205,6 +205,29 @@ def test_pixels_that_an_iterator_reuses_are_kept():
             yield frame
 
     assert [row["emotion"] for row in rows_of(frames(), n_jobs=2)] == ["sad", "happy", "sad"]
+
+
+def test_a_pillow_image_that_is_passed_several_times_is_decoded_once_at_a_time():
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 800), np.uint8)
+    pixels[0, :2] = 1, 255
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    for _ in range(5):
+        rows = rows_of([Image.open(file)] * 8, n_jobs=8)
+        assert [row["emotion"] for row in rows] == ["happy"] * 8
+
+
+@pytest.mark.parametrize("n_jobs", [1, 4])
+@pytest.mark.parametrize("format", ["TIFF", "PNG"])
+def test_the_pages_of_a_file_are_photos(format, n_jobs):
+    pages = [Image.fromarray(photo(1 + index % 3, 255 * (index % 2))) for index in range(20)]
+    file = io.BytesIO()
+    pages[0].save(file, format, save_all=True, append_images=pages[1:])
+    with Image.open(file) as opened:
+        rows = rows_of(ImageSequence.Iterator(opened), n_jobs=n_jobs)
+    expected = rows_of(pages)
+    assert [row["source"] for row in rows] == [row["source"] for row in expected]
+    assert [row["emotion"] for row in rows] == [row["emotion"] for row in expected]
 
 
 def test_an_error_of_a_detector_names_the_photo():
