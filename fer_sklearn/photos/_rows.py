@@ -37,8 +37,10 @@ __all__ = [
 #: The status of a photo. A colon and the reason follow the last one.
 OK, NO_FACE, UNREADABLE = "ok", "no face", "unreadable"
 OUTPUT_SUFFIXES = (".csv", ".jsonl", ".parquet")
-# Probabilities of one model for one photo may differ by this much between runs.
-_NOISE = 0.02
+# Probabilities of one model for one photo may differ by this much between runs, and by this much
+# from those that are written.
+_NOISE, _ROUNDING = 0.02, 1e-6
+_BOX = ("left", "top", "width", "height", "score", "quality")
 # Rows of a Parquet row group: a few megabytes.
 _ROWS_AT_ONCE = 16_384
 _PARQUET_TYPES = {str: "string", int: "int32", float: "float64"}
@@ -373,12 +375,14 @@ def _alike(old, new):
     """Return whether two rows may be predictions of one model for the same face."""
     if any(old[name] != new[name] for name in ("source", "face", "status")):
         return False
+    if any((old[name] is None) != (value is None) for name, value in new.items()):
+        return False
     numbers = [name for name, value in new.items() if isinstance(value, float)]
-    boxes = ("left", "top", "width", "height", "score", "quality")
-    return all(
-        old[name] is not None and abs(old[name] - new[name]) <= (1 if name in boxes else _NOISE)
-        for name in numbers
-    )
+    gaps = {name: abs(old[name] - new[name]) for name in numbers}
+    boxes = [gaps.pop(name) for name in _BOX if name in gaps]
+    # Noise changes the label only with the probabilities.
+    is_noise = old["emotion"] == new["emotion"] or any(gap > _ROUNDING for gap in gaps.values())
+    return is_noise and max(boxes, default=0) <= 1 and max(gaps.values(), default=0) <= _NOISE
 
 
 def _provenance_line(line):

@@ -11,6 +11,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import photo_reader
 import pytest
@@ -217,6 +218,27 @@ def test_the_results_of_another_model_are_rejected(album, output):
     ):
         predict_photos(album, other, output=output)
     assert output.read_bytes() == before
+
+
+def test_a_model_that_differs_in_its_labels_or_probabilities_alone_is_another_one(album, output):
+    class Abstaining(Reader):
+        def predict(self, crops):
+            labels, y_proba = super().predict(crops)
+            return np.array(["uncertain"] * len(labels)), y_proba
+
+    class Silent(Reader):
+        def predict(self, crops):
+            labels, y_proba = super().predict(crops)
+            return labels, np.full_like(y_proba, np.nan)
+
+    readers = Reader(), Abstaining(), Silent()
+    for first in readers:
+        predict_photos(album[:4], first, output=output, overwrite=True)
+        for reader in readers:
+            if reader is not first:
+                with pytest.raises(ValueError, match="written by another model"):
+                    predict_photos(album, reader, output=output)
+        assert predict_photos(album, first, output=output).photos == 9
 
 
 def test_a_photo_that_became_readable_does_not_count_as_another_model(album, output):
