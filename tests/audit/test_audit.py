@@ -186,17 +186,17 @@ def write_files(X, folder):
 @pytest.fixture
 def n_reads(monkeypatch):
     """Count how often each file is read."""
-    from fer_sklearn import images
+    from fer_sklearn._utils import files
 
-    counts, read = Counter(), images.read_image
+    counts, read = Counter(), files.read_source
 
     def counted(source, **options):
         counts[str(source)] += 1
         return read(source, **options)
 
     for module in [module for name, module in sys.modules.items() if name.startswith("fer_skl")]:
-        if getattr(module, "read_image", None) is read:
-            monkeypatch.setattr(module, "read_image", counted)
+        if getattr(module, "read_source", None) is read:
+            monkeypatch.setattr(module, "read_source", counted)
     return counts
 
 
