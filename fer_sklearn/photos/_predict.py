@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, nullcontext
+from functools import cache
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -331,13 +332,11 @@ class _Run:
             "on_error": on_error,
             "keep_photos": self._folder is not None,
         }
+        # How the rows are made: for a large estimator, its checksum takes seconds.
+        self.made_by = cache(lambda: provenance_of(self._reader, crop_faces=crop_faces))
         self._more = {}
         if provenance:
             self._more = {"provenance": json.dumps(self.made_by(), ensure_ascii=False)}
-
-    def made_by(self):
-        """Return how the rows are made."""
-        return provenance_of(self._reader, crop_faces=self._options["crop_faces"])
 
     def batches(self, sources):
         """Yield the results of each batch, once annotated; closing it stops the threads."""
