@@ -136,33 +136,35 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> PixelArray:
     try:
         scan = _whole_scan(data, name) if form == "JPEG" else None
         data, is_intact = _bare_png(data) if form == "PNG" else (data, True)
-        image = _open(data if scan is None else scan, form, name)
+        try:
+            image = _open(data if scan is None else scan, form, name)
+            is_swapped = image.mode == "F" and data.startswith(b"MM")
+            if is_swapped and image.tag_v2.get(_COMPRESSION, 1) != 1:
+                raise UnidentifiedImageError  # Pillow would swap the bytes of these floats twice
+        except UnidentifiedImageError:
+            if form != "TIFF":
+                raise
+            return _numbers_of_tiff(data, name, max_pixels)
         if image.width * image.height > max_pixels:
             raise _too_large(image.size, name, max_pixels)
         if not is_intact:
             raise _damaged(name, _CHANGED)
         if form in ("AVIF", "HEIF") and _ends_in_zeros(data):
             raise _damaged(name, "its end is empty")
-        if image.mode == "F" and data.startswith(b"MM") and image.tag_v2.get(_COMPRESSION, 1) != 1:
-            raise UnidentifiedImageError  # Pillow would mix up the bytes of these floats
         pixels = _to_array(image, in_place=True)
+        if scan is not None and not scan.ends_well():
+            raise _damaged(name, _CHANGED)
+        if form in ("PNG", "TIFF", "JPEG2000") and pixels.ndim == 3:
+            return _deep_colors(image, pixels, data, name)
+        return pixels
     except ImageReadError:
         raise
-    except Image.DecompressionBombError as error:
-        raise ImageReadError(f"{name}: the image is too large to be read ({error}).") from error
-    except PixelRangeError as error:
+    except (PixelRangeError, Image.DecompressionBombError) as error:  # an image that is too large
         raise ImageReadError(f"{name}: {error}") from error
     except UnidentifiedImageError as error:
-        if form == "TIFF" and (numbers := _numbers_of_tiff(data, name, max_pixels)) is not None:
-            return numbers
         raise _damaged(name, "its header cannot be read") from error
     except Exception as error:
         raise _damaged(name, error) from error
-    if scan is not None and not scan.ends_well():
-        raise _damaged(name, _CHANGED)
-    if form in ("PNG", "TIFF", "JPEG2000") and pixels.ndim == 3 and _has_deep_colors(image, data):
-        return _deep_colors(image, pixels, data, name)
-    return pixels
 
 
 class PixelLimitError(ImageReadError):
@@ -251,26 +253,23 @@ def _from_numbers(image, tags):
     if numbers.dtype.kind in "iu" and numbers.min() >= 0 and numbers.max() < 2**16:
         # Pillow reads some 16-bit files into 32 bits.
         numbers = numbers.astype(np.uint16)
+    pixels = _scaled(numbers, tags)
+    if (transparent := image.info.get("transparency")) is not None:
+        return np.where(numbers == transparent, np.uint8(255), pixels)
+    return pixels
+
+
+def _scaled(numbers, tags):
+    """Convert pixels of any range to 8 bits; in a TIFF file, white may be 0."""
     try:
         pixels = to_uint8(numbers)
     except ValueError as error:
         raise PixelRangeError(error) from None
-    if (transparent := image.info.get("transparency")) is not None:
-        return np.where(numbers == transparent, np.uint8(255), pixels)
     return 255 - pixels if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else pixels
 
 
-def _has_deep_colors(image, data):
-    """Return whether a colour image has 16 bits per channel, of which Pillow drops the lower 8."""
-    if image.format == "PNG":
-        return data[24] == 16
-    if image.format == "JPEG2000":
-        return data[data.find(b"\xff\x51") + 40] % 128 == 15
-    return image.tag_v2.get(_BITS_PER_SAMPLE, (8,))[0] == 16
-
-
 def _numbers_of_tiff(data, name, max_pixels):
-    """Decode float colours and 64-bit floats, which Pillow does not support; None if damaged."""
+    """Decode floats, of which Pillow supports only some."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     try:
@@ -278,13 +277,13 @@ def _numbers_of_tiff(data, name, max_pixels):
         file = io.BytesIO(data)
         file.seek(tags.next)
         tags.load(file)
-        width, height = tags[_WIDTH], tags[_HEIGHT]
+        size = int(tags[_WIDTH]), int(tags[_HEIGHT])
+        are_floats = tags.get(_SAMPLE_FORMAT, (1,))[0] == _FLOATS
+        is_short = np.min(tags.get(_BITS_PER_SAMPLE, 1)) < 32  # OpenCV does not support it either
     except Exception:
-        return None
-    if width * height > max_pixels:
-        raise _too_large((width, height), name, max_pixels)
-    are_floats = tags.get(_SAMPLE_FORMAT, (1,))[0] == _FLOATS
-    is_short = np.min(tags.get(_BITS_PER_SAMPLE, 1)) < 32  # OpenCV does not support it either
+        raise UnidentifiedImageError from None
+    if math.prod(size) > max_pixels:
+        raise _too_large(size, name, max_pixels)
     if not are_floats or is_short or tags.get(_PLANAR) == _ONE_BY_ONE:
         raise ImageReadError(
             f"{name}: this kind of TIFF file is not supported: {tags.get(_BITS_PER_SAMPLE)} bits "
@@ -292,19 +291,20 @@ def _numbers_of_tiff(data, name, max_pixels):
         )
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None:
-        return None
-    if decoded.ndim == 3:
-        decoded = np.ascontiguousarray(decoded[..., 2::-1])
-    try:
-        pixels = to_uint8(decoded, name="the image")
-    except ValueError as error:
-        raise ImageReadError(f"{name}: {error}") from None
-    return 255 - pixels if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else pixels
+        raise UnidentifiedImageError
+    return _scaled(decoded if decoded.ndim == 2 else decoded[..., 2::-1].copy(), tags)
 
 
 def _deep_colors(image, pixels, data, name):
-    """Decode 16-bit colours again where few bits are used, or Pillow decodes them wrongly."""
+    """Decode 16-bit colours again where Pillow drops all but 4 of 12 bits, or is wrong."""
     tags = getattr(image, "tag_v2", {})
+    n_bits = tags.get(_BITS_PER_SAMPLE, (8,))[0]
+    if image.format == "PNG":
+        n_bits = data[24]
+    elif image.format == "JPEG2000":
+        n_bits = data[data.find(b"\xff\x51") + 40] % 128 + 1
+    if n_bits != 16:
+        return pixels
     is_dark = np.asarray(image)[..., :3].max() < _DARK
     is_rgb, are_planes = tags.get(_PHOTOMETRIC, _RGB) == _RGB, tags.get(_PLANAR) == _ONE_BY_ONE
     # Pillow mixes up planes unless they are compressed; OpenCV mixes up all.
@@ -575,8 +575,7 @@ def read_image(source: PathLike | bytes | Readable, *, max_pixels: int = MAX_PIX
     Raises
     ------
     ImageReadError
-        If the file is missing, truncated, damaged, not an image, or too large; the message
-        says which and names the file.
+        If the file is missing, damaged, not an image, or too large; the message says which.
     TypeError
         If `source` is something else, such as an array.
 

@@ -306,6 +306,18 @@ def test_a_pillow_image_is_read_as_its_file_is():
         as_photo(Image.fromarray(np.array([[-5, 0]], np.int32)))
 
 
+@pytest.mark.parametrize("kind", [2, 7, 5])
+@pytest.mark.parametrize("tag", [256, 258, 339])
+def test_tags_of_a_wrong_type_are_damage(tag, kind):
+    cv2 = pytest.importorskip("cv2")
+    data = cv2.imencode(".tiff", COLOURS / 255)[1].tobytes()
+    start = struct.unpack("<I", data[4:8])[0]
+    entry = data.index(struct.pack("<H", tag), start)
+    changed = data[: entry + 2] + struct.pack("<H", kind) + data[entry + 4 :]
+    with pytest.raises(ImageReadError):
+        read_image(changed)
+
+
 def test_signed_bytes_below_zero_are_refused():
     data = encoded(SMOOTH, "TIFF", tiffinfo={339: 2})
     with pytest.raises(ImageReadError, match=r"int8 pixels below 0; expected 0\.\.255\. Add 128"):
