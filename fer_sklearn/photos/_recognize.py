@@ -53,8 +53,8 @@ _MAX_BYTES, _MAX_SECONDS = 2**27, 5.0
 # The image in a notebook is at most this large, and at least so large that labels are legible.
 _SHOWN_SIDE, _MIN_SIDE = 720, 320
 _NOTHING = "no face was found"
-# Two threads must not decode one Pillow image, which may be passed twice. Locks of other images are
-# others, but for a few.
+# Two threads must not decode the same Pillow image, which may be passed twice. Each image uses one
+# of these locks.
 _LOCKS = [threading.Lock() for _ in range(64)]
 # Which columns of the printed table are aligned to the right.
 _NUMERIC = (True, False, *[True] * 6)
