@@ -476,7 +476,7 @@ def test_extra_bytes_around_the_data_of_a_jpeg_are_not_damage():
         *(
             ("PNG", {"compress_level": 0}),
             ("AVIF", {}),
-            ("AVIF", {"exif": Image.Exif()}),
+            ("AVIF", {"exif": Image.Exif().tobytes()}),
             ("GIF", {}),
         ),
         *(("JPEG", {}), ("JPEG", {"restart_marker_rows": 1}), ("JPEG", {"progressive": True})),
