@@ -22,7 +22,7 @@ from ._data import (
     draw_seed,
     train_validation_split,
 )
-from ._network import KerasOptimizer, NetworkMixin, load_keras
+from ._network import KerasOptimizer, NetworkMixin, keeps_fit_on_failure, load_keras
 from ._own_labels import has_embedding, learns_head_alone
 
 # Keras, and the files that need it, are imported in the methods that use them: a network from a
@@ -291,6 +291,7 @@ class FERCNNClassifier(
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
+    @keeps_fit_on_failure
     def fit(
         self,
         X: ArrayLike,
@@ -356,6 +357,7 @@ class FERCNNClassifier(
         return self._set_trained(trained)
 
     @fit_context(prefer_skip_nested_validation=True)
+    @keeps_fit_on_failure
     def partial_fit(
         self,
         X: ArrayLike,

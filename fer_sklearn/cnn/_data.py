@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,6 +169,7 @@ def check_training_data(
     check_complete_labels(y)
     pixels, labels = check_pixels(estimator, X, y, reset=reset, color=True)
     check_classification_targets(labels)
+    classes = list(classes) if isinstance(classes, Set) else classes
     if reset:
         estimator.pixel_range_ = unit_range(pixels)
     else:

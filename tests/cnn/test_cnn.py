@@ -364,7 +364,7 @@ def test_fit_without_warm_start_starts_over(small_faces):
 
 def test_partial_fit_continues(small_faces):
     X, y = small_faces
-    classifier = quick(learning_rate=2e-3).partial_fit(X[:100], y[:100], classes=np.unique(y))
+    classifier = quick(learning_rate=2e-3).partial_fit(X[:100], y[:100], classes=set(y))
     for _ in range(7):
         classifier.partial_fit(X, y)
     assert classifier.n_iter_ == len(classifier.history_["loss"]) == 8
@@ -431,6 +431,24 @@ def test_partial_fit_of_an_unknown_label(small_faces):
     classifier = quick().partial_fit(*small_faces)
     with pytest.raises(ValueError, match=r"label\(s\) 'bored', which were not among the classes"):
         classifier.partial_fit(small_faces[0][:2], ["bored", "sad"])
+
+
+def interrupt(epoch, logs):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_an_interruption_leaves_the_earlier_fit(small_faces, method):
+    X, y = small_faces
+    classifier = quick().fit(X, y)
+    before, labels = dict(vars(classifier)), classifier.predict(X[:20])
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=interrupt)
+    classifier.set_params(callbacks=[callback])
+    numbers = y if method == "partial_fit" else np.unique(y, return_inverse=True)[1]
+    with pytest.raises(KeyboardInterrupt):
+        getattr(classifier, method)(X[::-1] // 2, numbers[::-1])
+    assert classifier.set_params(callbacks=None).predict(X[:20]).tolist() == labels.tolist()
+    assert all(vars(classifier)[name] is value for name, value in before.items())
 
 
 # Callbacks and printed output
