@@ -478,9 +478,16 @@ def columns_by_class(targets: Any, classes: np.ndarray, name: str) -> Any:
     """
     columns = list(getattr(targets, "columns", ()))
     labels = classes.tolist()
+    if not all(isinstance(label, str) for label in labels):
+        # Columns without names are numbered 0, 1, …; those numbers are not labels.
+        is_named = list(map(str, columns)) != [str(i) for i in range(len(columns))]
+        texts = list(map(str, labels))  # polars' and CSV files' names of columns are text
+        for names, wanted in ((columns, labels), (list(map(str, columns)), texts)):
+            if is_named and len(names) == len(wanted) and set(names) == set(wanted):
+                return np.asarray(targets)[:, [names.index(label) for label in wanted]]
+        return targets
     named = set(columns) & set(labels)
-    # Columns without names are numbered; the numbers are not integer labels.
-    if not named or columns == labels or not all(isinstance(label, str) for label in labels):
+    if not named or columns == labels:
         return targets
     if len(columns) != len(labels) or named != set(labels):
         raise ValueError(

@@ -104,6 +104,29 @@ def test_columns_of_a_table_are_found_by_their_names(table):
         evaluate_predictions(y, y, y_proba=table(columns))
 
 
+@pytest.mark.parametrize(
+    ("y", "names", "is_named"),
+    [
+        ([2, 1, 0], [2, 1, 0], True),
+        ([2, 1, 0], ["2", "1", "0"], True),
+        ([3, 2, 1], [3.0, 2.0, 1.0], True),
+        ([2, 1, 0], ["0", "1", "2"], False),
+        ([3, 2, 1], [0, 1, 2], False),
+    ],
+)
+def test_columns_that_are_named_after_numbers(y, names, is_named):
+    proba = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0, 0.4, 0.6]])
+    report = evaluate_predictions(y, y, y_proba=pd.DataFrame(proba, columns=names))
+    expected = log_loss(y, proba[:, ::-1] if is_named else proba)
+    assert report.overall["log_loss"].value == pytest.approx(expected)
+
+
+def test_columns_that_are_named_after_truth_values():
+    table = pd.DataFrame([[0.9, 0.1], [0.2, 0.8]], columns=[True, False])
+    report = evaluate_predictions([True, False], [True, False], y_proba=table)
+    assert report.overall["log_loss"].value == pytest.approx(-np.log([0.9, 0.8]).mean())
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_confident_errors_are_clipped_like_scikit_learn(dtype):
     y_true, proba = ["a", "b", "b"], np.array([[1, 0], [1, 0], [0, 1]], dtype=dtype)
