@@ -43,6 +43,8 @@ from ._table_kinds import PARQUET, Table, column_of, open_table, table_chunks
 
 __all__ = ["load_dataset", "load_image_table"]
 
+# Labels that are missing, as Python, pandas, R and databases write them.
+_MISSING = {"", "nan", "NaN", "NA", "N/A", "<NA>", "NaT", "None", "NULL", "null"}
 # The pixels of an image as text, as FER2013's first table has them.
 _PIXELS = re.compile(r"\s*\d{1,3}(\s+\d{1,3}){15,}\s*")
 
@@ -272,6 +274,12 @@ def _checked_codes(codes: Any) -> dict[Any, str | None]:
 def _key(code: Any) -> Any:
     """Return a code as an integer if it is one, in any form: 3, 3.0, "3" or "3.0e+00"."""
     text = str(code).strip()
+    if "_" in text:  # a name; Python would read "1_2" as 12
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        pass
     try:
         number = float(text)
     except ValueError:
@@ -282,18 +290,17 @@ def _key(code: Any) -> Any:
 def _named(label: Any, names: dict[Any, str | None] | None) -> Any:
     """Return the label of a row, or None for one to leave out."""
     key = _key(label)
-    if label is None or key in ("", "nan", "None", "<NA>", "NaT") or (key == -1 and names):
-        raise ValueError("the label is missing")
-    if names is not None and isinstance(key, int):
-        if key not in names:
-            expected = ", ".join(map(repr, list(names)[:20]))
-            raise ValueError(f"the label {key!r} is not among the codes {expected}")
-        name = names[key]
-        return None if name is None else str(canonical_emotion(name))
     if names is not None and key in names:
         name = names[key]
         return None if name is None else str(canonical_emotion(name))
-    return key if isinstance(key, int) else str(canonical_emotion(key))
+    if label is None or key in _MISSING or (key == -1 and names):
+        raise ValueError("the label is missing")
+    found: Any = key if isinstance(key, int) else str(canonical_emotion(key))
+    # Labels may be names already.
+    if names is not None and found not in map(canonical_emotion, filter(None, names.values())):
+        expected = ", ".join(map(repr, list(names)[:20]))
+        raise ValueError(f"the label {key!r} is not among the codes {expected}")
+    return found
 
 
 def _as_target(labels: list[Any]) -> LabelArray:

@@ -382,7 +382,8 @@ def _checked_table(frame, name, keep_case):
         raise DatasetFormatError(
             f"{name}: the rows have more fields than the header. Download the file again."
         )
-    columns = [str(column).strip().lower() for column in frame.columns]
+    columns = [str(column).strip() for column in frame.columns]
+    columns = columns if keep_case else [column.lower() for column in columns]
     # pandas numbers columns that have the same name: "emotion.1".
     twice = sorted({column for column in columns if columns.count(column) > 1})
     twice += sorted(
@@ -391,10 +392,11 @@ def _checked_table(frame, name, keep_case):
         if (match := re.fullmatch(r"(.+)\.\d+", column)) and match[1] in columns
     )
     if twice:
+        note = "" if keep_case else ", and their case is ignored"
         raise DatasetFormatError(
-            f"{name}: there are several columns {', '.join(map(repr, twice))}, and their case is "
-            f"ignored. Keep one of them."
+            f"{name}: there are several columns {', '.join(map(repr, twice))}{note}. Keep one of "
+            f"them."
         )
-    frame.columns = [str(name).strip() for name in frame.columns] if keep_case else columns
+    frame.columns = columns
     # The last fields of a truncated line are missing.
     return frame.fillna("")

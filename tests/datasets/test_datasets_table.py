@@ -221,6 +221,10 @@ def test_images_of_one_or_many_sizes():
         (["   3.0000000e+00", "7", 1], CK_PLUS_CODES, ["disgust", "surprise", "angry"]),
         (["y", "n", "y"], {"y": "happy", "n": "sad"}, ["happy", "sad", "happy"]),
         ([1, "no", 1], None, ["1", "no", "1"]),
+        (["1_2", "12", 3], None, ["1_2", "12", "3"]),
+        ([2**53, 2**53 + 1, str(2**53 + 1)], None, [2**53, 2**53 + 1, 2**53 + 1]),
+        ([-1, 1, "1"], {-1: "sad", 1: "happy"}, ["sad", "happy", "happy"]),
+        (["NA", "HA", "Happiness"], {"NA": "neutral", "HA": "happy"}, ["neutral"] + ["happy"] * 2),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.* are not emotions")
@@ -229,6 +233,13 @@ def test_labels(labels, codes, expected):
     data = load_image_table(table, codes=codes)
     assert data.target.tolist() == expected
     assert data.target_names.tolist() == sorted(set(expected))
+
+
+def test_columns_that_differ_only_by_case(folder):
+    path = folder / "case.csv"
+    pd.read_csv(folder / "faces.csv").assign(Label=CODES).to_csv(path, index=False)
+    assert load_image_table(path).target.tolist() == FACES.target.tolist()
+    assert load_image_table(path, label="Label").target.tolist() == CODES
 
 
 def test_subsets():
@@ -289,16 +300,16 @@ def test_items_that_are_not_images(bad):
 
 
 def test_labels_that_are_not_emotions_are_named_where_most_are():
-    labels = ["NA", *FACES.target[1:].tolist()]
+    labels = ["mask", *FACES.target[1:].tolist()]
     table = pd.DataFrame({"path": list(FACES.images), "label": labels})
     with pytest.warns(
-        UserWarning, match=r"label\(s\) 'NA' \(1 image\(s\)\) are not emotions"
+        UserWarning, match=r"label\(s\) 'mask' \(1 image\(s\)\) are not emotions"
     ) as caught:
-        assert "NA" in load_image_table(table).target
+        assert "mask" in load_image_table(table).target
     assert [caught[0].filename, len(caught)] == [__file__, 1]
 
 
-@pytest.mark.parametrize("bad", [None, float("nan"), "", pd.NA, pd.NaT])
+@pytest.mark.parametrize("bad", [None, float("nan"), "", pd.NA, pd.NaT, "NA", "NULL"])
 def test_a_label_is_missing(bad):
     table = pd.DataFrame({"path": list(FACES.images[:2]), "label": pd.Series(["a", bad])})
     with pytest.raises(DatasetFormatError, match=r"table\.iloc\[1\]: the label is missing"):
@@ -313,6 +324,8 @@ def test_errors_name_the_table_and_the_remedy(folder, tmp_path):
     table = pd.DataFrame({"path": list(FACES.images[:2]), "label": [0, 9]})
     with pytest.raises(DatasetFormatError, match=r"table\.iloc\[1\]: the label 9 is not among"):
         load_image_table(table, codes=FER2013_CODES)
+    with pytest.raises(DatasetFormatError, match=r"label 'c' is not among the codes 'a', 'b'"):
+        load_image_table(table.assign(label=["a", "c"]), codes={"a": "awake", "b": "tired"})
     with pytest.raises(DatasetFormatError, match="no rows to load"):
         load_image_table(table, codes=[None] * 10)
     with pytest.raises(ValueError, match="codes='abc' must be"):
