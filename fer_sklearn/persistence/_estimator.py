@@ -79,11 +79,14 @@ OWN_FUNCTIONS = frozenset(
     }
 )
 _PARTIAL = "functools.partial"
+# A dictionary: the estimators of a VotingClassifier or StackingClassifier by name.
+_BUNCH = "sklearn.utils._bunch.Bunch"
 # Their descriptions by skops.
 _LOADERS = {
     **dict.fromkeys(OWN_TYPES, "ObjectNode"),
     **dict.fromkeys(OWN_FUNCTIONS, "FunctionNode"),
     _PARTIAL: "PartialNode",
+    _BUNCH: "DictNode",
 }
 _CNN = "fer_sklearn.cnn._classifier.FERCNNClassifier"
 # Folders that belong to the computer on which a model was trained. joblib reads pickles from the
@@ -368,7 +371,7 @@ def _check_schema(schema, parts, trusted):
 
     Return the names of the files in it, and those of the types and functions that it may contain.
     """
-    known = OWN_TYPES | OWN_FUNCTIONS | {_PARTIAL}
+    known = OWN_TYPES | OWN_FUNCTIONS | {_PARTIAL, _BUNCH}
     if not isinstance(schema, dict) or type(schema.get("protocol")) is not int:
         raise ModelFileError("has an estimator that is not in the format of skops.")
     if schema["protocol"] < _FIRST_PROTOCOL:

@@ -17,6 +17,7 @@ import pytest
 from archives import edit, parts_of, write
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
@@ -163,6 +164,14 @@ def test_skops_dumps_each_estimator(name, faces):
     assert set(untrusted) <= _estimator.OWN_TYPES | {"pathlib.PosixPath"}
     restored = skops.io.loads(content, trusted=untrusted)
     assert repr(restored) == repr(estimator)
+
+
+@pytest.mark.parametrize("ensemble", [VotingClassifier, StackingClassifier])
+def test_ensembles_of_scikit_learn(ensemble, data, tmp_path):
+    model = ensemble([("svc", SVC()), ("dummy", DummyClassifier())]).fit(*data)
+    restored = load(save(model, tmp_path / "model.fer"))
+    assert restored.predict(data[0]).tolist() == model.predict(data[0]).tolist()
+    assert restored.named_estimators_.svc is restored.named_estimators_["svc"]
 
 
 def test_each_public_estimator_is_in_the_table():
