@@ -196,7 +196,7 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
         self.description_ = description
         set_network_attributes(
             self,
-            classes=description["labels"],
+            classes=description.get("numeric_labels") or description["labels"],
             image_shape=given["model_size"],
             pixel_range=given["range"],
         )

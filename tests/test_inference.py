@@ -7,11 +7,13 @@ import sys
 
 import numpy as np
 import pytest
+from networks import small_network
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from fer_sklearn import (
+    FERCNNClassifier,
     GrayscaleResizer,
     PixelNormalizer,
     export,
@@ -89,6 +91,19 @@ def test_one_batch_more_or_less_changes_nothing(tiny, faces, tmp_path):
     export(tiny, tmp_path / "four.tflite", batch_size=4, input_size=(96, 144))
     predictions = load_exported(tmp_path / "four.tflite").predict_proba(X[:9])
     np.testing.assert_allclose(predictions, tiny.predict_proba(X[:9]), atol=1e-4)
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("kind", [np.int64, float, bool])
+def test_labels_that_are_numbers_stay_numbers(small_faces, tmp_path, kind):
+    X, y = small_faces
+    numbers = 2 * np.unique(y, return_inverse=True)[1] - 4  # as text, they have another order
+    model = FERCNNClassifier(architecture=small_network, epochs=1, random_state=0)
+    model.fit(X, numbers > 0 if kind is bool else numbers.astype(kind))
+    export(model, tmp_path / "m.tflite")
+    loaded = load_exported(tmp_path / "m.tflite")
+    assert loaded.classes_.tolist() == model.classes_.tolist()
+    assert (loaded.predict(X) == model.predict(X)).all()
 
 
 @pytest.mark.slow

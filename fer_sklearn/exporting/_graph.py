@@ -241,6 +241,7 @@ def describe(
     classifier = parts.classifier
     shipped = _shipped(classifier)
     batch, *sides, channels = model.input_shape
+    is_numeric = classifier.classes_.dtype.kind in "biuf"
     kind = "pixels" if not parts.takes_faces else "rgb" if channels == 3 else "gray"
     return {
         "format": format,
@@ -251,6 +252,8 @@ def describe(
             for name in ("fer_sklearn", "tensorflow", "keras")
         },
         "labels": [str(label) for label in classifier.classes_],
+        # For load_exported, so that predictions equal the labels that the model was fitted on.
+        "numeric_labels": classifier.classes_.tolist() if is_numeric else None,
         "label_set": shipped.get("labels"),
         "input": {
             "kind": kind,
