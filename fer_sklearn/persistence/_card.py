@@ -230,6 +230,8 @@ def complete_card(
 def _of_bundled(estimator):
     """Return the information in the weights file of a network that was not trained further."""
     last = estimator[-1] if hasattr(estimator, "steps") else estimator
+    if getattr(last, "n_iter_", 0):  # it has another head, on the same body
+        return {}
     network = getattr(last, "_litert", None)
     description = getattr(last, "description_", None) or getattr(network, "description", None)
     if not isinstance(description, Mapping) or "trained_on" not in description:

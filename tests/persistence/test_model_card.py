@@ -116,6 +116,13 @@ def test_the_card_of_a_bundled_network():
     assert matter["metrics"] == ["accuracy"]
 
 
+def test_the_card_of_a_bundled_network_with_a_new_head(faces):
+    X, y = faces
+    page = model_card(load_pretrained("tiny").fit(X, y == "happy"))
+    assert "PublicTest" not in page
+    assert "FER2013, training split" not in page
+
+
 def test_settings_of_all_steps(tmp_path):
     model = make_hog_svm_pipeline().set_params(classifier__C=3.5)
     settings = read_card(save(model, tmp_path / "a.fer"))["settings"]
