@@ -27,7 +27,7 @@ TEST_SUBSETS = ("public", "test", "publictest", "testing", "validation", "valid"
 
 SUBSET_HELP = (
     "part of the data: train, public, private or all of FER2013, or the name of a folder around "
-    "the label folders"
+    "the label folders or of a subset in a table"
 )
 
 

@@ -45,6 +45,8 @@ __all__ = ["load_dataset", "load_image_table"]
 
 # Labels that are missing, as Python, pandas, R and databases write them.
 _MISSING = {"", "nan", "NaN", "NA", "N/A", "<NA>", "NaT", "None", "NULL", "null"}
+# Names of the column of subsets in a table.
+_SUBSET_COLUMNS = ("split", "subset", "usage")
 # The pixels of an image as text, as FER2013's first table has them.
 _PIXELS = re.compile(r"\s*\d{1,3}(\s+\d{1,3}){15,}\s*")
 
@@ -411,7 +413,8 @@ def load_dataset(
     """Load labelled images: FER2013, a folder per label, or a table of images.
 
     The layout is detected. A Parquet file, or a CSV file with the columns ``path`` and ``label``,
-    is read with :func:`load_image_table`, FER2013 in any of its forms with :func:`load_fer2013`,
+    is read with :func:`load_image_table`, with the subsets in a column ``split``, ``subset`` or
+    ``usage`` if there is one; FER2013 in any of its forms with :func:`load_fer2013`,
     and anything else with :func:`load_image_folder`.
 
     Parameters
@@ -420,9 +423,9 @@ def load_dataset(
         A CSV or Parquet file, a folder, or an archive.
     subset : str, sequence of str or None, default=None
         The part to load: ``"train"``, ``"public"``, ``"private"`` or ``"all"`` for FER2013, or the
-        name of a folder around the label folders; case does not matter. Given several names, the
-        first that the data has is loaded, or everything if it has none of them. If None,
-        everything is loaded.
+        name of a folder around the label folders or of a subset in a table; case does not matter.
+        Given several names, the first that the data has is loaded, or everything if it has none of
+        them. If None, everything is loaded.
     on_error : {"raise", "warn"}, default="raise"
         What to do with unreadable images in label folders and tables, as in
         :func:`load_image_folder`.
@@ -471,8 +474,9 @@ def load_dataset(
 
 def _load(path: PathLike, names: list[str], is_optional: bool, on_error: str) -> Bunch:
     """Try FER2013, then label folders; if neither fits, report both errors."""
-    if _is_image_table(path):
-        data = load_image_table(path, on_error=on_error)
+    if columns := _columns_of_image_table(path):
+        subset = next((name for name in columns if name.lower() in _SUBSET_COLUMNS), None)
+        data = load_image_table(path, subset=subset, on_error=on_error)
         return Bunch(layout="table of images", **_select_part(data, path, names, is_optional))
     not_fer2013 = None
     fer2013_name = next((name for name in names if name in (*SUBSETS, "all")), None)
@@ -498,21 +502,22 @@ def _load(path: PathLike, names: list[str], is_optional: bool, on_error: str) ->
         ) from error
 
 
-def _is_image_table(path: PathLike) -> bool:
-    """Return whether a file is Parquet, or a CSV file with the columns of a table of images."""
+def _columns_of_image_table(path: PathLike) -> list[str]:
+    """Return the columns of a Parquet file, or of a CSV table of images; none of other files."""
     suffixes = list(map(str.lower, Path(path).suffixes))
     if suffixes[-1:] and suffixes[-1] in PARQUET:
-        return True
+        with ExitStack() as stack:
+            return open_table(path, stack).columns
     if ".csv" not in suffixes:
-        return False
+        return []
     with open_data(path) as file:
         if isinstance(file, (FolderSource, ZipSource, TarSource)):
-            return False
+            return []
         try:
-            columns = next(table_chunks(file, str(path))).columns
+            columns = list(next(table_chunks(file, str(path))).columns)
         except DatasetFormatError:  # load_fer2013 will report it
-            return False
-    return {"path", "label"} <= set(columns)
+            return []
+    return columns if {"path", "label"} <= set(columns) else []
 
 
 def _select_part(data: Bunch, path: PathLike, names: list[str], is_optional: bool) -> Bunch:
@@ -533,7 +538,7 @@ def _select_part(data: Bunch, path: PathLike, names: list[str], is_optional: boo
         selected = {
             key: value[rows]
             for key, value in data.items()
-            if key in ("images", "target", "subset", "filenames")
+            if key in ("images", "target", "subset", "filenames", "table")
         }
         data = Bunch(**{**data, **selected, "target_names": np.unique(selected["target"])})
         data.pop("data", None)

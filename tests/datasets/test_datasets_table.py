@@ -235,11 +235,11 @@ def test_labels(labels, codes, expected):
     assert data.target_names.tolist() == sorted(set(expected))
 
 
-def test_columns_that_differ_only_by_case(folder):
-    path = folder / "case.csv"
+def test_columns_that_differ_only_by_case(folder, tmp_path):
+    path = tmp_path / "case.csv"
     pd.read_csv(folder / "faces.csv").assign(Label=CODES).to_csv(path, index=False)
-    assert load_image_table(path).target.tolist() == FACES.target.tolist()
-    assert load_image_table(path, label="Label").target.tolist() == CODES
+    assert load_image_table(path, root=folder).target.tolist() == FACES.target.tolist()
+    assert load_image_table(path, root=folder, label="Label").target.tolist() == CODES
 
 
 def test_subsets():
@@ -269,6 +269,25 @@ def test_a_table_of_images_is_a_data_set(folder, tmp_path):
         tmp_path / "faces.parquet"
     )
     check(load_dataset(tmp_path / "faces.parquet"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_of_images_with_subsets(folder, tmp_path, suffix):
+    table = pd.read_csv(folder / "faces.csv")
+    table["path"] = [str(folder / name) for name in table["path"]]
+    table["Split"] = ["train"] * 9 + ["Test"] * 5
+    path = tmp_path / f"split{suffix}"
+    if suffix == ".csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_parquet(path)
+    assert load_dataset(path).subset.tolist() == table["Split"].tolist()
+    data = load_dataset(path, subset=["public", "test"])
+    assert data.part == "Test"
+    np.testing.assert_array_equal(data.images, FACES.images[9:])
+    assert data.table["age"].tolist() == AGES[9:]
+    with pytest.raises(DatasetFormatError, match="no subset 'dev'; it has Test, train"):
+        load_dataset(path, subset="dev")
 
 
 # -- errors ---------------------------------------------------------------------------------
