@@ -39,14 +39,15 @@ class BenchmarkEntry:
         Scores on the test images.
     fit_seconds, predict_seconds : float
         Wall-clock time on all training images, and on all test images.
-    size_bytes : int
-        Size of the fitted model's compressed joblib dump.
+    size_bytes : int or float
+        Size of the fitted model's compressed joblib dump; NaN if it cannot be dumped, for example
+        because of a lambda function in it.
     """
 
     report: EvaluationReport
     fit_seconds: float
     predict_seconds: float
-    size_bytes: int
+    size_bytes: float
 
     @property
     def costs(self) -> dict[str, float]:
@@ -134,7 +135,7 @@ class Benchmark(TabularReport, Mapping):
                 *(_percent(entry.report.overall[metric]) for metric in _TITLES),
                 f"{entry.fit_seconds:.0f}",
                 f"{entry.predict_seconds:.1f}",
-                f"{entry.size_bytes / 1e6:.1f}",
+                _megabytes(entry.size_bytes),
             )
             for name, entry in self.entries.items()
         ]
@@ -161,7 +162,7 @@ class Benchmark(TabularReport, Mapping):
         rows += [
             ("fit, s", *(f"{entry.fit_seconds:.1f}" for entry in self.values())),
             ("predict, s", *(f"{entry.predict_seconds:.1f}" for entry in self.values())),
-            ("size, MB", *(f"{entry.size_bytes / 1e6:.1f}" for entry in self.values())),
+            ("size, MB", *(_megabytes(entry.size_bytes) for entry in self.values())),
         ]
         return [("", ("", *self.entries), rows)]
 
@@ -196,6 +197,11 @@ def benchmark_models(
         A mapping of names to :class:`BenchmarkEntry`; prints as a table, and has ``to_dict``,
         ``to_json``, ``to_frame`` and ``to_markdown``.
 
+    Raises
+    ------
+    ValueError
+        If `estimators` is not a mapping, or empty.
+
     Examples
     --------
     >>> from fer_sklearn import benchmark_models, make_faces, make_hog_svm_pipeline
@@ -205,6 +211,11 @@ def benchmark_models(
     >>> benchmark["HOG-SVM"].report.overall["accuracy"].value > 0.9
     True
     """
+    if not isinstance(estimators, Mapping) or not estimators:
+        raise ValueError(
+            f"estimators={estimators!r} must be a mapping of at least one name to its estimator, "
+            f"such as {{'HOG-SVM': make_hog_svm_pipeline()}}."
+        )
     entries = {}
     for name, estimator in estimators.items():
         if on_start is not None:
@@ -230,7 +241,14 @@ def _percent(estimate):
     return f"{value:.1f} ({low:.1f}–{high:.1f})"
 
 
+def _megabytes(size):
+    return "–" if math.isnan(size) else f"{size / 1e6:.1f}"
+
+
 def _dumped_size(estimator):
     buffer = io.BytesIO()
-    joblib.dump(estimator, buffer, compress=3)
+    try:
+        joblib.dump(estimator, buffer, compress=3)
+    except Exception:  # the scores are worth more than the size
+        return math.nan
     return buffer.tell()

@@ -2,7 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from fer_sklearn import (
     HOGSVMClassifier,
@@ -70,6 +74,22 @@ def test_the_frame_has_scores_and_costs_of_each_model(benchmark):
         accuracy = frame.loc[name, "all", "accuracy"]
         assert tuple(accuracy) == entry.report.overall["accuracy"]
         assert frame.loc[(name, "all", "size_bytes"), "value"] == entry.size_bytes
+
+
+def test_a_model_that_cannot_be_dumped_has_no_size():
+    data = [[0.0], [1.0], [0.0], [1.0]], ["a", "b", "a", "b"]
+    model = make_pipeline(FunctionTransformer(lambda X: X), DummyClassifier())
+    benchmark = benchmark_models({"dummy": model}, data, data)
+    assert np.isnan(benchmark["dummy"].size_bytes)
+    assert benchmark.to_markdown().splitlines()[-1].endswith("| – |")
+    assert repr(benchmark).split()[-1] == "–"
+    assert json.loads(benchmark.to_json())["dummy"]["size_bytes"] is None
+
+
+@pytest.mark.parametrize("estimators", [{}, [DummyClassifier()]])
+def test_models_have_names(estimators):
+    with pytest.raises(ValueError, match="must be a mapping of at least one name"):
+        benchmark_models(estimators, ([], []), ([], []))
 
 
 def test_json_is_that_of_the_dictionary(benchmark):
