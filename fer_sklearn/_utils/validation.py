@@ -74,12 +74,15 @@ def check_pair(parameter: str, value: Any, meaning: str) -> tuple[int, int]:
 
 
 def check_unit_fraction(
-    parameter: str, value: Any, *, low: float = 0.0, high: float = 1.0
+    parameter: str, value: Any, *, low: float = 0.0, high: float = 1.0, closed: bool = False
 ) -> float:
-    """Return `value` if it is a real number in ``[low, high)``."""
-    if isinstance(value, Real) and not isinstance(value, bool) and low <= float(value) < high:
-        return float(value)
-    raise ValueError(f"{parameter}={value!r} must be a number in [{low}, {high}).")
+    """Return `value` if it is a real number in ``[low, high)`` or, if `closed`, ``[low, high]``."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        if low <= number < high or (closed and number == high):
+            return number
+    end = "]" if closed else ")"
+    raise ValueError(f"{parameter}={value!r} must be a number in [{low}, {high}{end}.")
 
 
 _UNLISTED = "Drop those images, or list every label in labels=."

@@ -206,7 +206,8 @@ def describe_optimizer(
                 "an instance. Pass the name, or give the instance its own schedule."
             )
         return _optimizer_json(optimizer), None
-    config: dict[str, Any] = {"weight_decay": weight_decay or None}
+    none = 0.0 if optimizer.lower() == "adamw" else None  # AdamW requires a number
+    config: dict[str, Any] = {"weight_decay": weight_decay or none}
     if optimizer.lower() == "sgd":
         config |= {"momentum": 0.9, "nesterov": True}
     constant_rate: float | None = learning_rate

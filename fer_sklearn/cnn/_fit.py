@@ -217,9 +217,17 @@ def copy_callbacks(
 
     Raises
     ------
+    TypeError
+        If one of them is not a callback, such as the class of one, which Keras would ignore.
     ValueError
         If one of them cannot be copied.
     """
+    for place, callback in enumerate(callbacks or ()):
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(
+                f"callbacks[{place}]={callback!r} is not an instance of "
+                f"keras.callbacks.Callback. Pass one, such as keras.callbacks.TerminateOnNaN()."
+            )
     copies = [copy.copy(callback) for callback in callbacks or ()]
     for callback in copies:
         keras.callbacks.Callback.set_model(callback, None)  # of an earlier training

@@ -64,10 +64,14 @@ def resolve_augmentation(
     check_known_keys("augmentation", augmentation, DEFAULT_AUGMENTATION)
     settings = dict.fromkeys(DEFAULT_AUGMENTATION, 0.0)
     for name, value in augmentation.items():
-        high = np.nextafter(_LARGEST[name], np.inf) if name in _LARGEST else 1.0
         # `flip=True` means the usual probability.
         value = 0.5 if name == "flip" and value is True else value
-        settings[name] = check_unit_fraction(f"augmentation[{name!r}]", value, high=high)
+        settings[name] = check_unit_fraction(
+            f"augmentation[{name!r}]",
+            value,
+            high=_LARGEST.get(name, 1.0),
+            closed=name in _LARGEST,
+        )
     return settings
 
 

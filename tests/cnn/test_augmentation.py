@@ -115,6 +115,9 @@ def test_unknown_key_gets_a_suggestion():
 def test_value_out_of_range_is_named():
     with pytest.raises(ValueError, match=r"augmentation\['zoom'\]=1.5 must be a number in \[0"):
         resolve_augmentation({"zoom": 1.5})
+    assert resolve_augmentation({"flip": 1})["flip"] == 1
+    with pytest.raises(ValueError, match=r"\['flip'\]=2 must be a number in \[0.0, 1.0\]\."):
+        resolve_augmentation({"flip": 2})
 
 
 def test_neither_mapping_nor_true():

@@ -171,6 +171,7 @@ def test_scikeras_checks_one_row_per_class_instead_of_all_pixels(small_faces, mo
     [
         {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4},
         {"optimizer": keras.optimizers.RMSprop(1e-3)},
+        {"optimizer": "adamw", "learning_rate": 0.05},
         {"learning_rate_schedule": "cosine"},
         {"label_smoothing": 0.1},
         {"loss": "focal"},
@@ -490,6 +491,12 @@ def test_a_search_over_instances_has_independent_fits(small_faces):
     assert [optimizer.get_config() for optimizer in parameters["optimizer"]] == before
     assert [optimizer.built for optimizer in parameters["optimizer"]] == [False, False]
     assert parameters["callbacks"][0][0].losses == []
+
+
+@pytest.mark.parametrize("callback", [Losses, "EarlyStopping", print])
+def test_what_is_not_a_callback(small_faces, callback):
+    with pytest.raises(TypeError, match=r"callbacks\[1\]=.* is not an instance of keras"):
+        quick(callbacks=[Losses(), callback]).fit(*small_faces)
 
 
 def test_a_callback_that_cannot_be_copied(small_faces, tmp_path):
