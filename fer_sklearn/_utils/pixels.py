@@ -178,6 +178,7 @@ def check_pixels(
     """
     from sklearn.utils.validation import validate_data
 
+    _check_is_batch(X, "X")
     name = type(estimator).__name__
     fitted = None if reset else getattr(estimator, "image_shape_", None)
     channels = (1, 3) if color else (1,)
@@ -272,6 +273,19 @@ def photo_items(X: Any) -> list[Any] | None:
 def _is_file_or_image(item):
     kinds = (str, bytes, bytearray, memoryview, os.PathLike, Image)
     return isinstance(item, kinds) or hasattr(item, "read")
+
+
+def _check_is_batch(X, name):
+    """Refuse a single photo, and collections whose order is not that of labels or results."""
+    if _is_file_or_image(X):
+        is_path = isinstance(X, (str, os.PathLike))
+        what = f"path, {str(X)!r}" if is_path else f"photo, of type {type(X).__name__}"
+        raise ValueError(f"{name} is a single {what}; expected a batch. Pass a list: [{name}].")
+    if isinstance(X, (set, frozenset, dict)):
+        raise TypeError(
+            f"{name} is a {type(X).__name__}, whose items have no positions; expected a list of "
+            f"photos or an array. Pass a list, such as sorted({name}) for a set of paths."
+        )
 
 
 def _read_photos(items, channels):
@@ -463,12 +477,9 @@ def split_batch(
     ValueError
         If `X` is empty, a single path, a single photo, or an array of another shape.
     TypeError
-        If it is not a list or an array.
+        If it is not a list or an array, for example a set.
     """
-    if isinstance(X, (str, bytes)) or hasattr(X, "__fspath__"):
-        raise ValueError(
-            f"{name} is a single path, {str(X)!r}; expected a batch. Pass a list: [{name}]."
-        )
+    _check_is_batch(X, name)
     X = _without_names(X)
     items: Any = X.to_numpy() if hasattr(X, "to_numpy") else X
     if isinstance(items, np.ndarray) and contains_items(items) and items.ndim == 2:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 
 from fer_sklearn import (
     FaceCropper,
@@ -175,6 +176,22 @@ def test_one_image_is_refused_with_the_remedy(estimators, kind):
         method = "predict" if hasattr(estimator, "predict") else "transform"
         with pytest.raises(ValueError, match=r"\[X\] or X\[np\.newaxis\]"):
             getattr(estimator, method)(_one_image(kind))
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        ("a.png", ValueError, r"X is a single path, 'a\.png'.*Pass a list: \[X\]"),
+        (b"GIF89a", ValueError, r"X is a single photo, of type bytes; expected a batch"),
+        (Image.new("L", (24, 24)), ValueError, r"X is a single photo, of type Image"),
+        ({"b.png", "a.png"}, TypeError, r"X is a set, whose items have no positions"),
+    ],
+)
+def test_what_is_not_a_batch_is_refused(estimators, X, error, message):
+    for estimator in estimators:
+        method = "predict" if hasattr(estimator, "predict") else "transform"
+        with pytest.raises(error, match=message):
+            getattr(estimator, method)(X)
 
 
 @pytest.mark.filterwarnings("ignore::fer_sklearn.exceptions.NoFaceWarning")
