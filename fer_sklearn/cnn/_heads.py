@@ -14,14 +14,15 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.frozen import FrozenEstimator
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.estimators import predicted_probabilities
 from .._utils.pixel_values import to_unit_floats
 from .._utils.pixels import check_pixels
 from .._utils.typing import ArrayLike, Estimator, FloatArray, PathLike
-from .._utils.validation import check_known_keys
+from .._utils.validation import check_known_keys, encode_labels
 from ..weights import write_weights
 from .architectures import ARCHITECTURES, leaf_layers
 
@@ -354,6 +355,11 @@ def fit_temperature(estimator: Estimator, X: ArrayLike, y: ArrayLike) -> float:
         The divisor of the logits that minimises the log loss: above 1 for an overconfident
         classifier, below 1 for an underconfident one. Pass it to :func:`scale_logits`.
 
+    Raises
+    ------
+    ValueError
+        If `X` and `y` differ in length, or `estimator` was not fitted on a label in `y`.
+
     See Also
     --------
     sklearn.calibration.CalibratedClassifierCV : Wraps a classifier of any kind, also with
@@ -363,9 +369,21 @@ def fit_temperature(estimator: Estimator, X: ArrayLike, y: ArrayLike) -> float:
     ----------
     Guo et al. 2017, "On calibration of modern neural networks", arXiv:1706.04599.
     """
-    calibrated = CalibratedClassifierCV(FrozenEstimator(estimator), method="temperature").fit(X, y)
-    (calibrator,) = calibrated.calibrated_classifiers_[0].calibrators
-    return float(1 / calibrator.beta_)
+    proba, classes = predicted_probabilities(estimator, X)
+    _, codes = encode_labels(y, classes, labels_name="the classes of the estimator")
+    if len(codes) != len(proba):
+        raise ValueError(
+            f"X has {len(proba)} image(s) and y {len(codes)} label(s); expected one label per "
+            f"image."
+        )
+    # Not by CalibratedClassifierCV, which takes numeric labels for positions of columns.
+    logits = np.log(proba.clip(np.finfo(np.float32).tiny))
+    rows = np.arange(len(codes))
+
+    def loss(log_temperature):
+        return -log_softmax(logits / np.exp(log_temperature), axis=1)[rows, codes].mean()
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-10, 10)).x))
 
 
 def scale_logits(classifier: Estimator, temperature: float) -> None:

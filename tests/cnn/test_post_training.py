@@ -1,9 +1,13 @@
 """Batch statistics and temperature of a trained network."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
 
 from fer_sklearn import FERCNNClassifier, load_pretrained
@@ -65,6 +69,23 @@ def test_temperature_is_part_of_the_network(tiny, faces):
     scale_logits(tiny[-1], 1 / temperature)
     tiny[-1].set_params(test_time_augmentation=True)
     np.testing.assert_allclose(tiny.predict_proba(X), before, atol=1e-5)
+
+
+def test_temperature_is_that_of_scikit_learn_whatever_the_labels_are(tiny, faces):
+    X, y = faces
+    calibrated = CalibratedClassifierCV(FrozenEstimator(tiny), method="temperature").fit(X, y)
+    expected = 1 / calibrated.calibrated_classifiers_[0].calibrators[0].beta_
+    network, labels = copy.copy(tiny[-1]), tiny.classes_
+    for classes in (labels, 10 * np.arange(7) - 5):
+        network.classes_ = classes
+        target = classes[np.searchsorted(labels, y)]
+        assert fit_temperature(network, X, target) == pytest.approx(expected, rel=1e-3)
+    with pytest.raises(ValueError, match="Text and numbers cannot be compared"):
+        fit_temperature(network, X, y)
+    with pytest.raises(ValueError, match=r"not among the classes of the estimator: 3; "):
+        fit_temperature(network, X, np.full(len(X), 3))
+    with pytest.raises(ValueError, match=r"X has 70 image\(s\) and y 3 label"):
+        fit_temperature(tiny, X, y[:3])
 
 
 def test_scaling_is_exact_on_logits(tiny, faces):
