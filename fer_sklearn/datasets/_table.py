@@ -371,6 +371,8 @@ def _contents(path: str | os.PathLike, root: Path | Source) -> bytes:
 
 def _as_pixels(image: Any) -> Any:
     """Return numbers in nested lists as an array, and a row of them as a square image."""
+    if hasattr(image, "to_list"):  # an item of a column of lists in polars
+        image = image.to_list()
     if not isinstance(image, (list, tuple, np.ndarray)):
         return image
     pixels = np.array(_plain(image))

@@ -135,6 +135,15 @@ def test_parquet_files_are_read_in_batches(tmp_path, monkeypatch):
         load_image_table(tmp_path, **options)
 
 
+@pytest.mark.parametrize("is_lazy", [False, True])
+@pytest.mark.parametrize("form", ["nested", "flat", "array"])
+def test_pixels_in_polars(form, is_lazy):
+    images = FACES.data if form == "flat" else FACES.images
+    pixels = pl.Series(images if form == "array" else images.tolist())
+    table = pl.DataFrame({"path": pixels, "label": FACES.target.tolist(), "age": AGES})
+    check(load_image_table(table.lazy() if is_lazy else table))
+
+
 @pytest.mark.parametrize("kind", ["Dataset", "IterableDataset", "numpy", "parquet"])
 def test_data_sets_of_hugging_face(tmp_path, kind):
     hf = pytest.importorskip("datasets")
