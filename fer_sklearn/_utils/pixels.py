@@ -281,7 +281,8 @@ def _check_is_batch(X, name):
         is_path = isinstance(X, (str, os.PathLike))
         what = f"path, {str(X)!r}" if is_path else f"photo, of type {type(X).__name__}"
         raise ValueError(f"{name} is a single {what}; expected a batch. Pass a list: [{name}].")
-    if isinstance(X, (set, frozenset, dict)):
+    is_sparse = hasattr(X, "tocsr")  # one of SciPy's sparse arrays is a dict
+    if isinstance(X, (set, frozenset, dict)) and not is_sparse:
         raise TypeError(
             f"{name} is a {type(X).__name__}, whose items have no positions; expected a list of "
             f"photos or an array. Pass a list, such as sorted({name}) for a set of paths."
