@@ -211,6 +211,7 @@ def test_larger_faces_are_not_cropped_smaller():
     assert make_cnn_pipeline(size=96, crop_faces=mine)["crop"] is mine
 
 
+@pytest.mark.slow
 def test_networks_learn_colour(tmp_path):
     # The same grey, so that only the colour reveals the labels.
     tints = np.array([[60, 0, 0], [0, 0, 60]])[np.arange(28) % 2]
@@ -301,6 +302,7 @@ def test_a_stack_moves_to_a_file_as_it_grows(monkeypatch):
     np.testing.assert_array_equal(stack.finish(), X)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:No face was found")
 def test_pipelines_keep_to_the_limit(monkeypatch, paths):
     cropper = FaceCropper(size=48, detector=lambda photo: [])

@@ -105,6 +105,7 @@ def test_grid_search_tunes_preprocessing_and_cnn_together(drawn):
     )
 
 
+@pytest.mark.slow
 def test_both_models_are_compared_on_the_same_folds(drawn):
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
     for pipeline in (make_hog_svm_pipeline(), quick_cnn()):

@@ -198,6 +198,7 @@ def test_labels_the_weights_were_not_trained_on(own, trainable):
     assert classifier.score(X, renamed) > 0.8
 
 
+@pytest.mark.slow
 def test_the_first_of_several_batches_need_not_have_all_labels(own):
     _, path, (X, y) = own
     kept = y != "sad"

@@ -3,11 +3,13 @@
 import json
 import re
 
+import pytest
 from running import csv_rows, run, usage_error
 
 from fer_sklearn.cli import _evaluate
 
 
+@pytest.mark.slow
 def test_benchmark_without_data_says_that_it_is_synthetic(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(_evaluate, "_N_TRAIN", 70)
     monkeypatch.setattr(_evaluate, "_N_TEST", 35)

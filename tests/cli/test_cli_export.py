@@ -267,6 +267,7 @@ def test_force_replaces_nothing_else(cnn, tmp_path, capsys):
     assert (folder / "photo.jpg").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "form"), [("a.tflite", "tflite"), ("saved", "saved_model")])
 def test_a_failed_export_leaves_nothing(name, form, cnn, failing_check, tmp_path, capsys):
     assert run("export", tmp_path / name, "--model", cnn, "--format", form) == 1

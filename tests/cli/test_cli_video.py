@@ -216,6 +216,7 @@ def test_no_console_is_needed(video, tmp_path, command, streams):
     assert face["emotion"] == "happy"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-8"])
 def test_a_name_that_the_output_cannot_encode_is_escaped(video, tmp_path, encoding):
     (tmp_path / "日本.mp4").write_bytes(video.read_bytes())

@@ -51,6 +51,7 @@ def test_named_network_takes_tiny_images(name):
     assert build_model(name, meta).output_shape == (None, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_dropout_replaces_every_rate(name):
     rates = {

@@ -200,7 +200,7 @@ def test_file_of_a_trained_backbone(tmp_path):
     assert_same(backbone_weights(model), backbone_weights(network("efficientnet_b0")))
 
 
-@pytest.mark.parametrize("ending", [".h5", ".weights.h5"])
+@pytest.mark.parametrize("ending", [pytest.param(".h5", marks=pytest.mark.slow), ".weights.h5"])
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Keras lists what is missing
 def test_file_of_another_application(ending, files):
     message = (
@@ -300,6 +300,7 @@ def depthwise(meta, filters, dropout=0.2):
     return keras.Model(inputs, keras.layers.Dense(meta["n_classes"], "softmax")(x))
 
 
+@pytest.mark.slow
 def test_partial_in_an_estimator(small_faces):
     X, y = small_faces
     clf = FERCNNClassifier(architecture=partial(depthwise, filters=4), epochs=1, random_state=0)

@@ -90,11 +90,13 @@ def assert_same_fit(first, second):
     "more",
     [
         {},
-        {"early_stopping": True, "patience": 2, "epochs": 12, "learning_rate": 0.3},
-        {"learning_rate_schedule": None, "optimizer": "adam", "learning_rate": 1e-3},
-        pytest.param(
-            {"class_weight": {"happy": 3.0}, "architecture": "mini_xception"},
-            marks=pytest.mark.slow,
+        *(
+            pytest.param(more, marks=pytest.mark.slow)
+            for more in (
+                {"early_stopping": True, "patience": 2, "epochs": 12, "learning_rate": 0.3},
+                {"learning_rate_schedule": None, "optimizer": "adam", "learning_rate": 1e-3},
+                {"class_weight": {"happy": 3.0}, "architecture": "mini_xception"},
+            )
         ),
     ],
     ids=["cosine", "early stopping", "adam", "weighted"],
@@ -175,6 +177,7 @@ def clone_of(fitted):
     return pickle.loads(pickle.dumps(fitted))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "epoch",
     [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)],
@@ -377,18 +380,24 @@ def set_scale(value):
     return types.FunctionType(scaled.__code__, {"SCALE": value, "__name__": __name__}, "scaled")
 
 
+PAIRS = {
+    "closure": (closure("relu"), closure("tanh")),
+    "frozen weights": (frozen(0.01), frozen(0.02)),
+    "partial": (partial(network, width=4), partial(network, width=5)),
+    "lambda": (lambda meta: network(meta, "relu"), lambda meta: network(meta, "tanh")),
+    "edited": (edited(1.0), edited(2.0)),
+    "Lambda layer": (with_lambda(lambda x: 2 * x), with_lambda(lambda x: 3 * x)),
+    "global": (with_lambda(set_scale(2.0)), with_lambda(set_scale(3.0))),
+}
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        (closure("relu"), closure("tanh")),
-        (partial(network, width=4), partial(network, width=5)),
-        (lambda meta: network(meta, "relu"), lambda meta: network(meta, "tanh")),
-        (edited(1.0), edited(2.0)),
-        (with_lambda(lambda x: 2 * x), with_lambda(lambda x: 3 * x)),
-        (with_lambda(set_scale(2.0)), with_lambda(set_scale(3.0))),
-        (frozen(0.01), frozen(0.02)),
+        pytest.param(*pair, marks=[] if name in ("closure", "frozen weights") else pytest.mark.slow)
+        for name, pair in PAIRS.items()
     ],
-    ids=["closure", "partial", "lambda", "edited", "Lambda layer", "global", "frozen weights"],
+    ids=PAIRS,
 )
 def test_another_network_has_another_checkpoint(data, tmp_path, first, second):
     settings = {"epochs": 1, "random_state": 0}

@@ -35,6 +35,11 @@ def quick(**parameters):
 
 
 @pytest.fixture(scope="module")
+def plain(small_faces):
+    return quick().fit(*small_faces)
+
+
+@pytest.fixture(scope="module")
 def fitted(small_faces):
     return quick(**LEARNER).fit(*small_faces)
 
@@ -179,8 +184,8 @@ def test_scikeras_checks_one_row_per_class_instead_of_all_pixels(small_faces, mo
         {"augmentation": True},
     ],
 )
-def test_settings_that_change_training(small_faces, parameters):
-    plain, changed = quick().fit(*small_faces), quick(**parameters).fit(*small_faces)
+def test_settings_that_change_training(small_faces, plain, parameters):
+    changed = quick(**parameters).fit(*small_faces)
     if "class_weight" in parameters:  # the faces are balanced already
         parameters = {"class_weight": {"happy": 3.0}}
         changed = quick(**parameters).fit(*small_faces)
@@ -422,6 +427,7 @@ def test_continuing_with_other_classes_is_refused(small_faces):
     assert classifier.n_iter_ == 2
 
 
+@pytest.mark.slow
 def test_continuing_with_other_dropout_and_precision(small_faces):
     classifier = quick(epochs=1, warm_start=True).fit(*small_faces)
     classifier.set_params(dropout=0.1, dtype_policy="mixed_bfloat16").fit(*small_faces)

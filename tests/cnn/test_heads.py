@@ -98,7 +98,7 @@ def test_the_joint_loss_is_a_weighted_sum():
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["crossentropy", "focal"])
+@pytest.mark.parametrize("loss", ["crossentropy", pytest.param("focal", marks=pytest.mark.slow)])
 def test_label_smoothing_leaves_unknown_images_without_loss(small_faces, loss):
     X, y = small_faces
     targets = votes_on(y).to_numpy().copy()
@@ -212,6 +212,7 @@ def test_half_precision(small_faces):
 # Continuing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
@@ -249,6 +250,7 @@ def test_checkpoints(small_faces, tmp_path, monkeypatch, more):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_partial_fit_and_warm_start_continue(small_faces):
     X, y = small_faces
     votes = votes_on(y)

@@ -129,6 +129,7 @@ def test_keras_continues_where_litert_ends(fitted, moods):
     )
 
 
+@pytest.mark.slow
 def test_the_architecture_follows_the_weights(head, moods, tmp_path):
     fitted = head.fit(*moods[:2])
     assert (fitted.architecture, fitted.architecture_) == (None, "resnet_se_v2_tiny")

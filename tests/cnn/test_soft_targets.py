@@ -43,6 +43,7 @@ def test_columns_belong_to_the_classes_that_they_are_named_after(small_faces, ma
         make().fit(X, y, soft_targets=table.rename(columns={"angry": "angr"}))
 
 
+@pytest.mark.slow
 def test_soft_targets_are_split_with_their_images(small_faces):
     X, y = small_faces
     parameters = LEARNER | {"validation_fraction": 0.25, "epochs": 3}

@@ -90,6 +90,7 @@ def test_in_dask_workers(reference, tmp_path):
             assert_equal(weights, reference)
 
 
+@pytest.mark.slow
 def test_none_draws_from_numpy_as_everywhere_in_scikit_learn(reference):
     assert not np.array_equal(fit_weights(None)[0], fit_weights(None)[0])
 

@@ -100,6 +100,7 @@ def test_undefined_numbers_are_nan_without_a_warning():
     assert np.isnan(report.per_emotion["angry"]["f1"]).all()
 
 
+@pytest.mark.slow
 def test_intervals_match_a_plain_bootstrap():
     y_true, y_pred = _predictions(300)
     report = evaluate_predictions(y_true, y_pred, n_resamples=4000)

@@ -135,6 +135,7 @@ def test_difference_of_accuracies_has_the_interval_of_bonett_and_price():
     assert accuracy.high - accuracy.value == pytest.approx(1.96 * error, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1", "weighted_f1", "cohen_kappa"])
 def test_standard_errors_of_differences_match_a_plain_bootstrap(y_true, metric):
     labels = [

@@ -178,6 +178,7 @@ def test_classifier_without_pipeline_takes_pixels_as_in_training(small_faces, tm
     assert metadata["crop"] is None
 
 
+@pytest.mark.slow
 def test_half_precision_network_is_exported_in_float32(small_faces, tmp_path):
     X, y = small_faces
     classifier = FERCNNClassifier(epochs=1, dtype_policy="mixed_bfloat16", random_state=0)
@@ -206,6 +207,7 @@ def tamper_with_export(monkeypatch, tamper):
     )
 
 
+@pytest.mark.slow
 def test_different_outputs_are_refused(small, tmp_path, monkeypatch):
     right = serving_model(take_apart(small), size=(24, 24), batch_size=1)
     wrong = keras.Model(right.inputs, keras.ops.roll(right.outputs[0], 1, axis=1))

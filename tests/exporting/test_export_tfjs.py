@@ -150,6 +150,7 @@ def test_every_architecture_can_be_written(name, folder, packages):
     np.testing.assert_allclose(run_tfjs(folder, images), model(images), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_large_constants_are_split(folder):
     model = _model((1, 1, 2), layers.Flatten(), layers.Dense(1_000_000), layers.Dense(1))
     write_tfjs(model, folder)

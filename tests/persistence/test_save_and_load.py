@@ -325,6 +325,7 @@ def test_the_same_model_gives_the_same_file(model, saved, tmp_path):
     assert again.read_bytes() == saved.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_network_whose_class_is_registered_is_restored(faces, tmp_path):
     X, y = faces
     clf = FERCNNClassifier(epochs=1, random_state=0).fit(X, y)

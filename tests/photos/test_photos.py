@@ -676,6 +676,7 @@ def test_an_iterator_has_no_length():
     assert count_sources(iter(["a.png"])) is None
 
 
+@pytest.mark.slow
 def test_a_million_photos_need_no_memory():
     import tracemalloc
 

@@ -237,8 +237,8 @@ def test_a_frame_counts_until_the_next_one():
     assert face.fractions == pytest.approx({"happy": 10 / 10.08, "sad": 0.08 / 10.08})
 
 
-@pytest.mark.parametrize("name", ["12:30.mp4", "100%03d.mp4", os.fsdecode(b"\xff.mp4")])
-def test_an_annotated_video_may_have_any_name(video, tmp_path, name):
+def test_an_annotated_video_may_have_any_name(video, tmp_path):
+    name = os.fsdecode(b"12:30 100%03d \xff.mp4")
     (tmp_path / name).mkdir()
     for annotated in (tmp_path / name / "a.mp4", tmp_path / name / name):
         analyze_video(video, SquareReader(), annotated_video=annotated)
@@ -542,6 +542,7 @@ def test_a_full_disk_ends_the_analysis_with_a_summary(video, tmp_path, monkeypat
     assert summary.n_frames == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".mp4", ".mkv", ".webm", ".avi"])
 def test_a_disk_that_fills_up_is_a_problem(video, tmp_path, suffix):
     resource = pytest.importorskip("resource")

@@ -55,6 +55,7 @@ def test_a_camera_yields_the_newest_frame():
     assert not camera.released  # it is the caller's
 
 
+@pytest.mark.slow
 def test_reading_continues_when_a_camera_drops_frames(monkeypatch):
     monkeypatch.setattr(_sources, "_PATIENCE", 2)
     camera = Camera(rate=200, n_frames=40, bad=range(10, 20))

@@ -377,7 +377,11 @@ def test_an_animation_that_was_cut_is_truncated(tmp_path, name):
     ],
 )
 @pytest.mark.parametrize(
-    "after", [b"\n", b"some text", bytes(50_000), b"\xa5" * 50_000, b"x" * 100]
+    "after",
+    [
+        *(b"some text", bytes(50_000)),
+        *(pytest.param(x, marks=pytest.mark.slow) for x in (b"\n", b"\xa5" * 50_000, b"x" * 100)),
+    ],
 )
 def test_bytes_after_the_end_of_a_video_are_no_damage(tmp_path, name, codec, after):
     path, images = tmp_path / name, _noise(8, (40, 60))
@@ -407,6 +411,7 @@ def test_an_ogg_file_that_ffmpeg_gives_up_is_damaged(tmp_path):
         _read(video)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codec"),
     [

@@ -164,6 +164,7 @@ def test_times_must_be_seconds(name, value):
         FaceTracker(CLASSES, **{name: value})
 
 
+@pytest.mark.slow
 def test_the_number_of_tracks_is_bounded():
     tracker = FaceTracker(CLASSES)
     for frame in range(2000):
