@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-from networks import small_network
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -96,6 +95,8 @@ def test_one_batch_more_or_less_changes_nothing(tiny, faces, tmp_path):
 @pytest.mark.keras
 @pytest.mark.parametrize("kind", [np.int64, float, bool])
 def test_labels_that_are_numbers_stay_numbers(small_faces, tmp_path, kind):
+    from networks import small_network  # with Keras, which other tests here do without
+
     X, y = small_faces
     numbers = 2 * np.unique(y, return_inverse=True)[1] - 4  # as text, they have another order
     model = FERCNNClassifier(architecture=small_network, epochs=1, random_state=0)
