@@ -256,7 +256,7 @@ ESTIMATORS = [
         ),
     ),
     Case(
-        FERCNNClassifier(),
+        FERCNNClassifier(epochs=10),
         n_passed=61,
         expected_failures=_same(
             "weighted images and repeated ones are split into different minibatches",

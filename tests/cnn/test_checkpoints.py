@@ -130,16 +130,9 @@ class Decay(keras.callbacks.Callback):
         self.rates.append(rate)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("unfreeze_after", "early_stopping"),
-    [
-        (None, True),
-        pytest.param(2, False, marks=pytest.mark.nightly),
-        pytest.param(None, False, marks=pytest.mark.nightly),
-        pytest.param(2, True, marks=pytest.mark.nightly),
-    ],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("unfreeze_after", [None, 2])
 def test_a_kill_at_each_step_ends_with_the_same_weights(
     data, tmp_path, monkeypatch, early_stopping, unfreeze_after
 ):

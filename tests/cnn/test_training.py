@@ -76,7 +76,7 @@ def test_while_another_thread_draws_from_python(reference):
         thread.join()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_in_dask_workers(reference, tmp_path):
     distributed = pytest.importorskip("distributed")
@@ -228,7 +228,7 @@ def test_mixing_reaches_training(small_faces):
 # Other backends
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_trains_on_another_backend(backend):
     pytest.importorskip(backend)
