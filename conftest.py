@@ -16,6 +16,7 @@ import pytest
 SLOW_FIXTURES = {"site", "cluster", "client", "browser", "packages", "fer2013_path"}
 # Doctests of several seconds.
 SLOW_DOCTESTS = {
+    "fer_sklearn.cnn._classifier.FERCNNClassifier.auxiliary_classifier",
     "fer_sklearn.exporting._export.export",
     "fer_sklearn.exporting._formats.to_litert",
     "fer_sklearn.inference.load_exported",

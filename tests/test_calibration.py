@@ -140,6 +140,7 @@ def test_a_pretrained_model_keeps_its_labels_under_a_temperature(shipped, train,
     np.testing.assert_array_equal(model.predict(test[0]), shipped.predict(test[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_network_is_calibrated_on_folds(train, test, method):
     network = FERCNNClassifier(epochs=2, random_state=0)

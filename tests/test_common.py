@@ -326,7 +326,8 @@ def test_every_public_estimator_is_checked():
     }
     checked = [case.estimator for case in ESTIMATORS]
     assert public | {InferenceClassifier} == set(map(type, checked))
-    for kind in public - {AbstainingClassifier}:  # which has no default estimator
+    # The first has no default estimator, and fifty epochs of the second would take a minute.
+    for kind in public - {AbstainingClassifier, FERCNNClassifier}:
         assert repr(kind()) in map(repr, checked)
 
 

@@ -93,7 +93,9 @@ def test_one_batch_more_or_less_changes_nothing(tiny, faces, tmp_path):
 
 
 @pytest.mark.keras
-@pytest.mark.parametrize("kind", [np.int64, float, bool])
+@pytest.mark.parametrize(
+    "kind", [bool, *(pytest.param(kind, marks=pytest.mark.slow) for kind in (np.int64, float))]
+)
 def test_labels_that_are_numbers_stay_numbers(small_faces, tmp_path, kind):
     from networks import small_network  # with Keras, which other tests here do without
 

@@ -250,6 +250,7 @@ def test_networks_learn_colour(tmp_path):
         save_network(model[-1], tmp_path / "x.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["mobilenet_v3_small", "efficientnet_b0"])
 def test_backbones_take_colour_as_it_is(architecture):
     from fer_sklearn.cnn.architectures import build_model

@@ -65,7 +65,7 @@ def test_every_name_of_a_grid_is_a_parameter(make, grid):
     assert set(grid) <= set(make().get_params())
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_grid_search_tunes_preprocessing_and_svm_together(drawn, n_jobs):
     grid = {"hog__pixels_per_cell": [6, 16], "classifier__C": [0.001, 5.0]}
     search = GridSearchCV(

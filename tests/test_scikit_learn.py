@@ -413,6 +413,7 @@ def test_a_search_routes_to_an_abstaining_classifier(routing, weighted):
     assert isinstance(model.get_metadata_routing(), MetadataRouter)
 
 
+@pytest.mark.slow
 def test_a_network_gets_its_soft_targets_in_a_search(routing, small_faces):
     X, y = (part[:70] for part in small_faces)
     soft_targets = np.eye(7)[np.unique(y, return_inverse=True)[1]]

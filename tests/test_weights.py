@@ -173,6 +173,7 @@ def test_fit_starts_from_the_weights(own):
     np.testing.assert_allclose(got, classifier.predict_proba(X), atol=5e-3)
 
 
+@pytest.mark.slow
 def test_a_subset_of_the_labels_reduces_the_head_to_them(own):
     classifier, path, (X, y) = own
     kept = y != "sad"

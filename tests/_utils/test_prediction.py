@@ -10,7 +10,7 @@ import pytest
 from fer_sklearn import load_pretrained
 
 
-@pytest.fixture(scope="module", params=["keras", "litert"])
+@pytest.fixture(scope="module", params=[pytest.param("keras", marks=pytest.mark.slow), "litert"])
 def tiny(request):
     return load_pretrained("tiny", runtime=request.param)
 

@@ -157,6 +157,7 @@ def test_other_classifiers_have_no_digest():
     assert count_training_rows(GaussianNB().fit(X, [0, 1, 0, 1]), X) == 0
 
 
+@pytest.mark.slow
 def test_a_network_collects_what_it_was_trained_on(faces):
     X, y = faces
     network = FERCNNClassifier(epochs=1, random_state=0, warm_start=True)

@@ -165,12 +165,14 @@ def test_the_hint_after_an_export_to_tensorflow_is_code_that_works(cnn, faces, t
     assert np.shape(eval(call, names)) == (3, 7)
 
 
+@pytest.mark.slow
 def test_the_hint_after_an_export_to_javascript_names_the_file(cnn, no_node, tmp_path, capsys):
     assert run("export", tmp_path / "my model", "--model", cnn, "--format", "tfjs") == 0
     (path,) = re.findall(r"^await tf\.loadGraphModel\((.*)\) in JavaScript", hint(capsys))
     assert "modelTopology" in json.loads(Path(json.loads(path)).read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_the_hint_after_an_export_of_a_page_starts_a_server(cnn, no_node, tmp_path, capsys):
     folder = tmp_path / "my page"
     assert run("export", folder, "--model", cnn, "--format", "web", "--cdn") == 0

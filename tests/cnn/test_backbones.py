@@ -238,6 +238,7 @@ def test_the_network_around_does_not_depend_on_the_weights(name, loaded):
     assert_array_equal(predict(drawn, images()), predict(loaded(name), images()))
 
 
+@pytest.mark.slow
 @every_backbone
 @pytest.mark.parametrize(
     "duplicate",

@@ -127,6 +127,7 @@ def test_frozen_layers_of_a_custom_network_keep_their_weights(small_faces):
     np.testing.assert_allclose(bias, np.arange(8))
 
 
+@pytest.mark.slow
 def test_half_precision_trains_and_predicts_in_float32(small_faces):
     classifier = quick(architecture="conv3", dtype_policy="mixed_bfloat16", epochs=5).fit(
         *small_faces
@@ -137,6 +138,7 @@ def test_half_precision_trains_and_predicts_in_float32(small_faces):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_to_float32_copies_a_classifier_that_computes_in_half_precision(small_faces):
     classifier = quick(dtype_policy="mixed_bfloat16", epochs=1).fit(*small_faces)
     converted = classifier.to_float32()
@@ -377,6 +379,7 @@ def test_partial_fit_continues(small_faces):
     assert classifier.history_["loss"][-1] < classifier.history_["loss"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [None, "cosine"])
 def test_partial_fit_continues_after_fit(small_faces, schedule):
     classifier = quick(learning_rate_schedule=schedule, save_optimizer=True).fit(*small_faces)

@@ -95,6 +95,7 @@ def test_a_search_runs_the_body_once_for_each_image(moods, monkeypatch):
     assert sum(computed) == 2 * len(moods[0])  # and its mirror image
 
 
+@pytest.mark.slow
 def test_neither_fit_nor_predict_needs_tensorflow():
     code = """
 import sys

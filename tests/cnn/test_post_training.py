@@ -28,6 +28,7 @@ def batch_norm_layers(classifier):
     ]
 
 
+@pytest.mark.slow
 def test_batch_statistics_are_those_of_the_images(tiny, faces):
     pixels = tiny[:-1].transform(faces[0][:64])
     classifier = tiny[-1]

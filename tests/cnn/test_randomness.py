@@ -173,7 +173,10 @@ def states():
 
 @pytest.mark.parametrize(
     "kind",
-    parametrized(["Dense", "LSTM", "global generators", "noise", "Lambda"], slow=RECURRENT),
+    parametrized(
+        ["Dense", "LSTM", "global generators", "noise", "Lambda"],
+        slow=RECURRENT | {"noise", "Lambda"},
+    ),
 )
 def test_training_leaves_global_generators_alone(kind, faces):
     before = states()

@@ -162,6 +162,7 @@ def test_bad_arguments_are_rejected(shipped, faces, arguments, message):
         grad_cam(shipped, faces[0][:2], **arguments)
 
 
+@pytest.mark.slow
 def test_a_bypassed_layer_is_rejected(network, faces):
     inside = next(
         layer.name
@@ -305,6 +306,7 @@ def test_repeated_calls_do_not_leak(faces):
     assert network() is None
 
 
+@pytest.mark.slow
 def test_changed_weights_change_the_map(faces):
     classifier = load_pretrained("tiny")[-1]
     before = grad_cam(classifier, faces[0][:2], target="sad").heatmaps

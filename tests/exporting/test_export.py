@@ -337,6 +337,7 @@ def test_missing_extra_names_the_install_command(small, tmp_path, monkeypatch):
         export(small, tmp_path / "m.onnx")
 
 
+@pytest.mark.slow
 def test_existing_files_are_kept_without_overwrite(small, tmp_path):
     path = tmp_path / "m.tflite"
     export(small, path)

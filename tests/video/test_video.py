@@ -381,6 +381,7 @@ def test_the_results_of_a_truncated_video_are_kept(tmp_path):
     assert len(_rows(timeline)) == len(read_video(annotated)) == summary.n_frames > 30
 
 
+@pytest.mark.slow
 def test_a_camera_that_disconnects_leaves_complete_files(tmp_path, monkeypatch):
     monkeypatch.setattr("fer_sklearn.video._sources._PATIENCE", 0.2)
     camera = Camera(rate=50, n_frames=60, draw=lambda i: squares((100 + i, 60, "happy")))
@@ -493,6 +494,7 @@ def test_outputs_are_checked_before_any_work(video, options, message):
         analyze_video(video, SquareReader(), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["output", "annotated_video"])
 def test_two_analyses_do_not_write_the_same_file(video, tmp_path, name):
     outputs = {name: tmp_path / ("a.csv" if name == "output" else "a.avi")}
