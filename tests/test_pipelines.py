@@ -96,7 +96,7 @@ def test_grid_search_tunes_descriptors_by_name(drawn):
 def test_grid_search_tunes_preprocessing_and_cnn_together(drawn):
     grid = {"resize__size": [8, 24], "classifier__learning_rate": [1e-6, 2e-3]}
     found = [
-        GridSearchCV(quick_cnn(), grid, cv=2, n_jobs=n_jobs, refit=False).fit(*drawn)
+        GridSearchCV(quick_cnn(epochs=8), grid, cv=2, n_jobs=n_jobs, refit=False).fit(*drawn)
         for n_jobs in (1, 2)
     ]
     assert found[0].best_params_ == {"resize__size": 24, "classifier__learning_rate": 2e-3}

@@ -119,7 +119,7 @@ def sums(kinds):
 @pytest.mark.parametrize(
     "kinds",
     [
-        ["LSTM", "noise", "nested"],
+        ["noise", "nested"],
         pytest.param(list(BODIES), marks=pytest.mark.nightly),
     ],
     ids=["some", "all"],

@@ -51,7 +51,7 @@ def _shown(notebook, kind):
     return [output.data[kind] for output in _outputs(notebook) if kind in output.get("data", {})]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1200)  # on a busy machine; a minute on an idle one
 def test_it_runs_and_shows_what_is_stored(notebook, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(DOCS / "_extensions")
