@@ -180,6 +180,7 @@ def backend_in_use():
 # Killed workers
 
 
+@pytest.mark.nightly
 def test_search_survives_the_loss_of_all_workers(client, small_faces):
     reference = GridSearchCV(hog_svm(), HOG_GRID, cv=4).fit(*small_faces)
     search = GridSearchCV(slowly(hog_svm()), HOG_GRID, cv=4)

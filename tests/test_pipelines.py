@@ -154,7 +154,7 @@ def own_network(meta):
         make_hog_svm_pipeline,
         pytest.param(quick_cnn, marks=pytest.mark.slow),
         pytest.param(
-            lambda: quick_cnn(architecture=own_network, dropout=None), marks=pytest.mark.slow
+            lambda: quick_cnn(architecture=own_network, dropout=None), marks=pytest.mark.nightly
         ),
     ],
     ids=["hog-svm", "named architecture", "own architecture"],

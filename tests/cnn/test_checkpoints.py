@@ -91,7 +91,7 @@ def assert_same_fit(first, second):
     [
         {},
         *(
-            pytest.param(more, marks=pytest.mark.slow)
+            pytest.param(more, marks=pytest.mark.nightly)
             for more in (
                 {"early_stopping": True, "patience": 2, "epochs": 12, "learning_rate": 0.3},
                 {"learning_rate_schedule": None, "optimizer": "adam", "learning_rate": 1e-3},
@@ -173,7 +173,7 @@ def clone_of(fitted):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "epoch",
-    [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)],
+    [pytest.param(1, marks=pytest.mark.nightly), 2, pytest.param(3, marks=pytest.mark.nightly)],
 )
 def test_resumes_before_and_after_unfreezing(data, tmp_path, epoch):
     first = FERCNNClassifier(**PARAMETERS).fit(*data)
@@ -221,7 +221,7 @@ def test_a_finished_fit_is_loaded(data, tmp_path, capsys):
     np.testing.assert_array_equal(again.predict_proba(data[0]), first.predict_proba(data[0]))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_another_fit_has_another_checkpoint(data, tmp_path):
     X, y = data
     parameters = PARAMETERS | {"epochs": 1, "checkpoint_dir": tmp_path}

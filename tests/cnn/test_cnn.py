@@ -102,8 +102,8 @@ def test_cross_validation_on_sorted_labels(small_faces):
 @pytest.mark.parametrize(
     "architecture",
     [
-        pytest.param("mini_xception", marks=pytest.mark.slow),
-        pytest.param("resnet_se", marks=pytest.mark.slow),
+        pytest.param("mini_xception", marks=pytest.mark.nightly),
+        pytest.param("resnet_se", marks=pytest.mark.nightly),
         tiny_network,
     ],
 )

@@ -93,7 +93,7 @@ def channels_first():
 
 @pytest.mark.parametrize(
     "architecture",
-    ["conv3", pytest.param("resnet_se_tiny", marks=pytest.mark.slow), small_network],
+    ["conv3", pytest.param("resnet_se_tiny", marks=pytest.mark.nightly), small_network],
 )
 def test_channels_first_in_the_settings_of_keras_changes_nothing(
     small_faces, request, architecture

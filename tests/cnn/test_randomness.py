@@ -141,15 +141,17 @@ def test_the_same_weights_in_another_process(kinds):
     assert json.loads(done.stdout.splitlines()[-1]) == sums(kinds)
 
 
-def parametrized(kinds, slow):
-    return [pytest.param(kind, marks=[pytest.mark.slow] if kind in slow else []) for kind in kinds]
+def parametrized(kinds, nightly):
+    return [
+        pytest.param(kind, marks=[pytest.mark.nightly] if kind in nightly else []) for kind in kinds
+    ]
 
 
 RECURRENT = {"LSTM", "GRU", "Bidirectional", "ConvLSTM"}
 QUICK = {"Dense", "nested", "own weights", "shared initialiser", "frozen"}
 
 
-@pytest.mark.parametrize("kind", parametrized(BODIES, slow=BODIES.keys() - QUICK))
+@pytest.mark.parametrize("kind", parametrized(BODIES, nightly=BODIES.keys() - QUICK))
 def test_other_seeds_give_other_initial_weights(kind):
     # At this rate nothing is learned.
     first, second = (fit(kind, seed, learning_rate=1e-12) for seed in (0, 1))
@@ -175,7 +177,7 @@ def states():
     "kind",
     parametrized(
         ["Dense", "LSTM", "global generators", "noise", "Lambda"],
-        slow=RECURRENT | {"noise", "Lambda"},
+        nightly=RECURRENT | {"noise", "Lambda"},
     ),
 )
 def test_training_leaves_global_generators_alone(kind, faces):

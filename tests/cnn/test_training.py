@@ -53,7 +53,7 @@ def test_another_seed_gives_other_weights(reference):
     assert not np.array_equal(fit_weights(1)[0], reference[0])
 
 
-@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.nightly)])
 def test_in_workers(reference, backend):
     with parallel_config(backend=backend, n_jobs=2):
         for weights in Parallel()(delayed(fit_weights)() for _ in range(2)):
