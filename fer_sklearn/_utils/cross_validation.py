@@ -1,15 +1,19 @@
 """Predictions for images that a classifier was not fitted on.
 
-Out-of-fold probabilities, and digests with which training rows can be recognised later.
+Out-of-fold probabilities, the temperature that calibrates such predictions, and digests with which
+training rows can be recognised later.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
@@ -21,6 +25,7 @@ from .typing import BoolArray, Estimator, FloatArray, IntArray, LabelArray, NDAr
 
 __all__ = [
     "Fold",
+    "best_temperature",
     "check_training_parts",
     "count_training_rows",
     "digest_rows",
@@ -144,6 +149,33 @@ _N_PROJECTIONS = 4
 # batch, whose last digits may differ. Rows of only a few numbers would then be too similar.
 _DIGITS, _DIGITS_OF_SHORT_ROWS, _SHORT = 12, 24, 16
 _ROWS_AT_A_TIME = 1024
+
+
+def best_temperature(
+    logits: FloatArray,
+    targets: FloatArray,
+    weight: FloatArray | None = None,
+    *,
+    log_bounds: tuple[float, float],
+) -> float:
+    """Return the divisor of the logits that maximises the likelihood of the targets.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_samples, n_classes)
+        Of images that the classifier was not fitted on.
+    targets : ndarray of shape (n_samples, n_classes)
+        Probabilities.
+    weight : ndarray of shape (n_samples,) or None, default=None
+    log_bounds : tuple of two float
+        Between which the logarithm of the divisor lies.
+    """
+
+    def loss(log_temperature: float) -> float:
+        likelihood = log_softmax(logits / math.exp(log_temperature), axis=1)
+        return -np.average((targets * likelihood).sum(axis=1), weights=weight)
+
+    return math.exp(minimize_scalar(loss, bounds=log_bounds, method="bounded").x)
 
 
 def digest_rows(X: NDArray[Any], earlier: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:

@@ -14,10 +14,9 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.cross_validation import best_temperature
 from .._utils.estimators import predicted_probabilities
 from .._utils.pixel_values import to_unit_floats
 from .._utils.pixels import check_pixels
@@ -378,12 +377,7 @@ def fit_temperature(estimator: Estimator, X: ArrayLike, y: ArrayLike) -> float:
         )
     # Not by CalibratedClassifierCV, which takes numeric labels for positions of columns.
     logits = np.log(proba.clip(np.finfo(np.float32).tiny))
-    rows = np.arange(len(codes))
-
-    def loss(log_temperature):
-        return -log_softmax(logits / np.exp(log_temperature), axis=1)[rows, codes].mean()
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-10, 10)).x))
+    return best_temperature(logits, np.eye(len(classes))[codes], log_bounds=(-10, 10))
 
 
 def scale_logits(classifier: Estimator, temperature: float) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn.utils import gen_batches
 from sklearn.utils.class_weight import compute_class_weight
 
+from .._utils.cross_validation import best_temperature
 from .._utils.typing import FloatArray, IntArray, RandomState
 from ..features import make_pca
 from ._base import BaseSVM, TrainingData, gaussian_kernel
@@ -153,7 +152,9 @@ class LSSVMClassifier(BaseSVM):
         self.temperature_: float | None = None
         if self.probability:
             left_out = centred - self.dual_coef_ / factor.inverse_diagonal()[:, np.newaxis]
-            self.temperature_ = _temperature(left_out + self.intercept_, targets, weight)
+            self.temperature_ = best_temperature(
+                left_out + self.intercept_, targets, weight, log_bounds=(-7, 3)
+            )
         self.X_fit_ = sides
 
     def _best(self, X: FloatArray) -> IntArray:
@@ -225,16 +226,6 @@ class LSSVMClassifier(BaseSVM):
             rows = [side[part] for side in sides]
             scores[part] += gaussian_kernel(rows, self.X_fit_, self.gamma_) @ self.dual_coef_
         return scores
-
-
-def _temperature(scores: FloatArray, targets: FloatArray, weight: FloatArray) -> float:
-    """Return the divisor of the scores that maximises the likelihood of the targets."""
-
-    def loss(log_temperature: float) -> float:
-        likelihood = log_softmax(scores / math.exp(log_temperature), axis=1)
-        return -np.average((targets * likelihood).sum(axis=1), weights=weight)
-
-    return math.exp(minimize_scalar(loss, bounds=(-7, 3), method="bounded").x)
 
 
 class Cholesky:
