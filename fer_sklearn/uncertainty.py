@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._utils.compat import HasMethods, Interval, fit_context
 from ._utils.cross_validation import check_training_parts, fold_probabilities
-from ._utils.estimators import predicted_probabilities
+from ._utils.estimators import keeps_fit_on_failure, predicted_probabilities
 from ._utils.typing import ArrayLike, CrossValidator, Estimator, FloatArray, ImagesLike, LabelArray
 from ._utils.validation import check_complete_labels, check_probabilities, encode_label_pair
 
@@ -139,6 +139,7 @@ class AbstainingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.n_jobs = n_jobs
 
     @fit_context(prefer_skip_nested_validation=False)  # the inner estimator validates its own
+    @keeps_fit_on_failure
     def fit(
         self, X: ImagesLike, y: ArrayLike | None = None, **fit_params: Any
     ) -> AbstainingClassifier:

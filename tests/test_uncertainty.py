@@ -325,6 +325,15 @@ def test_a_class_missing_from_a_fold_is_an_error(data):
         )
 
 
+def test_a_fit_that_fails_leaves_the_earlier_one(data):
+    X, y = data
+    model = AbstainingClassifier(LogisticRegression(), coverage=0.5).fit(X, y)
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match="uncertain"):
+        model.fit(X, np.where(y == "angry", "uncertain", y))
+    assert vars(model) == before
+
+
 def test_labels_are_needed_to_train(data):
     with pytest.raises(ValueError, match=r"but the target y is None\. Only a FrozenEstimator"):
         AbstainingClassifier(LogisticRegression(), threshold=0.5).fit(data[0])

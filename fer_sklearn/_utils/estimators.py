@@ -1,7 +1,8 @@
 """Shared parts of estimators on images: output, prediction, and unwrapping.
 
 Mixins and base classes come first: tags, tables of pixels, transformers of photos, descriptors of
-grey images, and the batch loop of all networks. Functions that unwrap estimators follow.
+grey images, and the batch loop of all networks. What keeps an earlier fit, and functions that
+unwrap estimators, follow.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import copy
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Literal, Self
+from functools import wraps
+from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -33,12 +35,15 @@ __all__ = [
     "PhotoTransformer",
     "PredictionMixin",
     "inner_steps",
+    "keeps_fit_on_failure",
     "predicted_probabilities",
     "set_network_attributes",
     "split_pipeline",
     "unwrap",
     "without_steps",
 ]
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 class ImageTagsMixin:
@@ -341,6 +346,25 @@ class PredictionMixin:
     def _network_input(self, pixels):
         """Return one batch of checked images as the network takes it."""
         return to_unit_floats(pixels)
+
+
+def keeps_fit_on_failure(method: _Method) -> _Method:
+    """Let a method that trains leave the estimator as it was if it fails or is interrupted.
+
+    The model of an earlier fit would otherwise predict with the labels of the new data.
+    """
+
+    @wraps(method)
+    def train(estimator, *args, **kwargs):
+        before = dict(vars(estimator))
+        try:
+            return method(estimator, *args, **kwargs)
+        except BaseException:
+            vars(estimator).clear()
+            vars(estimator).update(before)
+            raise
+
+    return cast(_Method, train)
 
 
 def set_network_attributes(

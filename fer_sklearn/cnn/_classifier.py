@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.compat import Interval, Options, StrOptions, fit_context
-from .._utils.estimators import ImageTagsMixin, PredictionMixin
+from .._utils.estimators import ImageTagsMixin, PredictionMixin, keeps_fit_on_failure
 from .._utils.typing import ArrayLike, RandomState
 from .._utils.validation import check_choice
 from ..weights import WeightsNetwork, read_weights
@@ -22,7 +22,7 @@ from ._data import (
     draw_seed,
     train_validation_split,
 )
-from ._network import KerasOptimizer, NetworkMixin, keeps_fit_on_failure, load_keras
+from ._network import KerasOptimizer, NetworkMixin, load_keras
 from ._own_labels import has_embedding, learns_head_alone
 
 # Keras, and the files that need it, are imported in the methods that use them: a network from a

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -31,7 +31,6 @@ __all__ = [
     "KerasOptimizer",
     "NetworkMixin",
     "compile_prediction",
-    "keeps_fit_on_failure",
     "load_keras",
     "shared_prediction",
 ]
@@ -67,25 +66,6 @@ def load_keras() -> None:
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
-
-
-def keeps_fit_on_failure(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a method that trains leave the estimator as it was if it fails or is interrupted.
-
-    The network of an earlier fit would otherwise predict with the labels of the new data.
-    """
-
-    @wraps(method)
-    def train(estimator, *args, **kwargs):
-        before = dict(vars(estimator))
-        try:
-            return method(estimator, *args, **kwargs)
-        except BaseException:
-            vars(estimator).clear()
-            vars(estimator).update(before)
-            raise
-
-    return train
 
 
 class _KerasOptimizers(type):

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.compat import Interval, StrOptions, check_sample_weight, fit_context
 from .._utils.cross_validation import digest_rows
+from .._utils.estimators import keeps_fit_on_failure
 from .._utils.pixels import photo_items
 from .._utils.typing import ArrayLike, FloatArray, IntArray, LabelArray, NDArray
 from .._utils.validation import (
@@ -76,6 +77,7 @@ class BaseSVM(ClassifierMixin, BaseEstimator):
     }
 
     @fit_context(prefer_skip_nested_validation=True)
+    @keeps_fit_on_failure
     def fit(
         self,
         X: ArrayLike,

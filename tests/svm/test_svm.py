@@ -334,6 +334,19 @@ def test_one_class_is_rejected(features):
         HOGSVMClassifier().fit(features[0], ["happy"] * 70)
 
 
+@pytest.mark.parametrize("classifier", [HOGSVMClassifier(), LSSVMClassifier()])
+def test_a_fit_that_fails_leaves_the_earlier_one(features, classifier):
+    X, y = features
+    classifier = clone(classifier).fit(X, y)
+    before, labels = dict(vars(classifier)), classifier.predict(X)
+    other = np.unique(y, return_inverse=True)[1]
+    for bad in ({"y": np.zeros(len(y))}, {"y": other, "soft_targets": np.zeros((len(y), 7))}):
+        with pytest.raises(ValueError, match=r"y has one class|not probabilities"):
+            classifier.fit(X, **bad)
+        assert vars(classifier) == before
+    assert_array_equal(classifier.predict(X), labels)
+
+
 def test_a_class_of_one_sample_cannot_be_calibrated(features):
     y = np.array(["happy"] * 69 + ["sad"])
     with pytest.raises(ValueError, match=r"probability=True calibrates .* one of class 'sad'"):
