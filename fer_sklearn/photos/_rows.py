@@ -40,7 +40,7 @@ OUTPUT_SUFFIXES = (".csv", ".jsonl", ".parquet")
 # Probabilities of one model for one photo may differ by this much between runs, and by this much
 # from those that are written.
 _NOISE, _ROUNDING = 0.02, 1e-6
-_BOX = ("left", "top", "width", "height", "score", "quality")
+_OF_DETECTION = ("left", "top", "width", "height", "score", "quality")
 # Rows of a Parquet row group: a few megabytes.
 _ROWS_AT_ONCE = 16_384
 _PARQUET_TYPES = {str: "string", int: "int32", float: "float64"}
@@ -379,7 +379,7 @@ def _alike(old, new):
         return False
     numbers = [name for name, value in new.items() if isinstance(value, float)]
     gaps = {name: abs(old[name] - new[name]) for name in numbers}
-    boxes = [gaps.pop(name) for name in _BOX if name in gaps]
+    boxes = [gaps.pop(name) for name in _OF_DETECTION if name in gaps]
     # Noise changes the label only with the probabilities.
     is_noise = old["emotion"] == new["emotion"] or any(gap > _ROUNDING for gap in gaps.values())
     return is_noise and max(boxes, default=0) <= 1 and max(gaps.values(), default=0) <= _NOISE
