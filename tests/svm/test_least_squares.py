@@ -159,11 +159,11 @@ def test_probabilities_come_from_samples_left_out(monkeypatch):
     from fer_sklearn.svm import _least_squares
 
     seen = []
-    real = _least_squares._temperature
+    real = _least_squares.best_temperature
     monkeypatch.setattr(
         _least_squares,
-        "_temperature",
-        lambda scores, *rest: seen.append(scores) or real(scores, *rest),
+        "best_temperature",
+        lambda scores, *rest, **options: seen.append(scores) or real(scores, *rest, **options),
     )
     X, y = _clusters(n=40)
     classifier = LSSVMClassifier(gamma=0.3, probability=True).fit(X, y)
