@@ -374,22 +374,23 @@ class _Scan(io.BytesIO):
         super().__init__(data[:end] + ending)
         # Some cameras pad their files, and parts that were never written look like padding.
         filled = len(data[:end].rstrip(data[end - 1 : end]))
-        self._start, self._stops = start, (max(start, filled), end)
+        self._ends = [(max(start, stop - _NEAR), stop) for stop in (max(start, filled), end)]
 
     def read(self, size: int | None = -1, /) -> bytes:
         position = self.tell()
-        stop = next((stop for stop in self._stops if position < stop + _NEAR), None)
-        if stop is not None:
-            left = max(self._start, stop - _NEAR) - position
-            if left <= 0:
-                left = max(_PIECE, (stop - position) // 2)
-            if size is None or not 0 <= size < left:
-                size = left
+        for near, stop in self._ends:
+            if position < stop + _NEAR:
+                left = near - position
+                if left <= 0:
+                    left = max(_PIECE, (stop - position) // 2)
+                if size is None or not 0 <= size < left:
+                    size = left
+                break
         return super().read(size)
 
     def ends_well(self) -> bool:
         """Return whether the decoder needed about as much data as there is."""
-        return any(abs(stop - self.tell()) <= _SLACK for stop in self._stops)
+        return any(abs(stop - self.tell()) <= _SLACK for _, stop in self._ends)
 
 
 def _segments(data):

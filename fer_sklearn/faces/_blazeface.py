@@ -343,7 +343,7 @@ def decode(outputs: FloatArray) -> np.ndarray:
     likely = np.flatnonzero(outputs[:, -1] >= math.log(_MAYBE / (1 - _MAYBE)))
     found = np.empty(len(likely), _DETECTION)
     found["points"] = outputs[likely, :-1].reshape(-1, 2 + len(KEYPOINTS), 2)
-    found["points"][:, _PLACES] += _anchors()[likely, np.newaxis]
+    found["points"] += _anchors()[likely]
     logits = np.clip(outputs[likely, -1].astype(np.float64), -_MAX_LOGIT, _MAX_LOGIT)
     found["score"] = 1 / (1 + np.exp(-logits))
     return found
@@ -365,30 +365,33 @@ def suppress(found: np.ndarray) -> np.ndarray:
         The most certain first.
     """
     found = found[np.argsort(-found["score"], kind="stable")]
-    merged = [_NONE]
+    merged, n_merged = found.copy(), 0
     while len(found):
         centres, sizes = found["points"][:, 0], found["points"][:, 1]
-        low = np.maximum(centres - sizes / 2, centres[0] - sizes[0] / 2)
-        high = np.minimum(centres + sizes / 2, centres[0] + sizes[0] / 2)
-        common = np.clip(high - low, 0, None).prod(axis=1)
-        same = common > _OVERLAP * (sizes.prod(axis=1) + sizes[0].prod() - common)
+        low, high = centres - sizes / 2, centres + sizes / 2
+        sides = np.maximum(np.minimum(high, high[0]) - np.maximum(low, low[0]), 0)
+        common, areas = sides[:, 0] * sides[:, 1], sizes[:, 0] * sizes[:, 1]
+        same = common > _OVERLAP * (areas + areas[0] - common)
         same[0] = True
-        face = found[:1].copy()
         weights = found["score"][same] / found["score"][same].sum()
-        face["points"] = np.tensordot(weights, found["points"][same], 1)
-        merged.append(face)
+        points = weights @ found["points"][same].reshape(len(weights), -1)
+        merged["score"][n_merged] = found["score"][0]
+        merged["points"][n_merged] = points.reshape(-1, 2)
+        n_merged += 1
         found = found[~same]
-    return np.concatenate(merged)
+    return merged[:n_merged]
 
 
 @cache
 def _anchors():
-    """Return the anchors (896, 2) in pixels of a view."""
+    """Return what each of the 896 anchors adds to its points, in pixels of a view."""
     anchors = []
     for cell, n in _ANCHORS:
         rows, columns = np.mgrid[cell / 2 : _SIDE : cell, cell / 2 : _SIDE : cell]
         anchors.append(np.repeat(np.column_stack([columns.ravel(), rows.ravel()]), n, axis=0))
-    return np.concatenate(anchors)
+    added = np.zeros((sum(map(len, anchors)), 2 + len(KEYPOINTS), 2))
+    added[:, _PLACES] = np.concatenate(anchors)[:, np.newaxis]
+    return added
 
 
 @cache

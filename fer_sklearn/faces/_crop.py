@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,7 +119,7 @@ class Pyramid:
             scaled = Placement(x / width, y / width, unit / width, angle)
             how, beyond = cv2.INTER_LINEAR, cv2.BORDER_CONSTANT
             pixels = sample(copy, scaled, size, how=how, beyond=beyond)
-            crop[:] = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+            crop[:] = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels
         return crops
 
 
@@ -267,19 +269,24 @@ def place(
 
 def _by_keypoints(keypoints, size):
     """Return the placement that brings eyes and mouth closest to where they belong, or None."""
-    found = keypoints[_USED] @ (1, 1j)
-    wanted = (np.array(list(_IN_CROP.values())) - 0.5) @ (1, 1j) * min(size)
-    known = np.isfinite(found)
-    if not known[:2].all():
+    # Plain complex numbers: for three points, arrays would take ten times as long.
+    points = [complex(x, y) for x, y in keypoints[_USED].tolist()]
+    known = [cmath.isfinite(point) for point in points]
+    if not all(known[:2]):
         return None
-    found, wanted = found[known], wanted[known]
+    found = list(compress(points, known))
+    wanted = [complex(x - 0.5, y - 0.5) * min(size) for x, y in compress(_IN_CROP.values(), known)]
+    found_centre, wanted_centre = sum(found) / len(found), sum(wanted) / len(wanted)
     # Least squares over similarities: a complex factor turns and scales.
-    towards = wanted - wanted.mean()
-    factor = (towards.conj() @ (found - found.mean())) / (np.abs(towards) ** 2).sum()
+    towards = [point - wanted_centre for point in wanted]
+    factor = sum(
+        offset.conjugate() * (point - found_centre)
+        for offset, point in zip(towards, found, strict=True)
+    ) / sum(abs(offset) ** 2 for offset in towards)
     if factor == 0:
         return None
-    centre = found.mean() - factor * wanted.mean()
-    return Placement(centre.real, centre.imag, abs(factor), math.degrees(np.angle(factor)))
+    centre = found_centre - factor * wanted_centre
+    return Placement(centre.real, centre.imag, abs(factor), math.degrees(cmath.phase(factor)))
 
 
 def _placements(faces, size, framing):
@@ -378,10 +385,11 @@ def _span(start, across, down, length):
 
 def _contrast(crop):
     """Return the root mean square difference of neighbouring pixels, at 48 pixels."""
-    gray = cv2.resize(to_gray(crop), (48, 48), interpolation=cv2.INTER_AREA).astype(np.float64)
+    gray = cv2.resize(to_gray(crop), (48, 48), interpolation=cv2.INTER_AREA)
     # The corners show hair and background.
     gray = gray[8:40, 8:40]
-    return math.sqrt(np.square(np.diff(gray, axis=0)).mean() + np.square(np.diff(gray)).mean())
+    neighbours = (gray[1:], gray[:-1]), (gray[:, 1:], gray[:, :-1])
+    return math.sqrt(sum(cv2.norm(*pair, cv2.NORM_L2SQR) / pair[0].size for pair in neighbours))
 
 
 def _inside(shape, placement, size):
@@ -403,4 +411,4 @@ def _frontal(keypoints):
     across = left - right
     with np.errstate(divide="ignore", invalid="ignore"):
         along = ((keypoints[:, _NOSE] - right) * across).sum(axis=1) / (across**2).sum(axis=1)
-    return np.nan_to_num(2 * np.minimum(along, 1 - along), nan=1.0)
+    return np.where(np.isnan(along), 1.0, 2 * np.minimum(along, 1 - along))
