@@ -59,6 +59,8 @@ _FINER, _STEP, _MAYBE, _FLAT = 3.0, 0.8, 0.4, 6.0
 _SMALL, _CERTAIN, _TILTED, _CLOSE_UP = 0.33, 0.7, 30.0, 1.8
 # If it is still not certain, it may lie on its side.
 _TURNS = (90.0, -90.0)
+# A face with a lower score than this must also be one in the mirror, which most others are not.
+_OBVIOUS = 0.75
 # By how much the score of a known face may be lower than that of a new one.
 _KNOWN = 0.1
 # By how much of its side a face may have moved at the second look.
@@ -87,14 +89,15 @@ class BlazeFaceDetector(BaseDetector):
     larger, or show no such face, are then searched in smaller squares, down to faces of
     `min_face_size`. Uncertain and small faces get a second, closer look, upright and turned by 90
     degrees: this makes their key points exact, finds faces that lie on their side, and drops false
-    positives.
+    positives. So does a look at the mirror image of those that are still uncertain.
 
     The object holds only its parameters, so that it can be pickled; several threads may use it.
 
     Parameters
     ----------
     min_score : float, default=0.6
-        Faces with a lower score, in [0, 1], are dropped, and so are those below 0.4.
+        Faces with a lower score, in [0, 1], are dropped, and so are those below 0.4. Faces below
+        0.75 must have this score in the mirror image, too.
     min_face_size : int, default=24
         Side, in pixels of the photo, of the smallest faces to search for. A larger number is
         faster in large photos.
@@ -189,7 +192,9 @@ class _Search:
         for face in known[:, np.newaxis]:
             tilt = _tilt(face)  # unknown for faces of a detector without key points
             (near,) = self._near(face, [tilt if math.isfinite(tilt) else 0.0])
-            found = self._added(found, near, self._min_score - _KNOWN)
+            is_face = len(near) and _best(near) >= self._min_score - _KNOWN
+            if is_face and not _is_known(near, found):
+                found = np.concatenate([found, near])
         return _as_faces(found)
 
     def _first(self, view):
@@ -227,9 +232,15 @@ class _Search:
 
     def _added(self, found, face, min_score):
         """Add a face to those found, if it is a different one and its score is high enough."""
-        if not len(face) or _best(face) < min_score or _is_known(face, found):
+        if _best(face) < min_score or _is_known(face, found):
+            return found
+        if _best(face) < _OBVIOUS and not self._is_face_in_mirror(face, min_score):
             return found
         return np.concatenate([found, face])
+
+    def _is_face_in_mirror(self, face, min_score):
+        (near,) = self._near(face, [_tilt(face)], mirrored=True)
+        return _best(near) >= min_score
 
     def _promising(self, side, found):
         """Return the views of a side that may show other faces, the most promising ones first."""
@@ -251,26 +262,28 @@ class _Search:
                 seen += [*self._near(turned, [_tilt(turned)]), turned]
         return max(seen, key=_best)
 
-    def _near(self, face, turns):
+    def _near(self, face, turns, *, mirrored=False):
         """Return the face that is detected close up where one was, if any, for each rotation."""
         (x, y), size = face["points"][0, :2]
         side = size.max()
         views = [Placement(x, y, _CLOSE_UP * side / _SIDE, turn) for turn in turns]
         near = []
-        for found in self._look(views):
+        for found in self._look(views, mirrored=mirrored):
             distances = np.abs(found["points"][:, 0] - (x, y)).max(axis=1)
             closest = np.argsort(distances)[:1]
             near.append(found[closest[distances[closest] < _MOVED * side]])
         return near
 
-    def _look(self, views):
-        """Return the candidate faces in each view."""
+    def _look(self, views, *, mirrored=False):
+        """Return the candidate faces in each view, or in its mirror image."""
         self._n_left -= len(views)
         seen = []
         for start in range(0, len(views), _VIEWS_AT_A_TIME):
             some = views[start : start + _VIEWS_AT_A_TIME]
             pixels = self._photo.read(some, (_SIDE, _SIDE)) * np.float32(1 / 127.5)
             pixels -= 1
+            if mirrored:
+                pixels = pixels[:, :, ::-1]
             outputs = _network()(pixels)
             for view, output in zip(some, outputs, strict=True):
                 found = suppress(decode(output))

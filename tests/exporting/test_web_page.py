@@ -133,6 +133,7 @@ def _photos():
         "tight": astronaut[50:190, 160:290],
         "grey": cv2.resize(subset, (100, 100)),
         "strip": astronaut[100:101],
+        "cup": np.ascontiguousarray(data.coffee()[:, ::-1]),  # a face, but not in the mirror
         "drawn": make_faces(1, size=160, random_state=1).images[0],
     }
 

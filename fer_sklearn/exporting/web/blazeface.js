@@ -31,6 +31,8 @@ const FINER = 3, STEP = 0.8, MAYBE = 0.4, FLAT = 6;
 const SMALL = 0.33, CERTAIN = 0.7, TILTED = 30, CLOSE_UP = 1.8;
 // If it is still not certain, it may lie on its side.
 const TURNS = [90, -90];
+// A face with a lower score than this must also be one in the mirror, which most others are not.
+const OBVIOUS = 0.75;
 // By how much the score of a known face may be lower than that of a new one.
 const KNOWN = 0.1;
 // By how much of its side a face may have moved at the second look.
@@ -142,7 +144,7 @@ class Search {
     for (let face of seen) {
       const isClear = face.score >= CERTAIN && Math.abs(tiltOf(face) - view.angle) < TILTED;
       if (!isClear || sideOf(face) < SMALL * SIDE * view.unit) face = this.again(face, TURNS);
-      add(found, face, MIN_SCORE);
+      this.add(found, face, MIN_SCORE);
     }
     return found;
   }
@@ -156,7 +158,7 @@ class Search {
       const seen = this.look(views).flat().sort((one, other) => other.score - one.score);
       for (const face of seen) {
         if (found.some((other) => contains(other, face))) continue;
-        add(found, this.again(face), Math.max(CERTAIN, MIN_SCORE));
+        this.add(found, this.again(face), Math.max(CERTAIN, MIN_SCORE));
       }
     }
     return found;
@@ -181,7 +183,8 @@ class Search {
     const views = [viewOf(width / 2, height / 2, this.longer), ...finer];
     const found = [...known];
     for (const face of this.look([views[turn % views.length]])[0]) {
-      if (!found.some((other) => contains(other, face))) add(found, this.again(face), CERTAIN);
+      if (!found.some((other) => contains(other, face)))
+        this.add(found, this.again(face), CERTAIN);
     }
     return found.slice(known.length);
   }
@@ -203,6 +206,16 @@ class Search {
       .map(({ view }) => view);
   }
 
+  /** Add a face to those found, if it is a different one and its score is high enough. */
+  add(found, face, minScore) {
+    if (face.score < minScore || found.some((other) => contains(other, face))) return;
+    if (face.score >= OBVIOUS || this.isFaceInMirror(face, minScore)) found.push(face);
+  }
+
+  isFaceInMirror(face, minScore) {
+    return (this.near(face, tiltOf(face), true)?.score ?? 0) >= minScore;
+  }
+
   /** Look at one face again, close up; return the best detection, or the face as it was. */
   again(face, turns = []) {
     const seen = [this.levelled(face), face];
@@ -219,10 +232,10 @@ class Search {
   }
 
   /** The face that is detected close up where one was, or null. */
-  near(face, angle) {
+  near(face, angle, isMirrored = false) {
     const [x, y] = face.points;
     const side = sideOf(face);
-    const [found] = this.look([viewOf(x, y, CLOSE_UP * side, angle)]);
+    const [found] = this.look([{ ...viewOf(x, y, CLOSE_UP * side, angle), isMirrored }]);
     const distance = ({ points }) => Math.max(Math.abs(points[0] - x), Math.abs(points[1] - y));
     if (!found.length) return null;
     const nearest = found.reduce((one, other) => (distance(other) < distance(one) ? other : one));
@@ -254,11 +267,12 @@ class Pyramid {
   }
 
   /** Write a view into an array as the network takes it: black beyond the photo. */
-  draw({ x, y, unit, angle }, pixels, start) {
+  draw({ x, y, unit, angle, isMirrored }, pixels, start) {
     const { copy, width } = this.level(unit);
     const scaled = { x: x / width, y: y / width, unit: unit / width, angle };
     const samples = sample(copy, scaled, [SIDE, SIDE], { isBlack: true });
-    for (let i = 0; i < samples.length; i++) pixels[start + i] = SCALED[samples[i]];
+    for (let i = 0; i < samples.length; i++)
+      pixels[start + (isMirrored ? opposite(i) : i)] = SCALED[samples[i]];
   }
 
   /**
@@ -297,6 +311,12 @@ class Pyramid {
       promise: maximum(promise, columns, rows, view, width),
     }));
   }
+}
+
+/** Where a value of a view is in its mirror image. */
+function opposite(i) {
+  const column = Math.floor(i / 3) % SIDE;
+  return i + 3 * (SIDE - 1 - 2 * column);
 }
 
 /** The largest of the values in a view. */
@@ -394,11 +414,6 @@ function inPhoto({ score, points }, { x, y, unit, angle }) {
   }
   [moved[2], moved[3]] = [points[2] * unit, points[3] * unit];
   return { score, points: moved };
-}
-
-/** Add a face to those found, if it is a different one and its score is high enough. */
-function add(found, face, minScore) {
-  if (face.score >= minScore && !found.some((other) => contains(other, face))) found.push(face);
 }
 
 /** Whether the box of one face contains the centre of another. */
