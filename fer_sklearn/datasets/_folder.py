@@ -81,7 +81,8 @@ def load_image_folder(
     :func:`~fer_sklearn.canonical_emotion` to ``angry``. Labels that are not synonyms of an emotion
     are kept, and listed in `DESCR`; if most labels are emotions, a warning lists the others. If the
     first folders have names of subsets (``train``, ``val_images``, ``TestSet``, ``fold1``, …), the
-    label is the name of the folder below. A single folder around all others, as archives often have
+    label is the name of the folder below; subsets may also be in the label folders, as in
+    ``anger/train/1.png``. A single folder around all others, as archives often have
     it, is skipped unless it is named like an emotion. Hidden files, and those that systems add,
     such as ``__MACOSX`` and ``Thumbs.db``, are ignored.
 
@@ -280,6 +281,12 @@ class _Labels:
         if list(kinds.values()) == ["other"] and any(below.values()):
             self._add(next(iter(folders.values())), depth + 1, subset)
             return
+        has_inner_subsets = not subset and all(
+            len(parts) > depth + 2 and subset_role(parts[depth + 1])
+            for folder, members in folders.items()
+            if kinds[folder] != "subset"
+            for parts in members
+        )
         for folder, members in folders.items():
             if set(kinds.values()) == {"subset"}:
                 self._add(members, depth + 1, f"{subset}/{folder}" if subset else folder)
@@ -288,7 +295,9 @@ class _Labels:
             else:
                 self._places.add("/".join(members[0][:depth]))
                 label = str(canonical_emotion(folder))
-                self.found |= {"/".join(parts): (subset or "all", label) for parts in members}
+                for parts in members:
+                    part = parts[depth + 1] if has_inner_subsets else subset or "all"
+                    self.found["/".join(parts)] = part, label
 
     def _kinds(self, below: dict[str, set[str]]) -> dict[str, str]:
         """Return the kind of each folder, given the names of the folders in it."""

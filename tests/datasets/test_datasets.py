@@ -68,6 +68,10 @@ def test_folder_maps_synonyms_and_keeps_unknown_labels(tmp_path):
         (["fold1/joy/1.png", "fold2/joy/1.png"], ["happy"] * 2, ["fold1", "fold2"]),
         (["images/train/joy/1.png", "images/val/joy/1.png"], ["happy"] * 2, ["train", "val"]),
         (["TrainingSet/joy/1.png", "valid/joy/1.png"], ["happy"] * 2, ["TrainingSet", "valid"]),
+        (["joy/train/1.png", "sad/Test/1.png"], ["happy", "sad"], ["train", "Test"]),
+        (["x/joy/fold1/a/1.png", "x/joy/fold2/1.png"], ["happy"] * 2, ["fold1", "fold2"]),
+        (["joy/train/1.png", "sad/1.png", "sad/test/1.png"], ["happy", *["sad"] * 2], ["all"] * 3),
+        (["train/joy/test/1.png", "val/joy/test/1.png"], ["happy"] * 2, ["train", "val"]),
         (
             ["a/train/0_angry/1.png", "a/train/1-Sadness/1.png", "a/train/neutrality/1.png"],
             ["angry", "sad", "neutral"],
