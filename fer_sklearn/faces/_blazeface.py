@@ -59,8 +59,10 @@ _FINER, _STEP, _MAYBE, _FLAT = 3.0, 0.8, 0.4, 6.0
 _SMALL, _CERTAIN, _TILTED, _CLOSE_UP = 0.33, 0.7, 30.0, 1.8
 # If it is still not certain, it may lie on its side.
 _TURNS = (90.0, -90.0)
-# A face with a lower score than this must also be one in the mirror, which most others are not.
-_OBVIOUS = 0.75
+# Faces with a lower score than the first, which do not fill this fraction of the photo's longer
+# side, must also be found in the mirror image, with a score that exceeds the minimum by the last:
+# most of the false ones are not.
+_OBVIOUS, _FILLING, _MARGIN = 0.75, 0.5, 0.05
 # By how much the score of a known face may be lower than that of a new one.
 _KNOWN = 0.1
 # By how much of its side a face may have moved at the second look.
@@ -89,7 +91,8 @@ class BlazeFaceDetector(BaseDetector):
     larger, or show no such face, are then searched in smaller squares, down to faces of
     `min_face_size`. Uncertain and small faces get a second, closer look, upright and turned by 90
     degrees: this makes their key points exact, finds faces that lie on their side, and drops false
-    positives. So does a look at the mirror image of those that are still uncertain.
+    positives. Faces that are still uncertain must be found in the mirror image, too, unless they
+    fill the photo.
 
     The object holds only its parameters, so that it can be pickled; several threads may use it.
 
@@ -97,7 +100,8 @@ class BlazeFaceDetector(BaseDetector):
     ----------
     min_score : float, default=0.6
         Faces with a lower score, in [0, 1], are dropped, and so are those below 0.4. Faces below
-        0.75 must have this score in the mirror image, too.
+        0.75 that take up less than half of the photo must also have 0.05 more than this in the
+        mirror image.
     min_face_size : int, default=24
         Side, in pixels of the photo, of the smallest faces to search for. A larger number is
         faster in large photos.
@@ -234,13 +238,17 @@ class _Search:
         """Add a face to those found, if it is a different one and its score is high enough."""
         if _best(face) < min_score or _is_known(face, found):
             return found
-        if _best(face) < _OBVIOUS and not self._is_face_in_mirror(face, min_score):
+        if not self._is_confirmed(face):
             return found
         return np.concatenate([found, face])
 
-    def _is_face_in_mirror(self, face, min_score):
+    def _is_confirmed(self, face):
+        """Return whether a face is obvious, fills the photo, or is found in the mirror, too."""
+        fills_photo = face["points"][0, 1].max() > _FILLING * self._longer
+        if _best(face) >= _OBVIOUS or fills_photo:
+            return True
         (near,) = self._near(face, [_tilt(face)], mirrored=True)
-        return _best(near) >= min_score
+        return _best(near) >= self._min_score + _MARGIN
 
     def _promising(self, side, found):
         """Return the views of a side that may show other faces, the most promising ones first."""

@@ -31,8 +31,9 @@ const FINER = 3, STEP = 0.8, MAYBE = 0.4, FLAT = 6;
 const SMALL = 0.33, CERTAIN = 0.7, TILTED = 30, CLOSE_UP = 1.8;
 // If it is still not certain, it may lie on its side.
 const TURNS = [90, -90];
-// A face with a lower score than this must also be one in the mirror, which most others are not.
-const OBVIOUS = 0.75;
+// Faces with a lower score than the first, which do not fill this fraction of the photo's longer
+// side, must also be found in the mirror image, with a score that exceeds the minimum by the last.
+const OBVIOUS = 0.75, FILLING = 0.5, MARGIN = 0.05;
 // By how much the score of a known face may be lower than that of a new one.
 const KNOWN = 0.1;
 // By how much of its side a face may have moved at the second look.
@@ -209,11 +210,13 @@ class Search {
   /** Add a face to those found, if it is a different one and its score is high enough. */
   add(found, face, minScore) {
     if (face.score < minScore || found.some((other) => contains(other, face))) return;
-    if (face.score >= OBVIOUS || this.isFaceInMirror(face, minScore)) found.push(face);
+    if (this.isConfirmed(face)) found.push(face);
   }
 
-  isFaceInMirror(face, minScore) {
-    return (this.near(face, tiltOf(face), true)?.score ?? 0) >= minScore;
+  /** Whether a face is obvious, fills the photo, or is found in the mirror, too. */
+  isConfirmed(face) {
+    if (face.score >= OBVIOUS || sideOf(face) > FILLING * this.longer) return true;
+    return (this.near(face, tiltOf(face), true)?.score ?? 0) >= MIN_SCORE + MARGIN;
   }
 
   /** Look at one face again, close up; return the best detection, or the face as it was. */
