@@ -28,7 +28,7 @@ plot_faces(X[:14], y[:14], n_cols=7)
 # ------
 #
 # ``SCORING`` contains accuracy, balanced accuracy and macro-F1; the last one selects the best
-# candidate. ``n_jobs=2`` would evaluate two candidates at a time, with the same result.
+# candidate. ``n_jobs=2`` would run two fits at a time, with the same result.
 
 cells, penalties = [4, 6, 8, 12], [0.1, 0.5, 2.0, 10.0]
 search = GridSearchCV(

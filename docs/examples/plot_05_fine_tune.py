@@ -24,7 +24,7 @@ before = evaluate(model, unseen, truth)
 # Train
 # -----
 #
-# All but the last stage stays frozen (``trainable``). Part of the images is held out for
+# Only the last stage and the head are trained (``trainable``). Part of the images is held out for
 # validation.
 
 model.set_params(

@@ -24,8 +24,8 @@ print(f"{len(X)} faces, {y.count('open')} of them open")
 # Any estimator
 # -------------
 #
-# The embeddings are cached, so that the network sees each face once, although eight models are
-# fitted on five folds each.
+# The embeddings are cached, so that the network sees each face once, although four estimators are
+# fitted on them in five folds each.
 
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis

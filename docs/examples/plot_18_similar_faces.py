@@ -10,7 +10,8 @@ them to search a collection by example, or to look at the training images closes
 # Index a collection
 # ------------------
 #
-# A pipeline of ``FaceEmbedder`` and ``NearestNeighbors`` takes faces of any size, or their paths.
+# ``FaceEmbedder`` takes faces of any size, or their paths; ``NearestNeighbors`` indexes the
+# embeddings.
 
 from sklearn.neighbors import NearestNeighbors
 
