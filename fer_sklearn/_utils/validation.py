@@ -370,7 +370,7 @@ def check_class_weight(class_weight: Mapping, classes: np.ndarray) -> np.ndarray
     check_known_keys("class_weight", class_weight, labels)
     for label, weight in class_weight.items():
         if not (isinstance(weight, Real) and 0 <= float(weight) < np.inf):
-            raise ValueError(f"class_weight[{label!r}]={weight!r} must be a number of at least 0.")
+            raise ValueError(f"class_weight[{label!r}]={weight!r} must be a non-negative number.")
     return np.array([float(class_weight.get(label, 1.0)) for label in labels])
 
 

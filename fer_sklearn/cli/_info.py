@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.fetch_yunet:
         from ..faces import fetch_yunet
 
-        note(f"YuNet's file is {fetch_yunet()}.")
+        note(f"YuNet's model file: {fetch_yunet()}")
     if args.format == "markdown":
         if args.model is None:
             args.parser.error("--format markdown: only with MODEL, whose model card it prints")

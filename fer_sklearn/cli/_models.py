@@ -147,7 +147,7 @@ def add_reader_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector",
         choices=("blazeface", "haar", "yunet"),
-        help="face detector (default: that of the model file, or blazeface)",
+        help="face detector (default: the one in the model file, or blazeface)",
     )
 
 
@@ -176,7 +176,7 @@ def proper_fraction(text: str) -> float:
 
 def seconds(text: str) -> float:
     """Parse a number of seconds on the command line, which may be 0."""
-    wanted = "a number of seconds of at least 0"
+    wanted = "a non-negative number of seconds"
     return _parse(float, text, lambda number: 0 <= number < math.inf, wanted)
 
 

@@ -65,7 +65,8 @@ model, overall and for each label, with intervals and a confusion matrix.
 _TUNE_HELP = """\
 find the best hyperparameters of a model by cross-validation
 
-Find the best hyperparameters of a model by cross-validation, and rank all.
+Find the best hyperparameters of a model by cross-validation, and rank all
+candidates.
 
 examples:
   fer-sklearn tune my_photos/ --from default --output mine.fer

@@ -69,7 +69,7 @@ def load_ferplus(path: PathLike, filenames: Sequence[str]) -> IntArray:
         texts = rows[filenames[i]]
         if not all(re.fullmatch("[0-9]{1,6}", text.strip()) for text in texts):
             raise DatasetFormatError(
-                f"{path}: the row of {filenames[i]!r} does not have ten integers of at least 0, "
+                f"{path}: the row of {filenames[i]!r} does not have ten non-negative integers, "
                 f"but {', '.join(map(repr, texts))}. Download the file again."
             )
         votes[i] = [int(text) for text in texts]

@@ -136,7 +136,7 @@ def check_votes(votes: ArrayLike, n_samples: int) -> IntArray:
     Raises
     ------
     ValueError
-        If the shape or the columns differ, or a count is not a whole number of at least 0.
+        If the shape or the columns differ, or a count is not a non-negative integer.
     """
     counts = np.asarray(sorted_votes(votes))
     expected = (n_samples, len(FERPLUS_COLUMNS))
@@ -149,14 +149,14 @@ def check_votes(votes: ArrayLike, n_samples: int) -> IntArray:
         numbers = counts.astype(float)
     except (TypeError, ValueError):
         raise ValueError(
-            f"votes has dtype {counts.dtype}; expected whole numbers, as load_ferplus returns them."
+            f"votes has dtype {counts.dtype}; expected integers, as load_ferplus returns them."
         ) from None
     whole = np.isfinite(numbers) & (numbers >= 0) & (numbers == np.floor(numbers))
     wrong = ~whole.all(axis=1)
     if wrong.any():
         first = int(wrong.argmax())
         raise ValueError(
-            f"votes[{first}] is {counts[first].tolist()}; expected whole numbers of at least 0, "
+            f"votes[{first}] is {counts[first].tolist()}; expected non-negative integers, "
             f"the counts of votes. {wrong.sum()} of {n_samples} row(s) are wrong."
         )
     return numbers.astype(np.int64)

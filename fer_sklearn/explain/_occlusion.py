@@ -35,7 +35,7 @@ def occlusion_map(
     """Map the relevance of each part of an image to a prediction, by hiding it.
 
     A square window moves over each image, and the estimator predicts what is left (Zeiler &
-    Fergus 2014, arXiv:1311.2901). The relevance of a pixel is the mean drop of the target's
+    Fergus 2014, arXiv:1311.2901). The relevance of a pixel is the mean drop in the target's
     probability over the windows that hide it. It works for any classifier with `predict_proba`:
     an SVM on HOG features as well as a network on any runtime.
 
@@ -123,7 +123,7 @@ def _check_pixels(name, value, most, meaning):
 
 
 def _drops(batch, windows, baseline, before, positions):
-    """Return the drop of each image's target probability per window: (n, n_windows)."""
+    """Return the drop in each image's target probability per window: (n, n_windows)."""
     n_images, n_windows = len(batch.images), len(windows)
     drops = np.empty(n_images * n_windows)
     for pairs in gen_batches(len(drops), _BATCH_SIZE):

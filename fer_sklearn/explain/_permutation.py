@@ -59,7 +59,7 @@ class RegionImportance(TabularReport):
     baseline_per_class : ndarray of shape (n_emotions,)
         The same among the images of one emotion.
     importances : ndarray of shape (n_repeats, n_regions)
-        The drop of the score after permuting a region.
+        The drop in the score after permuting a region.
     importances_per_class : ndarray of shape (n_repeats, n_regions, n_emotions)
         The same among the images of one emotion.
     mean_face : ndarray of shape (h, w) or (h, w, 3), float32
@@ -143,7 +143,7 @@ class RegionImportance(TabularReport):
 
     def _headline(self):
         return (
-            f"Drop of {self.scoring} from {self.baseline:.3f} after permuting a region between "
+            f"Drop in {self.scoring} from {self.baseline:.3f} after permuting a region between "
             f"faces, {len(self.importances)} repeats"
         )
 
@@ -182,7 +182,7 @@ def region_importance(
     """Measure the importance of each region of the face to a classifier.
 
     Permutation importance (Breiman 2001) of regions instead of features: the pixels of a region
-    are permuted between the images, and the importance is the drop of the score. It shows what
+    are permuted between the images, and the importance is the drop in the score. It shows what
     the classifier relies on, reasonable or not, over all images and for each emotion. The
     importance of redundant regions is underestimated, since the other region still carries the
     information; and since a permuted region need not fit its new surroundings, edges may mislead
@@ -259,7 +259,7 @@ def region_importance(
 
 
 def _all_drops(batch, masks, codes, before, score, n_repeats, random_state):
-    """Return the drop of each image's score: (n_repeats, n_regions, n_samples)."""
+    """Return the drop in each image's score: (n_repeats, n_regions, n_samples)."""
     images, random_state = batch.images, check_random_state(random_state)
     orders = [random_state.permutation(len(images)) for _ in range(n_repeats)]
     return np.array(

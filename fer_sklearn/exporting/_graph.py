@@ -27,8 +27,8 @@ from ..weights import SHIPPED, read_description, split_name
 __all__ = ["FacesToPixels", "PipelineParts", "describe", "serving_model", "take_apart"]
 
 _EXPECTED = (
-    "a fitted FERCNNClassifier, or a pipeline of FaceCropper, GrayscaleResizer, PixelNormalizer "
-    "(each optional, in this order) and one, as from make_cnn_pipeline() and load_pretrained()"
+    "a fitted FERCNNClassifier, alone or after FaceCropper, GrayscaleResizer and PixelNormalizer "
+    "(each optional, in this order), such as make_cnn_pipeline() and load_pretrained() return"
 )
 _ORDER = (FaceCropper, GrayscaleResizer, PixelNormalizer, FERCNNClassifier)
 

@@ -276,8 +276,8 @@ def _check_input(model: keras.Model) -> None:
     if len(shape) != 4 or shape[-1] != 3:
         raise ValueError(
             f"model takes arrays of shape {shape}; expected (n, height, width, 3), since the page "
-            f"passes faces in colour. Export a pipeline with a GrayscaleResizer, as from "
-            f"make_cnn_pipeline()."
+            f"passes faces in colour. Export a pipeline with a GrayscaleResizer, such as "
+            f"that of make_cnn_pipeline()."
         )
 
 

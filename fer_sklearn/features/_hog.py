@@ -224,7 +224,7 @@ def _block_grid(
 def _square_root(images: PixelArray) -> FloatArray:
     if images.min() < 0:
         raise ValueError(
-            f"transform_sqrt=True needs pixels of at least 0, but X goes down to "
+            f"transform_sqrt=True needs non-negative pixels, but X goes down to "
             f"{images.min():g}. Set transform_sqrt=False, or normalise with "
             f"PixelNormalizer(method='unit')."
         )

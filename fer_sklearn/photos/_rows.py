@@ -329,7 +329,7 @@ class RowFile:
         if not same:
             raise self._mismatch(
                 f"contains faces or emotions of {now[0]['source']!r} that differ from those found "
-                f"now: it was written by another model, with other settings, or the photo has "
+                f"now: it was written by another model or with other settings, or the photo has "
                 f"changed"
             )
 

@@ -147,7 +147,7 @@ def _check_options(stride: int, detect_every: int | str, reconnect_seconds: floa
         )
     if not (isinstance(reconnect_seconds, Real) and reconnect_seconds >= 0):
         raise ValueError(
-            f"reconnect_seconds={reconnect_seconds!r}; expected a number of seconds of at least 0."
+            f"reconnect_seconds={reconnect_seconds!r}; expected a non-negative number of seconds."
         )
 
 

@@ -167,7 +167,7 @@ def open_capture(source: Any) -> Any:
     capture.release()
     if _is_camera_number(source):
         raise VideoReadError(
-            f"camera {source} cannot be opened: it is absent, used by another program, or you "
+            f"camera {source} cannot be opened: it does not exist, another program uses it, or you "
             f"lack permission{_cameras()}. Try another number or the address of a stream."
         )
     if is_live(source):

@@ -233,7 +233,7 @@ class FaceTracker:
         times = {"smoothing_seconds": smoothing_seconds, "max_lost_seconds": max_lost_seconds}
         for name, value in times.items():
             if not (isinstance(value, Real) and 0 <= value < math.inf):
-                raise ValueError(f"{name}={value!r}; expected a number of seconds of at least 0.")
+                raise ValueError(f"{name}={value!r}; expected a non-negative number of seconds.")
         self.classes = list(classes)
         self.smoothing_seconds = smoothing_seconds
         self.max_lost_seconds = max_lost_seconds

@@ -134,7 +134,7 @@ def test_other_files_are_reported_in_one_line(tmp_path):
 def test_a_missing_camera_is_reported_in_one_line(capfd):
     assert run("webcam", "77", "--headless") == 1
     err = capfd.readouterr().err
-    assert err.startswith("fer-sklearn: error: camera 77 cannot be opened: it is absent, ")
+    assert err.startswith("fer-sklearn: error: camera 77 cannot be opened: it does not exist, ")
     assert err.count("\n") == 1
 
 
@@ -175,7 +175,7 @@ def test_a_webcam_is_shown_in_the_browser(capsys):
     ("options", "message"),
     [
         (["--stride", "0"], "'0' is not a whole number above 0"),
-        (["--smoothing", "-1"], "'-1' is not a number of seconds of at least 0"),
+        (["--smoothing", "-1"], "'-1' is not a non-negative number of seconds"),
         (["--duration", "0"], "'0' is not a number of seconds above 0"),
         (["--browser", "--headless"], "not allowed with argument"),
         (["--provenance"], "argument --provenance: only with --output"),

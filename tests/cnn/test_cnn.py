@@ -264,8 +264,8 @@ def test_partial_fit_cannot_count_for_balanced_weights(small_faces):
     [
         ({"hapy": 2.0}, r"unknown key\(s\) 'hapy'.*Did you mean 'happy'"),
         ({"contempt": 2.0}, r"class_weight has the unknown key\(s\) 'contempt'"),
-        ({"happy": -1.0}, r"class_weight\['happy'\]=-1.0 must be a number of at least 0"),
-        ({"happy": np.nan}, r"class_weight\['happy'\]=nan must be a number of at least 0"),
+        ({"happy": -1.0}, r"class_weight\['happy'\]=-1.0 must be a non-negative number"),
+        ({"happy": np.nan}, r"class_weight\['happy'\]=nan must be a non-negative number"),
     ],
 )
 def test_wrong_class_weights(small_faces, class_weight, message):

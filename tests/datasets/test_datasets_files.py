@@ -120,8 +120,14 @@ def test_votes_in_other_dialects(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (VOTES.replace("3.png,3", "3.png,-3"), "the row of '3.png' does not have ten integers"),
-        (VOTES.replace("3.png,3", "3.png,2.5"), "the row of '3.png' does not have ten integers"),
+        (
+            VOTES.replace("3.png,3", "3.png,-3"),
+            "the row of '3.png' does not have ten non-negative integers",
+        ),
+        (
+            VOTES.replace("3.png,3", "3.png,2.5"),
+            "the row of '3.png' does not have ten non-negative integers",
+        ),
         (VOTES + "3.png,9,1,2,0,0,3,1,1,1,1\n", "several rows for '3.png' with different votes"),
         (VOTES.replace("happy", "Neutral"), "several columns 'neutral'"),
         (VOTES.replace("file,", "file,joy,"), "has several columns for 'happy': joy, happy"),

@@ -136,10 +136,10 @@ def test_columns_of_a_table_are_found_by_name():
     [
         (VOTES[:4], r"votes has shape \(4, 10\); expected \(5, 10\)"),
         (np.zeros((5, 8)), r"votes has shape \(5, 8\); expected \(5, 10\)"),
-        (np.full((5, 10), 0.5), r"votes\[0\] is \[0.5.*whole numbers.* 5 of 5 row"),
+        (np.full((5, 10), 0.5), r"votes\[0\] is \[0.5.*non-negative integers.* 5 of 5 row"),
         (np.full((5, 10), -1), r"votes\[0\] is \[-1"),
         (np.full((5, 10), np.nan), r"votes\[0\] is \[nan"),
-        (np.full((5, 10), "x"), r"votes has dtype <U1; expected whole numbers"),
+        (np.full((5, 10), "x"), r"votes has dtype <U1; expected integers"),
     ],
 )
 @pytest.mark.filterwarnings("error")

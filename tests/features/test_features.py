@@ -164,7 +164,7 @@ def test_colour_is_an_error_with_a_remedy():
 
 
 def test_square_root_of_negative_pixels_is_rejected():
-    with pytest.raises(ValueError, match=r"transform_sqrt=True needs pixels of at least 0, but X"):
+    with pytest.raises(ValueError, match=r"transform_sqrt=True needs non-negative pixels, but X"):
         HOGExtractor(transform_sqrt=True).fit_transform(_images("signed float64"))
 
 

@@ -130,8 +130,14 @@ def test_an_abandoned_stream_releases_its_source(video):
     [
         ({"stride": 0}, "stride=0; expected an int of at least 1"),
         ({"stride": 1.5}, "stride=1.5; expected an int"),
-        ({"smoothing_seconds": -1}, "smoothing_seconds=-1; expected a number of seconds"),
-        ({"max_lost_seconds": None}, "max_lost_seconds=None; expected a number of seconds"),
+        (
+            {"smoothing_seconds": -1},
+            "smoothing_seconds=-1; expected a non-negative number of seconds",
+        ),
+        (
+            {"max_lost_seconds": None},
+            "max_lost_seconds=None; expected a non-negative number of seconds",
+        ),
     ],
 )
 def test_parameters_are_checked_at_once(video, options, message):

@@ -160,7 +160,7 @@ def test_a_lost_face_is_shown_a_moment_longer():
 @pytest.mark.parametrize("name", ["smoothing_seconds", "max_lost_seconds"])
 @pytest.mark.parametrize("value", [-1, math.inf, math.nan, "1"])
 def test_times_must_be_seconds(name, value):
-    with pytest.raises(ValueError, match=f"{name}=.*; expected a number of seconds of at least 0"):
+    with pytest.raises(ValueError, match=f"{name}=.*; expected a non-negative number of seconds"):
         FaceTracker(CLASSES, **{name: value})
 
 

@@ -38,8 +38,8 @@ def mobilenet_v3_small(
     dropout : float, default=0.2
         Rate before the output.
     weights : None, str or path-like, default=None
-        Weights of the backbone. If None, they are drawn. ``"imagenet"`` downloads those of
-        ImageNet through Keras. A path is that of a ``.weights.h5`` or ``.h5`` file of the
+        Weights of the backbone. If None, they are drawn at random. ``"imagenet"`` downloads
+        those of ImageNet through Keras. A path names a ``.weights.h5`` or ``.h5`` file of the
         application without its top, or of this network's layer ``"backbone"``. The output
         layer is always new.
     size : int, default=96
@@ -193,7 +193,7 @@ def check_path(weights: PathLike) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
             f"initial_weights={str(weights)!r} does not exist. Pass the path of a weights "
-            f"file, or None to draw the weights."
+            f"file, or None for random weights."
         )
     return path
 
@@ -240,5 +240,5 @@ def download(name: str, url: str, md5: str) -> str:
         raise OSError(
             f"initial_weights='imagenet' could not be downloaded ({error}). Download "
             f"{url}{name} on a computer that is online, and pass its path as initial_weights; or "
-            f"leave initial_weights=None to draw the weights."
+            f"leave initial_weights=None for random weights."
         ) from error

@@ -55,7 +55,8 @@ def build_model(
         Dropout rate. If None, the builder's default.
     weights : None, str or path-like, default=None
         Passed to a builder that takes ``weights``. For any other, the path of a
-        ``.weights.h5`` file of the whole network. If None, weights are drawn.
+        ``.weights.h5`` file of the whole network. If None, weights are drawn at
+        random.
 
     Returns
     -------
