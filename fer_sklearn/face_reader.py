@@ -76,7 +76,7 @@ class FaceReader:
         LiteRT without loading scikit-learn. If None, ``"default"``.
     detector : None, str, callable, object or list of boxes, default=None
         As in :func:`~fer_sklearn.detect_faces`: a list of boxes is the same for all photos. If
-        None, that of the estimator's cropper, or ``"blazeface"``.
+        None, the detector of the estimator's cropper, or ``"blazeface"``.
 
     Attributes
     ----------
@@ -194,8 +194,7 @@ class FaceReader:
         -------
         labels : ndarray of shape (n,), str
             The most probable labels, or what `predict` of the estimator returns if it has no
-            ``predict_proba``, or abstains from some labels, as
-            :class:`~fer_sklearn.AbstainingClassifier` does.
+            ``predict_proba`` or may abstain, like :class:`~fer_sklearn.AbstainingClassifier`.
         y_proba : ndarray of shape (n, n_classes), float64
             NaN if the estimator has no ``predict_proba``.
 
@@ -277,7 +276,7 @@ def _of_estimator(estimator, classes):
     steps = getattr(estimator, "steps", [("classifier", estimator)])
     known = {"model": ", ".join(type(step).__name__ for _, step in steps)}
     try:
-        # The checksum depends on which strings are one object; those of a copy are always the same.
+        # joblib.hash depends on which equal strings are one object, which a copy makes uniform.
         copy = pickle.loads(pickle.dumps(estimator))
         known["model_checksum"] = joblib.hash(copy)
     except Exception:  # its objects may raise anything, usually because of a lambda function

@@ -90,7 +90,7 @@ def load_pretrained(
     starts from the bundled weights, even in a clone. ``set_params(classifier__trainable="all")``
     trains the whole network for ten epochs at a low learning rate, ``"last_stage"`` only its last
     stage, and ``set_params(classifier__initial_weights=None, classifier__trainable="all")`` a
-    network from scratch. If a mirror image has another label, such as "left", set
+    network from scratch. If mirroring an image changes its label, such as "left", set
     ``classifier__augmentation=None`` and ``classifier__test_time_augmentation=False``.
 
     Examples

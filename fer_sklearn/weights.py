@@ -90,7 +90,7 @@ class NetworkWeights:
 
 
 def is_weights_file(name: PathLike | None) -> bool:
-    """Return whether `name` is that of bundled weights, or the path of an ``.npz`` file.
+    """Return whether `name` names bundled weights, or is the path of an ``.npz`` file.
 
     Parameters
     ----------

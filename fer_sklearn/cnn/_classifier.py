@@ -45,8 +45,8 @@ class FERCNNClassifier(
         A key of ``fer_sklearn.cnn.architectures.ARCHITECTURES``, such as ``"resnet_se"`` or
         ``"mobilenet_v3_small"``, or a function ``(meta)`` or ``(meta, dropout)`` that returns an
         uncompiled ``keras.Model``. Initial weights are drawn from `random_state`, except in layers
-        with ``trainable=False``, which keep theirs. If None, that of `initial_weights` if these are
-        bundled or an ``.npz`` file, otherwise ``"conv3"``.
+        with ``trainable=False``, which keep theirs. If None, the architecture of `initial_weights`
+        if these are bundled or an ``.npz`` file, otherwise ``"conv3"``.
     epochs : int, default=50
         Number of passes over the training images.
     batch_size : int, default=64
@@ -77,7 +77,7 @@ class FERCNNClassifier(
     patience : int, default=10
         Number of epochs to wait for an improvement.
     dropout : float or None, default=None
-        Dropout rate. If None, that of the architecture.
+        Dropout rate. If None, the architecture's default.
     loss : {"crossentropy", "focal"}, default="crossentropy"
         Loss function to minimise. ``"focal"`` multiplies the cross-entropy of each image by
         ``(1 - p) ** 2``, where `p` is the predicted probability of its label, so that images
@@ -88,8 +88,8 @@ class FERCNNClassifier(
     auxiliary_weight : float, default=1.0
         Factor on the cross-entropy of the second label set, if `fit` gets `auxiliary_targets`.
     initial_weights : None, str or Path, default=None
-        Weights to start `fit` from. If None, they are drawn. ``"default"`` and ``"tiny"`` are
-        bundled, and an ``.npz`` file of :mod:`fer_sklearn.weights` is used like them. Training
+        Weights to start `fit` from. If None, they are drawn at random. ``"default"`` and ``"tiny"``
+        are bundled, and an ``.npz`` file of :mod:`fer_sklearn.weights` is used like them. Training
         starts from their body for any labels, and also from their head if the file contains all
         labels in `y`; otherwise from a head that is learned as with ``trainable="head"``.
         ``"imagenet"`` downloads the weights of a backbone through Keras. A ``.weights.h5`` file

@@ -92,7 +92,7 @@ def load_image_folder(
         The folder, or a zip or tar archive of it; the latter may be compressed.
     size : int, (int, int) or None, default=None
         Side, or height and width, in pixels, that all images are resized to, regardless of their
-        proportions. If None, images keep their sizes.
+        aspect ratio. If None, images keep their sizes.
     grayscale : bool, default=True
         Whether to convert images to grey; otherwise they are loaded as RGB.
     on_error : {"raise", "warn"}, default="raise"

@@ -74,11 +74,11 @@ class EvaluationReport(TabularReport):
     images have one label and it is predicted for all. The metrics of each label equal
     scikit-learn's with ``zero_division=nan``; the overall ones equal its defaults.
 
-    Cohen's kappa (1960) is the accuracy beyond that of chance. The metrics of the probabilities
-    use nothing else: their label is the most probable one, regardless of `y_pred`. The expected
-    calibration error has 15 bins of equal width, by the highest probability (Guo et al. 2017,
-    arXiv:1706.04599). It is never negative, and therefore too high on average, the more so the
-    fewer images there are; its interval allows for that.
+    Cohen's kappa (1960) is the agreement with the labels, corrected for chance. The metrics of the
+    probabilities use nothing else: their label is the most probable one, regardless of `y_pred`.
+    The expected calibration error has 15 bins of equal width, by the highest probability (Guo et
+    al. 2017, arXiv:1706.04599). It is never negative, and therefore too high on average, the more
+    so the fewer images there are; its interval allows for that.
     """
 
     labels: LabelArray

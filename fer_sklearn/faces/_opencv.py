@@ -397,7 +397,7 @@ class YuNetDetector(BaseDetector):
 def fetch_yunet(folder: PathLike | None = None) -> Path:
     """Download YuNet's model file once, for :class:`YuNetDetector`.
 
-    The file, ``face_detection_yunet_2023mar.onnx`` of OpenCV Zoo, has 0.2 MB and is under
+    The file, ``face_detection_yunet_2023mar.onnx`` of OpenCV Zoo, is 0.2 MB in size and under
     the MIT licence. It is kept only if its SHA-256 is the published one.
 
     Parameters

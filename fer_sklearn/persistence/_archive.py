@@ -59,7 +59,7 @@ _SMALL = 2**28
 # all these names may take this multiple of the parts, or this many bytes.
 _MAX_REPEATS = 4
 _SMALL_BUILT = 2**30
-# Parsed JSON takes about twenty times its size in memory. That of models has a few kilobytes.
+# Parsed JSON takes about twenty times its size in memory. Models need a few kilobytes of it.
 _MAX_JSON = 2**26
 # Levels of nesting in JSON. Models have about thirty.
 _MAX_DEPTH = 150

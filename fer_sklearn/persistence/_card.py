@@ -64,7 +64,7 @@ def model_card(model: Estimator | PathLike, *, card: Mapping[str, Any] | None = 
     Parameters
     ----------
     model : estimator object, str or Path
-        A path is that of a file of :func:`save`, whose card is shown. It is not loaded.
+        An estimator, or the path of a file that :func:`save` wrote, which is not loaded.
     card : mapping or None, default=None
         Information that the estimator does not contain. All entries are optional:
 
@@ -162,7 +162,7 @@ def describe_data(
     target : array-like of shape (n,)
         Labels.
     name : str
-        Such as ``"FER2013"``, or that of a folder.
+        Such as ``"FER2013"``, or the name of a folder.
     subset : str or None, default=None
         Such as ``"train"``.
 

@@ -146,7 +146,7 @@ def predict_photos(
     ValueError
         If `output` contains other photos or the results of another model, if `annotate` lies in a
         folder whose photos are read, or if `images` is a table and `output` is given, or the table
-        has no column of paths, or a column with the name of a column of the result.
+        lacks a column of paths or has another column with the name of one in the result.
     OSError
         If `output` or `annotate` cannot be written, or another process writes to `output`.
     ImageReadError

@@ -148,7 +148,7 @@ class Display:
     figure_: Figure
 
     def _use_axes(self, ax, figsize):
-        """Return the axes to draw in, those of a new figure if `ax` is None."""
+        """Return the axes to draw in; if `ax` is None, create a figure."""
         ax = new_figure(figsize).subplots() if ax is None else ax
         self.ax_, self.figure_ = ax, ax.figure
         return ax
@@ -256,7 +256,7 @@ class ScoredDisplay(Display):
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            The axes to draw in. If None, those of a new figure.
+            The axes to draw in. If None, a new figure is created.
 
         Returns
         -------

@@ -154,7 +154,7 @@ class ConfusionMatrixDisplay(Display):
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            The axes to draw in. If None, those of a new figure.
+            The axes to draw in. If None, a new figure is created.
         cmap : str or matplotlib.colors.Colormap, default="Blues"
             One that runs from light to dark remains readable in grey.
         title : str, default=None

@@ -129,7 +129,7 @@ class LearningCurvesDisplay:
         Parameters
         ----------
         axes : array-like of matplotlib.axes.Axes, default=None
-            One per quantity in the history, loss first. If None, those of a new figure.
+            One per quantity in the history, loss first. If None, a new figure is created.
 
         Returns
         -------
@@ -276,7 +276,7 @@ class EmotionTimelineDisplay:
         Parameters
         ----------
         axes : array-like of matplotlib.axes.Axes, default=None
-            One per face shown. If None, those of a new figure.
+            One per face shown. If None, a new figure is created.
         max_faces : int, default=6
             Maximum number of panels: the faces with most rows, in the order of their first. The
             figure says how many were left out.

@@ -97,8 +97,8 @@ class CoverageAccuracyDisplay(ScoredDisplay):
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            The axes to draw in; they can contain the curves of other models. If None, those of a
-            new figure.
+            The axes to draw in; they can contain the curves of other models. If None, a new
+            figure is created.
 
         Returns
         -------
@@ -230,8 +230,8 @@ class PrecisionRecallDisplay(ScoredDisplay):
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            The axes to draw in, with the legend inside. If None, those of a new figure, with the
-            legend next to them.
+            The axes to draw in, with the legend inside. If None, a new figure is created, with
+            the legend next to the axes.
 
         Returns
         -------
@@ -368,8 +368,8 @@ class ReliabilityDisplay(ScoredDisplay):
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            The axes to draw in; they can contain the diagrams of other models. If None, those of
-            a new figure.
+            The axes to draw in; they can contain the diagrams of other models. If None, a new
+            figure is created.
 
         Returns
         -------
