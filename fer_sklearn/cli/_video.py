@@ -140,15 +140,15 @@ def _add_options(parser: argparse.ArgumentParser, *, show: str) -> None:
         type=positive_int,
         default=1,
         metavar="N",
-        help="search only every N-th frame for faces (default: 1)",
+        help="read every N-th frame only; the others get no rows (default: 1)",
     )
     parser.add_argument(
         "--detect-every",
         type=positive_int_or_auto,
         default="auto",
         metavar="N",
-        help="search only every N-th of these frames completely, and follow known faces in the "
-        "others (default: auto)",
+        help="search all of every N-th frame that is read, and follow known faces in between "
+        "(default: auto)",
     )
     parser.add_argument(
         "--smoothing",

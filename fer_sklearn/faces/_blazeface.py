@@ -222,7 +222,7 @@ class _Search:
         for level in range(1, n_levels + 1):
             side = self._longer * (finest / self._longer) ** (level / n_levels)
             if _SMALLEST * side > _CUT_OFF * min(self._height, self._width):
-                continue  # No face that can be seen in such a view fits into the photo.
+                continue  # Faces large enough to be found in such views do not fit into the photo.
             # Half of what is left, so that the smallest faces get their share.
             n = self._n_left if level == n_levels else self._n_left // 2
             views = self._promising(side, found)[: max(0, n)]

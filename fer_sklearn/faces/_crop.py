@@ -93,7 +93,7 @@ class Pyramid:
             if max(last.shape[:2]) < 2:
                 break
             height, width = max(1, last.shape[0] // 2), max(1, last.shape[1] // 2)
-            # Means of four pixels; an odd last row or column is left out.
+            # Without an odd last row or column, every pixel is the mean of exactly four.
             even = last[: 2 * height, : 2 * width]
             self._levels.append(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
         index = min(index, len(self._levels) - 1)
@@ -206,8 +206,8 @@ def face_quality(
     - sharpness: the contrast between neighbouring pixels of the crop, scaled to 48 pixels, over
       that of a clear image of FER2013. Blurred, dark and pale faces have little;
     - the fraction of the crop that is inside the photo;
-    - how frontal the face is: twice the distance of the nose from the nearer eye, along the line
-      through both, over the distance of the eyes; 1 without key points;
+    - how frontal the face is: twice the distance from the nose to the nearer eye, along the line
+      through both eyes, over the distance between them; 1 without key points;
     - the score of the detector, if that is in [0, 1].
 
     Parameters
