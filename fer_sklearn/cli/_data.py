@@ -32,10 +32,7 @@ SUBSET_HELP = (
 
 
 class Labelled(NamedTuple):
-    """Images, ``(n, h, w)`` or an object array if sizes differ, and their labels.
-
-    `filenames` is None if the images come from a table.
-    """
+    """Images, ``(n, h, w)`` or an object array if sizes differ, and their labels."""
 
     images: Any
     target: Any
@@ -66,7 +63,7 @@ def load_labelled(
         Seed of that draw.
     """
     data = _load(path, subset or prefer)
-    found = Labelled(data.images, data.target, data.layout, data.get("filenames"))
+    found = Labelled(data.images, data.target, data.layout, data.filenames)
     drawn = _draw(found, limit, random_state)
     part = "all" if data.part == "all" else f"subset {data.part}"
     _report(f"{path} ({data.layout}, {part})", drawn, found)

@@ -98,8 +98,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--votes",
         metavar="FILE",
-        help="a CSV file of FER+'s votes by image name; compares predictions, labels and single "
-        "people with what most people see",
+        help="FER+'s fer2013new.csv, or votes by image name; compares predictions, labels and "
+        "single people with what most people see",
     )
     add_format(parser)
     parser.add_argument(
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     if labels is None and args.model in SHIPPED and data.layout == "FER2013 layout":
         labels = "fer2013"
         note("Scored with --labels fer2013, since these are FER2013's labels")
-    votes = None if args.votes is None else _load_votes(args.votes, data, args.data)
+    votes = None if args.votes is None else _load_votes(args.votes, data)
     report = evaluate(load_model(args.model, labels), data.images, data.target, votes=votes)
     emit(render_report(report, choose_format(args)), args.output)
     if figure:
@@ -128,16 +128,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _load_votes(path, data, source):
+def _load_votes(path, data):
     """Return the votes on the images that were loaded."""
     from ..datasets import load_ferplus
 
-    if data.filenames is None:
-        raise CommandError(
-            f"--votes {path}: votes are matched by image name, and {source} is a table, which has "
-            f"no names; use the folder or archive of images"
-        )
-    return load_ferplus(path, data.filenames.tolist())
+    return load_ferplus(path, data.filenames.tolist(), data.target)
 
 
 def render_report(report: EvaluationReport, form: str) -> str:

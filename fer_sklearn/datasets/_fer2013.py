@@ -31,7 +31,7 @@ from ._archives import (
     open_data,
 )
 from ._ferplus import load_ferplus
-from ._table_kinds import table_chunks
+from ._table_kinds import row_name, table_chunks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,8 +124,8 @@ def load_fer2013(
     subset : {"train", "public", "private", "all"}, default="train"
         The rows to load: ``"public"`` and ``"private"`` are the halves of the test set.
     votes : str, path-like or None, default=None
-        A CSV file of FER+'s votes, as :func:`load_ferplus` reads it. `path` must then be a folder
-        or an archive of images, since votes are matched by image name.
+        A CSV file of FER+'s votes, as :func:`load_ferplus` reads it. FER+'s own
+        ``fer2013new.csv`` belongs to ``fer2013.csv``, row by row.
     return_X_y : bool, default=False
         If True, return ``(images, target)``.
 
@@ -137,7 +137,8 @@ def load_fer2013(
         - target : ndarray of shape (n,), str; emotion names
         - target_names : ndarray of shape (7,), str; sorted
         - subset : ndarray of shape (n,), str; ``"train"``, ``"public"`` or ``"private"``
-        - filenames : ndarray of shape (n,), str; only for images: names relative to `path`
+        - filenames : ndarray of shape (n,), str; names relative to `path`, or ``"[3]"`` for the
+          fourth row of a table
         - votes : ndarray of shape (n, 10), int64; only with `votes`
         - DESCR : str
 
@@ -181,12 +182,7 @@ def load_fer2013(
             f"use the complete fer2013.csv or archive."
         )
     if votes is not None:
-        if "filenames" not in data:
-            raise ValueError(
-                f"votes={str(votes)!r} needs the names of images, and {path} is a table, which has "
-                f"none. Load FER2013 from its folder or archive of images."
-            )
-        data["votes"] = load_ferplus(votes, data["filenames"].tolist())
+        data["votes"] = load_ferplus(votes, data["filenames"].tolist(), data["target"])
     if return_X_y:
         return data["images"], data["target"]
     images = data["images"]
@@ -295,7 +291,12 @@ def _file(name: str) -> str:
 
 def _read_table(file: IO[bytes], name: str, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Read a CSV file in chunks of rows, so that its text is never in memory as a whole."""
-    parts: dict[str, list[NDArray[Any]]] = {"images": [], "target": [], "subset": []}
+    parts: dict[str, list[NDArray[Any]]] = {
+        "images": [],
+        "target": [],
+        "subset": [],
+        "filenames": [],
+    }
     for frame in table_chunks(file, name):
         frame = _checked_columns(frame, name)
         subsets = _subsets_of_rows(frame, name)
@@ -303,6 +304,7 @@ def _read_table(file: IO[bytes], name: str, wanted: Sequence[str]) -> dict[str, 
         parts["images"].append(_parse_pixels(frame["pixels"], name))
         parts["target"].append(_emotions_of_rows(frame["emotion"], name))
         parts["subset"].append(subsets)
+        parts["filenames"].append(_names([row_name(row) for row in frame.index]))
     return {key: np.concatenate(value) for key, value in parts.items()}
 
 

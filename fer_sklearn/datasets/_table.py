@@ -39,7 +39,7 @@ from ._folder import (
     subset_role,
     warn_of_stray_labels,
 )
-from ._table_kinds import PARQUET, Table, column_of, open_table, table_chunks
+from ._table_kinds import PARQUET, Table, column_of, open_table, row_name, table_chunks
 
 __all__ = ["load_dataset", "load_image_table"]
 
@@ -259,7 +259,7 @@ def _name(image, index):
     is_path = isinstance(path, os.PathLike) or (
         isinstance(path, str) and not is_text_contents(path) and not _PIXELS.match(path)
     )
-    return os.fspath(path) if is_path and path else f"[{index}]"
+    return os.fspath(path) if is_path and path else row_name(index)
 
 
 def _checked_codes(codes: Any) -> dict[Any, str | None]:

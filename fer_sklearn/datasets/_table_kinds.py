@@ -30,7 +30,7 @@ from ._archives import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PARQUET", "Table", "column_of", "open_table", "table_chunks"]
+__all__ = ["PARQUET", "Table", "column_of", "open_table", "row_name", "table_chunks"]
 
 # Rows in memory at a time, with their images still encoded, if the table itself is not.
 _ROWS_AT_ONCE = 256
@@ -365,6 +365,11 @@ def table_chunks(file: IO[bytes], name: str, *, keep_case: bool = False) -> Iter
         raise DatasetFormatError(
             f"{name}{place}: not a valid CSV file ({reason}). {remedy}"
         ) from error
+
+
+def row_name(index: int) -> str:
+    """Return the name of an image that has none, by its row, counted from 0."""
+    return f"[{index}]"
 
 
 def _dialect(file):

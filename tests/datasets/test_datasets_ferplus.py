@@ -135,9 +135,55 @@ def test_fer2013_comes_with_its_votes(tmp_path):
     assert "votes" not in load_fer2013(folder)
 
 
-def test_votes_need_the_names_of_images(tmp_path):
-    table = tmp_path / "fer2013.csv"
-    table.write_text("emotion,pixels,Usage\n3," + " ".join(["0"] * 2304) + ",Training\n")
-    path = write_votes(tmp_path / "votes.csv", "a.png,1,9,0,0,0,0,0,0,0,0")
-    with pytest.raises(ValueError, match=r"votes=.*needs the names of images"):
-        load_fer2013(table, votes=path)
+# -- the files of the authors: fer2013new.csv next to fer2013.csv ----------------------------
+
+ORIGINAL = HEADER.replace("file", "Usage,Image name").replace("not_a_face", "NF")
+
+
+def _original_files(folder, labels):
+    """Write both files, with votes for happy (3) and neutral (6); other images are no faces."""
+    blank = " ".join(["0"] * 2304)
+    usages = ["Training", "PublicTest"] * len(labels)
+    table, votes, n_named = ["emotion,pixels,Usage"], [], 0
+    for label, usage in zip(labels, usages, strict=False):
+        table.append(f"{label},{blank},{usage}")
+        counts = {3: "0,9,1,0,0,0,0,0,0,0", 6: "8,0,0,2,0,0,0,0,0,0"}.get(label)
+        votes.append(f"{usage},,0,0,0,0,0,0,0,0,0,10")
+        if counts:  # FER+ numbers the named images, not the rows.
+            votes[-1] = f"{usage},fer{n_named:07}.png,{counts}"
+            n_named += 1
+    (folder / "fer2013.csv").write_text("\n".join(table) + "\n")
+    path = write_votes(folder / "fer2013new.csv", *votes, header=ORIGINAL)
+    return folder / "fer2013.csv", path
+
+
+def test_the_original_votes_belong_to_the_rows_of_the_original_table(tmp_path):
+    table, votes = _original_files(tmp_path, [3, 0, 6, 6, 3, 3])
+    data = load_fer2013(table, subset="all", votes=votes)
+    assert data.filenames.tolist() == [f"[{row}]" for row in range(6)]
+    assert data.votes[:, [0, 1, 9]].tolist() == [
+        *([0, 9, 0], [0, 0, 10], [8, 0, 0], [8, 0, 0], [0, 9, 0], [0, 9, 0])
+    ]
+    public = load_fer2013(table, subset="public", votes=votes)
+    assert public.filenames.tolist() == ["[1]", "[3]", "[5]"]
+    assert_array_equal(public.votes, data.votes[1::2])
+
+
+def test_images_that_the_script_of_the_authors_wrote_have_their_votes(tmp_path):
+    _, votes = _original_files(tmp_path, [3, 0, 6])
+    found = load_ferplus(votes, ["FER2013Valid/fer0000001.png", "fer0000000.png", "x/fer9.png"])
+    assert found[:, :2].tolist() == [[8, 0], [0, 9], [0, 0]]
+    with votes.open("a") as file:  # FER+ has one such pair of images.
+        file.write("PrivateTest,fer0000001.png,0,0,0,0,0,0,0,0,0,10\n")
+    assert load_ferplus(votes, ["fer0000001.png", "fer0000000.png"])[:, :2].tolist() == [
+        *([0, 0], [0, 9])
+    ]
+
+
+def test_votes_that_contradict_the_labels_are_refused(tmp_path):
+    labels = [*range(7), *[3, 6] * 40]
+    table, votes = _original_files(tmp_path, labels)
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join([rows[0], *rows[2:], rows[1]]) + "\n")  # shifted by one
+    with pytest.raises(DatasetFormatError, match=r"agree with only 0% of the labels; .* order"):
+        load_fer2013(table, subset="all", votes=votes)
