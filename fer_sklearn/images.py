@@ -262,7 +262,7 @@ def resize_gray(
     >>> resize_gray([np.zeros((90, 80, 3)), np.ones((20, 20))], (48, 48)).shape
     (2, 48, 48)
     """
-    finished = _already_gray(images, size)
+    finished = _already_gray(images, size, known or ())
     if finished is not None:
         return finished
     photos = iter_photos(images, known=known, owner=owner)
@@ -304,12 +304,16 @@ def resize_rgb(
     return resized
 
 
-def _already_gray(images, size):
+def _already_gray(images, size, known):
     """View `images` as grey uint8 images of the right size, or return None if they are not."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or len(images) == 0:
         return None
     height, width = size
     is_flat = images.ndim == 2 and height == width and images.shape[1] == height * width
+    if is_flat:
+        # Images of another shape can have as many pixels: 36×64 and 48×48.
+        alike = [shape for shape in known if shape[0] * shape[1] == height * width]
+        is_flat = (alike or [size])[0] == size
     if is_flat or images.shape[1:] in ((height, width), (height, width, 1)):
         return images.reshape(-1, height, width)
     return None

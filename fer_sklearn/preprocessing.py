@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._utils.estimators import ImageOutputMixin, ImageTagsMixin, PhotoTransformer
 from ._utils.pixel_values import NORMALIZATIONS, normalize_pixels
-from ._utils.pixels import check_pixels, known_shapes, photo_items, pixel_names
+from ._utils.pixels import check_pixels, in_pixel_order, known_shapes, photo_items, pixel_names
 from ._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, Size
 from ._utils.validation import check_choice, check_column_order, check_pair
 from .images import resize_gray, resize_rgb
@@ -231,6 +231,8 @@ class PixelNormalizer(
         columns = [] if are_photos else list(getattr(X, "columns", ()))
         are_names = columns and all(isinstance(name, str) for name in columns)
         names = columns if are_names else pixel_names(pixels.shape[1:])
+        if are_names and (found := in_pixel_order(columns)):
+            names, _ = found  # the pixels were put in this order
         shape = pixels.shape if pixels.ndim == 4 and n_dims != 2 else shapes.get(n_dims)
         return self._as_output(X, pixels.reshape(shape or pixels.shape), names)
 
@@ -241,13 +243,16 @@ class PixelNormalizer(
         ----------
         input_features : array-like of str, default=None
             Names of the columns. If None, those of the table seen in `fit`, or ``pixel_12_40`` for
-            row 12 and column 40.
+            row 12 and column 40. Names of pixels are returned in the order of the pixels.
 
         Returns
         -------
         ndarray of shape (n_features,), object
         """
         if not hasattr(self, "feature_names_in_"):
+            names = [] if input_features is None else np.asarray(input_features).tolist()
+            if found := in_pixel_order(names):
+                input_features = np.array(found[0], dtype=object)
             if input_features is None:
                 check_is_fitted(self, "image_shape_")
                 shape = (*self.image_shape_, 3) if self.n_channels_ == 3 else self.image_shape_

@@ -4,11 +4,14 @@ import pickle
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn.base import clone
 
+from fer_sklearn import FaceEmbedder
+from fer_sklearn._utils.pixels import pixel_names
 from fer_sklearn.datasets import load_image_folder
 from fer_sklearn.exceptions import ImageReadError
 from fer_sklearn.images import read_image
@@ -230,3 +233,23 @@ def test_integers_beyond_a_byte_are_rejected():
         ValueError, match=r"X\[0\] has int64 pixels from 0 to 300; expected 0\.\.255"
     ):
         PixelNormalizer().fit(np.array([[0, 1, 2, 300]]))
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_columns_in_another_order_keep_their_pixels(container):
+    images = np.random.default_rng(0).integers(0, 256, (3, 4, 5), dtype=np.uint8)
+    names = list(pixel_names((4, 5)))
+    table = pd.DataFrame(images.reshape(3, -1), columns=names)[names[::-1]]
+    normalizer = PixelNormalizer().set_output(transform=container)
+    assert_allclose(normalizer.fit_transform(table)[names].to_numpy() * 255, table[names], 1e-6)
+    # As in a ColumnTransformer, whose output is an array in the order of the pixels.
+    assert normalizer.get_feature_names_out(names[::-1]).tolist() == names
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_flattened_images_have_the_fitted_shape_even_if_another_has_as_many_pixels(dtype):
+    images = np.random.default_rng(0).integers(0, 256, (3, 36, 64)).astype(dtype)
+    for transformer in (GrayscaleResizer(48), FaceEmbedder("tiny")):
+        transformer.fit(images)
+        flat = transformer.transform(images.reshape(3, -1))
+        assert_array_equal(flat, transformer.transform(images))

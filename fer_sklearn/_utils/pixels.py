@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, TypeAlias, overload
 
@@ -39,6 +40,7 @@ __all__ = [
     "check_pixels",
     "check_stack_shape",
     "flat_image_shape",
+    "in_pixel_order",
     "known_shapes",
     "photo_items",
     "pixel_names",
@@ -85,20 +87,42 @@ def pixel_names(shape: tuple[int, ...]) -> tuple[str, ...]:
     )
 
 
-def _without_names(X: Any) -> Any:
-    """Return a table whose columns are named after pixels, in any order, as an array of images."""
-    columns = list(map(str, getattr(X, "columns", ())))
+def in_pixel_order(columns: Iterable[Any]) -> tuple[list[str], tuple[int, ...]] | None:
+    """Sort names of columns by the pixel that they name.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Names as in :func:`pixel_names`, in any order, with or without a prefix such as
+        ``"faces__"``.
+
+    Returns
+    -------
+    names : list of str
+    shape : (int, int) or (int, int, 3)
+        Shape of the images that have these pixels.
+
+    None if the columns are not all pixels of an image.
+    """
+    columns = list(map(str, columns))
     found = [match.groups() for match in map(_PIXEL_NAME.fullmatch, columns) if match]
     if not 0 < len(found) == len(columns):
-        return X
+        return None
     prefix, _, _, channel = found[0]
     height, width = (1 + max(int(groups[side]) for groups in found) for side in (1, 2))
     shape = (height, width, 3) if channel else (height, width)
     if len(columns) != math.prod(shape):
-        return X
+        return None
     names = [prefix + name for name in pixel_names(shape)]
-    if set(columns) != set(names):
+    return (names, shape) if set(columns) == set(names) else None
+
+
+def _without_names(X: Any) -> Any:
+    """Return a table whose columns are named after pixels, in any order, as an array of images."""
+    columns = list(map(str, getattr(X, "columns", ())))
+    if (found := in_pixel_order(columns)) is None:
         return X
+    names, shape = found
     return (X if columns == names else X[names]).to_numpy().reshape(len(X), *shape)
 
 
