@@ -154,6 +154,11 @@ def majority_vote(votes: ArrayLike) -> NDArray[np.str_]:
     -------
     ndarray of shape (n,), str
         One of eight emotions, or ``""`` for an image without a majority.
+
+    Raises
+    ------
+    ValueError
+        If `votes` does not have these ten columns.
     """
     kept = without_single_votes(votes)
     most = kept.argmax(axis=1)
@@ -164,6 +169,11 @@ def majority_vote(votes: ArrayLike) -> NDArray[np.str_]:
 def without_single_votes(votes: ArrayLike) -> NDArray[Any]:
     """Return votes with 0 for each 1, which FER+'s authors consider accidental."""
     counts = np.asarray(sorted_votes(votes))
+    if counts.ndim != 2 or counts.shape[1] != len(FERPLUS_COLUMNS):
+        raise ValueError(
+            f"votes has shape {counts.shape}; expected (n, {len(FERPLUS_COLUMNS)}): a column for "
+            f"each of {', '.join(FERPLUS_COLUMNS)}, as load_ferplus returns them."
+        )
     return np.where(counts > 1, counts, 0)
 
 

@@ -187,7 +187,7 @@ def vote_distributions(
     Raises
     ------
     ValueError
-        If a label is not one of FER+'s eight emotions.
+        If a label is not one of FER+'s eight emotions, or `votes` does not have ten columns.
 
     Examples
     --------
@@ -197,7 +197,7 @@ def vote_distributions(
     array([[0.   , 0.   , 0.   , 0.   , 0.625, 0.375, 0.   ],
            [0.   , 0.   , 0.   , 0.   , 0.   , 0.   , 0.   ]])
     """
-    known = FERPLUS_COLUMNS[:N_VOTED_EMOTIONS]
+    known, labels = FERPLUS_COLUMNS[:N_VOTED_EMOTIONS], list(labels)
     wrong = [label for label in labels if label not in known]
     if wrong:
         raise ValueError(

@@ -135,6 +135,13 @@ def test_fer2013_comes_with_its_votes(tmp_path):
     assert "votes" not in load_fer2013(folder)
 
 
+@pytest.mark.parametrize("function", [majority_vote, vote_distributions])
+def test_votes_without_the_columns_that_are_no_emotions_are_refused(function):
+    votes = np.array([[2, 0, 0, 0, 0, 0, 0, 1, 7, 0]])
+    with pytest.raises(ValueError, match=r"votes has shape \(1, 8\); expected \(n, 10\)"):
+        function(votes[:, :8])
+
+
 # -- the files of the authors: fer2013new.csv next to fer2013.csv ----------------------------
 
 ORIGINAL = HEADER.replace("file", "Usage,Image name").replace("not_a_face", "NF")
