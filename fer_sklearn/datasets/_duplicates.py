@@ -13,6 +13,7 @@ from sklearn.utils import check_consistent_length
 
 from .._utils.pixels import split_batch
 from .._utils.typing import ArrayLike, ImagesLike, IntArray
+from .._utils.validation import encode_labels
 from ..images import as_photo
 
 __all__ = ["DuplicateReport", "duplicate_groups", "duplicate_report", "number_copies"]
@@ -130,7 +131,7 @@ def duplicate_report(
     Raises
     ------
     ValueError
-        If `images` is empty, or `y` or `subset` has a different length.
+        If `images` is empty, or `y` or `subset` has a different length or a missing value.
 
     Examples
     --------
@@ -145,12 +146,15 @@ def duplicate_report(
     """
     check_consistent_length(images, y, subset)
     groups = duplicate_groups(images)
-    subsets = np.full(len(groups), "all") if subset is None else np.asarray(subset)
+    subsets = np.full(len(groups), "all")
+    if subset is not None:
+        known, positions = encode_labels(subset, name="subset")
+        subsets = known[positions]
     names = list(dict.fromkeys(subsets.tolist()))
     within = {name: groups[subsets == name] for name in names}
     conflicts = {}
     if y is not None:
-        codes = np.unique(np.asarray(y), return_inverse=True)[1]
+        codes = encode_labels(y)[1]
         conflicts = {name: _n_conflicts(within[name], codes[subsets == name]) for name in names}
     return DuplicateReport(
         n_images={name: len(within[name]) for name in names},

@@ -75,3 +75,11 @@ def test_report_without_labels_and_subsets():
 def test_report_of_other_lengths(name):
     with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[7, 6\]"):
         duplicate_report(FACES.images, **{name: ["a"] * 6})
+
+
+@pytest.mark.parametrize("name", ["y", "subset"])
+@pytest.mark.parametrize("missing", [np.nan, None])
+def test_report_of_missing_values(name, missing):
+    values = np.array(["a", "b", missing], dtype=object)
+    with pytest.raises(ValueError, match=rf"{name}\[2\] is {missing}, which is not a label"):
+        duplicate_report(FACES.images[:3], **{name: values})
