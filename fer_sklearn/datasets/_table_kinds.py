@@ -49,6 +49,7 @@ class Table:
     name : str
         Its name in messages.
     columns : list of str
+        Those of pandas may also be numbers or tuples.
     batches : callable
         Takes the names of columns and yields lists of their values.
     select : callable
@@ -62,8 +63,8 @@ class Table:
     """
 
     name: str
-    columns: list[str]
-    batches: Callable[[list[str]], Iterator[list[Iterable[Any]]]]
+    columns: list[Any]
+    batches: Callable[[list[Any]], Iterator[list[Iterable[Any]]]]
     select: Callable[[list[int]], Any]
     where: Callable[[int], str] = field(default=lambda index: f"table[{index}]")
     class_names: Callable[[str], Sequence[str] | None] = field(default=lambda column: None)
@@ -105,11 +106,11 @@ def open_table(table: Any, stack: ExitStack) -> Table:
     )
 
 
-def column_of(source: Table, wanted: str, parameter: str) -> str:
-    """Return the name of a column as the table spells it."""
-    columns = [str(column) for column in source.columns]
+def column_of(source: Table, wanted: Any, parameter: str) -> Any:
+    """Return the name of a column as the table spells it: text, or a number if it has no header."""
+    columns = source.columns
     found = [c for c in columns if c == wanted] or [
-        c for c in columns if c.strip().lower() == wanted.lower()
+        c for c in columns if str(c).strip().lower() == str(wanted).lower()
     ]
     if len(found) != 1:
         kind = "several columns" if found else "no column"

@@ -337,6 +337,15 @@ def test_labels_that_are_not_emotions_are_named_where_most_are():
     assert [caught[0].filename, len(caught)] == [__file__, 1]
 
 
+@pytest.mark.parametrize("columns", [[0, 1], [("image", "path"), ("image", "label")]])
+def test_columns_without_names(folder, columns):
+    paths = [str(folder / f"{i}.png") for i in AGES]
+    table = pd.DataFrame({0: paths, 1: FACES.target}).set_axis(columns, axis=1)
+    data = load_image_table(table, image=columns[0], label=columns[1])
+    np.testing.assert_array_equal(data.target, FACES.target)
+    assert load_image_table(table, image=str(columns[0]), label=str(columns[1])).images.any()
+
+
 @pytest.mark.parametrize("bad", [None, float("nan"), "", pd.NA, pd.NaT, "NA", "NULL"])
 def test_a_label_is_missing(bad):
     table = pd.DataFrame({"path": list(FACES.images[:2]), "label": pd.Series(["a", bad])})
