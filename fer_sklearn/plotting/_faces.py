@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from .._utils.pixel_values import to_pixels
 from .._utils.pixels import split_batch
 from .._utils.typing import ArrayLike, ImagesLike, NDArray, PixelArray, RandomState
 from .._utils.validation import check_choice, encode_labels
@@ -62,9 +63,9 @@ def plot_faces(
     Parameters
     ----------
     images : list or ndarray of shape (n, h, w), (n, h, w, 1 | 3) or (n, h * w)
-        Grey or RGB faces; a list can contain paths of image files too. Integers are in 0..255;
-        floats in [0, 1] are shown as they are, and floats beyond, such as standardised pixels,
-        are scaled from each face's darkest to its lightest pixel.
+        Grey or RGB faces; a list can contain paths of image files too. Integers are in 0..255,
+        or uint16; floats in [0, 1] are shown as they are, and floats beyond, such as standardised
+        pixels, are scaled from each face's darkest to its lightest pixel.
     titles : sequence of n str, default=None
         A line above each face, in smaller text if it is wider than the face. A face whose title
         is the name of an emotion gets a frame in the colour of that emotion; see
@@ -170,7 +171,7 @@ def plot_predictions(
     check_choice("order", order, _ORDERS)
     if max_images < 1:
         raise ValueError(f"max_images={max_images!r} must be at least 1.")
-    faces = split_batch(images, name="images")
+    faces = _split_faces(images)
     scored = score_predictions(y_true, y_proba, labels)
     _check_one_label_each(len(faces), len(scored.true), "y_true")
     wanted = np.flatnonzero(scored.correct == (which == "correct"))
@@ -256,7 +257,7 @@ def plot_samples(
 
     if samples_per_class < 1:
         raise ValueError(f"samples_per_class={samples_per_class!r} must be at least 1.")
-    faces = split_batch(images, name="images")
+    faces = _split_faces(images)
     known, codes = encode_labels(y, labels)
     _check_one_label_each(len(faces), len(codes), "y")
     rng = check_random_state(random_state)
@@ -314,7 +315,14 @@ def check_titles(titles: Sequence[str] | None, n_faces: int) -> None:
 
 def face_arrays(images: ImagesLike) -> list[PixelArray]:
     """Return faces as arrays that ``imshow`` takes; files are read."""
-    return [face_array(i, face) for i, face in enumerate(split_batch(images, name="images"))]
+    return [face_array(i, face) for i, face in enumerate(_split_faces(images))]
+
+
+def _split_faces(images):
+    """Return a batch of faces; the white of integers is that of the whole array."""
+    faces = split_batch(images, name="images")
+    are_integers = isinstance(faces, np.ndarray) and faces.dtype.kind in "iu"
+    return to_pixels(faces, name="images", is_batch=True) if are_integers else faces
 
 
 def face_array(i: int, face: Any) -> PixelArray:
@@ -329,6 +337,8 @@ def face_array(i: int, face: Any) -> PixelArray:
             f"images[{i}] has shape {pixels.shape}; expected a grey image (h, w) or a colour "
             f"image (h, w, 3)."
         )
+    if pixels.dtype.kind in "iu":
+        return to_pixels(pixels, name=f"images[{i}]")
     # Standardised pixels, which are not photos: scale them instead of refusing them.
     if pixels.dtype.kind == "f" and (pixels.min() < 0 or pixels.max() > 1):
         pixels = pixels - pixels.min()

@@ -288,3 +288,12 @@ def test_bad_samples_are_errors(images, target, options, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         plot_samples(images, target, **options)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("form", ["stack", "list"])
+def test_pixels_of_16_bits_are_not_clipped(form):
+    images = np.array([[[0, 256], [32768, 65535]]] * 2, np.uint16)
+    figure = plot_faces(images if form == "stack" else list(images))
+    assert figure.axes[0].images[0].get_array().tolist() == [[0, 1], [128, 255]]
+    with pytest.raises(ValueError, match=r"images\[0\] has int64 pixels from 0 to 65535"):
+        plot_samples(images.astype(int), ["happy", "sad"])
