@@ -539,6 +539,8 @@ def _open_all(estimator):
             *before, estimator = [step for _, step in estimator.steps]
             transformers += [step for step in before if not _is_passthrough(step)]
         elif (inner := unwrap(estimator)) is not None:
+            if hasattr(estimator, "get_support"):  # RFE fits its estimator on some of the features
+                transformers.append(estimator)
             estimator = inner
         else:
             return transformers, estimator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._utils.estimators import split_pipeline
-from .._utils.pixels import split_batch
+from .._utils.pixels import in_pixel_order, split_batch
 from .._utils.typing import ArrayLike, FloatArray, ImagesLike, IntArray, LabelArray, PixelArray
 from .._utils.validation import encode_labels
 from ..faces import FaceCropper
@@ -150,15 +150,24 @@ class ImageBatch(NamedTuple):
     images : ndarray of shape (n, h, w) or (n, h, w, c)
     form : tuple of int
         Shape of one image as `estimator` takes it: flattened images stay flattened.
+    columns : list or None
+        Columns of the table that `estimator` takes.
     """
 
     estimator: Any
     images: PixelArray
     form: tuple[int, ...]
+    columns: list[Any] | None = None
 
-    def as_given(self, images: PixelArray) -> PixelArray:
+    def as_given(self, images: PixelArray) -> Any:
         """Return changed images in the form that the estimator takes."""
-        return images.reshape(len(images), *self.form)
+        rows = images.reshape(len(images), *self.form)
+        if self.columns is None:
+            return rows
+        import pandas as pd
+
+        names, _ = in_pixel_order(self.columns) or (self.columns, None)
+        return pd.DataFrame(rows, columns=names)[self.columns]
 
 
 def make_images(estimator: Any, X: ImagesLike) -> ImageBatch:
@@ -183,6 +192,8 @@ def make_images(estimator: Any, X: ImagesLike) -> ImageBatch:
         X = step.transform(X)
     fitted = getattr(rest, "image_shape_", None)
     images = _stacked(X, (fitted,) if fitted else None, type(rest).__name__)
+    if len(columns := list(getattr(X, "columns", ()))) > 1:
+        return ImageBatch(rest, images, (len(columns),), columns)  # a table of pixels
     form = X.shape[1:] if isinstance(X, np.ndarray) and X.dtype != object else images.shape[1:]
     return ImageBatch(rest, images, form)
 

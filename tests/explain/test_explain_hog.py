@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
-from sklearn.feature_selection import SelectKBest
+from sklearn.feature_selection import RFE, SelectKBest
 from sklearn.frozen import FrozenEstimator
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
@@ -214,3 +214,13 @@ def test_a_nonlinear_step_is_rejected(faces):
 def test_a_scale_is_a_positive_int(faces, scale):
     with pytest.raises(ValueError, match=r"scale=.* must be a positive int"):
         hog_image(faces[0][:1], scale=scale)
+
+
+def test_weights_of_features_that_were_eliminated_are_zero(faces):
+    X, y = faces
+    selector = RFE(LinearSVC(), n_features_to_select=20, step=0.5)
+    model = make_pipeline(HOGExtractor(), selector).fit(X, y)
+    hog, weights = feature_weights(model)
+    offsets = model.decision_function(X) - hog.transform(X) @ weights.T
+    np.testing.assert_allclose(offsets, offsets[[0] * len(X)], atol=1e-6)
+    assert not weights[:, ~selector.get_support()].any()

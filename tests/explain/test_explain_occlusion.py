@@ -1,6 +1,7 @@
 """Occlusion maps and masks: compared with a plain loop, for any classifier, bad input."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
@@ -14,6 +15,7 @@ from fer_sklearn import (
     load_pretrained,
     make_hog_svm_pipeline,
 )
+from fer_sklearn._utils.pixels import pixel_names
 from fer_sklearn.explain import mask_pixels, occlusion_map, top_pixels
 from fer_sklearn.explain._occlusion import _BATCH_SIZE, _windows
 
@@ -209,3 +211,17 @@ def test_hiding_relevant_pixels_of_real_faces_costs_more_than_random_ones(fer201
         model.score(mask_pixels(X, top_pixels(maps)), y) for maps in (heatmaps, random)
     )
     assert relevant < scattered - 0.1
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.filterwarnings("error")
+def test_tables_of_pixels(order):
+    rng = np.random.default_rng(0)
+    X, y = rng.random((40, 8, 8)), ["happy", "sad"] * 20
+    names = list(pixel_names((8, 8)))[::order]
+    table = pd.DataFrame(X.reshape(40, -1)[:, ::order], columns=names)
+    model = LogisticRegression().fit(table, y)  # takes columns by their positions
+    expected = occlusion_map(LogisticRegression().fit(X.reshape(40, -1), y), X.reshape(40, -1)[:3])
+    np.testing.assert_allclose(
+        occlusion_map(model, table[:3]).heatmaps, expected.heatmaps, atol=1e-6
+    )
