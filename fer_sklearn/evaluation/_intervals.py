@@ -214,9 +214,12 @@ def _f1_correlation(confusion):
 
 def _slopes(metric: Callable[[Any], Any], confusion: FloatArray) -> FloatArray:
     """Return the derivative of a metric by the count in each cell, of shape (k, k, ...)."""
-    k = len(confusion)
-    steps = _STEP * np.eye(k * k).reshape(k, k, k, k)
-    return np.nan_to_num((metric(confusion + steps) - metric(confusion - steps)) / (2 * _STEP))
+    # Row by row: a matrix for each cell would take gigabytes for a hundred labels.
+    rows = []
+    for row in np.eye(len(confusion)):
+        steps = _STEP * row[:, np.newaxis] * np.eye(len(confusion))[:, np.newaxis]
+        rows.append((metric(confusion + steps) - metric(confusion - steps)) / (2 * _STEP))
+    return np.nan_to_num(np.stack(rows))
 
 
 def calibration_interval(

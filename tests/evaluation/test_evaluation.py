@@ -2,6 +2,7 @@
 
 import json
 import time
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -412,3 +413,17 @@ def test_bad_parameters_are_named(parameters):
     (name,) = parameters
     with pytest.raises(ValueError, match=rf"^The '{name}' parameter of .*evaluate_predictions"):
         evaluate_predictions(["sad"], ["sad"], **parameters)
+
+
+def test_a_hundred_labels_do_not_need_gigabytes():
+    y_true, y_pred = _predictions(3000, labels=np.arange(100))
+    tracemalloc.start()
+    try:
+        report = evaluate_predictions(y_true, y_pred)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert report.overall["macro_f1"].value == pytest.approx(
+        f1_score(y_true, y_pred, average="macro")
+    )
+    assert peak < 200e6
