@@ -25,6 +25,7 @@ __all__ = [
     "count_samples",
     "encode_label_pair",
     "encode_labels",
+    "is_missing",
     "suggestion",
 ]
 
@@ -249,7 +250,7 @@ def check_complete_labels(y: ArrayLike) -> None:
     if y.dtype.kind not in ("f", "O") or y.ndim not in (1, 2) or y.shape[1:] not in ((), (1,)):
         return
     values = y.ravel().tolist()
-    missing = [row for row, value in enumerate(values) if _is_missing(value)]
+    missing = [row for row, value in enumerate(values) if is_missing(value)]
     if missing:
         raise ValueError(
             f"y[{missing[0]}] is {values[missing[0]]!r}; {len(missing)} of {len(values)} labels "
@@ -268,7 +269,8 @@ def _plain(label):
     return label.item() if isinstance(label, np.generic) else label
 
 
-def _is_missing(label):
+def is_missing(label: Any) -> bool:
+    """Return whether a label is None, NaN or the missing value of pandas."""
     if label is None:
         return True
     try:

@@ -17,7 +17,7 @@ from sklearn.utils import Bunch
 from .._utils.files import is_text_contents
 from .._utils.image_files import read_contents
 from .._utils.typing import LabelArray, PathLike, PixelArray, Size
-from .._utils.validation import check_choice, suggestion
+from .._utils.validation import check_choice, is_missing, suggestion
 from ..emotions import canonical_emotion
 from ..exceptions import DatasetFormatError, ImageReadError
 from ..images import as_photo, decode_color, decode_gray, to_gray
@@ -122,8 +122,9 @@ def load_image_table(
         the folder of the file that `table` names, otherwise the current folder.
     codes : sequence, mapping or None, default=None
         The name of each label: a sequence such as :data:`~fer_sklearn.emotions.FER2013_CODES`, in
-        which the position is the code, or a mapping. Rows whose name is None are left out. If None,
-        the class names in the features of a Hugging Face data set or Parquet file are used.
+        which the position is the code, or a mapping, such as a Series whose index is the codes.
+        Rows whose name is None or NaN are left out. If None, the class names in the features of a
+        Hugging Face data set or Parquet file are used.
     size, grayscale, return_X_y
         As in :func:`load_image_folder`.
     on_error : {"raise", "warn"}, default="raise"
@@ -263,14 +264,15 @@ def _name(image, index):
 
 
 def _checked_codes(codes: Any) -> dict[Any, str | None]:
-    if isinstance(codes, Mapping):
-        return {_key(code): name for code, name in codes.items()}
+    if isinstance(codes, Mapping) or (hasattr(codes, "items") and hasattr(codes, "index")):
+        # A mapping, or a Series of pandas.
+        return {_key(code): None if is_missing(name) else name for code, name in codes.items()}
     if isinstance(codes, str) or not isinstance(codes, Iterable):
         raise ValueError(
             f"codes={codes!r} must be None, a sequence of names, whose position is the code, or a "
             f"mapping from codes to names."
         )
-    return dict(enumerate(codes))
+    return {code: None if is_missing(name) else name for code, name in enumerate(codes)}
 
 
 def _key(code: Any) -> Any:

@@ -233,6 +233,8 @@ def test_images_of_one_or_many_sizes():
         (["1_2", "12", 3], None, ["1_2", "12", "3"]),
         ([2**53, 2**53 + 1, str(2**53 + 1)], None, [2**53, 2**53 + 1, 2**53 + 1]),
         ([-1, 1, "1"], {-1: "sad", 1: "happy"}, ["sad", "happy", "happy"]),
+        ([7, 9, 9.0], pd.Series(["sad", "happy"], index=[9, 7]), ["happy", "sad", "sad"]),
+        ([1, 0, 1], pd.Series(["sad", "happy"], index=[1, 0]), ["sad", "happy", "sad"]),
         (["NA", "HA", "Happiness"], {"NA": "neutral", "HA": "happy"}, ["neutral"] + ["happy"] * 2),
     ],
 )
@@ -242,6 +244,13 @@ def test_labels(labels, codes, expected):
     data = load_image_table(table, codes=codes)
     assert data.target.tolist() == expected
     assert data.target_names.tolist() == sorted(set(expected))
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_codes_without_a_name_are_left_out(missing):
+    table = pd.DataFrame({"path": list(FACES.images[:3]), "label": [0, 1, 2]})
+    for codes in (["sad", missing, "happy"], pd.Series(["sad", missing, "happy"])):
+        assert load_image_table(table, codes=codes).target.tolist() == ["sad", "happy"]
 
 
 def test_columns_that_differ_only_by_case(folder, tmp_path):
