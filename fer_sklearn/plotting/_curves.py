@@ -203,7 +203,7 @@ class EmotionTimelineDisplay:
 
     Parameters
     ----------
-    rows : sequence of dict, or pandas.DataFrame
+    rows : sequence of dict, or DataFrame of pandas or polars
         A timeline: ``seconds``, ``face``, ``emotion``, and a column of probabilities for each
         class; other columns of a timeline, and rows without a face, are ignored. Values can be
         text, as ``csv.DictReader`` returns them.
@@ -248,7 +248,7 @@ class EmotionTimelineDisplay:
 
         Parameters
         ----------
-        rows : sequence of dict, or pandas.DataFrame
+        rows : sequence of dict, or DataFrame of pandas or polars
             As for the class.
         axes, max_faces, duration
             As in :meth:`plot`.
@@ -345,6 +345,8 @@ def _new_axes(n):
 
 def _as_rows(rows):
     """Return a timeline as a list of dicts with all required columns."""
+    if hasattr(rows, "to_dicts"):  # a DataFrame of polars
+        rows = rows.to_dicts()
     rows = rows.to_dict("records") if hasattr(rows, "to_dict") else list(rows)
     if not rows:
         raise ValueError("rows is empty; expected a timeline with one row per face and frame.")

@@ -5,6 +5,7 @@ import csv
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from figures import assert_readable
 from matplotlib.colors import to_hex
@@ -147,10 +148,10 @@ def test_csv_file_frame_and_rows_give_the_same_plot(tmp_path):
         text = list(csv.DictReader(file))
     drawn = [
         EmotionTimelineDisplay.from_rows(source).axes_[0].lines[3].get_xydata()
-        for source in (rows, pd.DataFrame(rows), text)
+        for source in (rows, pd.DataFrame(rows), text, pl.DataFrame(rows))
     ]
-    assert_allclose(drawn[1], drawn[0])
-    assert_allclose(drawn[2], drawn[0])
+    for other in drawn[1:]:
+        assert_allclose(other, drawn[0])
 
 
 @pytest.mark.parametrize("unknown", [np.nan, None, ""])
