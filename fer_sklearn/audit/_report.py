@@ -157,7 +157,8 @@ class AuditReport(TabularReport):
                 "index": index,
                 "label": self.labels[self.codes[index]],
                 "problem": np.repeat(PROBLEMS, [len(rows) for rows in found]),
-                "suggested_label": suggested,
+                # Otherwise None would become NaN, and numbers floats.
+                "suggested_label": pd.Series(suggested, dtype=object),
                 "confidence": np.concatenate([np.full(n_others, np.nan), self.confidence]),
                 "group": self.groups[index],
             }

@@ -270,8 +270,18 @@ def test_frame(report):
     assert errors["confidence"].between(0, 1).all()
     others = frame[frame["problem"] != "label error"]
     assert others["confidence"].isna().all()
-    assert others["suggested_label"].isna().all()
+    assert set(others["suggested_label"]) == {None}
     assert frame.loc[frame["problem"] == "conflict", "group"].nunique() == 1
+
+
+def test_suggested_numbers_stay_integers():
+    X, y = make_faces(140, random_state=0, return_X_y=True)
+    codes = np.unique(y, return_inverse=True)[1]
+    X[3], codes[5] = 0, (codes[5] + 1) % 7
+    frame = audit_dataset(X, codes).to_frame()
+    suggested = frame.loc[frame["problem"] == "label error", "suggested_label"].tolist()
+    assert suggested
+    assert {type(label) for label in suggested} == {int}
 
 
 def test_frame_of_a_clean_data_set():
