@@ -120,7 +120,8 @@ def grad_cam(
         mirrored = activation_maps(parts, images[:, :, ::-1], positions, method)
         maps = maps + mirrored[:, :, ::-1]
     maps = _enlarged(np.maximum(maps, 0), pixels.shape[1:3])
-    return Explanation(images[..., 0], maps, classes[positions])
+    shown = images if images.shape[3] == 3 else images[..., 0]
+    return Explanation(shown, maps, classes[positions])
 
 
 def _enlarged(maps, size):

@@ -41,6 +41,15 @@ def pixels(faces):
     return faces[0][:3].astype(np.float32)[..., np.newaxis] / 255
 
 
+def test_images_of_a_network_for_colour_stay_in_colour(faces):
+    X, y = faces
+    X = np.stack([X, 255 - X, X // 2], axis=-1)[:20, ::2, ::2]
+    model = FERCNNClassifier(epochs=1, random_state=0).fit(X, y[:20])
+    explanation = grad_cam(model, X[:2])
+    np.testing.assert_allclose(explanation.images, X[:2] / 255, atol=1e-6)
+    assert explanation.heatmaps.shape == (2, 24, 24)
+
+
 @pytest.mark.parametrize("method", ["hires_cam", "grad_cam"])
 def test_before_global_pooling_it_is_the_class_activation_map(network, pixels, method):
     """Zhou et al. 2016: the last maps, weighted as the output layer weights their means."""
