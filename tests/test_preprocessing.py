@@ -253,3 +253,17 @@ def test_flattened_images_have_the_fitted_shape_even_if_another_has_as_many_pixe
         transformer.fit(images)
         flat = transformer.transform(images.reshape(3, -1))
         assert_array_equal(flat, transformer.transform(images))
+
+
+@pytest.mark.parametrize("dtype", ["UInt8", "Int64", "Float32", "uint8[pyarrow]", "boolean"])
+def test_tables_of_nullable_numbers(dtype):
+    images = np.random.default_rng(0).integers(0, 2, (3, 16), dtype=np.uint8)
+    table = pd.DataFrame(images).astype(dtype)
+    plain = pd.DataFrame(images).astype(table.dtypes[0].numpy_dtype)
+    for transformer in (GrayscaleResizer(4), PixelNormalizer()):
+        found = transformer.fit_transform(table)
+        assert_array_equal(found, clone(transformer).fit_transform(plain.to_numpy()))
+    table.iloc[1, 2] = pd.NA
+    for transformer in (GrayscaleResizer(4), PixelNormalizer()):
+        with pytest.raises(ValueError, match=r"dtype object|NaN|NA"):
+            transformer.fit_transform(table)

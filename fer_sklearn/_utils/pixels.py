@@ -119,11 +119,24 @@ def in_pixel_order(columns: Iterable[Any]) -> tuple[list[str], tuple[int, ...]] 
 
 def _without_names(X: Any) -> Any:
     """Return a table whose columns are named after pixels, in any order, as an array of images."""
+    X = _without_nullable(X)
     columns = list(map(str, getattr(X, "columns", ())))
     if (found := in_pixel_order(columns)) is None:
         return X
     names, shape = found
     return (X if columns == names else X[names]).to_numpy().reshape(len(X), *shape)
+
+
+def _without_nullable(X: Any) -> Any:
+    """Return a table of pandas' nullable numbers with NumPy's dtypes, if none is missing."""
+    is_table = hasattr(X, "iloc") and hasattr(X, "columns")
+    dtypes = set(X.dtypes) if is_table else set()
+    if not dtypes or not all(getattr(dtype, "numpy_dtype", "O") != "O" for dtype in dtypes):
+        return X
+    try:  # as objects or floats, integers would not be known to lie in 0..255
+        return X.astype(np.result_type(*(dtype.numpy_dtype for dtype in dtypes)))
+    except (ValueError, TypeError):
+        return X  # missing pixels are reported later
 
 
 @overload
