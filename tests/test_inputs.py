@@ -167,6 +167,12 @@ def test_errors_about_photos(paths):
 # -- colour and larger faces ----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("other", [None, X[0].tolist()[:3], np.zeros(48)])
+def test_an_item_that_is_no_image_is_named(other):
+    with pytest.raises(ValueError, match=rf"X\[1\] is a {type(other).__name__} of shape "):
+        HOGExtractor().fit([X[0], other, X[1]])
+
+
 def test_images_become_rgb_of_one_size(paths):
     resizer = RGBResizer(size=(30, 40))
     assert resizer.transform([*paths[:1], COLOR[0], X[1]]).shape == (3, 30, 40, 3)

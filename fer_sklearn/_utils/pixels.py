@@ -351,6 +351,13 @@ def _stack_list(X):
             f"{' and '.join(map(str, sorted(shapes)[:2]))}; expected one size. "
             f"Put GrayscaleResizer() before this step."
         )
+    shape = shapes.pop()
+    for index, item in enumerate(X):
+        if np.shape(item) != shape:
+            raise ValueError(
+                f"X[{index}] is a {type(item).__name__} of shape {np.shape(item)}; expected an "
+                f"image of shape {shape} like the others. Leave it out, or correct it."
+            )
     return np.stack(list(X))
 
 
