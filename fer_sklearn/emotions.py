@@ -158,7 +158,7 @@ def majority_vote(votes: ArrayLike) -> NDArray[np.str_]:
     Raises
     ------
     ValueError
-        If `votes` does not have these ten columns.
+        If `votes` does not have these ten columns, or is not counts.
     """
     kept = without_single_votes(votes)
     most = kept.argmax(axis=1)
@@ -168,13 +168,52 @@ def majority_vote(votes: ArrayLike) -> NDArray[np.str_]:
 
 def without_single_votes(votes: ArrayLike) -> NDArray[Any]:
     """Return votes with 0 for each 1, which FER+'s authors consider accidental."""
-    counts = np.asarray(sorted_votes(votes))
-    if counts.ndim != 2 or counts.shape[1] != len(FERPLUS_COLUMNS):
-        raise ValueError(
-            f"votes has shape {counts.shape}; expected (n, {len(FERPLUS_COLUMNS)}): a column for "
-            f"each of {', '.join(FERPLUS_COLUMNS)}, as load_ferplus returns them."
-        )
+    counts = check_votes(votes)
     return np.where(counts > 1, counts, 0)
+
+
+def check_votes(votes: ArrayLike, n_samples: int | None = None) -> NDArray[np.int64]:
+    """Check people's votes, and return them as an array.
+
+    Parameters
+    ----------
+    votes : array-like of shape (n_samples, 10)
+        Counts in the order of ``FERPLUS_COLUMNS``. The columns of a table are found by their names.
+    n_samples : int or None, default=None
+        The expected number of images. If None, any.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, 10), int64
+
+    Raises
+    ------
+    ValueError
+        If the shape or the columns differ, or a count is not a non-negative integer.
+    """
+    counts = np.asarray(sorted_votes(votes))
+    n_rows = len(counts) if counts.ndim and n_samples is None else n_samples
+    if counts.shape != (n_rows, len(FERPLUS_COLUMNS)):
+        raise ValueError(
+            f"votes has shape {counts.shape}; expected ({'n' if n_samples is None else n_samples}, "
+            f"{len(FERPLUS_COLUMNS)}): a row for each image, and a column for each of "
+            f"{', '.join(FERPLUS_COLUMNS)}, as load_ferplus returns them."
+        )
+    try:
+        numbers = counts.astype(float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"votes has dtype {counts.dtype}; expected integers, as load_ferplus returns them."
+        ) from None
+    whole = np.isfinite(numbers) & (numbers >= 0) & (numbers == np.floor(numbers))
+    wrong = ~whole.all(axis=1)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(
+            f"votes[{first}] is {counts[first].tolist()}; expected non-negative integers, "
+            f"the counts of votes. {wrong.sum()} of {n_rows} row(s) are wrong."
+        )
+    return numbers.astype(np.int64)
 
 
 def sorted_votes(votes: Any) -> Any:

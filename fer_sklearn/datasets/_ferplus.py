@@ -187,7 +187,7 @@ def vote_distributions(
     Raises
     ------
     ValueError
-        If a label is not one of FER+'s eight emotions, or `votes` does not have ten columns.
+        If a label is not one of FER+'s eight emotions, or `votes` is not ten columns of counts.
 
     Examples
     --------

@@ -13,12 +13,12 @@ from ..emotions import (
     FERPLUS_COLUMNS,
     N_VOTED_EMOTIONS,
     canonical_emotion,
+    check_votes,
     majority_vote,
-    sorted_votes,
 )
 from ._intervals import Estimate, mean_fraction, proportion
 
-__all__ = ["PeopleAgreement", "agreement_with_people", "check_votes"]
+__all__ = ["PeopleAgreement", "agreement_with_people"]
 
 _TITLES = {
     "accuracy": "predictions with the majority",
@@ -118,48 +118,6 @@ class PeopleAgreement:
             (_TITLES[name], number(estimate.value), interval(estimate))
             for name, estimate in self.estimates().items()
         ]
-
-
-def check_votes(votes: ArrayLike, n_samples: int) -> IntArray:
-    """Check the parameter `votes`.
-
-    Parameters
-    ----------
-    votes : array-like of shape (n_samples, 10)
-        Counts in the order of ``FERPLUS_COLUMNS``. The columns of a table are found by their names.
-    n_samples : int
-
-    Returns
-    -------
-    ndarray of shape (n_samples, 10), int64
-
-    Raises
-    ------
-    ValueError
-        If the shape or the columns differ, or a count is not a non-negative integer.
-    """
-    counts = np.asarray(sorted_votes(votes))
-    expected = (n_samples, len(FERPLUS_COLUMNS))
-    if counts.shape != expected:
-        raise ValueError(
-            f"votes has shape {counts.shape}; expected {expected}: a row for each image, and a "
-            f"column for each of {', '.join(FERPLUS_COLUMNS)}, as load_ferplus returns them."
-        )
-    try:
-        numbers = counts.astype(float)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"votes has dtype {counts.dtype}; expected integers, as load_ferplus returns them."
-        ) from None
-    whole = np.isfinite(numbers) & (numbers >= 0) & (numbers == np.floor(numbers))
-    wrong = ~whole.all(axis=1)
-    if wrong.any():
-        first = int(wrong.argmax())
-        raise ValueError(
-            f"votes[{first}] is {counts[first].tolist()}; expected non-negative integers, "
-            f"the counts of votes. {wrong.sum()} of {n_samples} row(s) are wrong."
-        )
-    return numbers.astype(np.int64)
 
 
 def agreement_with_people(

@@ -142,6 +142,14 @@ def test_votes_without_the_columns_that_are_no_emotions_are_refused(function):
         function(votes[:, :8])
 
 
+@pytest.mark.parametrize("wrong", [0.5, np.nan, -1])
+@pytest.mark.parametrize("function", [majority_vote, vote_distributions])
+def test_votes_are_counts(function, wrong):
+    votes = [[2.0, *[0] * 9], [wrong, 5, *[0] * 8]]
+    with pytest.raises(ValueError, match=r"votes\[1\] is .*; expected non-negative integers"):
+        function(votes)
+
+
 # -- the files of the authors: fer2013new.csv next to fer2013.csv ----------------------------
 
 ORIGINAL = HEADER.replace("file", "Usage,Image name").replace("not_a_face", "NF")
