@@ -204,16 +204,26 @@ def _matrix(step):
     n_features = step.n_features_in_
     rng = np.random.default_rng(0)
     probe = np.concatenate([np.zeros((1, n_features)), np.eye(n_features)])
-    start, *rows = np.asarray(step.transform(probe), dtype=np.float64)
+    start, *rows = _transformed(step, probe)
     matrix = np.array(rows) - start
     some = rng.normal(size=(5, n_features))
-    if np.allclose(step.transform(some), start + some @ matrix, rtol=1e-3, atol=1e-5):
+    if np.allclose(_transformed(step, some), start + some @ matrix, rtol=1e-3, atol=1e-5):
         return matrix
     raise ValueError(
         f"estimator has the step {type(step).__name__} after HOG, which is not linear, so "
         f"weights cannot be projected back through it. Leave it out, or use occlusion_map or "
         f"region_importance, which take any classifier."
     )
+
+
+def _transformed(step, rows):
+    """Return what a step makes of an array, even if it was fitted on tables."""
+    names = getattr(step, "feature_names_in_", None)
+    if names is not None:
+        import pandas as pd
+
+        rows = pd.DataFrame(rows, columns=names)
+    return np.asarray(step.transform(rows), dtype=np.float64)
 
 
 def _blocks(values, hog):

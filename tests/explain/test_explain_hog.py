@@ -224,3 +224,12 @@ def test_weights_of_features_that_were_eliminated_are_zero(faces):
     offsets = model.decision_function(X) - hog.transform(X) @ weights.T
     np.testing.assert_allclose(offsets, offsets[[0] * len(X)], atol=1e-6)
     assert not weights[:, ~selector.get_support()].any()
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_through_steps_that_were_fitted_on_tables(faces):
+    X, y = faces
+    model = make_pipeline(HOGExtractor(), StandardScaler(), LogisticRegression(max_iter=1000))
+    expected = feature_weights(clone(model).fit(X, y))[1]
+    found = feature_weights(model.set_output(transform="pandas").fit(X, y))[1]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
