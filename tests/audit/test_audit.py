@@ -7,8 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 from joblib import parallel_config
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupShuffleSplit, KFold, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, KFold, StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
@@ -212,6 +213,24 @@ def test_each_file_is_read_once(spoiled, tmp_path, n_reads, estimator):
     of_pixels = audit_dataset(X[rows], y[rows], estimator=estimator, cv=3)
     np.testing.assert_array_equal(report.groups, of_pixels.groups)
     np.testing.assert_allclose(report.y_proba, of_pixels.y_proba)
+
+
+@pytest.mark.parametrize("form", [np.asarray, list])
+def test_a_frozen_estimator_is_not_refitted(form):
+    X, y = make_faces(70, random_state=0, return_X_y=True)
+    model = make_pipeline(GrayscaleResizer(24), HOGExtractor(), GaussianNB()).fit(X[:35], y[:35])
+    report = audit_dataset(form(X), y, estimator=FrozenEstimator(model), cv=2)
+    np.testing.assert_allclose(report.y_proba, model.predict_proba(X))
+
+
+def test_a_search_is_repeated_on_each_fold():
+    X, y = make_faces(70, random_state=0, return_X_y=True)
+    model = make_pipeline(GrayscaleResizer(24), HOGExtractor(), GaussianNB())
+    search = GridSearchCV(model, {"hogextractor__orientations": [2, 9]}, cv=2)
+    expected = audit_dataset(X, y, estimator=search, cv=2).y_proba
+    wrong = GridSearchCV(model, {"hogextractor__orientations": [2]}, cv=2).fit(X, y)
+    wrong.param_grid = search.param_grid
+    np.testing.assert_array_equal(audit_dataset(X, y, estimator=wrong, cv=2).y_proba, expected)
 
 
 def test_an_estimator_may_read_files_itself(spoiled, tmp_path):
