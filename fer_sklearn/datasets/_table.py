@@ -141,7 +141,7 @@ def load_image_table(
           differ
         - target : ndarray of shape (n,), str; labels. Integers if all are numbers without names
         - target_names : ndarray; the labels that occur, sorted
-        - subset : ndarray of shape (n,), str
+        - subset : ndarray of shape (n,), str; empty where it is missing
         - filenames : ndarray of shape (n,), str; paths as in the table, or ``"[3]"`` for the
           fourth row if its image has none
         - table : the rows of `table` that were loaded, in the order of `images`. A data set stays a
@@ -243,7 +243,8 @@ def _rows(source: Table, columns: list[str], names: dict[Any, str | None] | None
         for image, label, *subset in zip(*batch, strict=True):
             index += 1
             row = _Row(index, source.where(index), _name(image, index), image)
-            row.subset = str(subset[0]).strip() if subset else "all"
+            if subset:
+                row.subset = "" if is_missing(subset[0]) else str(subset[0]).strip()
             try:
                 row.label = _named(label, names)
             except ValueError as error:
@@ -488,7 +489,9 @@ def _load(path: PathLike, names: list[str], is_optional: bool, on_error: str) ->
         try:
             data = load_fer2013(path, subset=fer2013_name)
             return Bunch(layout="FER2013 layout", part=fer2013_name, **data)
-        except DatasetFormatError as error:
+        except (DatasetFormatError, ImageReadError) as error:
+            if on_error == "raise" and isinstance(error, ImageReadError):
+                raise
             not_fer2013 = error
     if ".csv" in map(str.lower, Path(path).suffixes):
         raise not_fer2013 or ValueError(

@@ -260,6 +260,25 @@ def test_columns_that_differ_only_by_case(folder, tmp_path):
     assert load_image_table(path, root=folder, label="Label").target.tolist() == CODES
 
 
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, ""])
+def test_missing_subsets_are_empty(missing):
+    table = pd.DataFrame({"path": list(FACES.images[:3]), "label": FACES.target[:3]})
+    table["split"] = pd.Series(["train", missing, "test"], dtype=object)
+    assert load_image_table(table, subset="split").subset.tolist() == ["train", "", "test"]
+
+
+@pytest.mark.filterwarnings("ignore:Left out 1 of 3 image")
+def test_damaged_images_in_what_looks_like_fer2013(tmp_path):
+    for i, label in enumerate(["happy", "happy", "sad"]):
+        (tmp_path / "train" / label).mkdir(parents=True, exist_ok=True)
+        write_image(tmp_path / "train" / label / f"{i}.png", FACES.images[i])
+    (tmp_path / "train/happy/0.png").write_bytes(b"damaged")
+    with pytest.raises(ImageReadError, match=r"0\.png"):
+        load_dataset(tmp_path, subset="train")
+    data = load_dataset(tmp_path, subset="train", on_error="warn")
+    assert (data.part, data.target.tolist()) == ("train", ["happy", "sad"])
+
+
 def test_subsets():
     table = pd.DataFrame({"path": list(FACES.images), "label": FACES.target})
     assert set(load_image_table(table).subset) == {"all"}
