@@ -28,7 +28,8 @@ def lbp_codes(images: PixelArray, radius: float = 1.0) -> NDArray[np.uint8]:
     """Compare each pixel with eight points on a circle around it.
 
     Returns the same codes as ``skimage.feature.local_binary_pattern(image, 8, radius)`` does for
-    each image: points between pixels are interpolated bilinearly, points outside the image are 0.
+    each image, unless rounding errors decide whether a point is as bright as the pixel: points
+    between pixels are interpolated bilinearly, points outside the image are 0.
 
     Parameters
     ----------
