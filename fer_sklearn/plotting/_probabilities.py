@@ -411,6 +411,13 @@ def _checked_bins(correct, confidence, n_bins):
             f"correct has shape {correct.shape} and confidence {confidence.shape}; expected one "
             f"of each for every prediction, at least one, (n_samples,)."
         )
+    strange = ~np.isin(correct, (0, 1))
+    if strange.any():
+        first = int(strange.argmax())
+        raise ValueError(
+            f"correct[{first}] is {correct.tolist()[first]!r}; expected True or False, whether the "
+            f"prediction is correct. from_predictions takes labels and probabilities."
+        )
     outside = ~((confidence >= 0) & (confidence <= 1 + 1e-3))
     if outside.any():
         first = int(outside.argmax())

@@ -308,3 +308,10 @@ def test_data_that_cannot_be_plotted_is_an_error(display, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         display.plot()
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("wrong", [5, np.nan, "happy"])
+def test_correct_is_true_or_false(wrong):
+    with pytest.raises(ValueError, match=rf"correct\[1\] is '?{wrong}'?; expected True or False"):
+        ReliabilityDisplay(np.array([1, wrong], dtype=object), [0.9, 0.8]).plot()
+    assert ReliabilityDisplay([1, 0], [0.9, 0.8]).plot().bins_.accuracy.tolist() == [0, 1]
