@@ -189,7 +189,7 @@ def top_pixels(heatmaps: ArrayLike, *, fraction: float = 0.1) -> BoolArray:
     array([[[False,  True],
             [False, False]]])
     """
-    heatmaps = np.asarray(heatmaps)
+    heatmaps = np.asarray(heatmaps, dtype=np.float64)  # unsigned integers have no negatives
     if heatmaps.ndim != 3:
         raise ValueError(
             f"heatmaps has shape {heatmaps.shape}; expected (n, h, w), one map per image."

@@ -22,6 +22,7 @@ from .._utils.typing import (
     LabelArray,
     RandomState,
 )
+from .._utils.validation import check_pair
 from ._explanation import label_positions, make_images
 
 if TYPE_CHECKING:
@@ -308,11 +309,17 @@ def face_regions(shape: tuple[int, int] = (48, 48)) -> dict[str, BoolArray]:
     dict of str to ndarray of shape (height, width), bool
         Every pixel is in one of them.
 
+    Raises
+    ------
+    ValueError
+        If `shape` is not two positive integers, or so small that a region has no pixel.
+
     Examples
     --------
     >>> {name: int(mask.sum()) for name, mask in face_regions((12, 12)).items()}["mouth"]
     18
     """
+    shape = check_pair("shape", tuple(shape) if np.ndim(shape) == 1 else shape, "(height, width)")
     masks = _region_masks(FACE_REGIONS, shape)
     rest = ~np.any(list(masks.values()), axis=0)
     return {**masks, _REST: rest} if rest.any() else masks

@@ -225,3 +225,11 @@ def test_tables_of_pixels(order):
     np.testing.assert_allclose(
         occlusion_map(model, table[:3]).heatmaps, expected.heatmaps, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, float, bool])
+def test_top_pixels_of_any_dtype(dtype):
+    heatmaps = np.array([[[0, 3], [2, 100]]]).astype(dtype)
+    assert top_pixels(heatmaps, fraction=0.5).tolist() == (
+        [[[False, True], [True, False]]] if dtype is bool else [[[False, True], [False, True]]]
+    )

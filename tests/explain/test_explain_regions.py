@@ -224,3 +224,9 @@ def test_the_pretrained_model_recognises_happy_by_the_mouth(fer2013_path):
     assert drops["happy"].idxmax() == "mouth"
     assert drops.loc["mouth", "happy"] > 0.15
     assert drops.loc["surroundings", "all"] < drops.loc["mouth", "all"]
+
+
+def test_the_shape_of_regions():
+    assert face_regions(np.array([48, 48]))["mouth"].shape == (48, 48)
+    with pytest.raises(ValueError, match=r"shape=\(48,\) must be .* \(height, width\)"):
+        face_regions((48,))
