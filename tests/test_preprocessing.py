@@ -14,7 +14,7 @@ from fer_sklearn import FaceEmbedder
 from fer_sklearn._utils.pixels import pixel_names
 from fer_sklearn.datasets import load_image_folder
 from fer_sklearn.exceptions import ImageReadError
-from fer_sklearn.images import read_image
+from fer_sklearn.images import read_image, write_image
 from fer_sklearn.preprocessing import GrayscaleResizer, PixelNormalizer
 
 METHODS = ["unit", "standard", "equalize", "clahe"]
@@ -257,6 +257,8 @@ def test_flattened_images_have_the_fitted_shape_even_if_another_has_as_many_pixe
 
 @pytest.mark.parametrize("dtype", ["UInt8", "Int64", "Float32", "uint8[pyarrow]", "boolean"])
 def test_tables_of_nullable_numbers(dtype):
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
     images = np.random.default_rng(0).integers(0, 2, (3, 16), dtype=np.uint8)
     table = pd.DataFrame(images).astype(dtype)
     plain = pd.DataFrame(images).astype(table.dtypes[0].numpy_dtype)
@@ -267,3 +269,13 @@ def test_tables_of_nullable_numbers(dtype):
     for transformer in (GrayscaleResizer(4), PixelNormalizer()):
         with pytest.raises(ValueError, match=r"dtype object|NaN|NA"):
             transformer.fit_transform(table)
+
+
+def test_missing_paths_in_a_table_stay_missing(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    write_image(tmp_path / "1.png", np.zeros((4, 4), np.uint8))
+    paths = pd.Series([str(tmp_path / "1.png"), None], dtype=pd.ArrowDtype(pa.string()))
+    table = pd.DataFrame({"path": paths})
+    assert GrayscaleResizer(4).fit_transform(table[:1]).shape == (1, 4, 4)
+    with pytest.raises(TypeError, match=r"X\[1\] is a N"):
+        GrayscaleResizer(4).fit_transform(table)

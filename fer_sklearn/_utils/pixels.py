@@ -130,11 +130,11 @@ def _without_names(X: Any) -> Any:
 def _without_nullable(X: Any) -> Any:
     """Return a table of pandas' nullable numbers with NumPy's dtypes, if none is missing."""
     is_table = hasattr(X, "iloc") and hasattr(X, "columns")
-    dtypes = set(X.dtypes) if is_table else set()
-    if not dtypes or not all(getattr(dtype, "numpy_dtype", "O") != "O" for dtype in dtypes):
+    dtypes = {getattr(dtype, "numpy_dtype", None) for dtype in X.dtypes} if is_table else ()
+    if not dtypes or any(dtype is None or dtype.kind not in "biuf" for dtype in dtypes):
         return X
     try:  # as objects or floats, integers would not be known to lie in 0..255
-        return X.astype(np.result_type(*(dtype.numpy_dtype for dtype in dtypes)))
+        return X.astype(np.result_type(*dtypes))
     except (ValueError, TypeError):
         return X  # missing pixels are reported later
 
