@@ -191,12 +191,24 @@ class Bodies:
             if "Too many files" in reason:
                 raise self._too_many() from None
             raise refusal(400, f"The body is not a valid multipart form: {reason}") from None
-        files = [item for _, item in form.multi_items() if isinstance(item, UploadFile)]
+        items = form.multi_items()
+        files = [item for _, item in items if isinstance(item, UploadFile)]
         photos = [
             PhotoSource(_name(file.filename, position), await file.read(), position=position)
             for position, file in enumerate(files)
         ]
         await form.close()
+        # Rows are matched with photos by their order, so none may be left out.
+        if not parser.is_complete:
+            raise refusal(
+                400, "The form ends before its closing boundary, so photos may be missing."
+            )
+        if any(name == "files" and isinstance(item, str) for name, item in items):
+            raise refusal(
+                400,
+                "The field 'files' has a text instead of a file; expected a filename in each of "
+                "its parts, as curl sends it for --form files=@photo.jpg.",
+            )
         return photos
 
     def _of_json(self, content):
@@ -268,9 +280,16 @@ class _Body:
 
 
 class _InMemoryParser(MultiPartParser):
-    """Keep files in memory; the base class writes large ones to disk."""
+    """Keep files in memory, and know whether the form was complete.
+
+    The base class writes large files to disk, and drops a last part that was cut off.
+    """
 
     spool_max_size = 0  # no limit
+    is_complete = False
+
+    def on_end(self) -> None:
+        self.is_complete = True
 
 
 def _name(name, position):
