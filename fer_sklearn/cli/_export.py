@@ -347,7 +347,7 @@ def _port(text):
 
 def _read(path):
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")  # Windows writes a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise CommandError(f"--token-file {path} cannot be read: {reason}") from error

@@ -96,7 +96,8 @@ def create_app(
     Raises
     ------
     ValueError
-        If a limit is not a number above 0, `token` is empty, or `detector` is a list of boxes.
+        If a limit is not a number above 0, `token` is empty or has several lines, or `detector` is
+        a list of boxes.
 
     Examples
     --------
@@ -148,7 +149,7 @@ def read_token(token: str | None) -> bytes | None:
     Raises
     ------
     ValueError
-        If it is empty.
+        If it is empty, or has several lines.
     """
     if token is None:
         token = os.environ.get(TOKEN_VARIABLE)
@@ -157,6 +158,8 @@ def read_token(token: str | None) -> bytes | None:
             f"token is empty; expected a secret, as from python -c 'import secrets; "
             f"print(secrets.token_urlsafe())'. Set {TOKEN_VARIABLE} or unset it."
         )
+    if token is not None and len(token.strip().splitlines()) > 1:
+        raise ValueError("token has several lines; expected one, since a header contains it.")
     return None if token is None else token.strip().encode()
 
 
@@ -284,7 +287,9 @@ class _Service:
             return
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         # Always compare, even for another scheme, so that the time of a refusal reveals nothing.
-        is_known = hmac.compare_digest(given.strip().encode("latin-1", "replace"), self._token)
+        # Only ASCII blanks: in Latin-1, the last byte of "à" is one too.
+        given = given.strip(" \t").encode("latin-1", "replace")
+        is_known = hmac.compare_digest(given, self._token)
         if kind.lower() != "bearer" or not is_known:
             raise refusal(
                 401,

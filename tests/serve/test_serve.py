@@ -250,6 +250,33 @@ def test_a_malformed_body_is_refused(stub, content, kind, status):
     assert answer.headers["connection"] == "close"
 
 
+def form_of(*parts, end=b"--x--\r\n"):
+    """Return a form of parts that are given as (options, content)."""
+    head = b"--x\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n"
+    return b"".join(head % part for part in parts) + end
+
+
+@pytest.mark.parametrize("end", [b"", b"--x\r\n", b"--x-"])
+def test_a_form_that_was_cut_off_is_refused(stub, end):
+    part = b'name="files"; filename="1.png"', encoded(photo())
+    for n_parts in (1, 2):
+        content = form_of(*[part] * n_parts, end=end)
+        answer = stub.post("/v1/faces", content=content, headers=FORM)
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith("The form ends before its closing boundary")
+
+
+def test_text_in_place_of_a_photo_is_refused(stub):
+    file = b'name="files"; filename="1.png"', encoded(photo())
+    content = form_of(file, (b'name="files"', b"abc"))
+    answer = stub.post("/v1/faces", content=content, headers=FORM)
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("The field 'files' has a text instead of a file")
+    content = form_of(file, (b'name="album"', b"holiday"))  # what else a page sends
+    answer = stub.post("/v1/faces", content=content, headers=FORM)
+    assert [len(rows) for rows in answer.json()] == [1]
+
+
 async def ask(app, messages, path="/v1/faces"):
     """Send a request as a server does; `messages` awaits each part of it. Return the response."""
     sent = []
@@ -536,6 +563,14 @@ def test_a_token_is_required(monkeypatch):
         assert described["paths"]["/v1/faces"]["post"]["security"] == [{"HTTPBearer": []}]
     with pytest.raises(ValueError, match="token is empty"):
         create_app(Reader(), token=" ")
+    with pytest.raises(ValueError, match="token has several lines"):
+        create_app(Reader(), token="one\ntwo\n")
+
+
+def test_a_token_may_end_in_any_letter():
+    with TestClient(create_app(Reader(), token="voilà")) as client:
+        headers = {"Authorization": "Bearer  voilà ".encode()}
+        assert client.get("/metrics", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 from running import run, started_service, usage_error
 from skimage.data import astronaut
@@ -90,6 +91,18 @@ def test_wrong_usage(capsys, tmp_path):
     assert re.search(r"cannot be listened on .*0 picks a free one", capsys.readouterr().err)
     assert run("serve", "--token-file", tmp_path / "no") == 1
     assert "cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_a_token_file_may_begin_with_a_byte_order_mark(monkeypatch, tmp_path):
+    """As PowerShell and Notepad write it."""
+    apps = []
+    monkeypatch.setattr("fer_sklearn.serve.run_app", lambda app, **options: apps.append(app))
+    file = tmp_path / "token"
+    file.write_bytes(b"\xef\xbb\xbfs3cret\r\n")
+    assert run("serve", "--model", "tiny", "--token-file", file) == 0
+    with TestClient(apps[0]) as client:
+        answer = client.get("/metrics", headers={"Authorization": "Bearer s3cret"})
+        assert answer.status_code == 200
 
 
 @pytest.mark.slow
