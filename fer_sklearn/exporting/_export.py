@@ -367,7 +367,7 @@ def _make_probe_batch(
         images = make_faces(_N_FACES, size=max(size), random_state=0).images
     grays = resize_gray(images, size)
     if not parts.takes_faces:
-        low, high = parts.classifier.pixel_range_
+        low, high = parts.pixel_range
         pixels = (low + grays / np.float32(255) * (high - low)).astype(np.float32)
         return pixels, pixels[..., None]
     if channels == 1:

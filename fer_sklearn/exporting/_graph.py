@@ -66,6 +66,14 @@ class PipelineParts:
         """How pixels are normalised."""
         return "unit" if self.normalizer is None else self.normalizer.method
 
+    @property
+    def pixel_range(self) -> tuple[float, float]:
+        """Lowest and highest value of the input."""
+        if self.takes_faces:
+            return 0, 255
+        # The range of the classifier is that of its own input, which is normalised already.
+        return (0.0, 1.0) if self.normalizer is not None else self.classifier.pixel_range_
+
     def predict_proba(self, images: Any) -> FloatArray:
         """Return the output of the steps after the cropper, which an export must reproduce."""
         for step in (self.resizer, self.normalizer):
@@ -260,7 +268,7 @@ def describe(
             "layout": "NHWC",
             "shape": [batch, *sides, channels],
             "dtype": "uint8" if precision == "int8" else "float32",
-            "range": [0, 255] if parts.takes_faces else list(map(float, classifier.pixel_range_)),
+            "range": list(parts.pixel_range),
             "model_size": list(classifier.image_shape_),
         },
         "output": {

@@ -18,6 +18,7 @@ from fer_sklearn import (
     FERCNNClassifier,
     PixelNormalizer,
     export,
+    load_exported,
     load_pretrained,
     make_cnn_pipeline,
     make_faces,
@@ -176,6 +177,16 @@ def test_classifier_without_pipeline_takes_pixels_as_in_training(small_faces, tm
     assert metadata["input"]["range"] == [pytest.approx(X[:70].min()), pytest.approx(X[:70].max())]
     assert metadata["input"]["shape"] == [1, 24, 24, 1]
     assert metadata["crop"] is None
+
+
+def test_the_input_of_a_pipeline_without_a_resizer_is_not_normalised_yet(small_faces, tmp_path):
+    X, y = small_faces
+    classifier = FERCNNClassifier(epochs=1, random_state=0)
+    pipeline = make_pipeline(PixelNormalizer(method="standard"), classifier).fit(X[:70], y[:70])
+    metadata = export(pipeline, tmp_path / "s.tflite")
+    assert metadata["input"]["range"] == [0, 1]
+    found = load_exported(tmp_path / "s.tflite").predict_proba(X)
+    np.testing.assert_allclose(found, pipeline.predict_proba(X), atol=1e-5)
 
 
 @pytest.mark.slow
