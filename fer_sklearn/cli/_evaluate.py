@@ -19,11 +19,13 @@ from ._models import (
     epoch_progress,
     load_model,
     positive_int,
+    seed,
 )
 from ._output import (
     Command,
     CommandError,
     add_format,
+    check_distinct,
     check_output,
     choose_format,
     emit,
@@ -111,9 +113,7 @@ def run(args: argparse.Namespace) -> int:
     """Load, predict and print the report."""
     from ..evaluation import evaluate
 
-    figure = args.confusion and check_output(
-        args.confusion, force=True, option="--confusion", suffixes=(".png", ".pdf", ".svg")
-    )
+    figure = _check_outputs(args)
     data = load_labelled(args.data, subset=args.subset, prefer=TEST_SUBSETS, limit=args.limit)
     labels = args.labels
     if labels is None and args.model in SHIPPED and data.layout == "FER2013 layout":
@@ -126,6 +126,18 @@ def run(args: argparse.Namespace) -> int:
         save_confusion(report, figure)
         note(f"Written to {figure}")
     return 0
+
+
+def _check_outputs(args):
+    """Return the file for the confusion matrix, after checking what will be written."""
+    if args.output:
+        check_output(args.output, force=True)
+    figure = args.confusion and check_output(
+        args.confusion, force=True, option="--confusion", suffixes=(".png", ".pdf", ".svg")
+    )
+    outputs = {"--output": args.output, "--confusion": args.confusion}
+    check_distinct(outputs, (args.model, args.data, args.votes))
+    return figure
 
 
 def _load_votes(path, data):
@@ -168,7 +180,7 @@ def _add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     )
     add_dtype_option(parser, default="float32")
     parser.add_argument(
-        "--random-state", type=int, default=0, metavar="N", help="random seed (default: 0)"
+        "--random-state", type=seed, default=0, metavar="N", help="random seed (default: 0)"
     )
     add_format(parser, file=False)
     parser.add_argument(

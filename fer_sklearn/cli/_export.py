@@ -17,6 +17,7 @@ from ._models import (
     fraction,
     load_model,
     load_reader,
+    port,
     positive_int,
     positive_seconds,
     reject_options,
@@ -274,7 +275,7 @@ def _add_serve_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--port",
-        type=_port,
+        type=port,
         default=8000,
         metavar="N",
         help="port to listen on; 0 picks a free one (default: 8000)",
@@ -333,16 +334,6 @@ def run_serve(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:  # uvicorn raises it again once all is done
         note("Stopped")
     return 0
-
-
-def _port(text):
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number < 2**16:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
-    return number
 
 
 def _read(path):

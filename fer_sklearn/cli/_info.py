@@ -53,6 +53,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a table of names and values."""
+    if args.labels and args.model is None:
+        args.parser.error("argument --labels: only with MODEL")
     if args.fetch_yunet:
         from ..faces import fetch_yunet
 

@@ -33,12 +33,14 @@ __all__ = [
     "load_model",
     "load_reader",
     "model_name",
+    "port",
     "positive_int",
     "positive_int_or_auto",
     "positive_seconds",
     "proper_fraction",
     "reject_options",
     "seconds",
+    "seed",
 ]
 
 # Copies: importing the modules that define them would slow down --help.
@@ -186,6 +188,17 @@ def positive_seconds(text: str) -> float:
     return _parse(float, text, lambda number: 0 < number < math.inf, wanted)
 
 
+def seed(text: str) -> int:
+    """Parse a random seed on the command line."""
+    wanted = "a whole number from 0 to 4294967295"
+    return _parse(int, text, lambda number: 0 <= number < 2**32, wanted)
+
+
+def port(text: str) -> int:
+    """Parse the number of a port on the command line; 0 stands for any free one."""
+    return _parse(int, text, lambda number: 0 <= number < 2**16, "a port from 0 to 65535")
+
+
 def _parse(kind, text, is_valid, wanted):
     try:
         number = kind(text)
@@ -249,7 +262,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     both.add_argument(
         "--random-state",
-        type=int,
+        type=seed,
         default=0,
         metavar="N",
         help="random seed; the same seed yields the same model (default: 0)",

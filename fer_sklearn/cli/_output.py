@@ -32,6 +32,7 @@ __all__ = [
     "Command",
     "CommandError",
     "add_format",
+    "check_distinct",
     "check_output",
     "choose_format",
     "emit",
@@ -197,6 +198,28 @@ def check_output(
 
     remedy = "add --force to replace it"
     return check_writable(path, suffixes=suffixes, overwrite=force, name=option, remedy=remedy)
+
+
+def check_distinct(
+    outputs: Mapping[str, PathLike | None], inputs: Iterable[PathLike | None]
+) -> None:
+    """Check before any work is done that no file to write is another one, or one that is read.
+
+    Parameters
+    ----------
+    outputs : dict of str to path or None
+        The files to write, by option.
+    inputs : iterable of path or None
+        The files that are read. A name without a file, as of a bundled model, is ignored.
+    """
+    taken = {os.path.realpath(path): "is read" for path in inputs if path and Path(path).exists()}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        real = os.path.realpath(path)
+        if real in taken:
+            raise CommandError(f"{option} {path}: this file {taken[real]}. Choose another one.")
+        taken[real] = f"is that of {option}"
 
 
 class _Printer:

@@ -27,7 +27,16 @@ from ._models import (
     positive_int,
     proper_fraction,
 )
-from ._output import Command, add_format, check_output, emit, note, progress, render
+from ._output import (
+    Command,
+    add_format,
+    check_distinct,
+    check_output,
+    emit,
+    note,
+    progress,
+    render,
+)
 
 if TYPE_CHECKING:
     from sklearn.model_selection import GridSearchCV
@@ -155,6 +164,7 @@ def _check_outputs(args: argparse.Namespace, path: str) -> _Outputs:
     if not args.hold_out:
         if args.confusion:
             args.parser.error("argument --confusion: not with --hold-out 0, which scores nothing")
+        check_distinct({"--output": model}, (args.data,))
         return _Outputs(model=model, confusion=None)
     picture = check_output(
         args.confusion or model.with_name(f"{model.stem}_confusion.png"),
@@ -162,6 +172,7 @@ def _check_outputs(args: argparse.Namespace, path: str) -> _Outputs:
         option="--confusion",
         suffixes=_PICTURES,
     )
+    check_distinct({"--output": model, "--confusion": picture}, (args.data,))
     return _Outputs(model=model, confusion=picture)
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from ._models import (
     add_reader_options,
     load_reader,
+    port,
     positive_int,
     positive_int_or_auto,
     positive_seconds,
@@ -176,7 +177,7 @@ def _add_options(parser: argparse.ArgumentParser, *, show: str) -> None:
         )
     parser.add_argument(
         "--port",
-        type=positive_int,
+        type=port,
         default=0,
         metavar="N",
         help="port of the web page (default: any free one)",

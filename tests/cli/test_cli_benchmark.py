@@ -55,3 +55,8 @@ def test_benchmark_keeps_an_earlier_result(tmp_path, capsys):
 def test_benchmark_limits_data_only(capsys):
     error = usage_error(capsys, "benchmark", "--limit", "3")
     assert error == "fer-sklearn benchmark: error: argument --limit: only with --data"
+
+
+def test_benchmark_checks_the_seed(capsys):
+    error = usage_error(capsys, "benchmark", "--random-state", "4294967296")
+    assert error.endswith("'4294967296' is not a whole number from 0 to 4294967295")

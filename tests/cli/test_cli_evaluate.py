@@ -48,6 +48,20 @@ def test_evaluate_refuses_other_suffixes(model, photos, capsys):
     )
 
 
+def test_evaluate_checks_outputs_before_it_loads_anything(photos, tmp_path, capsys):
+    model = tmp_path / "model.png"
+    model.write_text("not read")
+    missing = tmp_path / "no" / "scores.json"
+    for options, message in (
+        (["-o", model], f"--output {model}: this file is read. Choose another one."),
+        (["--confusion", model], f"--confusion {model}: this file is read. Choose another one."),
+        (["-o", missing], f"--output={str(missing)!r} is in a folder that does not exist"),
+    ):
+        assert run("evaluate", model, photos, *options) == 1
+        assert message in capsys.readouterr().err
+    assert model.read_text() == "not read"
+
+
 def write_votes(path, rows):
     header = ",".join(["file", *FERPLUS_COLUMNS])
     path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")

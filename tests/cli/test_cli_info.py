@@ -4,7 +4,7 @@ import json
 import re
 
 import numpy as np
-from running import run
+from running import run, usage_error
 
 
 def test_info_shows_what_is_installed(capsys, monkeypatch):
@@ -39,6 +39,7 @@ def test_info_follows_the_labels(capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["labels"] == "ferplus"
     assert "contempt" in facts["classes"]
+    assert "argument --labels: only with MODEL" in usage_error(capsys, "info", "--labels", "people")
 
 
 def test_info_shows_a_model(cnn, capsys):

@@ -193,6 +193,22 @@ def test_train_rejects_contradictory_options(options, message, moods, capsys):
     assert message in usage_error(capsys, "train", moods, *options)
 
 
+@pytest.mark.parametrize("option", ["--output", "--confusion"])
+def test_outputs_replace_neither_each_other_nor_the_data(option, moods, tmp_path, capsys):
+    data, other = tmp_path / "data.png", tmp_path / "a.png"
+    data.write_text("as a table or an archive")
+    paths = {"--output": other, "--confusion": other}
+    options = [word for pair in paths.items() for word in pair]
+    assert run("train", moods, "--from", "tiny", *options) == 1
+    assert "a.png: this file is that of --output. Choose another" in capsys.readouterr().err
+    options = [word for pair in (paths | {option: data}).items() for word in pair]
+    assert run("train", data, "--from", "tiny", "--force", *options) == 1
+    assert f"{option} {data}: this file is read. Choose another" in capsys.readouterr().err
+    assert run("train", data, "--from", "tiny", "--force", "--hold-out", "0", "-o", data) == 1
+    assert not other.exists()
+    assert data.read_text().startswith("as a")
+
+
 def test_an_unknown_network(moods, tmp_path, capsys):
     assert run("train", moods, "--from", "tini", "-o", tmp_path / "a.fer") == 1
     assert "no weights named 'tini'" in capsys.readouterr().err
@@ -231,6 +247,10 @@ def test_train_needs_a_folder_for_its_file(photos, tmp_path, capsys):
         ),
         (["cnn", "--C", "3"], "--C: only for --model hog-svm"),
         (["cnn", "--epochs", "0"], "argument --epochs: '0' is not a whole number above 0"),
+        (
+            ["cnn", "--random-state", "-1"],
+            "argument --random-state: '-1' is not a whole number from 0 to 4294967295",
+        ),
     ],
 )
 def test_train_checks_which_options_a_model_has(options, message, photos, capsys):

@@ -179,6 +179,7 @@ def test_a_webcam_is_shown_in_the_browser(capsys):
         (["--duration", "0"], "'0' is not a number of seconds above 0"),
         (["--browser", "--headless"], "not allowed with argument"),
         (["--provenance"], "argument --provenance: only with --output"),
+        (["--port", "70000"], "'70000' is not a port from 0 to 65535"),
     ],
 )
 def test_options_are_checked(capsys, options, message):
