@@ -131,7 +131,11 @@ def source_name(source: Any) -> str:
 
 def check_source(source: Any) -> None:
     """Raise before OpenCV is called if a source cannot be a video, camera or stream."""
-    if is_capture(source) or _is_camera_number(source):
+    if is_capture(source):
+        return
+    if _is_camera_number(source):
+        if source >= 2**31:  # OpenCV's limit
+            raise VideoReadError(f"camera {source} does not exist; try 0, the first one")
         return
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(

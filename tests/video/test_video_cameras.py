@@ -28,6 +28,8 @@ def _threads():
 def test_a_missing_camera_says_what_to_try():
     with pytest.raises(VideoReadError, match=r"^camera 77 cannot be opened: .* Try another number"):
         open_source(77)
+    with pytest.raises(VideoReadError, match=r"^camera 2147483648 does not exist; try 0"):
+        open_source(2**31)
 
 
 def test_an_address_that_does_not_respond():
