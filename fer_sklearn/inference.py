@@ -258,7 +258,11 @@ class InferenceClassifier(PredictionMixin, ImageTagsMixin, ClassifierMixin, Base
         return np.repeat(faces, 3, axis=-1) if self._takes == "rgb" else faces
 
     def _predict_batch(self, images):
-        return self._network(images)
+        y_proba = self._network(images)
+        if self.description_.get("precision") == "int8":
+            # Rounded to 1/256 each, they rarely sum to one.
+            y_proba /= np.maximum(y_proba.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return y_proba
 
     def _averages_mirror_images(self):
         if self.test_time_augmentation is None:

@@ -166,6 +166,8 @@ def test_quantised_files_are_smaller_and_report_label_agreement(tiny, tmp_path, 
     assert metadata["check"]["faces"] == (64 if precision == "int8" else 256)
     assert metadata["input"]["dtype"] == ("uint8" if precision == "int8" else "float32")
     assert metadata["input"]["kind"] == ("gray" if precision == "int8" else "rgb")
+    y_proba = load_exported(tmp_path / "q.tflite").predict_proba(images)
+    np.testing.assert_allclose(y_proba.sum(axis=1), 1, atol=1e-5)
 
 
 def test_classifier_without_pipeline_takes_pixels_as_in_training(small_faces, tmp_path):
