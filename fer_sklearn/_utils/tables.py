@@ -75,7 +75,12 @@ VIDEO_COLUMNS = {"frame": Column(int), "seconds": Column(float, 3), **_FACE, **_
 # More digits than these are noise, and would triple the size of a file.
 _PROBABILITY = Column(float, 6)
 _STATUS = {"status": Column(str)}
-_KNOWN = {**PHOTO_COLUMNS, **VIDEO_COLUMNS, **_STATUS}
+_PHOTO_DIGITS, _VIDEO_DIGITS = (
+    {name: column.digits for name, column in columns.items() if column.type is float}
+    for columns in (PHOTO_COLUMNS, VIDEO_COLUMNS)
+)
+# What photos get in addition on request, and the summary of a video.
+_PROVENANCE, _SUMMARY = ("provenance",), ("first", "last", "n_changes")
 # Characters that JSON need not escape, but at which many programs end a line.
 _LINE_BREAKS = {ord(character): rf"\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 # The first column of a text table is not cut below this width.
@@ -105,7 +110,8 @@ def row_columns(classes: Iterable, *, video: bool = False) -> dict[str, Column]:
     """
     before, after = (VIDEO_COLUMNS, {}) if video else (PHOTO_COLUMNS, _STATUS)
     classes = [str(label) for label in classes]
-    taken = sorted({*before, *after}.intersection(classes))
+    others = (*_SUMMARY, *(f"mean_{name}" for name in classes)) if video else _PROVENANCE
+    taken = sorted({*before, *after, *others}.intersection(classes))
     if taken:
         raise ValueError(
             f"estimator has the class(es) {', '.join(map(repr, taken))}, which are names of other "
@@ -116,8 +122,10 @@ def row_columns(classes: Iterable, *, video: bool = False) -> dict[str, Column]:
 
 def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of :func:`row_columns` with the digits that are kept, and None for NaN."""
+    # A label may have the name of a column of the other kind of row.
+    digits = _PHOTO_DIGITS if next(iter(row), None) == "source" else _VIDEO_DIGITS
     return {
-        name: _rounded(float(value), _KNOWN.get(name, _PROBABILITY).digits)
+        name: _rounded(float(value), digits.get(name, _PROBABILITY.digits))
         if isinstance(value, (float, np.floating))
         else value
         for name, value in row.items()

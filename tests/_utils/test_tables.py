@@ -23,7 +23,13 @@ def test_rows_of_photos_and_videos_share_the_columns_of_faces():
     assert {name: photo[name] for name in face} == {name: video[name] for name in face}
 
 
-@pytest.mark.parametrize(("name", "video"), [("status", False), ("seconds", True), ("face", True)])
+@pytest.mark.parametrize(
+    ("name", "video"),
+    [
+        *(("status", False), ("provenance", False)),
+        *(("seconds", True), ("face", True), ("first", True), ("mean_happy", True)),
+    ],
+)
 def test_a_class_named_like_a_column_is_refused(name, video):
     with pytest.raises(ValueError, match=f"class\\(es\\) '{name}', which are names of other col"):
         row_columns(["happy", name], video=video)
@@ -39,6 +45,14 @@ def test_rows_keep_the_significant_digits():
         "score": None,
         "emotion": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("first", "name"),
+    [("source", "frame"), ("source", "seconds"), ("frame", "status"), ("source", "source")],
+)
+def test_a_label_named_like_a_column_of_the_other_rows_keeps_its_digits(first, name):
+    assert rounded({first: "a", name: 0.12345678})[name] == 0.123457
 
 
 def test_values_become_strict_json():
