@@ -126,6 +126,29 @@ def test_the_table_of_faces_can_be_saved(page, analysis, tmp_path):
     assert cells[-2:] == ["90 %", "10 %"]
 
 
+def test_labels_that_are_numbers_stay_in_their_columns(browser):
+    row = {
+        **{"face": 0, "seconds": 2.0, "first": 0.0, "last": 2.0, "emotion": "10", "n_changes": 1},
+        **{"10": 0.75, "2": 0.25, "mean_10": 0.7, "mean_2": 0.3},
+    }
+    viewer = StreamPage()
+    page = browser.new_page()
+    page.goto(viewer.url, wait_until="domcontentloaded")  # it waits for a frame
+    viewer.update({"seconds": 2.0, "table": [row]})
+    _expect(page, "#people tbody tr").to_have_count(1)
+    heads = page.locator("#people thead tr:last-child th").all_text_contents()
+    assert heads == ["10", "2", "10", "2"]
+    cells = page.locator("#people tbody td").all_text_contents()
+    assert cells[:6] == ["0", "2.0 s", "0.0 s", "2.0 s", "10", "1"]
+    assert [cell.split()[0] for cell in cells[6:]] == ["75", "25", "70", "30"]
+    with page.expect_download() as saving:
+        page.click("text=Save this table")
+    saved = saving.value.path().read_text()
+    assert saved == ",".join(row) + "\n0,2,0,2,10,1,0.75,0.25,0.7,0.3\n"
+    page.close()
+    viewer.close()
+
+
 def test_stop_releases_the_camera_and_start_takes_it_again(page, analysis, cameras):
     _, thread, summaries = analysis
     page.click("text=Stop")
