@@ -153,8 +153,9 @@ def write_web(
     runtime["model"] = _list_model(folder)
     page = {
         "colors": label_colors(metadata["labels"]),
-        # Those of the page's CSV files, each with the digits that are kept.
-        "columns": {name: column.digits for name, column in columns.items()},
+        # Those of the page's CSV files, each with the digits that are kept. In pairs, since objects
+        # in JavaScript list names that are whole numbers first, as labels may be.
+        "columns": [[name, column.digits] for name, column in columns.items()],
         "runtime": runtime,
     }
     write_json(folder / "page.json", page)

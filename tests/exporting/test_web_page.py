@@ -33,6 +33,7 @@ from fer_sklearn import (
     make_faces,
     predict_photos,
 )
+from fer_sklearn._utils.tables import row_columns
 from fer_sklearn.exporting import _web
 from fer_sklearn.exporting._web import MissingNodeError, install_packages
 from fer_sklearn.faces import _blazeface, _crop
@@ -263,6 +264,23 @@ def test_sample_photo_and_its_table(opened, server, pretrained, tmp_path):
     numbers = expected.select_dtypes("number").columns
     # Browsers and Pillow decode JPEG files alike, but for a few grey levels.
     assert np.allclose(saved.loc[[0], numbers], expected[numbers], atol=0.3)
+
+
+def test_labels_of_any_kind_stay_in_their_columns(opened, model, packages, tmp_path):
+    network, metadata = model
+    labels = ["-1", "0", "10", "2", "constructor", 'a, "b"', "<b>ü</b>"]
+    _web.write_web(network, metadata | {"labels": labels}, tmp_path, bundle_packages=True)
+    with Server(tmp_path) as server:
+        page = opened(server.url)
+        shown = read(page, as_files([data.astronaut(), data.brick()]))
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save as CSV").click()
+        server.shutdown()
+    saved = pd.read_csv(download.value.path())
+    assert saved.columns.tolist() == list(row_columns(labels))
+    (face,) = shown[0]["faces"]
+    assert np.allclose(saved.loc[0, labels].astype(float), face["probabilities"], atol=1e-6)
+    assert saved.loc[1, labels].isna().all()
 
 
 def test_page_contacts_no_other_server(opened, server, folder, tmp_path):

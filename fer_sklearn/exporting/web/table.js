@@ -6,11 +6,12 @@
  * @returns {string}
  */
 export function toCSV(photos, { columns, labels }) {
-  const names = Object.keys(columns);
   const rows = photos.flatMap((photo) => rowsOf(photo, labels));
   const line = (cells) => `${cells.map(quoted).join(",")}\n`;
-  const lines = rows.map((row) => line(names.map((name) => text(row[name], columns[name]))));
-  return line(names) + lines.join("");
+  const lines = rows.map((row) => line(columns.map(([name, digits]) => {
+    return text(Object.hasOwn(row, name) ? row[name] : undefined, digits);
+  })));
+  return line(columns.map(([name]) => name)) + lines.join("");
 }
 
 /** One row per face, or one that says why there is none. */
