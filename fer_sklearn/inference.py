@@ -324,14 +324,15 @@ def _read_exported(path):
                 f"path={str(path)!r}: {str(needed)!r} does not exist; expected a file that "
                 f"fer_sklearn.export wrote, with its metadata file next to it. Copy both."
             )
+    damaged = ValueError(
+        f"path={str(path)!r}: the metadata file {str(metadata)!r} is damaged, or "
+        f"fer_sklearn.export did not write it. Export again."
+    )
     try:
         description = json.loads(metadata.read_text(encoding="utf-8"))
-        format, version = description["format"], description["version"]
+        format, version = description["format"], int(description["version"])
     except (ValueError, KeyError, TypeError):
-        raise ValueError(
-            f"path={str(path)!r}: the metadata file {str(metadata)!r} is damaged, or "
-            f"fer_sklearn.export did not write it. Export again."
-        ) from None
+        raise damaged from None
     if version > METADATA_VERSION:
         raise ValueError(
             f"path={str(path)!r} was exported by a newer fer_sklearn (version {version} of the "
@@ -343,6 +344,8 @@ def _read_exported(path):
             f"path={str(path)!r} has the format {format!r}; expected 'tflite' or 'onnx', which run "
             f"without TensorFlow. Export the model again as one of these."
         )
+    if not _is_complete(description):
+        raise damaged
     content = path.read_bytes()
     (expected,) = (file["sha256"] for file in description["files"].values())
     if hashlib.sha256(content).hexdigest() != expected:
@@ -351,3 +354,19 @@ def _read_exported(path):
             f"damaged or renamed over another. Export again."
         )
     return description, content
+
+
+def _is_complete(description):
+    """Return whether a metadata file describes one network, and names each of its outputs."""
+    try:
+        labels, given, files = (description[name] for name in ("labels", "input", "files"))
+        n_labels = description["output"]["shape"][1]
+        names = description.get("numeric_labels") or labels
+        return (
+            len(set(labels)) == len(set(names)) == len(names) == n_labels
+            and given["kind"] in ("pixels", "gray", "rgb")
+            and (len(given["shape"]), len(given["model_size"]), len(given["range"])) == (4, 2, 2)
+            and ["sha256" in file for file in files.values()] == [True]
+        )
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return False

@@ -151,6 +151,22 @@ def test_missing_and_damaged_files_are_rejected(copied):
     metadata.write_text(json.dumps(description | {"version": 9}))
     with pytest.raises(ValueError, match=r"by a newer fer_sklearn.*pip install --upgrade"):
         load_exported(copied)
+    labels = description["labels"]
+    for changed in (
+        {"version": "nine"},
+        {"labels": None},
+        {"labels": labels[:-1]},
+        {"labels": [*labels[:-1], labels[0]]},
+        {"numeric_labels": [1, 2]},
+        {"input": {}},
+        {"input": description["input"] | {"kind": "colour"}},
+        {"files": {}},
+    ):
+        metadata.write_text(json.dumps(description | changed))
+        with pytest.raises(
+            ValueError, match=r"is damaged, or fer_sklearn\.export did not write it"
+        ):
+            load_exported(copied)
     metadata.write_text("{}")
     with pytest.raises(ValueError, match=r"is damaged, or fer_sklearn\.export did not write it"):
         load_exported(copied)
