@@ -196,9 +196,7 @@ class _Search:
         for face in known[:, np.newaxis]:
             tilt = _tilt(face)  # unknown for faces of a detector without key points
             (near,) = self._near(face, [tilt if math.isfinite(tilt) else 0.0])
-            is_face = len(near) and _best(near) >= self._min_score - _KNOWN
-            if is_face and not _is_known(near, found):
-                found = np.concatenate([found, near])
+            found = self._added(found, near, self._min_score - _KNOWN, is_new=False)
         return _as_faces(found)
 
     def _first(self, view):
@@ -234,11 +232,11 @@ class _Search:
                     found = self._added(found, face, max(_CERTAIN, self._min_score))
         return found
 
-    def _added(self, found, face, min_score):
-        """Add a face to those found, if it is a different one and its score is high enough."""
-        if _best(face) < min_score or _is_known(face, found):
+    def _added(self, found, face, min_score, *, is_new=True):
+        """Add a face to those found, if it is a different one and certain enough."""
+        if not len(face) or _best(face) < min_score or _is_known(face, found):
             return found
-        if not self._is_confirmed(face):
+        if is_new and not self._is_confirmed(face):
             return found
         return np.concatenate([found, face])
 
