@@ -161,17 +161,16 @@ def run(args: argparse.Namespace) -> int:
 def _check_outputs(args: argparse.Namespace, path: str) -> _Outputs:
     """Check before any work is done that the model and its figure can be written."""
     model = check_output(path, force=args.force)
-    if not args.hold_out:
-        if args.confusion:
-            args.parser.error("argument --confusion: not with --hold-out 0, which scores nothing")
-        check_distinct({"--output": model}, (args.data,))
-        return _Outputs(model=model, confusion=None)
-    picture = check_output(
-        args.confusion or model.with_name(f"{model.stem}_confusion.png"),
-        force=args.force,
-        option="--confusion",
-        suffixes=_PICTURES,
-    )
+    picture = None
+    if args.hold_out:
+        picture = check_output(
+            args.confusion or model.with_name(f"{model.stem}_confusion.png"),
+            force=args.force,
+            option="--confusion",
+            suffixes=_PICTURES,
+        )
+    elif args.confusion:
+        args.parser.error("argument --confusion: not with --hold-out 0, which scores nothing")
     check_distinct({"--output": model, "--confusion": picture}, (args.data,))
     return _Outputs(model=model, confusion=picture)
 
