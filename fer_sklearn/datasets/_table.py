@@ -265,15 +265,17 @@ def _name(image, index):
 
 
 def _checked_codes(codes: Any) -> dict[Any, str | None]:
-    if isinstance(codes, Mapping) or (hasattr(codes, "items") and hasattr(codes, "index")):
-        # A mapping, or a Series of pandas.
-        return {_key(code): None if is_missing(name) else name for code, name in codes.items()}
-    if isinstance(codes, str) or not isinstance(codes, Iterable):
+    is_series = hasattr(codes, "items") and hasattr(codes, "index")  # of pandas
+    if isinstance(codes, Mapping) or is_series:
+        named = codes.items()
+    elif isinstance(codes, Iterable) and not isinstance(codes, str):
+        named = enumerate(codes)
+    else:
         raise ValueError(
             f"codes={codes!r} must be None, a sequence of names, whose position is the code, or a "
             f"mapping from codes to names."
         )
-    return {code: None if is_missing(name) else name for code, name in enumerate(codes)}
+    return {_key(code): None if is_missing(name) else name for code, name in named}
 
 
 def _key(code: Any) -> Any:
