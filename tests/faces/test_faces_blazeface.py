@@ -121,10 +121,26 @@ def test_what_is_no_face_in_the_mirror_is_no_face(monkeypatch):
     assert [len(detect_faces(photo)) for photo in photos] == [2, 1, 2]
 
 
-def test_an_uncertain_face_that_fills_the_photo_is_kept():
-    photo = cv2.GaussianBlur(astronaut()[40:200, 140:300], (0, 0), 4)
-    (score,) = detect_faces(photo).scores
+def test_which_uncertain_faces_are_looked_at_in_the_mirror(monkeypatch):
+    mirrored, look = [], _blazeface._Search._look
+
+    def recorded(self, views, **options):
+        mirrored.append(options.get("mirrored", False))
+        return look(self, views, **options)
+
+    monkeypatch.setattr(_blazeface._Search, "_look", recorded)
+    detector = BlazeFaceDetector()
+    portrait = cv2.GaussianBlur(astronaut()[40:200, 140:300], (0, 0), 4)
+    (score,) = detector(portrait).scores
     assert score < _blazeface._OBVIOUS
+    assert not any(mirrored)  # The face fills the photo.
+    photo = cv2.copyMakeBorder(portrait, *[120] * 4, cv2.BORDER_REPLICATE)
+    monkeypatch.setattr(_blazeface, "_OBVIOUS", 1.0)
+    faces = detector(photo)
+    assert mirrored.count(True) == 1
+    mirrored.clear()
+    assert len(detector.refind(photo, faces)) == 1
+    assert mirrored == [False]  # The face is known.
 
 
 @pytest.mark.parametrize("angle", [-95, -45, -20, 30, 45, 90])
